@@ -1,0 +1,36 @@
+# The commands of the project. A bare clone needs Python 3.11 or later and make; everything goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONUNBUFFERED := 1
+
+.PHONY: install demo test lint clean
+
+install: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -r requirements.txt -e '.[test]'
+	touch .venv/installed
+
+demo: install
+	rm -rf runs/demo
+	$(BIN)/python scripts/train.py --data drawn:1500 --name demo --model resnet18 --size 64 --steps 700 --val-every 350
+	$(BIN)/python scripts/replay.py --run runs/demo --step 600 --out runs/demo/sheet.png
+	$(BIN)/python scripts/evaluate.py --run runs/demo --out runs/demo/evaluation.json
+	$(BIN)/python scripts/predict.py --run runs/demo --out runs/demo/submission.csv --overlays runs/demo/overlays
+	@echo
+	@echo "Look at:  runs/demo/sheet.png        a training batch as the network saw it, re-created from the saved key"
+	@echo "          runs/demo/overlays/        predictions (green) and truth (red) on faces it never saw"
+	@echo "          runs/demo/submission.csv   the contest's file; runs/demo/evaluation.json the scores"
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,75 @@
+"""From a configuration to the functions of a run: network, optimiser, scheme, step, forward pass."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxmarks import augment, landmarks, models, optim, predict, sharding, state, step, tta
+from jaxmarks.config import Config
+from jaxmarks.landmarks import Scheme
+from jaxmarks.types import State
+
+
+class Assembly(NamedTuple):
+    """Everything a run computes with; `steps` is where it ends."""
+
+    config: Config
+    key: jax.Array
+    model: models.Model
+    scheme: Scheme
+    mesh: Mesh
+    steps: int
+    steps_per_epoch: int
+
+
+def assemble(config: Config, key: jax.Array, num_points: int, photographs: int, mesh: Mesh | None = None) -> Assembly:
+    """The run of `photographs` training examples. Raises ValueError, before anything is compiled, on what cannot be."""
+    config.check()
+    scheme = landmarks.scheme(num_points)
+    augment.configure(config.augment, scheme.mirror is not None)
+    mesh = mesh or sharding.mesh()
+    sharding.check_batch(config.batch, mesh.size)
+    steps = config.steps or math.ceil(config.epochs * photographs / config.batch)
+    per_epoch = max(1, photographs // config.batch)
+    return Assembly(config, key, models.build(config.model, num_points), scheme, mesh, steps, per_epoch)
+
+
+def _optimiser(a: Assembly):
+    return optim.make(a.config, a.steps, a.steps_per_epoch)
+
+
+def initial_state(a: Assembly) -> State:
+    """Step 0, on every device."""
+    create = jax.jit(lambda: state.create(a.model, _optimiser(a), a.key, a.config.size))
+    return sharding.replicate(a.mesh, create())
+
+
+def template(a: Assembly) -> State:
+    """The shapes of a state, nothing computed."""
+    return jax.eval_shape(lambda: state.create(a.model, _optimiser(a), a.key, a.config.size))
+
+
+def place(a: Assembly, saved: State) -> State:
+    """A restored state, on every device."""
+    return sharding.replicate(a.mesh, saved)
+
+
+def training_step(a: Assembly) -> Callable:
+    """step(state, batch) -> (state, record)."""
+    return step.make_step(a.model, _optimiser(a), a.key, a.config, a.scheme, a.steps, a.mesh)
+
+
+def render(a: Assembly) -> Callable:
+    """render(batch) -> (pictures, points) as the training step sees them."""
+    return jax.jit(step.make_render(a.key, a.config, a.scheme, a.mesh))
+
+
+def forward(a: Assembly, views: str) -> Callable:
+    """forward(params, stats, batch) -> (points, spread), in input pixels, under a set of views, equally weighted."""
+    chosen = tta.views(views, a.scheme.mirror is not None, a.config.size)
+    weights = jnp.ones(chosen.affine.shape[0])
+    return predict.make_forward(a.model, a.scheme, a.config.size, chosen, weights, a.mesh)

@@ -1,0 +1,123 @@
+"""Checkpoints by orbax, each with the digest of its state, which every restore verifies.
+
+checkpoints/00000120/state is orbax's; commit.json beside it is written last, by rename: without it the folder is
+unfinished and does not exist as far as a run is concerned. Kept are step 0, the best, the newest and the one before it.
+"""
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from jaxmarks import state as states
+from jaxmarks.types import State
+
+_log = logging.getLogger(__name__)
+
+
+class Commit(NamedTuple):
+    """What stands beside a saved state."""
+
+    step: int
+    digest: str
+    nme: float | None  # of the last validation, if there was one
+    offsets: dict[str, int]  # bytes of each log file at this step
+
+
+def _folder(root: Path, step: int) -> Path:
+    return root / "checkpoints" / f"{step:08d}"
+
+
+def commits(root: Path) -> list[Commit]:
+    """The finished checkpoints of a run folder, oldest first."""
+    found = sorted(root.glob("checkpoints/[0-9]*/commit.json"))
+    fields = [json.loads(path.read_text()) for path in found]
+    return [Commit(f["step"], f["digest"], f["nme"], f["offsets"]) for f in fields]
+
+
+def save(root: Path, state: State, nme: float | None, offsets: dict[str, int]) -> Commit:
+    """Saves the state whole or not at all, then drops the checkpoints that are not kept."""
+    leaves = states.flatten(state)
+    commit = Commit(int(state.step), states.digest(leaves), nme, offsets)
+    folder = _folder(root, commit.step)
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    ocp.save_pytree(folder.absolute() / "state", leaves)
+    temporary = folder / "commit.json.tmp"
+    with open(temporary, "w") as file:
+        json.dump({"format_version": 1, **commit._asdict()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(folder / "commit.json")
+    _prune(root)
+    return commit
+
+
+def best(found: list[Commit]) -> Commit | None:
+    """The one with the lowest validation NME, the earlier of equals; None before the first validation."""
+    judged = [c for c in found if c.nme is not None and np.isfinite(c.nme)]
+    return min(judged, key=lambda c: (c.nme, c.step)) if judged else None
+
+
+def _prune(root: Path) -> None:
+    found = commits(root)
+    kept = {0, *(c.step for c in found[-2:])}
+    if (top := best(found)) is not None:
+        kept.add(top.step)
+    finished = {_folder(root, c.step) for c in found if c.step in kept}
+    for folder in root.glob("checkpoints/[0-9]*"):
+        if folder not in finished:
+            shutil.rmtree(folder)
+
+
+def _read(root: Path, commit: Commit, template: State) -> State:
+    leaves = {k: np.asarray(v) for k, v in ocp.load_pytree(_folder(root, commit.step).absolute() / "state").items()}
+    if states.digest(leaves) != commit.digest:
+        raise ValueError("its content is not what was saved: the digest differs")
+    return states.unflatten(template, leaves)
+
+
+def restore(root: Path, template: State, which: str = "newest") -> tuple[State, Commit] | None:
+    """The state `best`, `newest` or of a step number, verified; None where there is no checkpoint.
+
+    A damaged one is passed over with a warning, for the newest sound one before it. Raises ValueError for a step that
+    is not there, and where no checkpoint is sound.
+    """
+    found = commits(root)
+    if not found:
+        return None
+    for commit in _candidates(found, which):
+        try:
+            return _read(root, commit, template), commit
+        except Exception as error:  # orbax raises errors of many kinds on damaged files
+            _log.warning("checkpoint of step %d cannot be used: %s; trying the one before", commit.step, _line(error))
+    raise ValueError(f"no checkpoint in {root} can be read: start the run again under another name")
+
+
+def require(root: Path, template: State, which: str) -> tuple[State, Commit]:
+    """As `restore`, for a run that must have a checkpoint: ValueError where it has none."""
+    found = restore(root, template, which)
+    if found is None:
+        raise ValueError(f"{root} has no checkpoint yet: train it first")
+    return found
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _candidates(found: list[Commit], which: str) -> list[Commit]:
+    newest_first = found[::-1]
+    if which == "newest":
+        return newest_first
+    chosen = (best(found) or found[-1]) if which == "best" else next((c for c in found if str(c.step) == which), None)
+    if chosen is None:
+        steps = ", ".join(str(c.step) for c in found)
+        raise ValueError(f"--checkpoint {which!r} is not there: choose best, newest or one of {steps}")
+    return [chosen, *(c for c in newest_first if c.step < chosen.step)] if which == "best" else [chosen]

@@ -1,0 +1,120 @@
+"""The configuration of a run: one frozen record, its command line, and its form on disk.
+
+Each field is `defining` (a resumed run with another value is refused) or operational (it may change between sittings).
+"""
+
+import argparse
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxmarks import augment, losses, models
+
+SCHEDULES = ("cosine", "plateau", "constant")
+LOSS_UNITS = ("crop", "photo", "face")
+
+
+def _defining(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help, "defining": True})
+
+
+def _operational(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help, "defining": False})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that makes a run what it is. `check` raises ValueError in one line."""
+
+    data: str = _operational(
+        "drawn:4000", "contest folder, or drawn:COUNT[:POINTS]; its content defines the run, not its path"
+    )
+    seed: int = _defining(0, "root key of the run: every random number follows from it")
+    model: str = _defining("resnet50", f"backbone: {', '.join(models.NAMES)}")
+    size: int = _defining(128, "side of the network's input in pixels")
+    canvas: float = _defining(
+        1.25, "side of the decoded square over the input's; the rest is what augmentation may show"
+    )
+    batch: int = _defining(32, "photographs a step, over all devices")
+    epochs: float = _defining(10.0, "passes over the training part, when --steps is 0")
+    steps: int = _defining(0, "training steps; 0: by --epochs")
+    augment: str = _defining("auto", f"preset: auto, {', '.join(augment.PRESETS)}; auto: contest, mirrored where known")
+    loss: str = _defining("smooth_l1", f"loss: {', '.join(losses.NAMES)}")
+    loss_unit: str = _defining("crop", f"unit of the residuals: {', '.join(LOSS_UNITS)}")
+    trim_top: float = _defining(0.0, "share of the batch with the largest loss that is left out")
+    trim_keep: float = _defining(1.0, "where the trained band ends: 0.3 leaves the easiest 70 percent out")
+    lr: float = _defining(1e-3, "learning rate of AdamW, after the warm-up")
+    warmup: int = _defining(50, "steps over which the rate rises from 0")
+    weight_decay: float = _defining(1e-2, "AdamW's decay, on kernels only")
+    clip: float = _defining(1.0, "largest norm of the gradient, in head units; 0: none")
+    schedule: str = _defining("cosine", f"of the rate: {', '.join(SCHEDULES)}")
+    plateau_factor: float = _defining(0.8, "the rate times this when the smoothed batch loss no longer falls")
+    plateau_patience: float = _defining(0.25, "how long that may last, in epochs")
+    val_fraction: float = _defining(0.05, "share of the photographs held out for validation")
+    split_by: str = _defining("", "regular expression: what it finds in a file name is a group, kept on one side")
+    val_every: int = _operational(0, "steps between validations; 0: after each epoch")
+    log_every: int = _operational(20, "steps between lines of the log")
+    save_minutes: float = _operational(5.0, "minutes between checkpoints")
+    workers: int = _operational(4, "decoding threads")
+
+    def check(self) -> "Config":
+        """Itself, if every value is one that a run can have."""
+        _choice("model", self.model, models.NAMES)
+        _choice("loss", self.loss, losses.NAMES)
+        _choice("augment", self.augment, ["auto", *augment.PRESETS])
+        _choice("schedule", self.schedule, SCHEDULES)
+        _choice("loss-unit", self.loss_unit, LOSS_UNITS)
+        losses.check_band(self.trim_top, self.trim_keep)
+        limits = {
+            "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (1e-9, 1e6), "steps": (0, 10**9),
+            "lr": (1e-9, 10), "warmup": (0, 10**6), "weight_decay": (0, 10), "clip": (0, 1e9), "seed": (0, 2**32 - 1),
+            "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (0, 0.9),
+            "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (1, 256),
+        }  # fmt: skip
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ValueError(f"--{name.replace('_', '-')} must lie in {low:g}..{high:g}, got {value}")
+        return self
+
+
+def _choice(name: str, value: str, known) -> None:
+    if value not in known:
+        raise ValueError(f"--{name} {value!r} is not known: choose one of {', '.join(known)}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A flag for each field, absent ones left out of the namespace."""
+    hints = typing.get_type_hints(Config)
+    for f in dataclasses.fields(Config):
+        shown = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+        parser.add_argument(
+            f"--{f.name.replace('_', '-')}",
+            type=hints[f.name],
+            default=argparse.SUPPRESS,
+            help=shown,
+            metavar=f.name.upper(),
+        )
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The fields as plain data."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(data: dict[str, Any]) -> Config:
+    """The inverse of `to_dict`; raises ValueError on a field that is not known."""
+    known = {f.name for f in dataclasses.fields(Config)}
+    if unknown := sorted(set(data) - known):
+        raise ValueError(f"unknown fields in the configuration: {', '.join(unknown)}")
+    return Config(**data)
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """The defining fields that differ, one line each. More steps are no difference unless the schedule counts them."""
+    free = () if "cosine" in (old.schedule, new.schedule) else ("steps", "epochs")
+    names = [f.name for f in dataclasses.fields(Config) if f.metadata["defining"] and f.name not in free]
+    changed = [n for n in names if getattr(old, n) != getattr(new, n)]
+    return [f"--{n.replace('_', '-')}: the run has {getattr(old, n)!r}, got {getattr(new, n)!r}" for n in changed]

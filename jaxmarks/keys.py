@@ -1,0 +1,52 @@
+"""Keys are derived, never threaded: root -> named stream -> epoch -> position.
+
+Every random number of a run is a function of the root key and of what it is for, so batches and draws
+cannot depend on workers, devices or restarts, and the train state holds no key.
+"""
+
+import hashlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+IMPLEMENTATION = "threefry2x32"
+
+
+def root(seed: int) -> jax.Array:
+    """The typed root key of a run. `seed` is a whole number of 0..2**32 - 1."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must lie in 0..{2**32 - 1}, got {seed}")
+    return jax.random.key(seed, impl=IMPLEMENTATION)
+
+
+def named(key: jax.Array, name: str) -> jax.Array:
+    """The key for the use `name`: fold_in of the first four bytes of the name's sha256, big-endian."""
+    return jax.random.fold_in(key, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"))
+
+
+def at(stream: jax.Array, draw: jax.Array) -> jax.Array:
+    """The key of one draw i32[2] = (epoch, position) in a stream."""
+    return jax.random.fold_in(jax.random.fold_in(stream, draw[0]), draw[1])
+
+
+def draws(start: int, count: int, length: int) -> np.ndarray:
+    """i64[count, 2]: (epoch, position) of the draws start, start + 1, ... over a set of `length` examples."""
+    g = np.arange(start, start + count)
+    return np.stack([g // length, g % length], -1)
+
+
+def order(stream: jax.Array, epoch: int, length: int) -> np.ndarray:
+    """i32[length]: the epoch's permutation of a set of `length` examples, computed on the CPU."""
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        return np.asarray(jax.random.permutation(jax.random.fold_in(stream, epoch), jnp.arange(length)))
+
+
+def to_json(key: jax.Array) -> dict:
+    """A typed key as plain data."""
+    return {"impl": str(jax.random.key_impl(key)), "data": np.asarray(jax.random.key_data(key)).tolist()}
+
+
+def from_json(data: dict) -> jax.Array:
+    """The inverse of `to_json`."""
+    return jax.random.wrap_key_data(jnp.asarray(data["data"], jnp.uint32), impl=data["impl"])

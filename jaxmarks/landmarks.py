@@ -1,0 +1,63 @@
+"""Schemes: what the points of a set mean to geometry (which swap under a mirror) and to metrics (the norm)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Scheme(NamedTuple):
+    """What is known about sets of `num_points` points."""
+
+    num_points: int
+    mirror: np.ndarray | None  # i32[points]: mirrored point i is the old point mirror[i]; None: not known
+    norm: tuple[int, int] | None  # the two points whose distance NME divides by; None: sqrt of the box's area
+    regions: dict[str, np.ndarray]  # name -> indices, each point in one region
+
+
+def _permutation(num_points: int, swaps: list[tuple[int, int, int]], reversals: list[tuple[int, int]]) -> np.ndarray:
+    """From blocks (a, b, length) swapped index by index and ranges (first, last) reversed in place."""
+    mirror = np.arange(num_points, dtype=np.int32)
+    for a, b, length in swaps:
+        mirror[a : a + length], mirror[b : b + length] = np.arange(b, b + length), np.arange(a, a + length)
+    for first, last in reversals:
+        mirror[first : last + 1] = mirror[first : last + 1][::-1]
+    return mirror
+
+
+def _regions(**ranges: tuple[int, int]) -> dict[str, np.ndarray]:
+    return {name: np.arange(first, last + 1) for name, (first, last) in ranges.items()}
+
+
+def _contest() -> Scheme:
+    swaps = [(0, 64, 64), (273, 337, 64), (401, 464, 63), (587, 714, 127), (969, 970, 1)]
+    reversals = [(128, 272), (841, 872), (873, 904), (905, 936), (937, 968)]
+    regions = _regions(
+        oval=(0, 272), brows=(273, 400), nose=(401, 586), eyes=(587, 840), mouth=(841, 968), pupils=(969, 970)
+    )
+    return Scheme(971, _permutation(971, swaps, reversals), (969, 970), regions)
+
+
+def _ibug() -> Scheme:
+    reversals = [(0, 16), (17, 26), (31, 35), (48, 54), (55, 59), (60, 64), (65, 67)]
+    mirror = _permutation(68, [], reversals)
+    for a, b in [(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]:
+        mirror[a], mirror[b] = b, a
+    regions = _regions(oval=(0, 16), brows=(17, 26), nose=(27, 35), eyes=(36, 47), mouth=(48, 67))
+    return Scheme(68, mirror, (36, 45), regions)
+
+
+def _five() -> Scheme:
+    regions = _regions(eyes=(0, 1), nose=(2, 2), mouth=(3, 4))
+    return Scheme(5, _permutation(5, [], [(0, 1), (3, 4)]), (0, 1), regions)
+
+
+KNOWN = {971: _contest, 68: _ibug, 5: _five}
+
+
+def scheme(num_points: int) -> Scheme:
+    """The scheme of 971 (the contest's), 68 (iBUG) or 5 points; any other number: no mirror, the box as norm."""
+    if num_points < 1:
+        raise ValueError(f"a scheme needs at least one point, got {num_points}")
+    if num_points in KNOWN:
+        return KNOWN[num_points]()
+    return Scheme(num_points, None, None, {"all": np.arange(num_points)})

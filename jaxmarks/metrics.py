@@ -1,0 +1,50 @@
+"""What a prediction is worth. Functions of arrays, on NumPy (float64 on the host) and JAX alike."""
+
+import numpy as np
+
+from jaxmarks.landmarks import Scheme
+
+
+def distances(prediction, truth):
+    """[..., points]: Euclidean distance of each point."""
+    return ((prediction - truth) ** 2).sum(-1) ** 0.5
+
+
+def _masked_extremes(truth, mask):
+    big = 1e30
+    low = truth + (1 - mask[..., None]) * big
+    high = truth - (1 - mask[..., None]) * big
+    return low.min(-2), high.max(-2)
+
+
+def box_norm(truth, mask):
+    """[...]: square root of the area of the box of the labelled points [..., points, 2]."""
+    low, high = _masked_extremes(truth, mask)
+    span = (high - low).clip(0)
+    return (span[..., 0] * span[..., 1]) ** 0.5
+
+
+def norm(truth, mask, scheme: Scheme):
+    """[...]: the length NME divides by: between the scheme's two points, else `box_norm`.
+
+    A face whose two points are not both labelled falls back to its box.
+    """
+    box = box_norm(truth, mask)
+    if scheme.norm is None:
+        return box
+    a, b = scheme.norm
+    eyes = distances(truth[..., a, :], truth[..., b, :])
+    both = mask[..., a] & mask[..., b]
+    return eyes * both + box * (1 - both)
+
+
+def nme(prediction, truth, mask, scale):
+    """[...]: mean over labelled points of the distance, divided by `scale` [...]; 0 where nothing is labelled."""
+    total = (distances(prediction, truth) * mask).sum(-1)
+    return total / mask.sum(-1).clip(1) / scale.clip(1e-9)
+
+
+def cumulative(errors: np.ndarray, limit: float) -> tuple[float, float]:
+    """(AUC, failure rate) of NMEs [faces] at `limit`: the exact area under the cumulative curve, over the limit."""
+    errors = np.asarray(errors, np.float64)
+    return float(np.mean(np.clip(1 - errors / limit, 0, 1))), float(np.mean(errors > limit))

@@ -1,0 +1,99 @@
+"""Networks that regress landmarks, behind two pure functions. Nothing outside this folder knows of flax.
+
+Parameters and statistics are plain nested dicts, `backbone` and `head`, so that a backbone can be frozen or
+exchanged by name.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from jaxmarks.models import ops as _ops
+from jaxmarks.models.resnet import resnet18, resnet50
+
+NAMES: dict[str, Callable[[_ops.Ops], nn.Module]] = {
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+}
+
+Tree = dict  # nested dicts of f32 arrays
+
+# ImageNet's, in units of 0..255: what published backbones were trained with.
+_PIXEL_MEAN = (123.675, 116.28, 103.53)
+_PIXEL_DEVIATION = (58.395, 57.12, 57.375)
+
+# Variance of the head's kernel times its fan-in: small, so that training starts from the picture's centre.
+_HEAD_SCALE = 1e-3
+
+
+class Model(NamedTuple):
+    """A network as two pure functions.
+
+    init(key, size) -> (params, stats): a typed key and the side of the pictures in pixels; nested dicts of
+    f32 arrays.
+
+    apply(params, stats, image f32[b, s, s, 3], train) -> (points f32[b, num_points, 2], new_stats): RGB in
+    0..255; points as (x, y) in the head's units, 0 at the picture's centre and 1 half a picture from it. With
+    train the batch's statistics normalise and the running ones move; without, stats come back unchanged.
+    Raises ValueError for an image of another shape or type, and in training for one value a channel. Under
+    jit a batch sharded over a mesh has the statistics of the whole of it.
+    """
+
+    init: Callable[[Array, int], tuple[Tree, Tree]]
+    apply: Callable[[Tree, Tree, Array, bool], tuple[Array, Tree]]
+
+
+class _Regressor(nn.Module):
+    """Normalised pixels, backbone, mean over positions, one linear layer."""
+
+    backbone: Callable[[_ops.Ops], nn.Module]
+    num_points: int
+    ops: _ops.Ops
+
+    @nn.compact
+    def __call__(self, image: Array, train: bool) -> Array:
+        mean = _ops.per_channel(jnp.asarray(_PIXEL_MEAN, image.dtype))
+        deviation = _ops.per_channel(jnp.asarray(_PIXEL_DEVIATION, image.dtype))
+        features = jnp.mean(self.backbone(self.ops)((image - mean) / deviation, train), axis=(1, 2))
+        kernel_init = nn.initializers.variance_scaling(_HEAD_SCALE, "fan_in", "normal")
+        points = nn.Dense(2 * self.num_points, kernel_init=kernel_init, name="head")(features)
+        return jnp.reshape(points, (-1, self.num_points, 2))
+
+
+def build(name: str, num_points: int, *, ops: _ops.Ops | None = None) -> Model:
+    """The network `name` for `num_points` landmarks.
+
+    `ops` sets the forms of its operations; by default they are those of JAX's default backend, looked up when
+    the functions are traced. Raises ValueError for an unknown name or fewer than one point.
+    """
+    if name not in NAMES:
+        raise ValueError(f"unknown model {name!r}: expected one of {', '.join(NAMES)}")
+    if num_points < 1:
+        raise ValueError(f"num_points must be 1 or more, got {num_points}")
+
+    def network() -> _Regressor:
+        return _Regressor(NAMES[name], num_points, _ops.chosen() if ops is None else ops)
+
+    def init(key: Array, size: int) -> tuple[Tree, Tree]:
+        variables = network().init(key, jnp.zeros((1, size, size, 3), jnp.float32), False)
+        return variables["params"], variables["batch_stats"]
+
+    def apply(params: Tree, stats: Tree, image: Array, train: bool) -> tuple[Array, Tree]:
+        _check(image, params["head"]["bias"].dtype)
+        variables = {"params": params, "batch_stats": stats}
+        if not train:
+            return network().apply(variables, image, False), stats
+        points, changed = network().apply(variables, image, True, mutable=["batch_stats"])
+        return points, changed["batch_stats"]
+
+    return Model(init, apply)
+
+
+def _check(image: Array, dtype: jnp.dtype) -> None:
+    if image.ndim != 4 or image.shape[1] != image.shape[2] or image.shape[3] != 3:
+        raise ValueError(f"image must be [batch, size, size, 3], got shape {image.shape}")
+    if image.dtype != dtype:
+        raise ValueError(f"image must be {dtype} as the parameters are, in 0..255, got {image.dtype}: convert it")

@@ -1,0 +1,55 @@
+"""Arrays over devices. The only mesh is one axis, `data`: batches are split over it, the state is on every device."""
+
+import math
+from collections.abc import Callable
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+DATA = PartitionSpec("data")
+
+
+def mesh(devices: list | None = None) -> Mesh:
+    """A mesh of all devices, or of those given."""
+    found = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(found),), ("data",), axis_types=(AxisType.Auto,), devices=found)
+
+
+def check_batch(batch: int, devices: int) -> None:
+    """Raises ValueError, with the nearest sizes that fit, unless the devices can share the batch evenly."""
+    if batch % devices:
+        low = batch - batch % devices
+        near = f"{low} or {low + devices}" if low else f"{devices}"
+        raise ValueError(f"a batch of {batch} cannot be split over {devices} devices: use {near}")
+
+
+def mesh_dividing(batch: int) -> Mesh:
+    """A mesh of as many devices as share the batch evenly: predictions do not depend on how many they are."""
+    found = jax.devices()
+    return mesh(found[: math.gcd(batch, len(found))])
+
+
+def split(over: Mesh, tree):
+    """The tree on the devices, its leading axes split."""
+    return jax.device_put(tree, NamedSharding(over, DATA))
+
+
+def replicate(over: Mesh, tree):
+    """The tree whole on every device."""
+    return jax.device_put(tree, NamedSharding(over, PartitionSpec()))
+
+
+def over_examples(function: Callable, over: Mesh) -> Callable:
+    """`function` of one example, mapped over leading axes in the way that is fast on the backend.
+
+    On CPU a loop on each device over its own examples (branches are then branches, and an example's numbers cannot
+    depend on its neighbours); elsewhere `vmap`. The loop stays within shard_map: outside, every device would gather
+    the whole batch.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.vmap(function)
+
+    def looped(*examples):
+        return jax.lax.map(lambda one: function(*one), examples)
+
+    return jax.shard_map(looped, mesh=over, in_specs=DATA, out_specs=DATA, check_vma=False)

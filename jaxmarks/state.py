@@ -1,0 +1,48 @@
+"""The train state: its beginning, and the digest that says whether two are the same."""
+
+import hashlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxmarks import keys
+from jaxmarks.models import Model
+from jaxmarks.types import State
+
+
+def create(model: Model, tx: optax.GradientTransformation, key: jax.Array, size: int) -> State:
+    """Step 0 of the run with this root key."""
+    params, stats = model.init(keys.named(key, "init"), size)
+    return State(jnp.zeros((), jnp.int32), params, stats, tx.init(params), jnp.full((), -1, jnp.int32))
+
+
+def flatten(state: State) -> dict[str, np.ndarray]:
+    """The leaves on the host by key path, sorted."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
+    return {path: leaf for path, leaf in sorted((jax.tree_util.keystr(p), np.asarray(leaf)) for p, leaf in leaves)}
+
+
+def unflatten(template: State, leaves: dict[str, np.ndarray]) -> State:
+    """The inverse of `flatten`; `template` gives the structure. Raises ValueError on missing, extra or misshapen leaves."""
+    paths, structure = jax.tree_util.tree_flatten_with_path(template)
+    names = [jax.tree_util.keystr(p) for p, _ in paths]
+    if set(names) != set(leaves):
+        odd = sorted(set(names) ^ set(leaves))
+        raise ValueError(f"the saved state is of another network or optimiser: {len(odd)} leaves differ, e.g. {odd[0]}")
+    for name, (_, leaf) in zip(names, paths, strict=True):
+        if leaves[name].shape != leaf.shape:
+            raise ValueError(f"the saved state has {name} of shape {leaves[name].shape}, this network {leaf.shape}")
+    return jax.tree_util.tree_unflatten(structure, [leaves[name] for name in names])
+
+
+def digest(leaves: dict[str, np.ndarray]) -> str:
+    """sha256 over the leaves sorted by path: path, dtype, shape, little-endian C bytes."""
+    total = hashlib.sha256()
+    for path in sorted(leaves):
+        leaf = np.ascontiguousarray(leaves[path])
+        little = leaf.astype(leaf.dtype.newbyteorder("<"), copy=False)
+        total.update(f"{path} {leaf.dtype.name} {leaf.shape}\n".encode())
+        total.update(little.tobytes())
+    return total.hexdigest()

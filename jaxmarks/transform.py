@@ -1,0 +1,133 @@
+"""One record for every augmentation, and its algebra: apply, compose, invert, restore.
+
+A `Transform` is a plain pytree. What an augmenter drew, what a view of test-time augmentation fixes and what replay
+re-creates are all this one record, so each has the same exact inverse. A leading axis on every leaf makes a set of
+views or a batch; `jax.vmap` does the rest. What cannot be written in the record is not an augmenter here.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmarks import affine, image
+
+
+class Transform(NamedTuple):
+    """Where points go and what becomes of the pixels. Neutral element: `identity()`."""
+
+    affine: jax.Array  # f32[2, 3]  points before -> after; the picture is sampled at its inverse
+    colour: jax.Array  # f32[3, 4]  on RGB 0..255
+    blur: jax.Array  # f32[]  variance of a Gaussian, output pixels squared
+    covers: jax.Array  # f32[K, 9]  unit square -> output pixels (2x3), then RGB; unused ones have no area
+
+
+def identity() -> Transform:
+    """The transform that changes nothing, without covers."""
+    return from_affine(jnp.asarray(affine.IDENTITY, jnp.float32))
+
+
+def from_affine(matrix: jax.Array) -> Transform:
+    """The transform that only moves points and pixels by f32[2, 3]."""
+    return Transform(matrix, jnp.eye(3, 4), jnp.zeros(()), jnp.zeros((0, 9)))
+
+
+def _move_covers(t: Transform, covers: jax.Array) -> jax.Array:
+    moved = affine.compose(covers[:, :6].reshape(-1, 2, 3), t.affine).reshape(-1, 6)
+    return jnp.concatenate([moved, image.recolour(t.colour, covers[:, 6:])], 1)
+
+
+def compose(first: Transform, second: Transform) -> Transform:
+    """`first`, then `second`, as one record: one interpolation however many steps it holds.
+
+    Matrices and colours multiply; a blur made before grows with the area, blur1 |det L2| + blur2; the first's covers
+    are moved and recoloured by the second and lie under the second's. Associative up to rounding.
+    """
+    return Transform(
+        affine.compose(first.affine, second.affine),
+        _compose_colour(first.colour, second.colour),
+        first.blur * jnp.abs(affine.determinant(second.affine)) + second.blur,
+        jnp.concatenate([_move_covers(second, first.covers), second.covers]),
+    )
+
+
+def _compose_colour(first: jax.Array, second: jax.Array) -> jax.Array:
+    columns = image.recolour(second.at[:, 3].set(0), first.T).T
+    return columns.at[:, 3].add(second[:, 3])
+
+
+def _invertible(colour: jax.Array) -> jax.Array:
+    scale = jnp.max(jnp.abs(colour[:, :3]))
+    return jnp.abs(_determinant3(colour)) > 1e-4 * scale**3
+
+
+def _cofactors(m: jax.Array) -> jax.Array:
+    return jnp.stack([jnp.cross(m[1, :3], m[2, :3]), jnp.cross(m[2, :3], m[0, :3]), jnp.cross(m[0, :3], m[1, :3])])
+
+
+def _determinant3(m: jax.Array) -> jax.Array:
+    return jnp.sum(m[0, :3] * _cofactors(m)[0])
+
+
+def _invert_colour(colour: jax.Array) -> jax.Array:
+    usable = _invertible(colour)
+    linear = _cofactors(colour).T / jnp.where(usable, _determinant3(colour), 1)
+    offset = -jnp.sum(linear * colour[:, 3], 1)
+    return jnp.where(usable, jnp.concatenate([linear, offset[:, None]], 1), jnp.eye(3, 4))
+
+
+def invert(t: Transform) -> Transform:
+    """The transform back: matrix and colour inverted (a colour that cannot be: left alone), no blur, no covers."""
+    return Transform(affine.invert(t.affine), _invert_colour(t.colour), jnp.zeros(()), jnp.zeros((0, 9)))
+
+
+def apply_points(t: Transform, points: jax.Array, mirror: jax.Array | None) -> jax.Array:
+    """f32[points, 2] moved by t; where t mirrors, left and right change names by `mirror` i32[points].
+
+    `mirror` None means that no permutation is known: then no mirroring transform may be applied. Points outside the
+    frame move like any other and are never clamped.
+    """
+    moved = affine.apply(t.affine, jnp.asarray(points))
+    return moved if mirror is None else jnp.where(affine.determinant(t.affine) < 0, moved[mirror], moved)
+
+
+def apply_image(t: Transform, picture: jax.Array, size: int, extent: jax.Array | None = None) -> jax.Array:
+    """The picture under t: u8 or f32 RGB [h, w, 3] in 0..255 -> f32[size, size, 3], not quantised.
+
+    One gather -> blur -> colour -> what was not seen becomes the border (128) -> covers -> clip to 0..255: this order
+    defines the picture. `extent` f32[4] says which pixels of the picture are true (x0, y0, x1, y1); default: all.
+    """
+    picture = jnp.asarray(picture)
+    back = affine.invert(t.affine)
+    seen = _seen(back, size, image.full_extent(picture) if extent is None else extent)
+    pixels = image.gaussian(image.warp(picture, back, size), t.blur, t.blur)
+    pixels = jnp.where(seen[..., None], image.recolour(t.colour, pixels), image.BORDER)
+    return jnp.clip(image.cover(t.covers, pixels), 0, 255)
+
+
+def _seen(back: jax.Array, size: int, extent: jax.Array) -> jax.Array:
+    return image.inside(affine.apply(back, image.grid(size)), extent)
+
+
+def restore(t: Transform, picture: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    """The inverse for pixels: an augmented picture [n, n, 3] back to (f32[size, size, 3], mask bool[size, size]).
+
+    The mask is false where the picture before cannot be known: outside the augmented frame, under a cover, clipped to
+    0 or 255 by a colour change, or everywhere when the colour has no inverse (grey). A blur is not undone. `size` is
+    the side of the picture before.
+    """
+    picture = jnp.asarray(picture, jnp.float32)
+    side = picture.shape[0]
+    before = jnp.array([0, 0, size - 1, size - 1], jnp.float32)
+    lost = ~_seen(affine.invert(t.affine), side, before)
+    for mask in image.covered(t.covers, side):
+        lost = lost | mask
+    recoloured = jnp.any(t.colour != jnp.eye(3, 4))
+    lost = lost | (recoloured & jnp.any((picture <= 0) | (picture >= 255), -1))
+    known = (
+        image.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine, image.grid(size)))[..., 0] > 0.999
+    )
+    seen = _seen(t.affine, size, image.full_extent(picture))
+    pixels = image.recolour(_invert_colour(t.colour), image.warp(picture, t.affine, size))
+    mask = seen & known & _invertible(t.colour)
+    return jnp.where(mask[..., None], pixels, image.BORDER), mask

@@ -1,0 +1,44 @@
+"""From predictions back to files: tables, overlays, and the mean face to compare with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from jaxmarks import affine
+from jaxmarks.config import Config
+from jaxmarks.predict import Predicted
+from pipelines import decode, files, loader
+from pipelines.pages import sheets
+from pipelines.sources import Source, Subset
+
+_MEAN_OF = 500  # photographs that make the mean face
+
+
+def mean_face(train: Source, found: Predicted, config: Config, faults: loader.Faults) -> np.ndarray:
+    """The prediction that knows nothing: the mean training label in the input frame, f64[faces, points, 2] in pixels of
+    each photograph of `found`. Taken over 500 training photographs spread over the set."""
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(_MEAN_OF, len(train))).astype(int))
+    total, count = np.zeros((train.num_points, 2)), np.zeros((train.num_points, 1))
+    for batch, _ in loader.ordered(Subset(train, chosen.tolist()), config, faults=faults):
+        total += np.where(batch.mask[..., None], batch.points, 0).sum(0)
+        count += batch.mask.sum(0)[:, None]
+    return affine.apply(affine.invert(found.frame), total / np.maximum(count, 1))
+
+
+def write_table(file: BinaryIO, names: Sequence[str], columns: dict[str, np.ndarray]) -> None:
+    """A comma-separated row a photograph: its name, then a column of numbers each."""
+    file.write((",".join(["file_name", *columns]) + "\n").encode())
+    for name, *values in zip(names, *columns.values(), strict=True):
+        file.write((",".join([name, *(f"{v:.6g}" for v in values)]) + "\n").encode())
+
+
+def write_overlays(folder: Path, source: Source, found: Predicted) -> None:
+    """Each photograph with its predicted points, and the true ones where they are known, as NAME.png."""
+    for index, points, truth, mask in zip(found.index, found.points, found.truth, found.mask, strict=True):
+        picture = source[int(index)].picture
+        image = decode.decode(picture) if isinstance(picture, bytes) else picture
+        drawn = sheets.overlay(image, points, truth[mask] if mask.any() else None)
+        with files.whole(folder / f"{Path(source.names[int(index)]).stem}.png") as file:
+            file.write(decode.encode_png(drawn))

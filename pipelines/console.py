@@ -1,0 +1,86 @@
+"""What a person reads on a terminal: progress with a rate and the time left, and errors of one line."""
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def clock(seconds: float) -> str:
+    """h:mm:ss, or m:ss below an hour."""
+    whole = int(round(max(seconds, 0)))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+class Progress:
+    """One line that is rewritten on a terminal; plain lines, at most one in five seconds, elsewhere."""
+
+    def __init__(self, total: int, unit: str, done: int = 0):
+        self._total, self._unit = total, unit
+        self._began, self._start, self._shown = time.monotonic(), done, 0.0
+        self._live = sys.stderr.isatty()
+
+    def show(self, done: int, detail: str = "") -> None:
+        """`done` of the total, with a detail such as the loss."""
+        now = time.monotonic()
+        if done < self._total and now - self._shown < (0.1 if self._live else 5.0):
+            return
+        self._shown = now
+        each = (now - self._began) / max(done - self._start, 1)
+        text = f"{self._unit} {done}/{self._total}  {detail}  left {clock(each * (self._total - done))}"
+        print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
+
+    def over(self, batches: Iterable[tuple[T, int]]) -> Iterator[tuple[T, int]]:
+        """The batches as they are, each counted by its number of examples when the next is asked for."""
+        done = 0
+        for batch, count in batches:
+            yield batch, count
+            done += count
+            self.show(done)
+
+    def close(self) -> None:
+        """Ends the rewritten line."""
+        if self._live and self._shown:
+            print(file=sys.stderr)
+
+
+class Stop:
+    """True from the first Ctrl-C or SIGTERM on; a second Ctrl-C ends at once."""
+
+    def __init__(self):
+        self._asked = False
+        signal.signal(signal.SIGINT, self._note)
+        signal.signal(signal.SIGTERM, self._note)
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def _note(self, number: int, frame: object) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nstopping after this step; once more ends at once", file=sys.stderr)
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a command; what it refuses (ValueError) or cannot read or write (OSError) is one line and exit code 2."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        sys.exit(main() or 0)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def faults(lines: list[str], limit: int = 10) -> None:
+    """The pictures that could not be used, at the end of a command."""
+    if lines:
+        print(f"{len(lines)} pictures could not be used:")
+        print("\n".join(f"  {line}" for line in lines[:limit]))
+        if len(lines) > limit:
+            print(f"  ... and {len(lines) - limit} more")

@@ -1,0 +1,134 @@
+"""Batches by grain: random access by draw, decoding threads, canvases and frames.
+
+The stream is a function of the step: nothing of an iterator is saved, and draw g is the same photograph under the same
+key whatever the batch size, threads, devices or restarts.
+"""
+
+import functools
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import grain
+import jax
+import numpy as np
+
+from jaxmarks import affine, keys
+from jaxmarks.config import Config
+from jaxmarks.types import Batch
+from pipelines import decode
+from pipelines.sources import Source
+
+_FOREVER = 2**40
+
+
+class Faults:
+    """The pictures that could not be decoded, with reasons, from all threads."""
+
+    def __init__(self):
+        self._lock, self._found = threading.Lock(), {}
+
+    def add(self, name: str, reason: str) -> None:
+        """Notes a picture; the same one again counts once."""
+        with self._lock:
+            self._found[name] = reason
+
+    def report(self) -> list[str]:
+        """One line a picture, by name."""
+        with self._lock:
+            return [f"{name}: {reason}" for name, reason in sorted(self._found.items())]
+
+
+class _Row(NamedTuple):
+    canvas: decode.Canvas
+    points: np.ndarray
+    mask: np.ndarray
+    index: int
+
+
+def _load(source: Source, index: int, config: Config, faults: Faults) -> _Row | None:
+    """The example on its canvas, or None where its content cannot be decoded."""
+    try:
+        example = source[index]
+        picture = example.picture
+        image = decode.decode(picture) if isinstance(picture, bytes) else picture
+    except decode.DecodeError as error:
+        faults.add(source.names[index], str(error))
+        return None
+    canvas = decode.place(image, config.size, decode.canvas_side(config.size, config.canvas))
+    return _Row(canvas, affine.apply(canvas.frame, example.points), example.mask, index)
+
+
+def _load_or_next(source: Source, index: int, config: Config, faults: Faults) -> _Row:
+    """What cannot be decoded is replaced by the next that can, in canonical order, with its own labels."""
+    for offset in range(len(source)):
+        if (row := _load(source, (index + offset) % len(source), config, faults)) is not None:
+            return row
+    raise ValueError(f"none of the {len(source)} pictures can be decoded; first: {faults.report()[0]}")
+
+
+def _stack(rows: list[_Row], draws: np.ndarray) -> Batch:
+    """Rows as a batch. Coordinates cross to float32 here, in input pixels."""
+    return Batch(
+        image=np.stack([r.canvas.image for r in rows]),
+        points=np.stack([r.points for r in rows]).astype(np.float32),
+        mask=np.stack([r.mask for r in rows]),
+        frame=np.stack([r.canvas.frame for r in rows]),
+        index=np.array([r.index for r in rows], np.int32),
+        draw=draws.astype(np.int32),
+        fit=np.stack([r.canvas.fit for r in rows]).astype(np.float32),
+        extent=np.stack([r.canvas.extent for r in rows]).astype(np.float32),
+    )
+
+
+def _read(options: Config) -> grain.ReadOptions:
+    return grain.ReadOptions(num_threads=options.workers, prefetch_buffer_size=4 * options.batch)
+
+
+def batches(
+    source: Source, config: Config, key: jax.Array, start_step: int = 0, *, faults: Faults | None = None
+) -> Iterator[Batch]:
+    """Endless training batches from step `start_step` on: config.batch draws each, across the ends of epochs.
+
+    key is the run's root key. Raises ValueError where the source is empty or nothing in it can be decoded.
+    """
+    if not len(source):
+        raise ValueError("the training part is empty: lower --val-fraction or add photographs")
+    faults = faults or Faults()
+    stream = keys.named(key, "shuffle")
+    order = functools.lru_cache(4)(lambda epoch: keys.order(stream, epoch, len(source)))
+
+    def load(g: int) -> tuple[_Row, np.ndarray]:
+        draw = keys.draws(int(g), 1, len(source))[0]
+        return _load_or_next(source, int(order(int(draw[0]))[draw[1]]), config, faults), draw
+
+    def batched(rows: list[tuple[_Row, np.ndarray]]) -> Batch:
+        return _stack([row for row, _ in rows], np.stack([draw for _, draw in rows]))
+
+    drawn = grain.MapDataset.range(start_step * config.batch, _FOREVER).map(load)
+    return iter(drawn.to_iter_dataset(_read(config)).batch(config.batch, batch_fn=batched))
+
+
+def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> Iterator[tuple[Batch, int]]:
+    """Every decodable example once, in order: (batch, number of real examples).
+
+    The last batch is filled up by repeating its first example with an empty mask. What cannot be decoded is left out
+    and noted in `faults`.
+    """
+    faults = faults or Faults()
+    rows = grain.MapDataset.range(len(source)).map(lambda i: (_load(source, int(i), config, faults),))
+    waiting: list[_Row] = []
+    for (row,) in rows.to_iter_dataset(_read(config)):
+        if row is not None:
+            waiting.append(row)
+        if len(waiting) == config.batch:
+            yield _filled(waiting, config.batch)
+            waiting = []
+    if waiting:
+        yield _filled(waiting, config.batch)
+
+
+def _filled(rows: list[_Row], size: int) -> tuple[Batch, int]:
+    empty = rows[0]._replace(mask=np.zeros_like(rows[0].mask))
+    positions = np.array([[0, r.index] for r in rows] + [[0, empty.index]] * (size - len(rows)))
+    return _stack(rows + [empty] * (size - len(rows)), positions), len(rows)

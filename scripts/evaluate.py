@@ -1,0 +1,66 @@
+"""How good a run is: NME, AUC, failure rate and, where points are asked, the contest score, each with its interval.
+
+    python scripts/evaluate.py --run runs/NAME --data PATH --out out.json
+
+Reads the test part of the data (its truth: test/landmarks_true.csv), or with --part val the run's validation part.
+Writes out.json, and beside it out.csv with a row a photograph. NME is divided by the scheme's norm (68 points: the outer
+eye corners; 971: the pupils; others: the box); the box norm is always reported beside it.
+"""
+
+import argparse
+from pathlib import Path
+
+from jaxmarks import assemble, checkpoint, evaluate, predict, sharding, tta
+from pipelines import answers, console, files, loader, runs, sources
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="a run folder")
+    parser.add_argument("--data", help="default: what the run was trained on")
+    parser.add_argument("--out", required=True, help="the JSON file to write")
+    parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
+    parser.add_argument("--tta", default="none", choices=tta.NAMES, help="views of each photograph (default: none)")
+    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
+    parser.add_argument(
+        "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"
+    )
+    flags = parser.parse_args()
+    run, faults = runs.load(Path(flags.run)), loader.Faults()
+    data = flags.data or run.config.data
+    train = sources.open_source(data)
+    source = runs.part(run, train, "val") if flags.part == "val" else sources.open_source(data, "test")
+    runs.check_points(run, source)
+    plan = assemble.assemble(
+        run.config, run.key, run.num_points, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
+    )
+    state, commit = checkpoint.require(run.root, assemble.template(plan), flags.checkpoint)
+    progress = console.Progress(len(source), "photograph")
+    batches = progress.over(loader.ordered(source, run.config, faults=faults))
+    forward = assemble.forward(plan, flags.tta)
+    found = predict.gather(predict.predictions(forward, state, batches, plan.mesh))
+    progress.close()
+    if not found.mask.any():
+        raise ValueError(f"{data}: the {flags.part} part has no truth to compare with (test/landmarks_true.csv)")
+    rows = evaluate.per_photograph(found.points, found.truth, found.mask, plan.scheme)
+    asked = sources.asked_points(source)
+    if asked is not None:
+        rows["contest_score"] = evaluate.contest_scores(found.points, found.truth, [asked[i] for i in found.index])
+    mean = answers.mean_face(train, found, run.config, faults)
+    rows["mean_face_nme"] = evaluate.per_photograph(mean, found.truth, found.mask, plan.scheme)["nme"]
+    report = evaluate.report(rows, flags.limit)
+    about = {"run": flags.run, "step": commit.step, "tta": flags.tta, "part": flags.part}
+    files.write_json(flags.out, {**report, **about})
+    table = Path(flags.out).with_suffix(".csv")
+    with files.whole(table) as file:
+        answers.write_table(file, [source.names[i] for i in found.index], rows)
+    for name in report["intervals"]:
+        low, high = report["intervals"][name]
+        print(f"{name:16s} {report[name]:9.4f}   [{low:.4f}, {high:.4f}]")
+    console.faults(faults.report())
+    print(f"{report['count']} faces, step {commit.step}, views {flags.tta}: {flags.out}, each photograph in {table}")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,63 @@
+"""Landmarks of photographs, under as many views at once as you like.
+
+    python scripts/predict.py --run runs/NAME --data PATH --out submission.csv
+    python scripts/predict.py --run runs/NAME --images FOLDER --out points.csv --overlays FOLDER
+
+The first writes the contest's submission for the test part (the points asked of each photograph, rounded); with
+--all-points, or for plain pictures, every point in the layout of landmarks.csv. The views are rendered and run in one
+vmapped call, un-warped exactly and averaged.
+"""
+
+import argparse
+from pathlib import Path
+
+from jaxmarks import assemble, checkpoint, predict, sharding, tta
+from pipelines import answers, console, files, loader, runs, sources
+from pipelines.formats import contest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="a run folder")
+    parser.add_argument("--data", help="data whose test part to predict; default: what the run was trained on")
+    parser.add_argument("--images", help="a folder of plain pictures, in place of --data")
+    parser.add_argument("--out", required=True, help="the file to write")
+    parser.add_argument(
+        "--tta", default="standard", choices=tta.NAMES, help="views of each photograph (default: standard)"
+    )
+    parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
+    parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
+    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
+    flags = parser.parse_args()
+    if flags.images and flags.data:
+        raise ValueError("give --data or --images, not both")
+    run, faults = runs.load(Path(flags.run)), loader.Faults()
+    if flags.images:
+        source = sources.open_pictures(flags.images, run.num_points)
+    else:
+        source = sources.open_source(flags.data or run.config.data, "test")
+    runs.check_points(run, source)
+    plan = assemble.assemble(
+        run.config, run.key, run.num_points, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
+    )
+    state, commit = checkpoint.require(run.root, assemble.template(plan), flags.checkpoint)
+    progress = console.Progress(len(source), "photograph")
+    batches = progress.over(loader.ordered(source, run.config, faults=faults))
+    found = predict.gather(predict.predictions(assemble.forward(plan, flags.tta), state, batches, plan.mesh))
+    progress.close()
+    names, asked = [source.names[i] for i in found.index], sources.asked_points(source)
+    with files.whole(flags.out) as file:
+        if asked is None or flags.all_points:
+            contest.write_landmarks(file, names, found.points)
+        else:
+            contest.write_submission(file, names, found.points, [asked[i] for i in found.index])
+    if flags.overlays:
+        answers.write_overlays(Path(flags.overlays), source, found)
+        print(f"overlays: {flags.overlays} (green: predicted, red: true where known)")
+    console.faults(faults.report())
+    print(f"{len(names)} photographs, step {commit.step}, views {flags.tta}: {flags.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

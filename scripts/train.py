@@ -1,0 +1,95 @@
+"""Trains a run, or goes on with it.
+
+    python scripts/train.py --data PATH --name mine
+    python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
+
+The second is a two-minute trial on a laptop. The same command again goes on from the newest checkpoint; Ctrl-C saves
+first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl.
+"""
+
+import argparse
+from pathlib import Path
+
+from jaxmarks import assemble, checkpoint, predict, session, sharding, state
+from jaxmarks import config as configs
+from jaxmarks import evaluate as evaluation
+from pipelines import console, files, loader, runs, sources
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", default="run", help="the run folder is runs/NAME (default: run)")
+    parser.add_argument("--runs", default="runs", help="where run folders lie (default: runs)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    configs.add_arguments(parser)
+    flags = vars(parser.parse_args())
+    root, dry = Path(flags.pop("runs")) / flags.pop("name"), flags.pop("dry_run")
+    asked = configs.Config(**flags).check()
+    source = sources.open_source(asked.data)
+    if dry:
+        return describe(asked, source, root)
+    held = runs.lock(root)
+    if runs.exists(root):
+        run, notes = runs.resume(runs.load(root), asked, source)
+        print("".join(f"note: {n}; the same bits as in one sitting are not promised\n" for n in notes), end="")
+    else:
+        run = runs.create(root, asked, source)
+    code = sit(run, source)
+    held.close()
+    return code
+
+
+def describe(config: configs.Config, source: sources.Source, root: Path) -> int:
+    """--dry-run: sizes and steps."""
+    run = runs.plan(root, config, source)
+    plan = assemble.assemble(config, run.key, run.num_points, len(run.parts["train"]))
+    size = sum(leaf.nbytes for leaf in state.flatten(assemble.initial_state(plan)).values())
+    print(
+        f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on, {run.num_points} points"
+    )
+    print(f"{plan.steps} steps of {config.batch} on {plan.mesh.size} devices; {config.model} at {config.size} px")
+    print(f"a checkpoint takes {size / 1e6:.0f} MB, four at most, in {root / 'checkpoints'}")
+    return 0
+
+
+def sit(run: runs.Run, source: sources.Source) -> int:
+    """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
+    faults, stop = loader.Faults(), console.Stop()
+    train_part, val_part = runs.part(run, source, "train"), runs.part(run, source, "val")
+    plan = assemble.assemble(run.config, run.key, run.num_points, len(train_part))
+    start = assemble.initial_state(plan)
+    found = checkpoint.restore(run.root, start)
+    begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
+    if begin >= plan.steps:
+        print(f"{run.root} is finished at step {begin}; nothing to do")
+        return 0
+    print(f"{run.root}: {f'going on from step {begin}' if found else 'a new run'} of {plan.steps} steps")
+    feed = (sharding.split(plan.mesh, b) for b in loader.batches(train_part, run.config, run.key, begin, faults=faults))
+    forward = assemble.forward(plan, "none")
+
+    def validate(now: state.State) -> dict[str, float]:
+        if not len(val_part):
+            return {}
+        ordered = loader.ordered(val_part, run.config, faults=faults)
+        return evaluation.means(predict.gather(predict.predictions(forward, now, ordered, plan.mesh)), plan.scheme)
+
+    progress = console.Progress(plan.steps, "step", begin)
+    first = assemble.place(plan, found[0]) if found else start
+    for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, validate, stop):
+        progress.show(event.step, session.describe(event))
+        first = event.state
+    progress.close()
+    console.faults(faults.report())
+    done = int(first.step)
+    if done < plan.steps:
+        print(f"stopped at step {done} and saved; the same command goes on from there")
+        return 130
+    files.write_json(run.root / "final.json", {"step": done, "digest": state.digest(state.flatten(first))})
+    print(
+        f"{run.root} is finished at step {done}. Next: python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
