@@ -5,15 +5,16 @@ float64 NumPy arrays, which is what the frames of photographs are kept in. All f
 leading axes; `matrix` is [..., 2, 3], `points` is [..., points, 2] as (x, y) pixels, y down.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
-def _space(*arrays: ArrayLike):
+def _space(*arrays) -> Any:
     return jnp if any(isinstance(a, jax.Array) for a in arrays) else np
 
 

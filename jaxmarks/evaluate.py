@@ -1,5 +1,7 @@
 """From predictions and truth to the numbers of a report. Host arrays, float64."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxmarks import metrics
@@ -49,7 +51,7 @@ def report(rows: dict[str, np.ndarray], limit: float) -> dict:
     """The numbers of `evaluate.py --out`: the mean of each row f64[faces] over the faces where it is finite, AUC and
     failure rate of the row "nme" at `limit`, and the 95 % bootstrap interval of each."""
     nme = rows["nme"][np.isfinite(rows["nme"])]
-    statistics = {name: (values[np.isfinite(values)], np.mean) for name, values in rows.items()}
+    statistics: dict[str, tuple[np.ndarray, Callable]] = {name: (values[np.isfinite(values)], np.mean) for name, values in rows.items()}
     statistics["auc"] = (nme, lambda v: metrics.cumulative(v, limit)[0])
     statistics["failure_rate"] = (nme, lambda v: metrics.cumulative(v, limit)[1])
     numbers = {name: float(statistic(values)) for name, (values, statistic) in statistics.items()}

@@ -1,6 +1,6 @@
 """The optimiser: AdamW with decay on kernels only, a warm-up, and a rate that falls by cosine or on plateau."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ class PlateauState(NamedTuple):
 
     total: jax.Array
     weight: jax.Array
-    inner: optax.contrib.ReduceLROnPlateauState
+    inner: Any  # optax.contrib.ReduceLROnPlateauState
 
 
 def kernels(params) -> object:
@@ -34,7 +34,7 @@ def plateau(factor: float, patience: int, smoothing: int) -> optax.GradientTrans
     def init(params):
         return PlateauState(jnp.zeros(()), jnp.zeros(()), inner.init(params))
 
-    def update(updates, state, params=None, *, value, **extra):
+    def update(updates, state, params=None, *, value=jnp.nan, **extra):
         judged = jnp.isfinite(value)
         total = keep * state.total + (1 - keep) * jnp.where(judged, value, 0)
         weight = keep * state.weight + (1 - keep)

@@ -36,7 +36,7 @@ class RunLog:
         for name in FILES:
             with open(root / name, "ab") as file:
                 file.truncate(0 if offsets is None else offsets[name])
-        self._files = {name: open(root / name, "ab") for name in FILES}
+        self._files = {name: open(root / name, "ab") for name in FILES}  # noqa: SIM115  closed by close()
         self._board = SummaryWriter(str(root / "log"), purge_step=step)
 
     def steps(self, record: Record) -> None:

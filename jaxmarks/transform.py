@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxmarks import affine, image
 
@@ -81,14 +82,14 @@ def invert(t: Transform) -> Transform:
     return Transform(affine.invert(t.affine), _invert_colour(t.colour), jnp.zeros(()), jnp.zeros((0, 9)))
 
 
-def apply_points(t: Transform, points: jax.Array, mirror: jax.Array | None) -> jax.Array:
+def apply_points(t: Transform, points: jax.Array, mirror: ArrayLike | None) -> jax.Array:
     """f32[points, 2] moved by t; where t mirrors, left and right change names by `mirror` i32[points].
 
     `mirror` None means that no permutation is known: then no mirroring transform may be applied. Points outside the
     frame move like any other and are never clamped.
     """
     moved = affine.apply(t.affine, jnp.asarray(points))
-    return moved if mirror is None else jnp.where(affine.determinant(t.affine) < 0, moved[mirror], moved)
+    return moved if mirror is None else jnp.where(affine.determinant(t.affine) < 0, moved[jnp.asarray(mirror)], moved)
 
 
 def apply_image(t: Transform, picture: jax.Array, size: int, extent: jax.Array | None = None) -> jax.Array:

@@ -6,7 +6,7 @@ key whatever the batch size, threads, devices or restarts.
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import grain
@@ -102,7 +102,7 @@ def batches(
         draw = keys.draws(int(g), 1, len(source))[0]
         return _load_or_next(source, int(order(int(draw[0]))[draw[1]]), config, faults), draw
 
-    def batched(rows: list[tuple[_Row, np.ndarray]]) -> Batch:
+    def batched(rows: Sequence[tuple[_Row, np.ndarray]]) -> Batch:
         return _stack([row for row, _ in rows], np.stack([draw for _, draw in rows]))
 
     drawn = grain.MapDataset.range(start_step * config.batch, _FOREVER).map(load)

@@ -19,8 +19,11 @@ class Example(NamedTuple):
 class Source(Protocol):
     """A data set of photographs, in canonical order: by file name (a test part: in the order of its list)."""
 
-    names: Sequence[str]
-    num_points: int
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def num_points(self) -> int: ...
 
     def __len__(self) -> int: ...
 
@@ -42,6 +45,11 @@ class Subset:
 
     def __getitem__(self, index: int) -> Example:
         return self._source[self._indices[index]]
+
+
+def names_at(source: Source, indices: Sequence[int] | np.ndarray) -> list[str]:
+    """The file names of some examples."""
+    return [source.names[int(i)] for i in indices]
 
 
 def asked_points(source: Source) -> list[np.ndarray] | None:

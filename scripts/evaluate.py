@@ -53,7 +53,7 @@ def main() -> int:
     files.write_json(flags.out, {**report, **about})
     table = Path(flags.out).with_suffix(".csv")
     with files.whole(table) as file:
-        answers.write_table(file, [source.names[i] for i in found.index], rows)
+        answers.write_table(file, sources.names_at(source, found.index), rows)
     for name in report["intervals"]:
         low, high = report["intervals"][name]
         print(f"{name:16s} {report[name]:9.4f}   [{low:.4f}, {high:.4f}]")

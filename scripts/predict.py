@@ -45,7 +45,7 @@ def main() -> int:
     batches = progress.over(loader.ordered(source, run.config, faults=faults))
     found = predict.gather(predict.predictions(assemble.forward(plan, flags.tta), state, batches, plan.mesh))
     progress.close()
-    names, asked = [source.names[i] for i in found.index], sources.asked_points(source)
+    names, asked = sources.names_at(source, found.index), sources.asked_points(source)
     with files.whole(flags.out) as file:
         if asked is None or flags.all_points:
             contest.write_landmarks(file, names, found.points)

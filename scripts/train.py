@@ -85,9 +85,8 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         print(f"stopped at step {done} and saved; the same command goes on from there")
         return 130
     files.write_json(run.root / "final.json", {"step": done, "digest": state.digest(state.flatten(first))})
-    print(
-        f"{run.root} is finished at step {done}. Next: python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json"
-    )
+    print(f"{run.root} is finished at step {done}; next:")
+    print(f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
     return 0
 
 

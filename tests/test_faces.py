@@ -67,8 +67,9 @@ def test_a_face_is_a_pure_function_of_its_arguments():
 
 def test_the_global_random_state_neither_matters_nor_moves():
     np.random.seed(1)
-    before, first = np.random.get_state()[1].copy(), faces.draw(5)
-    assert np.array_equal(np.random.get_state()[1], before)
+    first, after = faces.draw(5), np.random.rand()
+    np.random.seed(1)
+    assert np.random.rand() == after
     np.random.seed(2)
     assert np.array_equal(faces.draw(5).image, first.image)
 
@@ -106,7 +107,7 @@ def test_golden_points():
     # May change only together with GENERATOR_VERSION: whoever packed drawn faces relies on them.
     text = "".join(str(np.round(faces.label(i).truth, 1).tolist()) for i in (0, 1))
     assert faces.GENERATOR_VERSION == 1
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "GOLDEN"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "22820e12b9a4f1a4"
 
 
 @pytest.mark.parametrize("count", faces.NUM_POINTS)

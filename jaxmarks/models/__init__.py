@@ -5,7 +5,7 @@ exchanged by name.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -77,11 +77,11 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None) -> Model:
     def network() -> _Regressor:
         return _Regressor(NAMES[name], num_points, _ops.chosen() if ops is None else ops)
 
-    def init(key: Array, size: int) -> tuple[Tree, Tree]:
+    def init(key: Array, size: int) -> tuple[Any, Any]:
         variables = network().init(key, jnp.zeros((1, size, size, 3), jnp.float32), False)
         return variables["params"], variables["batch_stats"]
 
-    def apply(params: Tree, stats: Tree, image: Array, train: bool) -> tuple[Array, Tree]:
+    def apply(params: Tree, stats: Tree, image: Array, train: bool) -> tuple[Any, Any]:
         _check(image, params["head"]["bias"].dtype)
         variables = {"params": params, "batch_stats": stats}
         if not train:

@@ -1,7 +1,7 @@
 """Drawn faces: photographs that never were, with landmarks that are exact, for the demo and the tests.
 
-`draw` is a pure function of its arguments. Nothing is read from disk; drawing a face takes about ten
-milliseconds.
+`draw` is a pure function of its arguments: points change with GENERATOR_VERSION only, pixels with it or with
+another release of OpenCV. Nothing is read from disk; a face takes some ten milliseconds.
 """
 
 from typing import NamedTuple
@@ -84,8 +84,8 @@ def draw(index: int, *, part: str = "train", num_points: int = 971, faults: bool
     """Face `index` of a part: a pure function of its arguments, and its pixels of all but num_points.
 
     index: 0 or more, without end. num_points: 971 (RECIPE.md's order), 68 (iBUG) or 5 (eyes, tip of the nose,
-    corners of the mouth); left is the viewer's left. faults: with those of real data (bars, captions, grey, dark,
-    bright, stretched, mirrored, cut off, blurred, coded, about 1 % wrong labels), or without any.
+    corners of the mouth); left is the viewer's left. faults: with those of real data (bars, captions, grey,
+    dark, bright, stretched, mirrored, cut off, blurred, coded, about 1 % wrong labels), or without any.
     Raises ValueError where an argument is none of these.
     """
     _check(index, part, num_points)

@@ -8,6 +8,7 @@ every later release.
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ GENERATOR_VERSION = 1  # part of every seed: raise it when any face changes
 _BLOCK, _PEOPLE = 48, 12  # of 48 consecutive faces, 12 people: about four faces a person
 _SKIN = np.array(
     [
-        (253, 226, 204),
-        (246, 208, 178),
+        (248, 214, 188),
+        (243, 202, 170),
         (232, 184, 146),
         (208, 152, 108),
         (168, 112, 74),
@@ -182,7 +183,7 @@ def person(part: str, number: int) -> Person:
     )  # fmt: skip
 
 
-def _expression(rs: np.random.RandomState) -> dict[str, object]:
+def _expression(rs: np.random.RandomState) -> dict[str, Any]:
     """smile, gap, brow, lids, gaze of a smile, laugh, surprise, neutral or sad face; a blink or a wink."""
     kind = rs.choice(5, p=[0.4, 0.28, 0.07, 0.2, 0.05])
     smile = (
@@ -214,7 +215,7 @@ def moment(part: str, index: int) -> Moment:
     across, up = np.radians(rs.uniform(-65, 65)), np.radians(rs.uniform(0, 60))
     light = (np.sin(across) * np.cos(up), -np.sin(up), np.cos(across) * np.cos(up))
     glasses = ("", "thin", "thick", "sun")[rs.choice(4, p=[0.76, 0.11, 0.09, 0.04])]
-    warm = 1 + np.array([0.045, 0.01, -0.05]) * np.clip(rs.randn() + 0.3, -1.5, 2)
+    warm = 1 + np.array([0.045, 0.01, -0.05]) * np.clip(rs.randn() + 0.3, -0.8, 2)
     return Moment(
         yaw=turn[0], pitch=turn[1], roll=turn[2], distance=rs.uniform(5.5, 12), glasses=glasses,
         light=light, warm=warm, ambient=rs.uniform(0.42, 0.62),

@@ -29,15 +29,21 @@ def ground() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """theta, v, the smooth head (x, y, z) and how far it faces the front: f32[ROWS, COLUMNS(, 3)]."""
     theta, v = head.grid()
     turn, ring = np.meshgrid(theta, v)
-    fields = turn, ring, head.base(turn, ring), np.clip(np.cos(turn) * 3, 0, 1)
-    return tuple(field.astype(np.float32) for field in fields)
+    single = np.float32
+    front = np.clip(np.cos(turn) * 3, 0, 1)
+    return (
+        turn.astype(single),
+        ring.astype(single),
+        head.base(turn, ring).astype(single),
+        front.astype(single),
+    )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def noise(along: int = 1) -> np.ndarray:
     """A fixed field of unit noise f32[1024, 1024], cut up by all faces; in strands `along` rows long."""
     field = np.random.RandomState(971).standard_normal((1024, 1024)).astype(np.float32)
-    return sum(np.roll(field, k, 0) for k in range(along)) / np.float32(along**0.5)
+    return np.sum([np.roll(field, k, 0) for k in range(along)], 0) / np.float32(along**0.5)
 
 
 def _ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -101,7 +107,7 @@ def skin(person: Person, moment: Moment, part: tuple[slice, ...]) -> np.ndarray:
     """The colours of a part of the coarse grid, evenly lit, with hair and beard: f32[rows, columns, 3]."""
     _, ring, smooth, front = (field[part] for field in ground())
     x, y, tone = np.abs(smooth[..., 0]), smooth[..., 1], person.skin.astype(np.float32)
-    red, dark = tone * np.float32([1.0, 0.8, 0.78]), tone * np.float32([0.62, 0.52, 0.5])
+    red, dark = tone * np.array([1.0, 0.8, 0.78], np.float32), tone * np.array([0.62, 0.52, 0.5], np.float32)
     flush = 0.6 * _blob(x - 0.42, y - 0.34, 0.17, 0.13) * (0.7 + 0.5 * person.rouge)
     flush = (flush + 0.45 * _blob(x, y - head.nose_tip(person), 0.15, 0.12)) * front
     hollow = 0.34 * _blob(x - 0.3, y + 0.02, 0.19, 0.11) + 0.35 * _blob(x - 0.2, y - 0.5, 0.14, 0.03)

@@ -11,18 +11,17 @@ import cv2
 import numpy as np
 
 SHIFT = 4  # fractional bits of a position handed to OpenCV
-_FAR = 8000.0  # positions are cut here: OpenCV's fixed point overflows beyond
 
 Colour = Sequence[float] | np.ndarray | float
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
     """Points f[n, 2] in OpenCV's fixed point, i32[n, 1, 2]."""
-    return np.round(np.clip(points, -_FAR, _FAR) * (1 << SHIFT)).astype(np.int32)[:, None]
+    return np.rint(points * (1 << SHIFT)).astype(np.int32)[:, None]
 
 
 def _colour(colour: Colour) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.clip(np.atleast_1d(colour), 0, 255))
+    return tuple(min(max(value, 0.0), 255.0) for value in np.atleast_1d(colour).tolist())
 
 
 def fill(image: np.ndarray, outline: np.ndarray, colour: Colour) -> None:
@@ -107,8 +106,9 @@ def write(image: np.ndarray, words: str, place: tuple[int, int], size: float, co
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """The image after JPEG at this quality (1 to 100)."""
     good, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not good:
+    again = cv2.imdecode(coded, cv2.IMREAD_COLOR) if good else None
+    if again is None:
         raise RuntimeError(
-            f"expected JPEG bytes for an image {image.shape}, got none: check the OpenCV installation"
+            f"expected a JPEG of an image {image.shape}, got none: check the OpenCV installation"
         )
-    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(again[..., ::-1])

@@ -56,7 +56,7 @@ class Canvas:
         over = raster.closed(rank.reshape(self.depth.shape)).ravel()
         hit = np.flatnonzero(over)
         rank, over = rank[hit].astype(np.int32), over[hit].astype(np.int32)
-        z = np.concatenate([np.float32([-9.0]), z[order]])
+        z = np.concatenate([np.array([-9.0], np.float32), z[order]])
         rank = np.where(z[over] - z[rank] > 0.04, over, rank)
         hit, rank = hit[rank > 0], rank[rank > 0]
         self.pixels.reshape(-1, 3)[hit] = colours.take(source[order[rank - 1]], axis=0)
@@ -100,7 +100,7 @@ def _drape(
     facing = (normals * view).sum(-1, keepdims=True)
     if both:
         normals, facing = normals * np.sign(facing), np.abs(facing)
-    shade, shine = _light(normals, moment, 40.0)
+    shade, shine = _light(normals, moment, 34.0)
     lit = raster.lit(colours, raster.enlarge(shade, paint.FINE), 128)
     lit = raster.added(lit, raster.enlarge(shine, paint.FINE))
     grid = np.concatenate([camera.project(placed).astype(np.float32), placed[..., 2:], facing], -1)
