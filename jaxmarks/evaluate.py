@@ -51,7 +51,9 @@ def report(rows: dict[str, np.ndarray], limit: float) -> dict:
     """The numbers of `evaluate.py --out`: the mean of each row f64[faces] over the faces where it is finite, AUC and
     failure rate of the row "nme" at `limit`, and the 95 % bootstrap interval of each."""
     nme = rows["nme"][np.isfinite(rows["nme"])]
-    statistics: dict[str, tuple[np.ndarray, Callable]] = {name: (values[np.isfinite(values)], np.mean) for name, values in rows.items()}
+    statistics: dict[str, tuple[np.ndarray, Callable]] = {
+        name: (values[np.isfinite(values)], np.mean) for name, values in rows.items()
+    }
     statistics["auc"] = (nme, lambda v: metrics.cumulative(v, limit)[0])
     statistics["failure_rate"] = (nme, lambda v: metrics.cumulative(v, limit)[1])
     numbers = {name: float(statistic(values)) for name, (values, statistic) in statistics.items()}

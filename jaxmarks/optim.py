@@ -69,7 +69,7 @@ def make(config: Config, steps: int, steps_per_epoch: int) -> optax.GradientTran
 
 
 def current_rate(config: Config, steps: int, state, step: jax.Array) -> jax.Array:
-    """f32[]: the rate that the step numbered `step` is taken with."""
+    """f32[]: the rate that step `step` was taken with; `state` is the optimiser's after it."""
     base = jnp.asarray(rate(config, steps)(step), jnp.float32)
     if config.schedule != "plateau":
         return base

@@ -4,6 +4,7 @@ A line is written before the checkpoint that counts it; what is written after th
 next sitting and written again, the same.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,10 +55,14 @@ def sit(
     `offsets` are those of the checkpoint that `state` is from, None for a new run. `validate` gives metrics with "nme";
     an empty dict where there is nothing to validate on. Raises NotFiniteError at the log step after a step that was not.
     """
-    log = runlog.RunLog(root, a.config.batch, int(state.step), offsets)
+    with contextlib.closing(runlog.RunLog(root, a.config.batch, int(state.step), offsets)) as log:
+        yield from _sit(root, a, state, offsets is None, take_step, batches, validate, stop, log)
+
+
+def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterator[Event]:
     every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
     lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
-    if offsets is None:
+    if new:
         checkpoint.save(root, state, None, log.commit())
     saved_at, saved_step = time.monotonic(), int(state.step)
     for block in train.blocks(take_step, state, batches, (every, val_every), a.steps, stop):
@@ -85,7 +90,6 @@ def sit(
         yield Event(state, step, summary, val, images, block.waited / block.seconds, done)
     if int(state.step) != saved_step:
         checkpoint.save(root, state, None, log.commit())
-    log.close()
 
 
 def describe(event: Event) -> str:

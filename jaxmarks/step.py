@@ -99,7 +99,7 @@ def make_step(
         judged = jnp.where(jnp.any(labelled), value, jnp.nan)
         updates, opt = tx.update(grads, state.opt, state.params, value=judged)
         norm = optax.global_norm(grads)
-        lr = optim.current_rate(config, steps, state.opt, state.step)
+        lr = optim.current_rate(config, steps, opt, state.step)
         new = State(state.step + 1, optax.apply_updates(state.params, updates), stats, opt, state.bad_step)
         nme = jnp.sum(error * labelled) / jnp.maximum(jnp.sum(labelled), 1)
         record = Record(value, nme, norm, lr, checksum(images, target), each, kept)

@@ -1,0 +1,1 @@
+"""Probes: pure functions that return a worst case, shared by `scripts/audit.py` and the tests."""

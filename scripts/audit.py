@@ -1,0 +1,84 @@
+"""The certificate of the geometry: every augmenter, crop, resize, view and preset against independent references.
+
+    python scripts/audit.py
+    python scripts/audit.py --augment contest,crop --sizes 128 --keys 1000
+    python scripts/audit.py --data /data/contest --out out/mine
+    python scripts/audit.py --sizes 128 --peers
+
+Prints, for each probe and size, the worst case over all keys, its bound, and where it was; writes audit.json (every row)
+and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fails. --data shows it on your photographs,
+--peers puts kornia and albumentations through the same probes where they are installed.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import console, decode, faces, files, sources
+from pipelines.probes import cases, peers, sheet, table
+
+_SHOWN = 8  # photographs of the user's that are looked at
+
+
+def _photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images u8[h, w, 3] with their points: drawn faces, or the first that can be decoded of the user's."""
+    if data is None:
+        drawn = [faces.draw(index, num_points=68, faults=False) for index in range(4)]
+        return [(face.image, face.truth) for face in drawn]
+    found, source = [], _open(data)
+    for index in range(len(source)):
+        try:
+            example = source[index]
+            image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+        except decode.DecodeError as error:
+            print(f"{source.names[index]}: {error}")
+            continue
+        found.append((image, example.points[example.mask]))
+        if len(found) == _SHOWN:
+            break
+    if not found:
+        raise ValueError(f"--data {data}: no picture there can be decoded")
+    return found
+
+
+def _open(data: str) -> sources.Source:
+    plain = Path(data).is_dir() and not (Path(data) / "train").is_dir()
+    return sources.open_pictures(data, 1) if plain else sources.open_source(data)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="96,128,224", help="sides of the input, by commas (default: %(default)s)")
+    parser.add_argument("--keys", type=int, default=200, help="draws of each case (default: %(default)s)")
+    parser.add_argument("--out", default="out/audit", help="folder to write to (default: %(default)s)")
+    parser.add_argument("--augment", default="", help=f"only these, by commas: {', '.join(cases.choose(''))}")
+    parser.add_argument("--data", help="a contest folder, a folder of pictures, or drawn:COUNT (default: drawn faces)")
+    parser.add_argument("--peers", action="store_true", help="kornia and albumentations beside it, where installed")
+    flags = parser.parse_args()
+    sizes, chosen, out = table.parse_sizes(flags.sizes), cases.choose(flags.augment), Path(flags.out)
+    if flags.keys < 8:
+        raise ValueError(f"--keys must be 8 or more, got {flags.keys}")
+    photographs = _photographs(flags.data)
+    rows, total = [], table.count(sizes, chosen)
+    progress = console.Progress(total, "probe")
+    for row in table.measure(sizes, flags.keys, chosen, [image for image, _ in photographs]):
+        rows.append(row)
+        progress.show(len(rows), f"{row.probe}, {row.case}"[:60])
+    progress.close()
+    print("\n".join(table.lines(rows)))
+    failed = [row for row in rows if not row.ok]
+    report = {"rows": [row.to_dict() for row in rows], "ok": not failed}
+    if flags.peers:
+        found = peers.compare(sizes[0])
+        print("\n" + "\n".join(peers.lines(found)))
+        report["peers"] = found
+    files.write_json(out / "audit.json", report)
+    with files.whole(out / "audit.png") as file:
+        file.write(decode.encode_png(sheet.draw(chosen, 128, flags.keys, photographs)))
+    print(f"\n{len(rows)} values, {len(failed)} beyond their bound; {out}/audit.json, {out}/audit.png")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    console.run(main)

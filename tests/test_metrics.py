@@ -1,0 +1,69 @@
+"""Metrics against plain loops over points and faces."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmarks import evaluate, landmarks, metrics
+
+
+def _faces(random, faces=6, points=68):
+    truth = 100 * random.rand(faces, points, 2)
+    return truth + random.randn(faces, points, 2), truth, random.rand(faces, points) < 0.8
+
+
+@pytest.mark.parametrize("points", [68, 7])
+def test_nme_equals_a_loop(random, points):
+    prediction, truth, mask = _faces(random, points=points)
+    scheme = landmarks.scheme(points)
+    found = metrics.nme(prediction, truth, mask, metrics.norm(truth, mask, scheme))
+    for i in range(len(truth)):
+        labelled = [k for k in range(points) if mask[i, k]]
+        if scheme.norm and all(mask[i, k] for k in scheme.norm):
+            norm = math.dist(truth[i, scheme.norm[0]], truth[i, scheme.norm[1]])
+        else:
+            x, y = [truth[i, k, 0] for k in labelled], [truth[i, k, 1] for k in labelled]
+            norm = math.sqrt((max(x) - min(x)) * (max(y) - min(y)))
+        distances = [math.dist(prediction[i, k], truth[i, k]) for k in labelled]
+        assert found[i] == pytest.approx(sum(distances) / len(distances) / norm, rel=1e-9)
+
+
+def test_on_the_device_it_is_the_same(random):
+    prediction, truth, mask = _faces(random)
+    scheme = landmarks.scheme(68)
+    host = metrics.nme(prediction, truth, mask, metrics.norm(truth, mask, scheme))
+    p, t, m = (jnp.asarray(a) for a in (prediction, truth, mask))
+    np.testing.assert_allclose(metrics.nme(p, t, m, metrics.norm(t, m, scheme)), host, rtol=1e-4)
+
+
+def test_a_face_without_labels_counts_nowhere(random):
+    prediction, truth, mask = _faces(random)
+    mask[2] = False
+    rows = evaluate.per_photograph(prediction, truth, mask, landmarks.scheme(68))
+    assert np.isnan(rows["nme"][2]) and np.isfinite(np.delete(rows["nme"], 2)).all()
+    assert evaluate.report(rows, 0.1)["count"] == 5
+
+
+def test_auc_is_the_area_under_the_cumulative_curve(random):
+    errors = 0.15 * random.rand(500)
+    limits = (np.arange(20000) + 0.5) / 20000 * 0.1
+    curve = (errors[:, None] <= limits).mean(0)
+    auc, failure = metrics.cumulative(errors, 0.1)
+    assert auc == pytest.approx(curve.mean(), abs=1e-4)
+    assert failure == np.count_nonzero(errors > 0.1) / 500
+
+
+def test_the_contest_score_rounds_and_takes_the_asked_points_with_repeats():
+    truth = np.zeros((1, 4, 2))
+    prediction = np.array([[[0.4, 0.6], [2.0, 0.0], [9.0, 9.0], [-0.6, 0.0]]])
+    score = evaluate.contest_scores(prediction, truth, [np.array([0, 1, 1, 3])])
+    assert score == pytest.approx([(0 + 1 + 4 + 0 + 4 + 0 + 1 + 0) / 8])
+
+
+def test_a_bootstrap_interval_covers_as_often_as_it_says():
+    random = np.random.RandomState(1)
+    samples = random.exponential(size=(60, 80))
+    inside = [low <= 1 <= high for low, high in (evaluate.interval(s, np.mean) for s in samples)]
+    assert 0.8 <= np.mean(inside) <= 1.0

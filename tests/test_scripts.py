@@ -1,0 +1,247 @@
+"""The commands as a person uses them: a run from its first step to the submission, and what they refuse."""
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_contest import contest_folder, small_folder
+
+from pipelines import decode, faces
+from pipelines.formats import contest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ("train", "evaluate", "predict", "replay")
+SMALL = ("--model", "resnet18", "--size", "32", "--batch", "4", "--log-every", "1", "--workers", "2")
+
+
+def begin(script: str, *arguments: object) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *map(str, arguments)]
+    known = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=known)
+
+
+def end(process: subprocess.Popen) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr)."""
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def done(script: str, *arguments: object) -> str:
+    """What a command that ends well prints."""
+    code, out, err = end(begin(script, *arguments))
+    assert code == 0 and "Traceback" not in err, err
+    return out
+
+
+def photographs(part: str, count: int) -> dict:
+    """{name: (a file, five points)}: number 3 is cut off, number 5 missing."""
+    drawn = [faces.draw(i, part=part, num_points=5) for i in range(count)]
+    files = [decode.encode_jpeg(face.image) for face in drawn]
+    files[3], files[5] = files[3][: len(files[3]) // 2], None
+    return {f"{part}{i:02d}.jpg": (data, face.truth) for i, (data, face) in enumerate(zip(files, drawn, strict=True))}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> tuple[Path, Path, str]:
+    """(data, run folder, what training said) of six steps on 24 photographs."""
+    root = tmp_path_factory.mktemp("trained")
+    asked = {f"test{i:02d}.jpg": [4, i % 4] for i in reversed(range(8))}
+    data = contest_folder(root / "data", photographs("train", 24), photographs("test", 8), asked)
+    return data, root / "runs" / "one", done("train", *training(data, root / "runs"))
+
+
+def training(data: Path, runs: Path) -> tuple:
+    return ("--data", data, "--runs", runs, "--name", "one", "--steps", 6, *SMALL)
+
+
+def test_training_says_how_it_ended_what_comes_next_and_which_pictures_were_of_no_use(trained):
+    data, run, said = trained
+    assert "a new run of 6 steps" in said and "is finished at step 6" in said
+    assert f"\npython scripts/evaluate.py --run {run} --data {data} --out out.json\n" in said
+    assert (
+        "2 pictures could not be used:\n  train03.jpg: the JPEG is cut off\n  train05.jpg: the picture is missing"
+        in said
+    )
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["split"] == "train"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_says_so_and_changes_nothing(trained, command):
+    data, run, _ = trained
+    before = {p: p.read_bytes() for p in run.glob("*.*") if p.is_file()}
+    code, said = command("train", *training(data, run.parent))
+    assert code == 0 and "is finished at step 6; nothing to do" in said.out
+    assert {p: p.read_bytes() for p in run.glob("*.*") if p.is_file()} == before
+
+
+def test_replay_makes_the_very_batch_again_in_another_process(trained, tmp_path):
+    _, run, _ = trained
+    said = done("replay", "--run", run, "--step", 3, "--out", tmp_path / "sheet.png")
+    assert ": equal\n" in said
+    sheet = decode.decode((tmp_path / "sheet.png").read_bytes())
+    assert sheet.shape == (64 + 16 + 8, 8 * 68 + 4, 3)
+
+
+def test_the_report_has_its_numbers_and_a_row_for_each_photograph(trained, tmp_path, command):
+    data, run, _ = trained
+    assert command("evaluate", "--run", run, "--out", tmp_path / "new" / "out.json")[0] == 0
+    report = json.loads((tmp_path / "new" / "out.json").read_text())
+    assert {"nme", "nme_box", "auc", "failure_rate", "contest_score", "intervals"} <= set(report)
+    assert report["count"] == 6 and report["step"] == 6 and 0 <= report["auc"] <= 1 and report["nme"] > 0
+    header, *rows = [line.split(",") for line in (tmp_path / "new" / "out.csv").read_text().splitlines()]
+    assert [row[0] for row in rows] == [f"test{i:02d}.jpg" for i in (7, 6, 4, 2, 1, 0)]
+    for name in ("nme", "contest_score"):
+        column = [float(row[header.index(name)]) for row in rows]
+        assert np.isclose(np.mean(column), report[name], rtol=1e-4)
+
+
+def test_a_submission_has_a_row_for_each_photograph_that_can_be_decoded(trained, tmp_path, command):
+    _, run, _ = trained
+    options = ("--run", run, "--tta", "none", "--overlays", tmp_path / "seen")
+    code, said = command("predict", *options, "--out", tmp_path / "s.csv")
+    assert code == 0 and "6 photographs" in said.out and "2 pictures could not be used:" in said.out
+    header, *rows = [line.split(",") for line in (tmp_path / "s.csv").read_text().splitlines()]
+    assert header == ["file_name", "Point_M0_X", "Point_M0_Y", "Point_M1_X", "Point_M1_Y"]
+    assert [row[0] for row in rows] == [f"test{i:02d}.jpg" for i in (7, 6, 4, 2, 1, 0)]
+    assert all(value == str(int(value)) for row in rows for value in row[1:])
+    assert len(list((tmp_path / "seen").iterdir())) == 6
+
+
+def test_plain_pictures_get_every_point_in_the_layout_that_is_read(trained, tmp_path, command):
+    data, run, _ = trained
+    code, _ = command(
+        "predict", "--run", run, "--images", data / "test/images", "--tta", "none", "--out", tmp_path / "p.csv"
+    )
+    names, points = contest.read_landmarks(tmp_path / "p.csv")
+    assert code == 0 and names == [f"test{i:02d}.jpg" for i in (0, 1, 2, 4, 6, 7)] and points.shape == (6, 5, 2)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """A command run here and now, which is quicker than a process of its own: (exit code, what it printed)."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(script: str, *arguments: object):
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
+        return caught.value.code, capsys.readouterr()
+
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def refused(command):
+    """The one line of a command that must be refused."""
+
+    def call(script: str, *arguments: object) -> str:
+        code, said = command(script, *arguments)
+        assert code == 2 and said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+        return said.err
+
+    return call
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_has_an_example_to_paste(command, script):
+    code, said = command(script, "--help")
+    assert code == 0 and f"    python scripts/{script}.py --" in said.out and "(default: None)" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "told"),
+    [
+        ("train", ["--data", "/no/such/folder"], "there is no such folder"),
+        ("train", ["--data", "https://a/b"], "addresses are not read"),
+        ("train", ["--batch", "0"], "--batch must lie in 1..65536, got 0"),
+        ("train", ["--lr", "nan"], "--lr must lie in"),
+        ("train", ["--model", "vgg"], "--model 'vgg' is not known: choose one of"),
+        ("train", ["--size", "large"], "--size"),
+        ("train", ["--no-such-flag"], "--no-such-flag"),
+        ("evaluate", ["--run", "/no/run"], "config.json: missing"),
+        ("evaluate", ["--run", "/no/run", "--tta", "all"], "standard"),
+        ("predict", ["--run", "/no/run"], "config.json: missing"),
+        ("predict", ["--run", "/no/run", "--tta", "all"], "standard"),
+        ("predict", ["--run", "/no/run", "--images", "a", "--data", "b"], "not both"),
+        ("replay", ["--run", "/no/run", "--step", "0"], "config.json: missing"),
+        ("replay", ["--run", "/no/run", "--step", "-1"], "--step must be 0 or more"),
+    ],
+)
+def test_a_wrong_flag_is_refused_in_one_line_and_nothing_is_written(
+    tmp_path, monkeypatch, refused, script, flags, told
+):
+    monkeypatch.chdir(tmp_path)
+    out = ["--out", "out.json"] if script in ("evaluate", "predict") else []
+    assert told in refused(script, *flags, *out)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("name\tx\nb.png\t1\n", ":1: the header has 2"), ("name\tx\ty\na.png\t1\t2\nb.png\t1\n", ":3: 2 fields")],
+    ids=["header", "row"],
+)
+def test_a_bad_table_is_refused_with_its_line_and_no_run_begins(tmp_path, monkeypatch, refused, text, told):
+    monkeypatch.chdir(tmp_path)
+    table = small_folder(tmp_path / "data") / "train/landmarks.csv"
+    table.write_text(text)
+    assert f"{table}{told}" in refused("train", "--data", tmp_path / "data", *SMALL)
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_process_that_is_refused_prints_one_line_and_exits_2():
+    code, out, err = end(begin("predict", "--run", "/no/such/run", "--out", "/no/such/out.csv"))
+    assert (
+        (code, out) == (2, "") and err.startswith("error: /no/such/run/config.json: missing") and err.count("\n") == 1
+    )
+
+
+@pytest.mark.parametrize("script", ["evaluate", "predict"])
+def test_where_nothing_can_be_decoded_the_error_says_so_and_nothing_is_half_written(trained, tmp_path, refused, script):
+    data, run, _ = trained
+    asked = {"x.jpg": [0]}
+    broken = contest_folder(tmp_path / "data", photographs("train", 6), {"x.jpg": (b"", np.zeros((5, 2)))}, asked)
+    assert "decode" in refused(script, "--run", run, "--data", broken, "--out", tmp_path / "out" / "out.json")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan"])
+def test_a_limit_that_is_none_is_refused(trained, tmp_path, refused, limit):
+    assert "--limit" in refused("evaluate", "--run", trained[1], "--limit", limit, "--out", tmp_path / "o.json")
+
+
+def test_the_report_and_its_table_may_not_be_one_file(trained, tmp_path, refused):
+    assert "--out" in refused("evaluate", "--run", trained[1], "--out", tmp_path / "out.csv")
+
+
+def test_overlays_never_replace_the_photographs(trained, tmp_path, refused):
+    picture = decode.encode_png(faces.draw(0, num_points=5).image)
+    (tmp_path / "a.png").write_bytes(picture)
+    flags = ("--images", tmp_path, "--overlays", tmp_path, "--out", tmp_path / "p.csv", "--tta", "none")
+    assert "--overlays" in refused("predict", "--run", trained[1], *flags)
+    assert (tmp_path / "a.png").read_bytes() == picture
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_exits_with_130_and_the_same_command_goes_on(tmp_path):
+    stopped = []
+    for _ in range(2):
+        process = begin("train", "--data", "drawn:24:5", "--runs", tmp_path, "--steps", 5000, *SMALL)
+        line = next(line for line in process.stderr if line.startswith("step "))
+        process.send_signal(signal.SIGINT)
+        code, out, err = end(process)
+        assert code == 130 and "Traceback" not in err, (line, err)
+        stopped.append((out, int(out.split("stopped at step ")[1].split()[0])))
+    assert "a new run of 5000 steps" in stopped[0][0] and f"going on from step {stopped[0][1]} of" in stopped[1][0]
+    assert stopped[1][1] > stopped[0][1]
+    logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in logged if line["split"] == "train"]
+    assert steps == list(range(1, stopped[1][1] + 1))

@@ -1,0 +1,129 @@
+"""The training step: devices change nothing they must not, it compiles once, and a bad number cannot spoil the state."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxmarks import assemble, keys, sharding, state, step
+from jaxmarks.config import Config
+from tiny import CONFIG, LINEAR, batch_of
+
+
+def _plan(devices, config=CONFIG):
+    plan = assemble.assemble(config, keys.root(0), 5, 100, sharding.mesh(jax.devices()[:devices]))
+    return plan._replace(model=LINEAR)
+
+
+def _trained(devices, steps, config=CONFIG):
+    plan = _plan(devices, config)
+    take, now = assemble.training_step(plan), assemble.initial_state(plan)
+    records = []
+    for n in range(steps):
+        now, record = take(now, sharding.split(plan.mesh, batch_of(n)))
+        records.append(record)
+    return now, step.stack(records), take
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_batches_are_bit_equal_and_losses_agree_on_any_number_of_devices(devices):
+    one, many = _trained(1, 3), _trained(devices, 3)
+    np.testing.assert_array_equal(one[1].checksum, many[1].checksum)
+    np.testing.assert_allclose(one[1].loss, many[1].loss, rtol=1e-4)
+    np.testing.assert_array_equal(one[1].kept, many[1].kept)
+
+
+def test_the_rendered_batch_does_not_depend_on_its_size_or_neighbours():
+    plan = _plan(1, Config(**{**CONFIG.__dict__, "augment": "contest"}))
+    whole = assemble.render(plan)(batch_of())
+    half = assemble.render(plan)(jax.tree.map(lambda a: a[4:], batch_of()))
+    np.testing.assert_array_equal(whole[0][4:], half[0])
+    np.testing.assert_array_equal(whole[1][4:], half[1])
+
+
+def test_the_sharded_step_equals_a_pmap_of_it():
+    """Gradients by SGD, since Adam hides a wrong factor; untrimmed, so that the mean over devices is the batch's."""
+    plan = _plan(4)
+    tx = optax.with_extra_args_support(optax.sgd(0.1))
+    take = step.make_step(LINEAR, tx, plan.key, plan.config, plan.scheme, 4, plan.mesh)
+    start = state.create(LINEAR, tx, plan.key, 32)
+    first = jax.device_get(start.params)
+    ours, _ = take(sharding.replicate(plan.mesh, start), sharding.split(plan.mesh, batch_of()))
+    images, points = assemble.render(plan)(sharding.split(plan.mesh, batch_of()))
+
+    def local(params, image, target):
+        def objective(p):
+            residual = 64 * (LINEAR.apply(p, {}, image, True)[0] - (target - 15.5) / 16)
+            size = jnp.abs(residual)
+            return jnp.mean(jnp.where(size < 1, 0.5 * size**2, size - 0.5))
+
+        return jax.lax.pmean(jax.grad(objective)(params), "devices")
+
+    parts = (np.asarray(a).reshape(4, 2, *a.shape[1:]) for a in (images, points))
+    mapped = jax.pmap(local, axis_name="devices", in_axes=(None, 0, 0), devices=jax.devices()[:4])
+    gradient = np.asarray(mapped(first, *parts)["head"]["kernel"])[0]
+    expected = first["head"]["kernel"] - 0.1 * gradient
+    np.testing.assert_allclose(ours.params["head"]["kernel"], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_trim_band_is_of_the_globalbatch_of():
+    config = Config(**{**CONFIG.__dict__, "trim_top": 0.25, "trim_keep": 0.75})
+    _, record, _ = _trained(4, 1, config)
+    kept = np.argsort(-record.each[0], kind="stable")[2:6]
+    assert set(np.flatnonzero(record.kept[0])) == set(kept)
+    np.testing.assert_allclose(record.loss[0], record.each[0][kept].mean(), rtol=1e-6)
+
+
+def test_it_compiles_once():
+    _, _, take = _trained(1, 4)
+    assert take._cache_size() == 1
+
+
+def test_from_the_first_number_that_is_not_finite_the_state_stands_still():
+    plan = _plan(1)
+    take, now = assemble.training_step(plan), assemble.initial_state(plan)
+    now, _ = take(now, batch_of(0))
+    before = state.digest({k: v for k, v in state.flatten(now).items() if "bad_step" not in k})
+    bad = batch_of(1)
+    bad.points[3, 2] = np.nan
+    for batch in (bad, batch_of(2)):
+        now, _ = take(now, batch)
+    after = state.digest({k: v for k, v in state.flatten(now).items() if "bad_step" not in k})
+    assert before == after and int(now.bad_step) == 1
+
+
+def test_a_batch_without_any_label_changes_no_weight_but_by_decay():
+    plan = _plan(1, Config(**{**CONFIG.__dict__, "weight_decay": 0.0}))
+    take, now = assemble.training_step(plan), assemble.initial_state(plan)
+    before = np.asarray(now.params["head"]["kernel"])
+    blank = batch_of()
+    blank.mask[:] = False
+    now, record = take(now, blank)
+    np.testing.assert_array_equal(now.params["head"]["kernel"], before)
+    assert record.loss == 0 and not record.kept.any() and int(now.bad_step) == -1
+
+
+@pytest.mark.parametrize("unit", ["crop", "photo", "face"])
+def test_the_loss_unit_is_a_factor_on_each_photographs_residuals(unit):
+    """L1 is homogeneous, so the factor can be read off each example's loss."""
+    plan = _plan(1, Config(**{**CONFIG.__dict__, "loss": "l1", "loss_unit": unit, "augment": "none"}))
+    batch = batch_of()
+    batch.frame[:, :2, :2] *= np.linspace(0.5, 2, 8)[:, None, None]
+    _, record = assemble.training_step(plan)(assemble.initial_state(plan), batch)
+    reference = _plan(1, Config(**{**CONFIG.__dict__, "loss": "l1", "augment": "none"}))
+    _, crop = assemble.training_step(reference)(assemble.initial_state(reference), batch)
+    eyes = np.hypot(*(batch.points[:, 0] - batch.points[:, 1]).T)
+    factor = {"crop": np.ones(8), "photo": 1 / np.linspace(0.5, 2, 8), "face": 32 / eyes}[unit]
+    np.testing.assert_allclose(record.each / crop.each, factor, rtol=1e-4)
+
+
+def test_batches_that_do_not_divide_are_refused_with_the_nearest_that_do():
+    with pytest.raises(ValueError, match="a batch of 6 cannot be split over 4 devices: use 4 or 8"):
+        assemble.assemble(Config(**{**CONFIG.__dict__, "batch": 6}), keys.root(0), 5, 100)
+
+
+def test_mirroring_without_a_permutation_is_refused_before_anything_is_compiled():
+    with pytest.raises(ValueError, match="mirrors, but how these points mirror is not known"):
+        assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "contest"}), keys.root(0), 7, 100)
+    assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "auto"}), keys.root(0), 7, 100)

@@ -1,0 +1,42 @@
+"""What tests of the step and of the loop share: a tiny configuration, a batch from nothing, a network of one matrix."""
+
+import jax
+import numpy as np
+
+from jaxmarks import keys, models
+from jaxmarks.config import Config
+from jaxmarks.types import Batch
+
+CONFIG = Config(model="resnet18", size=32, batch=8, steps=4, augment="light", val_fraction=0.0, warmup=0)
+
+
+def batch_of(seed=0, batch=8, points=5, size=32):
+    random = np.random.RandomState(seed)
+    side = 40
+    centred = np.tile(np.array([[1, 0, -4], [0, 1, -4]], np.float32), (batch, 1, 1))
+    return Batch(
+        image=random.randint(0, 256, (batch, side, side, 3)).astype(np.uint8),
+        points=(size * random.rand(batch, points, 2)).astype(np.float32),
+        mask=np.ones((batch, points), bool),
+        frame=centred.astype(np.float64),
+        index=np.arange(batch, dtype=np.int32),
+        draw=keys.draws(8 * seed, batch, 100).astype(np.int32),
+        fit=centred,
+        extent=np.tile(np.array([0, 0, side - 1, side - 1], np.float32), (batch, 1)),
+    )
+
+
+class Linear:
+    """A network of one matrix: cheap, smooth, no batch norm, for tests of what is around it."""
+
+    @staticmethod
+    def init(key, size):
+        return {"head": {"kernel": 0.01 * jax.random.normal(key, (48, 10))}}, {}
+
+    @staticmethod
+    def apply(params, stats, image, train):
+        small = image.reshape(-1, 4, 8, 4, 8, 3).mean((2, 4)).reshape(-1, 48) / 128 - 1
+        return (small @ params["head"]["kernel"]).reshape(-1, 5, 2), stats
+
+
+LINEAR = models.Model(Linear.init, Linear.apply)
