@@ -45,7 +45,7 @@ _RECIPE = _equally(
 
 _LIGHT = Chain(
     (
-        Geometry(rotation=(-15, 15), scale=(0.9, 1.1), shift_x=(-0.05, 0.05), shift_y=(-0.05, 0.05)),
+        Geometry(rotation=(-15, 15), scale=(0.9, 1.1), shift_x=(-0.05, 0.05), shift_y=(-0.05, 0.05), mirror=0.5),
         Colour(brightness=(-0.1, 0.1), contrast=(0.8, 1.2)),
     )
 )
@@ -108,16 +108,16 @@ def preset(name: str) -> Config:
 
 
 def configure(name: str, mirror_known: bool) -> Config:
-    """The configuration of a run. `auto` is `contest`, without mirroring where the points' permutation is not known.
+    """The configuration of a run. `auto` is `light`, without mirroring where the points' permutation is not known.
 
     Raises ValueError where a preset mirrors and no permutation is known: under jit nothing could.
     """
     if name == "auto":
-        return preset("contest") if mirror_known else _unmirrored(preset("contest"))
+        return preset("light") if mirror_known else _unmirrored(preset("light"))
     config = preset(name)
     if mirrors(config) and not mirror_known:
         raise ValueError(
-            f"augmentation {name!r} mirrors, but how these points mirror is not known: use auto, recipe or light"
+            f"augmentation {name!r} mirrors, but how these points mirror is not known: use auto or recipe"
         )
     return config
 

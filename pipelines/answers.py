@@ -29,9 +29,9 @@ def mean_face(train: Source, found: Predicted, config: Config, faults: loader.Fa
 
 def write_table(file: BinaryIO, names: Sequence[str], columns: dict[str, np.ndarray]) -> None:
     """A comma-separated row a photograph: its name, then a column of numbers each."""
-    file.write((",".join(["file_name", *columns]) + "\n").encode())
+    file.write(files.csv_row(["file_name", *columns]))
     for name, *values in zip(names, *columns.values(), strict=True):
-        file.write((",".join([name, *(f"{v:.6g}" for v in values)]) + "\n").encode())
+        file.write(files.csv_row([name, *(f"{v:.6g}" for v in values)]))
 
 
 def write_overlays(folder: Path, source: Source, found: Predicted) -> None:
@@ -40,5 +40,5 @@ def write_overlays(folder: Path, source: Source, found: Predicted) -> None:
         picture = source[int(index)].picture
         image = decode.decode(picture) if isinstance(picture, bytes) else picture
         drawn = sheets.overlay(image, points, truth[mask] if mask.any() else None)
-        with files.whole(folder / f"{Path(source.names[int(index)]).stem}.png") as file:
+        with files.whole(folder / f"{source.names[int(index)]}.png") as file:
             file.write(decode.encode_png(drawn))

@@ -1,11 +1,12 @@
 """What a person reads on a terminal: progress with a rate and the time left, and errors of one line."""
 
+import argparse
 import logging
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -66,12 +67,25 @@ class Stop:
         print("\nstopping after this step; once more ends at once", file=sys.stderr)
 
 
+class Parser(argparse.ArgumentParser):
+    """A command line whose errors are one line, as all others; the module's docstring is its help."""
+
+    def __init__(self, description: str | None):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; --help lists the flags")
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Runs a command; what it refuses (ValueError) or cannot read or write (OSError) is one line and exit code 2."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         sys.exit(main() or 0)
+    except KeyboardInterrupt:
+        print("\nstopped; what was not finished is not there", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -31,14 +31,13 @@ def decode(data: bytes) -> np.ndarray:
     """u8[h, w, 3] RGB of an encoded picture, its EXIF rotation applied. Raises DecodeError."""
     if not data:
         raise DecodeError("the file is empty")
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
-        raise DecodeError("the JPEG is cut off")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise DecodeError(f"the decoder refuses it ({error.code})") from None
     if image is None:
-        raise DecodeError("not a picture that can be decoded")
+        cut = data[:3] == b"\xff\xd8\xff" and b"\xff\xd9" not in data[-4096:]
+        raise DecodeError("the JPEG is cut off" if cut else "not a picture that can be decoded")
     if image.shape[0] * image.shape[1] > _MAX_PIXELS:
         raise DecodeError(f"{image.shape[1]} x {image.shape[0]} pixels are too many")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

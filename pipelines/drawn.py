@@ -48,7 +48,7 @@ class DrawnSource:
 def parse(specification: str) -> tuple[int, int]:
     """(count, points) of `drawn:COUNT[:POINTS]`. Raises ValueError in one line."""
     fields = specification.split(":")
-    if len(fields) not in (2, 3) or not all(f.isdigit() for f in fields[1:]) or int(fields[1]) < 2:
+    if len(fields) not in (2, 3) or not all(f.isascii() and f.isdigit() for f in fields[1:]) or int(fields[1]) < 2:
         raise ValueError(
             f"--data {specification}: expected drawn:COUNT or drawn:COUNT:POINTS, with a COUNT of 2 or more"
         )

@@ -1,8 +1,10 @@
 """Files written whole or not at all."""
 
+import csv
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +26,13 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
         temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def csv_row(fields: Iterable[object]) -> bytes:
+    """One comma-separated line; a field with a comma or a quote in it is quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue().encode()
 
 
 def write_json(path: str | Path, data: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ def open_pictures(folder: str, num_points: int) -> "Pictures":
     if not root.is_dir():
         raise ValueError(f"--images {folder}: there is no such folder")
     endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-    names = sorted(p.name for p in root.iterdir() if p.suffix.lower() in endings)
+    names = sorted(p.name for p in root.iterdir() if p.suffix.lower() in endings and p.is_file())
     if not names:
         raise ValueError(f"--images {folder}: no picture there (looked for {' '.join(sorted(endings))})")
     return Pictures(root, names, num_points)

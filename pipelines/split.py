@@ -24,9 +24,10 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
     found = []
     for name in names:
         match = expression.search(name)
-        if match is None:
+        group = match and match.group(1 if expression.groups else 0)
+        if group is None:
             raise ValueError(f"--split-by {pattern!r} finds nothing in the file name {name!r}")
-        found.append(match.group(1 if expression.groups else 0))
+        found.append(group)
     return found
 
 

@@ -69,7 +69,9 @@ def _moved(shapes: np.ndarray, onto: np.ndarray, weight: np.ndarray) -> tuple[np
     total = weight.sum(1, keepdims=True)
     centre, goal = (weight * shapes).sum(1, keepdims=True) / total, (weight * onto).sum(1, keepdims=True) / total
     loose = weight * (shapes - centre)
-    a = (loose.conj() * (onto - goal)).sum(1, keepdims=True) / np.maximum((np.abs(loose) ** 2).sum(1, keepdims=True), 1e-12)
+    a = (loose.conj() * (onto - goal)).sum(1, keepdims=True) / np.maximum(
+        (np.abs(loose) ** 2).sum(1, keepdims=True), 1e-12
+    )
     return a, goal - a * centre
 
 
@@ -78,7 +80,9 @@ def _middle(shapes: np.ndarray, seen: np.ndarray) -> np.ndarray:
     if seen.all():
         mean = np.median(shapes.real, 0) + 1j * np.median(shapes.imag, 0)
     else:
-        mean = np.nanmedian(np.where(seen, shapes.real, np.nan), 0) + 1j * np.nanmedian(np.where(seen, shapes.imag, np.nan), 0)
+        mean = np.nanmedian(np.where(seen, shapes.real, np.nan), 0) + 1j * np.nanmedian(
+            np.where(seen, shapes.imag, np.nan), 0
+        )
     mean = mean - mean.mean()
     return mean / np.sqrt((np.abs(mean) ** 2).mean())
 

@@ -7,7 +7,6 @@ Writes out.json, and beside it out.csv with a row a photograph. NME is divided b
 eye corners; 971: the pupils; others: the box); the box norm is always reported beside it.
 """
 
-import argparse
 from pathlib import Path
 
 from jaxmarks import assemble, checkpoint, evaluate, predict, sharding, tta
@@ -15,7 +14,7 @@ from pipelines import answers, console, files, loader, runs, sources
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--data", help="default: what the run was trained on")
     parser.add_argument("--out", required=True, help="the JSON file to write")
@@ -26,6 +25,10 @@ def main() -> int:
         "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"
     )
     flags = parser.parse_args()
+    if not 0 < flags.limit < float("inf"):
+        raise ValueError(f"--limit must be above 0, got {flags.limit}")
+    if Path(flags.out).suffix == ".csv":
+        raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
     run, faults = runs.load(Path(flags.run)), loader.Faults()
     data = flags.data or run.config.data
     train = sources.open_source(data)

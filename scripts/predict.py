@@ -8,7 +8,6 @@ The first writes the contest's submission for the test part (the points asked of
 vmapped call, un-warped exactly and averaged.
 """
 
-import argparse
 from pathlib import Path
 
 from jaxmarks import assemble, checkpoint, predict, sharding, tta
@@ -17,7 +16,7 @@ from pipelines.formats import contest
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--data", help="data whose test part to predict; default: what the run was trained on")
     parser.add_argument("--images", help="a folder of plain pictures, in place of --data")
@@ -31,6 +30,8 @@ def main() -> int:
     flags = parser.parse_args()
     if flags.images and flags.data:
         raise ValueError("give --data or --images, not both")
+    if flags.images and flags.overlays and Path(flags.overlays).resolve() == Path(flags.images).resolve():
+        raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
     run, faults = runs.load(Path(flags.run)), loader.Faults()
     if flags.images:
         source = sources.open_pictures(flags.images, run.num_points)

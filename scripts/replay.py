@@ -6,7 +6,6 @@ Step N (from 0) is the one that took the run from N to N + 1 steps. Writes a PNG
 the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from pipelines.pages import sheets
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--step", required=True, type=int, help="which step, from 0")
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")

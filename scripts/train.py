@@ -7,7 +7,6 @@ The second is a two-minute trial on a laptop. The same command again goes on fro
 first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl.
 """
 
-import argparse
 from pathlib import Path
 
 from jaxmarks import assemble, checkpoint, predict, session, sharding, state
@@ -17,7 +16,7 @@ from pipelines import console, files, loader, runs, sources
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = console.Parser(__doc__)
     parser.add_argument("--name", default="run", help="the run folder is runs/NAME (default: run)")
     parser.add_argument("--runs", default="runs", help="where run folders lie (default: runs)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
@@ -57,13 +56,12 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     faults, stop = loader.Faults(), console.Stop()
     train_part, val_part = runs.part(run, source, "train"), runs.part(run, source, "val")
     plan = assemble.assemble(run.config, run.key, run.num_points, len(train_part))
-    start = assemble.initial_state(plan)
-    found = checkpoint.restore(run.root, start)
+    found = checkpoint.restore(run.root, assemble.template(plan))
     begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
     if begin >= plan.steps:
-        print(f"{run.root} is finished at step {begin}; nothing to do")
-        return 0
-    print(f"{run.root}: {f'going on from step {begin}' if found else 'a new run'} of {plan.steps} steps")
+        return finish(run, "nothing to do")
+    doing = f"going on from step {begin}" if found else "a new run"
+    print(f"{run.root}: {doing} of {plan.steps} steps", flush=True)
     feed = (sharding.split(plan.mesh, b) for b in loader.batches(train_part, run.config, run.key, begin, faults=faults))
     forward = assemble.forward(plan, "none")
 
@@ -73,20 +71,24 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         ordered = loader.ordered(val_part, run.config, faults=faults)
         return evaluation.means(predict.gather(predict.predictions(forward, now, ordered, plan.mesh)), plan.scheme)
 
-    progress = console.Progress(plan.steps, "step", begin)
-    first = assemble.place(plan, found[0]) if found else start
+    progress, done = console.Progress(plan.steps, "step", begin), begin
+    first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan)
     for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, validate, stop):
         progress.show(event.step, session.describe(event))
-        first = event.state
+        done = event.step
     progress.close()
     console.faults(faults.report())
-    done = int(first.step)
     if done < plan.steps:
         print(f"stopped at step {done} and saved; the same command goes on from there")
         return 130
-    files.write_json(run.root / "final.json", {"step": done, "digest": state.digest(state.flatten(first))})
-    print(f"{run.root} is finished at step {done}; next:")
-    print(f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
+    return finish(run, f"next: python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
+
+
+def finish(run: runs.Run, words: str) -> int:
+    """The end of a run, said and written down."""
+    last = checkpoint.commits(run.root)[-1]
+    files.write_json(run.root / "final.json", {"step": last.step, "digest": last.digest})
+    print(f"{run.root} is finished at step {last.step}; {words}")
     return 0
 
 

@@ -78,10 +78,7 @@ def test_shapes_and_types():
     for index in range(6):
         face = faces.draw(index, num_points=68)
         assert face.image.dtype == np.uint8 and face.image.ndim == 3 and face.image.shape[2] == 3
-        assert (
-            face.points.shape == face.truth.shape == (68, 2)
-            and face.points.dtype == face.truth.dtype == np.float64
-        )
+        assert face.points.shape == face.truth.shape == (68, 2) and face.points.dtype == face.truth.dtype == np.float64
         assert isinstance(face.outlier, bool) and isinstance(face.person, int)
         assert 80 <= min(face.image.shape[:2]) <= 650
 
@@ -95,11 +92,7 @@ def test_pixels_do_not_depend_on_the_number_of_points():
 def test_a_label_says_what_the_drawing_says():
     for index in (0, 1, 60):
         face, known = faces.draw(index), faces.label(index)
-        assert (
-            known.size == face.image.shape[1::-1]
-            and known.person == face.person
-            and known.outlier == face.outlier
-        )
+        assert known.size == face.image.shape[1::-1] and known.person == face.person and known.outlier == face.outlier
         assert np.array_equal(known.points, face.points) and np.array_equal(known.truth, face.truth)
 
 
@@ -179,15 +172,11 @@ def test_every_fault_comes_with_its_probability(name, chance):
 
 def first_with(name: str) -> faces.Face:
     usual = draws.Faults()
-    return next(
-        faces.draw(i) for i in range(900) if getattr(draws.faults("train", i), name) != getattr(usual, name)
-    )
+    return next(faces.draw(i) for i in range(900) if getattr(draws.faults("train", i), name) != getattr(usual, name))
 
 
 def test_faults_show_in_the_photograph():
-    index = next(
-        i for i in range(900) if draws.faults("train", i).bars[0] and not draws.faults("train", i).quality
-    )
+    index = next(i for i in range(900) if draws.faults("train", i).bars[0] and not draws.faults("train", i).quality)
     assert faces.draw(index).image[0].max() == 0
     zoomed = first_with("zoom")
     limit = np.array(zoomed.image.shape[1::-1]) - 1
@@ -210,12 +199,7 @@ def open_eyed(count: int) -> list[int]:
     found = []
     for index in range(1000):
         moment = draws.moment("train", index)
-        if (
-            abs(moment.yaw) < 0.3
-            and min(moment.lids) > 0.8
-            and not moment.glasses
-            and min(moment.frame) > 150
-        ):
+        if abs(moment.yaw) < 0.3 and min(moment.lids) > 0.8 and not moment.glasses and min(moment.frame) > 150:
             found.append(index)
     return found[:count]
 

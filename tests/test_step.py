@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny import CONFIG, LINEAR, batch_of
 
 from jaxmarks import assemble, keys, sharding, state, step
 from jaxmarks.config import Config
-from tiny import CONFIG, LINEAR, batch_of
 
 
 def _plan(devices, config=CONFIG):

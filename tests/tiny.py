@@ -7,7 +7,7 @@ from jaxmarks import keys, models
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
 
-CONFIG = Config(model="resnet18", size=32, batch=8, steps=4, augment="light", val_fraction=0.0, warmup=0)
+CONFIG = Config(model="resnet18", size=32, batch=8, steps=4, augment="auto", val_fraction=0.0, warmup=0)
 
 
 def batch_of(seed=0, batch=8, points=5, size=32):

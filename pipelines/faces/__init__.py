@@ -40,9 +40,7 @@ def _check(index: int, part: str, num_points: int) -> None:
     if isinstance(index, bool) or not isinstance(index, int | np.integer) or index < 0:
         raise ValueError(f"index: expected a whole number, 0 or more, got {index!r}: count faces from 0")
     if not isinstance(part, str) or not part:
-        raise ValueError(
-            f"part: expected a name such as 'train' or 'val', got {part!r}: name the part of the data set"
-        )
+        raise ValueError(f"part: expected a name such as 'train' or 'val', got {part!r}: name the part of the data set")
     if num_points not in NUM_POINTS:
         raise ValueError(f"num_points: expected one of {NUM_POINTS}, got {num_points!r}: choose one of these")
 

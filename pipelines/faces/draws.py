@@ -138,11 +138,7 @@ def person_of(part: str, index: int) -> int:
 
 def _hair(rs: np.random.RandomState, melanin: float, age: float) -> np.ndarray:
     """A hair colour f[3]: dark with dark skin, any with light, grey with age, at times dyed."""
-    chances = (
-        np.array([0.2, 0.25, 0.2, 0.15, 0.12, 0.08])
-        if melanin < 0.4
-        else np.array([0.7, 0.25, 0.05, 0, 0, 0])
-    )
+    chances = np.array([0.2, 0.25, 0.2, 0.15, 0.12, 0.08]) if melanin < 0.4 else np.array([0.7, 0.25, 0.05, 0, 0, 0])
     colour = _HAIR[rs.choice(len(_HAIR), p=chances)] * rs.uniform(0.85, 1.15)
     dyed = np.array([(196, 70, 130), (70, 130, 190), (120, 80, 170)])[rs.randint(3)]
     grey = np.clip((age - 0.62) / 0.25, 0, 1) * rs.uniform(0.5, 1)
@@ -162,11 +158,7 @@ def person(part: str, number: int) -> Person:
     if soft < 0.5:
         chances = np.array([0.1, 0.2, 0.24, 0.18, 0.07, 0.08, 0.01, 0.03, 0.05 if age > 0.5 else 0.0, 0.05])
     style = STYLES[rs.choice(len(STYLES), p=chances / chances.sum())]
-    beard = (
-        BEARDS[rs.choice(len(BEARDS), p=[0.46, 0.2, 0.08, 0.1, 0.16])]
-        if soft < 0.5 and age > 0.12
-        else "none"
-    )
+    beard = BEARDS[rs.choice(len(BEARDS), p=[0.46, 0.2, 0.08, 0.1, 0.16])] if soft < 0.5 and age > 0.12 else "none"
     firm = (0.5 - soft) * 0.12
 
     def near(spread: float) -> float:

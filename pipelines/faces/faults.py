@@ -52,9 +52,7 @@ def captioned(image: np.ndarray, words: str, rs: np.random.RandomState) -> np.nd
 def barred(image: np.ndarray, bars: tuple[float, float, float, float]) -> np.ndarray:
     """Black bars over the picture's top, bottom, left and right, in parts of its height and width."""
     height, width = image.shape[:2]
-    top, bottom, left, right = (
-        round(b * s) for b, s in zip(bars, (height, height, width, width), strict=True)
-    )
+    top, bottom, left, right = (round(b * s) for b, s in zip(bars, (height, height, width, width), strict=True))
     out = image.copy()
     out[:top], out[height - bottom :], out[:, :left], out[:, width - right :] = 0, 0, 0, 0
     return out

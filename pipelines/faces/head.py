@@ -150,9 +150,9 @@ def shaped(shape: np.ndarray, theta: np.ndarray, v: np.ndarray, person: Person, 
     out = np.zeros_like(z)
     fade = np.clip((np.cos(theta[front]) - 0.15) * 3, 0, 1) * np.clip(13.0 - v[front], 0, 1)
     out[front] = relief(x[front], y[front], person, moment) * fade
-    broad = np.interp(
-        y, (-0.9, -0.3, 0.25, 0.85, 1.5), (1, person.forehead, person.cheek, person.jaw, 1)
-    ).astype(y.dtype)
+    broad = np.interp(y, (-0.9, -0.3, 0.25, 0.85, 1.5), (1, person.forehead, person.cheek, person.jaw, 1)).astype(
+        y.dtype
+    )
     jaw = np.clip((v - 9.5) / 2, 0, 1) * np.clip(15 - v, 0, 1) * np.clip(np.cos(theta) * 1.5, 0, 1)
     down = y * np.where(y > 0, person.length, 1.0) + 0.16 * moment.gap * jaw
     return np.stack([x * broad, down, z + out - 0.05 * moment.gap * jaw], -1)

@@ -87,11 +87,7 @@ def beard_mask(beard: str) -> np.ndarray:
     chin = _ramp(y, 0.84, 0.93) * _ramp(-x, -0.3, -0.19)
     round_ = _ramp(x, 0.22, 0.3) * _ramp(-x, -0.38, -0.31) * _ramp(y, 0.55, 0.62)
     cheeks = _ramp(y, 0.52, 0.68) * _ramp(y + (0.62 - x) * -0.5, 0.28, 0.44)
-    sides = (
-        _ramp(np.abs(np.degrees(turn)), 58, 70)
-        * _ramp(y, 0.05, 0.2)
-        * _ramp(-np.abs(np.degrees(turn)), -97, -84)
-    )
+    sides = _ramp(np.abs(np.degrees(turn)), 58, 70) * _ramp(y, 0.05, 0.2) * _ramp(-np.abs(np.degrees(turn)), -97, -84)
     full = np.maximum(cheeks * _ramp(-np.abs(np.degrees(turn)), -100, -86), np.maximum(sides, above))
     full = np.maximum(full, chin)
     kinds = {
@@ -157,15 +153,11 @@ def thickness(person: Person) -> np.ndarray:
     return out + beard * beard_mask(person.beard)
 
 
-def grained(
-    image: np.ndarray, person: Person, part: tuple[slice, ...], rs: np.random.RandomState
-) -> np.ndarray:
+def grained(image: np.ndarray, person: Person, part: tuple[slice, ...], rs: np.random.RandomState) -> np.ndarray:
     """The fine grid u8[rows, columns, 3] of a part with strands of hair and pores of skin."""
     rows, columns = image.shape[:2]
     top, side = rs.randint(0, 1024 - rows), rs.randint(0, 1024 - columns)
-    field = noise(1 if person.style in ("curls", "crown", "beanie") else 6)[
-        top : top + rows, side : side + columns
-    ]
+    field = noise(1 if person.style in ("curls", "crown", "beanie") else 6)[top : top + rows, side : side + columns]
     cover = np.maximum(hair_mask(person.style), beard_mask(person.beard) * 0.9)[part]
     strong = raster.enlarge((1.6 + 14.4 * cover).astype(np.float32), FINE)
     return raster.shaded(image, (field * strong + 100).astype(np.uint8), 100)

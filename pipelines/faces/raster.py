@@ -29,9 +29,7 @@ def fill(image: np.ndarray, outline: np.ndarray, colour: Colour) -> None:
     cv2.fillPoly(image, [_fixed(outline)], _colour(colour), cv2.LINE_AA, SHIFT)
 
 
-def stroke(
-    image: np.ndarray, path: np.ndarray, colour: Colour, width: float, *, closed: bool = False
-) -> None:
+def stroke(image: np.ndarray, path: np.ndarray, colour: Colour, width: float, *, closed: bool = False) -> None:
     """Draws the path f[n, 2], `width` pixels wide (at least one), edges smoothed."""
     cv2.polylines(image, [_fixed(path)], closed, _colour(colour), max(1, round(width)), cv2.LINE_AA, SHIFT)
 
@@ -108,7 +106,5 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     good, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     again = cv2.imdecode(coded, cv2.IMREAD_COLOR) if good else None
     if again is None:
-        raise RuntimeError(
-            f"expected a JPEG of an image {image.shape}, got none: check the OpenCV installation"
-        )
+        raise RuntimeError(f"expected a JPEG of an image {image.shape}, got none: check the OpenCV installation")
     return np.ascontiguousarray(again[..., ::-1])

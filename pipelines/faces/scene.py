@@ -36,9 +36,7 @@ class Canvas:
         """Adds a sheet: coarse f32[r, c, 4] (canvas x, y, camera z, facing: seen above 0), u8[R, C, 3]."""
         height, width = self.pixels.shape[:2]
         seen = np.flatnonzero(raster.enlarge(np.ascontiguousarray(grid[..., 3]), paint.FINE) > 0)
-        x, y, z = (
-            raster.enlarge(np.ascontiguousarray(grid[..., k]), paint.FINE).ravel()[seen] for k in range(3)
-        )
+        x, y, z = (raster.enlarge(np.ascontiguousarray(grid[..., k]), paint.FINE).ravel()[seen] for k in range(3))
         x, y = np.rint(x).astype(np.int32), np.rint(y).astype(np.int32)
         kept = np.flatnonzero((x >= 0) & (x < width) & (y >= 0) & (y < height))
         self._waiting.append(((y * width + x)[kept], z[kept], seen[kept], colours.reshape(-1, 3)))
@@ -46,9 +44,7 @@ class Canvas:
     def write(self) -> None:
         """Writes the waiting sheets, far to near; pin-holes, where far shows between near, are closed."""
         starts = np.cumsum([0] + [len(sheet[3]) for sheet in self._waiting])
-        source = np.concatenate(
-            [sheet[2] + start for sheet, start in zip(self._waiting, starts, strict=False)]
-        )
+        source = np.concatenate([sheet[2] + start for sheet, start in zip(self._waiting, starts, strict=False)])
         place, z, _, colours = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
         order = np.argsort(((z + 3) * 10000).astype(np.uint16), kind="stable")
         rank = np.zeros(self.depth.size, np.float32)
@@ -90,9 +86,7 @@ def _light(normals: np.ndarray, moment: Moment, gloss: float) -> tuple[np.ndarra
     return np.clip(shade, 0, 255).astype(np.uint8), np.repeat(shine[..., None], 3, -1).astype(np.uint8)
 
 
-def _drape(
-    canvas: Canvas, camera: Camera, placed: np.ndarray, colours: np.ndarray, moment: Moment, both: bool
-) -> None:
+def _drape(canvas: Canvas, camera: Camera, placed: np.ndarray, colours: np.ndarray, moment: Moment, both: bool) -> None:
     """Lights a sheet f[r, c, 3] in camera space with its fine u8 picture and hands it to the canvas."""
     placed = placed.astype(np.float32)
     normals = _normals(placed)
@@ -107,9 +101,7 @@ def _drape(
     canvas.drape(grid.astype(np.float32), lit)
 
 
-def draw_head(
-    canvas: Canvas, camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState
-) -> None:
+def draw_head(canvas: Canvas, camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState) -> None:
     """The head and neck with everything that is painted on them."""
     first, last = shown(camera, moment.pitch)
     part = np.s_[:, first:last]
@@ -142,9 +134,7 @@ def draw_ears(canvas: Canvas, camera: Camera, person: Person, moment: Moment) ->
         _drape(canvas, camera, camera.place(shape), colours, moment, True)
 
 
-def hair_strands(
-    camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState
-) -> tuple[np.ndarray, ...]:
+def hair_strands(camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState) -> tuple[np.ndarray, ...]:
     """Long hair: canvas paths f[s, 16, 2], how far in front f[s], how bright f[s]; far first."""
     count, low = (110, 1.75) if person.style == "long" else (90, 0.86)
     turn = np.radians(np.linspace(66, 294, count) + rs.uniform(-2, 2, count))[:, None]
@@ -164,9 +154,7 @@ def hair_strands(
         -1,
     )
     shape = np.concatenate([scalp, hang[:, 1:]], 1) * np.array([1.13, 1, 1.1]) + (0, -0.05, head.AXIS)
-    placed = camera.place(
-        shape, 12.8 + 2.0 * np.concatenate([np.zeros(7), np.clip(fall[1:] - 0.3, 0, 1)]) + 0 * turn
-    )
+    placed = camera.place(shape, 12.8 + 2.0 * np.concatenate([np.zeros(7), np.clip(fall[1:] - 0.3, 0, 1)]) + 0 * turn)
     ahead = placed[:, 5:11, 2].mean(1)
     order = np.argsort(ahead, kind="stable")
     side = np.sin(turn[:, 0]) * np.sign(moment.light[0])
@@ -174,18 +162,14 @@ def hair_strands(
     return camera.project(placed)[order], ahead[order], glow[order]
 
 
-def draw_strands(
-    canvas: Canvas, camera: Camera, person: Person, strands: tuple[np.ndarray, ...], front: bool
-) -> None:
+def draw_strands(canvas: Canvas, camera: Camera, person: Person, strands: tuple[np.ndarray, ...], front: bool) -> None:
     """The strands before the head, or those behind it."""
     for path, ahead, glow in zip(*strands, strict=True):
         if (ahead > -0.1) == front:
             raster.stroke(canvas.pixels, path, person.hair * glow, camera.scale * 0.075)
 
 
-def draw_clothes(
-    canvas: Canvas, camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState
-) -> None:
+def draw_clothes(canvas: Canvas, camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState) -> None:
     """Shoulders and chest, lit from the light's side."""
     right = np.array([(0.36, 1.36), (0.5, 1.5), (1.0, 1.68), (1.36, 1.9), (1.55, 2.3), (1.7, 4.5), (0, 4.5)])
     outline = np.concatenate([right, right[::-1] * (-1, 1)])

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from pipelines import files
 from pipelines.sources import Pictures
 
 
@@ -59,10 +60,11 @@ def read_landmarks(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _numbers(fields: list[str], path: Path, line: int) -> np.ndarray:
-    try:
-        values = np.array(fields, np.float32)
-    except ValueError:
-        values = np.array([_number(f) for f in fields], np.float32)
+    with np.errstate(over="ignore"):  # beyond float32: told as not finite below
+        try:
+            values = np.array(fields, np.float32)
+        except ValueError:
+            values = np.array([_number(f) for f in fields], np.float32)
     if not np.isfinite(values).all():
         column = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"{path}:{line}: field {column + 2} is {fields[column]!r}, not a finite number")
@@ -138,7 +140,7 @@ def read_asked(path: Path) -> tuple[list[str], list[np.ndarray]]:
 def _indices(field: str, path: Path, line: int) -> np.ndarray:
     try:
         values = json.loads(field)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a number of 5000 digits, a thousand brackets
         values = None
     if not isinstance(values, list) or not values or not all(type(v) is int and v >= 0 for v in values):
         raise ValueError(f"{path}:{line}: expected a list of point numbers such as [0, 5, 9], got {field[:40]!r}")
@@ -157,10 +159,9 @@ def write_submission(file: BinaryIO, names: Sequence[str], points: np.ndarray, a
         )
     count = lengths.pop()
     header = ["file_name", *(f"Point_M{i}_{axis}" for i in range(count) for axis in "XY")]
-    file.write((",".join(header) + "\n").encode())
+    file.write(files.csv_row(header))
     for name, face, indices in zip(names, points, asked, strict=True):
-        values = np.rint(face[indices]).astype(np.int64).reshape(-1)
-        file.write((",".join([name, *map(str, values)]) + "\n").encode())
+        file.write(files.csv_row([name, *np.rint(face[indices]).astype(np.int64).reshape(-1)]))
 
 
 def write_landmarks(file: BinaryIO, names: Sequence[str], points: np.ndarray, decimals: int = 2) -> None:
