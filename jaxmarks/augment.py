@@ -1,123 +1,47 @@
-"""Augmentation by name, and what a configuration says before anything is drawn.
+"""Augmentation: what a run's configuration means, and sets of fixed ones.
 
-`sample(key, config, size)` draws one Transform; a list of fixed configurations is a set of views. `recipe` is the 2020
-entry's table exactly; `contest` follows what its author saw in two thousand photographs.
+`preset(name)` and `sample(key, config, size)` are the public face: a configuration is data, one draw is one Transform.
 """
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
 
-from jaxmarks import keys
-from jaxmarks.samplers import (
-    Bars,
-    Blur,
-    Caption,
-    Chain,
-    Colour,
-    Config,
-    CutOut,
-    Geometry,
-    Identity,
-    OneOf,
-    bounds,
-    sample,
-    sometimes,
-)
+from jaxmarks import augment_data, keys
+from jaxmarks.presets import PRESETS, preset
+from jaxmarks.samplers import Caption, Chain, Config, CutOut, Geometry, OneOf, bounds, sample
 from jaxmarks.transform import Transform
 
-# Effective variances of OpenCV's truncated kernels of 1, 3 and 5 taps with sigma = kernel // 2.
-_KERNEL_VARIANCES = (0.0, 0.5480, 1.6635)
+__all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "preset", "sample"]
 
 
-def _equally(*parts: Config) -> OneOf:
-    return OneOf(parts, (1 / len(parts),) * len(parts))
+def check(text: str) -> None:
+    """Raises ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
+    _read(text if text != "auto" else "light")
 
 
-_RECIPE = _equally(
-    Geometry(rotation=(-45, 45), scale=(0.9, 1.1), shift_x=(-0.1, 0.1), shift_y=(-0.1, 0.1)),
-    Geometry(crop=(0.8, 1.0)),
-    Colour(brightness=(-0.3, 0.3), contrast=(0.7, 1.3)),
-    _equally(*(Blur(variance) for variance in _KERNEL_VARIANCES)),
-    Identity(),
-)
-
-_LIGHT = Chain(
-    (
-        Geometry(rotation=(-15, 15), scale=(0.9, 1.1), shift_x=(-0.05, 0.05), shift_y=(-0.05, 0.05), mirror=0.5),
-        Colour(brightness=(-0.1, 0.1), contrast=(0.8, 1.2)),
-    )
-)
-
-_CONTEST = Chain(
-    (
-        Geometry(
-            rotation=(-30, 30),
-            scale=(0.8, 1.2),
-            stretch=(0.85, 1.18),
-            shift_x=(-0.08, 0.08),
-            shift_y=(-0.08, 0.08),
-            side_view=(0, 25),
-            mirror=0.5,
-        ),
-        sometimes(
-            Colour(brightness=(-0.25, 0.25), contrast=(0.6, 1.4), saturation=(0.5, 1.3), grey=0.2, tint=(-0.1, 0.1)),
-            0.6,
-        ),
-        sometimes(Blur((0.0, 1.7)), 0.2),
-        sometimes(Bars(chance=0.5, depth=(0.02, 0.12)), 0.12),
-        sometimes(Caption(), 0.06),
-    )
-)
-
-_STRONG = Chain(
-    (
-        Geometry(
-            rotation=(-45, 45),
-            scale=(0.7, 1.3),
-            stretch=(0.75, 1.33),
-            shear=(-0.15, 0.15),
-            shift_x=(-0.12, 0.12),
-            shift_y=(-0.12, 0.12),
-            side_view=(0, 40),
-            mirror=0.5,
-        ),
-        Colour(brightness=(-0.3, 0.3), contrast=(0.5, 1.5), saturation=(0, 1.5), grey=0.2, tint=(-0.2, 0.2)),
-        sometimes(Blur((0.0, 4.0)), 0.3),
-        sometimes(Bars(chance=0.5, depth=(0.02, 0.2)), 0.2),
-        sometimes(Caption(), 0.15),
-        sometimes(CutOut(), 0.3),
-    )
-)
-
-PRESETS: dict[str, Config] = {
-    "none": Identity(),
-    "recipe": _RECIPE,
-    "light": _LIGHT,
-    "contest": _CONTEST,
-    "strong": _STRONG,
-}
-
-
-def preset(name: str) -> Config:
-    """The configuration of this name. Raises ValueError naming the known ones."""
-    if name not in PRESETS:
-        raise ValueError(f"augmentation {name!r} is not known: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+def _read(text: str) -> Config:
+    if text[:1] not in ("{", "["):
+        return preset(text)
+    try:
+        return augment_data.parse(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"augmentation: not JSON ({error})") from None
 
 
 def configure(name: str, mirror_known: bool) -> Config:
-    """The configuration of a run. `auto` is `light`, without mirroring where the points' permutation is not known.
+    """The configuration of a run: a preset or JSON. `auto` is `light`, unmirrored where no permutation is known.
 
     Raises ValueError where a preset mirrors and no permutation is known: under jit nothing could.
     """
     if name == "auto":
         return preset("light") if mirror_known else _unmirrored(preset("light"))
-    config = preset(name)
+    config = _read(name)
     if mirrors(config) and not mirror_known:
         raise ValueError(
-            f"augmentation {name!r} mirrors, but how these points mirror is not known: use auto or recipe"
+            f"augmentation {name[:60]!r} mirrors, but how these points mirror is not known: use auto or recipe"
         )
     return config
 

@@ -40,7 +40,9 @@ class Config:
     batch: int = _defining(32, "photographs a step, over all devices")
     epochs: float = _defining(10.0, "passes over the training part, when --steps is 0")
     steps: int = _defining(0, "training steps; 0: by --epochs")
-    augment: str = _defining("auto", f"preset: auto, {', '.join(augment.PRESETS)}; auto: light, mirrored where known")
+    augment: str = _defining(
+        "auto", f"auto, {', '.join(augment.PRESETS)}, or a JSON file; auto: light, mirrored where known"
+    )
     loss: str = _defining("smooth_l1", f"loss: {', '.join(losses.NAMES)}")
     loss_unit: str = _defining("crop", f"unit of the residuals: {', '.join(LOSS_UNITS)}")
     trim_top: float = _defining(0.0, "share of the batch with the largest loss that is left out")
@@ -63,7 +65,7 @@ class Config:
         """Itself, if every value is one that a run can have."""
         _choice("model", self.model, models.NAMES)
         _choice("loss", self.loss, losses.NAMES)
-        _choice("augment", self.augment, ["auto", *augment.PRESETS])
+        augment.check(self.augment)
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("loss-unit", self.loss_unit, LOSS_UNITS)
         losses.check_band(self.trim_top, self.trim_keep)

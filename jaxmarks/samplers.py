@@ -21,7 +21,8 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 def bounds(value: Range) -> tuple[float, float]:
     """(low, high) of a range or of a single number."""
-    return (float(value), float(value)) if isinstance(value, int | float) else (float(value[0]), float(value[1]))
+    low, high = (value, value) if isinstance(value, int | float) else value
+    return float(low), float(high)
 
 
 def _check(config: object, **limits: tuple[float, float]) -> None:
@@ -140,7 +141,11 @@ class OneOf:
             raise ValueError(
                 f"OneOf has {len(self.parts)} parts and {len(self.probabilities)} probabilities: give one each"
             )
-        if min(self.probabilities) < 0 or not math.isclose(sum(self.probabilities), 1, abs_tol=1e-6):
+        if (
+            not all(isinstance(p, int | float) for p in self.probabilities)
+            or min(self.probabilities) < 0
+            or not math.isclose(sum(self.probabilities), 1, abs_tol=1e-6)
+        ):
             raise ValueError(f"OneOf.probabilities must be 0 or more and sum to 1, got {self.probabilities}")
 
 

@@ -80,6 +80,19 @@ def create(root: Path, config: Config, source: Source) -> Run:
     return load(root)
 
 
+def settings(flags: dict[str, Any]) -> Config:
+    """The configuration of a command line, checked; an augmentation given as a .json file is taken in as text, so that a
+    run does not depend on the file afterwards."""
+    if flags.get("augment", "").endswith(".json"):
+        path = Path(flags["augment"])
+        try:
+            text = json.dumps(json.loads(path.read_text()))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--augment {path}: not JSON ({error})") from None
+        flags = {**flags, "augment": text}
+    return Config(**flags).check()
+
+
 def exists(root: Path) -> bool:
     """Whether a run began here."""
     return (root / "config.json").is_file()

@@ -23,7 +23,7 @@ def main() -> int:
     configs.add_arguments(parser)
     flags = vars(parser.parse_args())
     root, dry = Path(flags.pop("runs")) / flags.pop("name"), flags.pop("dry_run")
-    asked = configs.Config(**flags).check()
+    asked = runs.settings(flags)
     source = sources.open_source(asked.data)
     if dry:
         return describe(asked, source, root)
