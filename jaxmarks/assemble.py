@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxmarks import augment, landmarks, models, optim, predict, sharding, state, step, tta
+from jaxmarks import augment, models, optim, predict, sharding, state, step, tta
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.types import State
@@ -26,16 +26,15 @@ class Assembly(NamedTuple):
     steps_per_epoch: int
 
 
-def assemble(config: Config, key: jax.Array, num_points: int, photographs: int, mesh: Mesh | None = None) -> Assembly:
+def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, mesh: Mesh | None = None) -> Assembly:
     """The run of `photographs` training examples. Raises ValueError, before anything is compiled, on what cannot be."""
     config.check()
-    scheme = landmarks.scheme(num_points)
     augment.configure(config.augment, scheme.mirror is not None)
     mesh = mesh or sharding.mesh()
     sharding.check_batch(config.batch, mesh.size)
     steps = config.steps or math.ceil(config.epochs * photographs / config.batch)
     per_epoch = max(1, photographs // config.batch)
-    return Assembly(config, key, models.build(config.model, num_points), scheme, mesh, steps, per_epoch)
+    return Assembly(config, key, models.build(config.model, scheme.num_points), scheme, mesh, steps, per_epoch)
 
 
 def _optimiser(a: Assembly):

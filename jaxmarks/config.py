@@ -43,6 +43,9 @@ class Config:
     augment: str = _defining(
         "auto", f"auto, {', '.join(augment.PRESETS)}, or a JSON file; auto: light, mirrored where known"
     )
+    scheme: str = _operational(
+        "", "file that says how the points mirror (scripts/symmetry.py); 971, 68 and 5 are known"
+    )
     loss: str = _defining("smooth_l1", f"loss: {', '.join(losses.NAMES)}")
     loss_unit: str = _defining("crop", f"unit of the residuals: {', '.join(LOSS_UNITS)}")
     trim_top: float = _defining(0.0, "share of the batch with the largest loss that is left out")

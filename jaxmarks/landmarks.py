@@ -61,3 +61,20 @@ def scheme(num_points: int) -> Scheme:
     if num_points in KNOWN:
         return KNOWN[num_points]()
     return Scheme(num_points, None, None, {"all": np.arange(num_points)})
+
+
+def to_data(scheme: Scheme) -> dict:
+    """The scheme as plain data."""
+    return {
+        "num_points": scheme.num_points,
+        "mirror": None if scheme.mirror is None else scheme.mirror.tolist(),
+        "norm": scheme.norm and list(scheme.norm),
+        "regions": {name: part.tolist() for name, part in scheme.regions.items()},
+    }
+
+
+def from_data(data: dict) -> Scheme:
+    """The inverse of `to_data`."""
+    mirror = None if data["mirror"] is None else np.array(data["mirror"], np.int32)
+    norm = (data["norm"][0], data["norm"][1]) if data["norm"] else None
+    return Scheme(data["num_points"], mirror, norm, {n: np.array(p, np.int32) for n, p in data["regions"].items()})

@@ -22,7 +22,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 def bounds(value: Range) -> tuple[float, float]:
     """(low, high) of a range or of a single number."""
     low, high = (value, value) if isinstance(value, int | float) else value
-    return float(low), float(high)
+    return low + 0.0, high + 0.0  # not float(): "12" is no range
 
 
 def _check(config: object, **limits: tuple[float, float]) -> None:
@@ -31,10 +31,18 @@ def _check(config: object, **limits: tuple[float, float]) -> None:
         value, place = getattr(config, name), f"{type(config).__name__}.{name}"
         try:
             low, high = bounds(value)
-        except (TypeError, ValueError, IndexError):
+        except (TypeError, ValueError):
             raise ValueError(f"{place} must be a number or [low, high], got {value!r}") from None
         if not (least <= low <= high <= most):
             raise ValueError(f"{place} must satisfy {least:g} <= low <= high <= {most:g}, got {value!r}")
+
+
+def _check_single(config: object, name: str, kind: type, most: float) -> None:
+    """The named field one number of 0..most: a probability or a count has no range."""
+    value = getattr(config, name)
+    if not isinstance(value, int | kind) or not 0 <= value <= most:
+        place = f"{type(config).__name__}.{name}"
+        raise ValueError(f"{place} must be a single {kind.__name__} of 0..{most:g}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,8 @@ class Geometry:
 
     def __post_init__(self):
         _check(self, rotation=(-360, 360), scale=(0.1, 10), stretch=(0.1, 10), shear=(-2, 2), shift_x=(-1, 1))
-        _check(self, shift_y=(-1, 1), crop=(0.1, 1), crop_x=(0, 1), crop_y=(0, 1), mirror=(0, 1), side_view=(-80, 80))
+        _check(self, shift_y=(-1, 1), crop=(0.1, 1), crop_x=(0, 1), crop_y=(0, 1), side_view=(-80, 80))
+        _check_single(self, "mirror", float, 1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,8 @@ class Colour:
     tint: Range = 0.0  # each channel times 1 + its own draw
 
     def __post_init__(self):
-        _check(self, brightness=(-1, 1), contrast=(0.05, 5), saturation=(0, 5), grey=(0, 1), tint=(-0.9, 2))
+        _check(self, brightness=(-1, 1), contrast=(0.05, 5), saturation=(0, 5), tint=(-0.9, 2))
+        _check_single(self, "grey", float, 1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,8 @@ class Bars:
     colour: Range = 0.0  # grey level
 
     def __post_init__(self):
-        _check(self, chance=(0, 1), depth=(0, 1), colour=(0, 255))
+        _check(self, depth=(0, 1), colour=(0, 255))
+        _check_single(self, "chance", float, 1)
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,8 @@ class Caption:
     strokes: int = 8
 
     def __post_init__(self):
-        _check(self, top=(-1, 1), height=(0, 1), ground=(0, 255), strokes=(0, 64))
+        _check(self, top=(-1, 1), height=(0, 1), ground=(0, 255))
+        _check_single(self, "strokes", int, 64)
 
 
 @dataclass(frozen=True)
@@ -141,11 +153,8 @@ class OneOf:
             raise ValueError(
                 f"OneOf has {len(self.parts)} parts and {len(self.probabilities)} probabilities: give one each"
             )
-        if (
-            not all(isinstance(p, int | float) for p in self.probabilities)
-            or min(self.probabilities) < 0
-            or not math.isclose(sum(self.probabilities), 1, abs_tol=1e-6)
-        ):
+        numbers = all(isinstance(p, int | float) and p >= 0 for p in self.probabilities)
+        if not numbers or not math.isclose(sum(self.probabilities), 1, abs_tol=1e-6):
             raise ValueError(f"OneOf.probabilities must be 0 or more and sum to 1, got {self.probabilities}")
 
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxmarks import config as configs
-from jaxmarks import keys
+from jaxmarks import keys, landmarks
 from jaxmarks.config import Config
-from pipelines import files, split
+from jaxmarks.landmarks import Scheme
+from pipelines import files, schemes, split
 from pipelines.sources import Source, Subset, identity
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "numpy", "opencv-python-headless")
@@ -27,7 +28,7 @@ class Run(NamedTuple):
     root: Path
     config: Config
     key: jax.Array
-    num_points: int
+    scheme: Scheme
     parts: dict[str, list[str]]
     data_identity: str
 
@@ -65,19 +66,23 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     """What a run of this configuration would be; nothing is written and no picture read."""
     key = keys.root(config.seed)
     parts = split.split(source.names, config.split_by, config.val_fraction, key)
-    return Run(root, config, key, source.num_points, parts, "")
+    return Run(root, config, key, _scheme(config, source.num_points), parts, "")
 
 
 def create(root: Path, config: Config, source: Source) -> Run:
     """A new run folder: config.json last, as the sign that it is whole."""
-    _, _, key, _, parts, _ = plan(root, config, source)
+    _, _, key, scheme, parts, _ = plan(root, config, source)
     root.mkdir(parents=True, exist_ok=True)
     _write(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
     _write(root / "split.json", {**parts, "names_digest": split.digest(parts)})
     _write(root / "versions.json", versions())
-    stored = {"config": configs.to_dict(config), "num_points": source.num_points, "data_identity": identity(source)}
-    _write(root / "config.json", stored)
+    described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
+    _write(root / "config.json", {**described, "data_identity": identity(source)})
     return load(root)
+
+
+def _scheme(config: Config, num_points: int) -> Scheme:
+    return schemes.load_scheme(config.scheme, num_points) if config.scheme else landmarks.scheme(num_points)
 
 
 def settings(flags: dict[str, Any]) -> Config:
@@ -105,7 +110,8 @@ def load(root: Path) -> Run:
         raise ValueError(f"{root / 'split.json'}: the digest of the names does not fit")
     key = keys.from_json(_read(root / "key.json")["key"])
     config = configs.from_dict(stored["config"])
-    return Run(root, config, key, stored["num_points"], parts, stored["data_identity"])
+    scheme = landmarks.from_data(stored["scheme"])
+    return Run(root, config, key, scheme, parts, stored["data_identity"])
 
 
 def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
@@ -116,6 +122,10 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     if changed := configs.differences(run.config, asked):
         raise ValueError(f"{run.root} is a run with other settings: {'; '.join(changed)}. Take another --name")
     check_identity(run, source, asked.data)
+    if asked.scheme and landmarks.to_data(_scheme(asked, source.num_points)) != landmarks.to_data(run.scheme):
+        raise ValueError(
+            f"--scheme {asked.scheme}: not the scheme that {run.root} was trained with. Take another --name"
+        )
     known, now = _read(run.root / "versions.json"), versions()
     notes = [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
     return run._replace(config=asked), notes
@@ -129,8 +139,8 @@ def check_identity(run: Run, source: Source, path: str) -> None:
 
 def check_points(run: Run, source: Source) -> None:
     """Raises ValueError unless the source has as many points as the run's network."""
-    if source.num_points != run.num_points:
-        raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.num_points}")
+    if source.num_points != run.scheme.num_points:
+        raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.scheme.num_points}")
 
 
 def part(run: Run, source: Source, name: str) -> Subset:

@@ -14,11 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from pipelines import shapes
+from pipelines.shapes import MODES, Model
+
 MIN_FACES, MAX_FACES = 40, 400  # fewer are refused; of more, as many are taken, evenly
 WEAK = 0.1  # a margin below it decides nothing
 _MISFIT = 2.0  # mirrored faces may fit this many times as badly as faces
-_MODES = (0, 2, 4, 8, 12)
 _ROUNDS = 8
+_TINY = 1e-5  # squared distance, below which two points are one place
 
 
 class Findings(NamedTuple):
@@ -45,121 +48,35 @@ class Contradiction(NamedTuple):
     margin: float  # above WEAK: the faces are against the table; else they cannot tell
 
 
-class _Model(NamedTuple):
-    mean: np.ndarray  # c128[points], x + iy
-    modes: np.ndarray  # f64[modes, 2 * points], orthonormal
-
-    def read(self, shapes: np.ndarray, modes: int) -> np.ndarray:
-        """The nearest shapes c128[faces, points] that so many modes allow."""
-        kept = self.modes[:modes]
-        return self.mean + _paired(_flat(shapes - self.mean) @ kept.T @ kept)
-
-
-def _flat(shapes: np.ndarray) -> np.ndarray:
-    return np.concatenate([shapes.real, shapes.imag], -1)
-
-
-def _paired(flat: np.ndarray) -> np.ndarray:
-    half = flat.shape[-1] // 2
-    return flat[..., :half] + 1j * flat[..., half:]
-
-
-def _moved(shapes: np.ndarray, onto: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(a, b) c128[faces, 1] of the similarities a z + b that bring shapes c128[faces, points] nearest to `onto`."""
-    total = weight.sum(1, keepdims=True)
-    centre, goal = (weight * shapes).sum(1, keepdims=True) / total, (weight * onto).sum(1, keepdims=True) / total
-    loose = weight * (shapes - centre)
-    a = (loose.conj() * (onto - goal)).sum(1, keepdims=True) / np.maximum(
-        (np.abs(loose) ** 2).sum(1, keepdims=True), 1e-12
-    )
-    return a, goal - a * centre
-
-
-def _middle(shapes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The median shape c128[points], centred, of RMS radius 1."""
-    if seen.all():
-        mean = np.median(shapes.real, 0) + 1j * np.median(shapes.imag, 0)
-    else:
-        mean = np.nanmedian(np.where(seen, shapes.real, np.nan), 0) + 1j * np.nanmedian(
-            np.where(seen, shapes.imag, np.nan), 0
-        )
-    mean = mean - mean.mean()
-    return mean / np.sqrt((np.abs(mean) ** 2).mean())
-
-
-def _distances(shapes: np.ndarray, seen: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    return np.sqrt((seen * np.abs(shapes - onto) ** 2).sum(1) / seen.sum(1))
-
-
-def _aligned(shapes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The shapes without place, size and turn (Procrustes about their median), from the most typical of a few."""
-    starts = []
-    for index in np.linspace(0, len(shapes) - 1, 9).astype(int):
-        onto, weight = shapes[index] / np.abs(shapes[index] - shapes[index].mean()).mean(), seen & seen[index]
-        a, b = _moved(shapes, onto, weight)
-        starts.append((np.median(_distances(a * shapes + b, weight, onto)), index))
-    middle = shapes[min(starts)[1]]
-    for _ in range(_ROUNDS):
-        a, b = _moved(shapes, middle, seen)
-        middle = _middle(a * shapes + b, seen)
-    a, b = _moved(shapes, middle, seen)
-    return a * shapes + b
-
-
-def _completed(shapes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Typical shapes, what is not seen filled in by a model of the rest; what was seen and believed; which they were.
-
-    Faces three times as far from the median as usual are dropped: their labels are wrong, or no use here. So are
-    single points eight times as far from the model as usual.
-    """
-    far = _distances(shapes, seen, middle := _middle(shapes, seen))
-    kept = far < 3 * np.median(far)
-    shapes, seen = shapes[kept], seen[kept]
-    filled = np.where(seen, shapes, middle)
-    modes = _most_modes(filled)
-    for _ in range(4):
-        told = _model(filled).read(filled, modes)
-        miss = np.abs(shapes - told)
-        seen = seen & (miss < 8 * np.maximum(np.median(miss, 0), np.median(miss)))
-        filled = np.where(seen, shapes, told)
-    return filled, seen, kept
-
-
-def _most_modes(shapes: np.ndarray) -> int:
-    faces, points = shapes.shape
-    return max(m for m in _MODES if m <= min(points // 3, faces // 4))
-
-
-def _model(shapes: np.ndarray) -> _Model:
-    mean = shapes.mean(0)
-    flat = _flat(shapes - mean)
-    powers, mixes = np.linalg.eigh(flat @ flat.T)  # faces are fewer than coordinates, or few enough
-    strong = np.argsort(powers)[::-1][: _MODES[-1]]
-    strong = strong[powers[strong] > 1e-12 * max(powers.max(), 1e-12)]
-    return _Model(mean, (flat.T @ mixes[:, strong] / np.sqrt(powers[strong])).T)
-
-
-def _upright(shapes: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """The shapes turned so that the axis of their mean stands at x = 0, with as little turn of `before` as that allows."""
-    mean = shapes.mean(0)
+def _upright(faces: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The faces turned so that the axis of their mean stands at x = 0, and `before` turned as little as that allows."""
+    mean = faces.mean(0)
     some = mean[:: -(-len(mean) // 200)]
     turns = np.exp(2j * np.radians(np.arange(0, 180, 2)))
     misses = [np.abs((t * some.conj())[:, None] - mean).min(1).mean() for t in turns]
-    best = sorted(range(len(turns)), key=misses.__getitem__)[0]
-    turned = shapes * np.exp(1j * (np.pi / 2)) / np.sqrt(turns[best])
-    a, _ = _moved(before, turned.mean(0), np.ones(before.shape))
-    return turned * (1 if (a / np.abs(a)).real.mean() > 0 else -1)
+    turned = faces * 1j / np.sqrt(turns[np.argmin(misses)])
+    a, _ = shapes.moved(before, turned.mean(0))
+    return turned * (1 if np.real(a / np.abs(a)).mean() > 0 else -1)
 
 
-def _costs(model: _Model, shapes: np.ndarray, seen: np.ndarray, mirror: np.ndarray, modes: int) -> np.ndarray:
-    """f64[points, points]: mean squared distance from where the model wants i in mirrored faces to the mirrored j."""
-    flipped = -shapes.conj()
-    a, b = _moved(flipped[:, mirror], model.mean, seen[:, mirror])
+def _costs(
+    model: Model, faces: np.ndarray, mirror: np.ndarray, modes: int, trust: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """f64[points, points]: mean squared distance between where the model wants i in mirrored faces and the mirrored j,
+    and the same of j and i."""
+    flipped = -faces.conj()
+    a, b = shapes.moved(flipped[:, mirror], model.mean)
     flipped = a * flipped + b
-    wanted = model.read(flipped[:, mirror], modes)
-    both = np.concatenate([wanted.real, wanted.imag]).T @ np.concatenate([seen * flipped.real, seen * flipped.imag])
-    total = (np.abs(wanted) ** 2).T @ seen - 2 * both + (seen * np.abs(flipped) ** 2).sum(0)
-    return np.maximum(total / seen.sum(0), 0)
+    wanted = model.read(flipped[:, mirror], modes, trust)
+    both = np.concatenate([np.real(wanted), np.imag(wanted)]).T @ np.concatenate([np.real(flipped), np.imag(flipped)])
+    total = (np.abs(wanted) ** 2).sum(0)[:, None] + (np.abs(flipped) ** 2).sum(0) - 2 * both
+    cost = np.maximum(total / len(faces), 0)
+    return (cost + cost.T) / 2
+
+
+def _own(model: Model, faces: np.ndarray, modes: int) -> np.ndarray:
+    """f64[points]: mean squared distance of the faces from the model."""
+    return (np.abs(faces - model.read(faces, modes)) ** 2).mean(0)
 
 
 def _support(mirror: np.ndarray) -> np.ndarray:
@@ -174,34 +91,154 @@ def _support(mirror: np.ndarray) -> np.ndarray:
     return count
 
 
-def _settled(cost: np.ndarray, mirror: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+def _settled(cost: np.ndarray, mirror: np.ndarray, apart: np.ndarray) -> np.ndarray:
     """The cheapest permutation; what is next to a tie goes by the neighbours in the list, under `mirror`."""
-    bonus = 0.05 * (nearest[:, None] + 1e-9) * _support(mirror)
-    return linear_sum_assignment(cost + cost.T - bonus - bonus.T)[1]
+    nearest = _nearest(apart) + _TINY
+    return linear_sum_assignment(cost - 0.05 * (nearest[:, None] + nearest) / 2 * _support(mirror))[1]
 
 
-def _apart(shapes: np.ndarray) -> np.ndarray:
-    flat = np.concatenate([shapes.real, shapes.imag])
+def _apart(faces: np.ndarray) -> np.ndarray:
+    """f64[points, points]: the mean squared distance between two points."""
+    flat = np.concatenate([np.real(faces), np.imag(faces)])
     square = (flat**2).sum(0)
-    return np.maximum(square[:, None] + square - 2 * flat.T @ flat, 0) / len(shapes)
+    return np.maximum(square[:, None] + square - 2 * flat.T @ flat, 0) / len(faces)
 
 
 def _nearest(apart: np.ndarray) -> np.ndarray:
     return (apart + np.diag(np.full(len(apart), np.inf))).min(1)
 
 
-def _fit(shapes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, _Model]:
-    """The permutation i64[points] that these faces ask for, and their model."""
-    model = _model(shapes)
-    mirror = linear_sum_assignment(np.abs(model.mean[:, None] + model.mean.conj()) ** 2)[1]
-    cost = np.zeros((len(mirror),) * 2)
-    for modes in (m for m in _MODES if m <= _most_modes(shapes)):
+def _fit(faces: np.ndarray) -> tuple[np.ndarray, Model]:
+    """The permutation i64[points] that these faces ask for, and their model.
+
+    Points that fit worse than in the faces themselves are trusted less in the next reading: else a curve that is one
+    point off along its length turns and bends the readings until they agree with it.
+    """
+    model, at = shapes.model(faces), np.arange(faces.shape[1])
+    cost = np.abs(model.mean[:, None] + model.mean.conj()) ** 2
+    mirror, trust = linear_sum_assignment(cost)[1], np.ones(len(at))
+    for modes in (m for m in MODES if m <= shapes.most_modes(faces)):
+        own = _own(model, faces, modes)
         for _ in range(_ROUNDS):
-            before, cost = mirror, _costs(model, shapes, seen, mirror, modes)
-            mirror = linear_sum_assignment(cost + cost.T)[1]
+            before, cost = mirror, _costs(model, faces, mirror, modes, trust)
+            mirror = linear_sum_assignment(cost)[1]
+            trust = np.clip(own / np.maximum(cost[at, mirror], 1e-12), 0.02, 1)
             if (mirror == before).all():
                 break
-    nearest = _nearest(_apart(shapes))
     for _ in range(2):
-        mirror = _settled(cost, mirror, nearest)
+        mirror = _settled(cost, mirror, _apart(faces))
     return mirror, model
+
+
+def _margins(cost: np.ndarray, apart: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(margin, rival) f64, i64[points]: what exchanging partners with another point costs, over what it should."""
+    swapped, paired = cost[:, mirror], cost[np.arange(len(mirror)), mirror]
+    change = swapped + swapped.T - paired[:, None] - paired
+    share = change / (apart + apart[np.ix_(mirror, mirror)] + _TINY)
+    share[np.arange(len(mirror)), np.arange(len(mirror))] = np.inf
+    rival = share.argmin(1)
+    return share[np.arange(len(mirror)), rival], rival
+
+
+def examine(points: np.ndarray, mask: np.ndarray | None = None) -> Findings:
+    """What labels f64[faces, points, 2] in pixels, known where bool mask[faces, points], say of the mirror.
+
+    Raises ValueError where there is too little to say anything; else see `objections`.
+    """
+    points = np.asarray(points, np.float64)
+    seen = np.asarray(np.isfinite(points).all(-1))
+    seen = seen if mask is None else seen & mask
+    whole = np.flatnonzero(seen.mean(1) > 0.5)
+    if len(whole) < MIN_FACES:
+        raise ValueError(
+            f"a mirror is found from {MIN_FACES} faces or more with most points labelled, got {len(whole)}"
+        )
+    if points.shape[1] < 3:
+        raise ValueError(f"a mirror is found for 3 points or more, got {points.shape[1]}")
+    whole = whole[np.linspace(0, len(whole) - 1, min(len(whole), MAX_FACES)).astype(int)]
+    seen = seen[whole]
+    if len(rare := np.flatnonzero(seen.sum(0) < MIN_FACES / 2)):
+        raise ValueError(f"points {named(rare)} are labelled in fewer than {MIN_FACES // 2} faces")
+    before = np.where(seen, points[whole, :, 0] + 1j * points[whole, :, 1], 0)
+    found, kept = shapes.completed(shapes.aligned(before, seen), seen)
+    return _findings(_upright(found, before[kept]))
+
+
+def _level(mean: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """The mean shape f64[points, 2] with the axis of its pairs exactly at x = 0."""
+    a, b = shapes.moved(-mean.conj()[None, mirror], mean)
+    turned = (mean - b[0] / 2) / np.sqrt(a[0] / np.abs(a[0]))
+    return np.stack([np.real(turned), np.imag(turned)], 1)
+
+
+def _findings(faces: np.ndarray) -> Findings:
+    mirror, model = _fit(faces)
+    apart, half = _apart(faces), len(faces) // 2
+    halves, cost, own = [], np.zeros_like(apart), np.zeros(len(mirror))
+    for mine, others in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
+        found, told = _fit(faces[mine])
+        modes = shapes.most_modes(faces[mine])
+        halves.append(found)
+        cost += _costs(told, faces[others], mirror, modes) / 2
+        own += _own(told, faces[others], modes) / 2
+    margin, rival = _margins(cost, apart, mirror)
+    near, paired = _support(mirror), cost[np.arange(len(mirror)), mirror]
+    at = np.arange(len(mirror))
+    ours, theirs = near[at, mirror], near[at, mirror[rival]]
+    by_order = (margin < WEAK) & (ours + ours[rival] > theirs + near[rival, mirror])
+    misfit = np.sqrt(paired / np.maximum(own + _nearest(apart) / 16, 1e-12))
+    split = (halves[0] != mirror) | (halves[1] != mirror)
+    shape = _level(model.mean, mirror)
+    found = Findings(mirror.astype(np.int32), shape, margin, rival, by_order, misfit, cost, apart, len(faces), [])
+    return found._replace(objections=_objections(found, split & ~by_order))
+
+
+def _objections(found: Findings, split: np.ndarray) -> list[str]:
+    points = len(found.mirror)
+    reasons = []
+    if len(lost := np.flatnonzero(found.misfit > _MISFIT)):
+        worst = lost[found.misfit[lost].argmax()]
+        reasons.append(
+            f"the faces are not symmetric at points {named(lost)}: mirrored ones fit {found.misfit[worst]:.1f} times"
+            f" as badly at point {worst} (at most {_MISFIT:g})"
+        )
+    if split.any():
+        reasons.append(
+            f"two halves of the {found.faces} faces disagree on {split.sum()} of {points} points: {named(split)}"
+        )
+    if len(weak := np.flatnonzero((found.margin < WEAK) & ~found.by_order)):
+        pairs = [f"{i} and {found.rival[i]}" for i in weak[:4]]
+        reasons.append(f"the faces cannot tell apart the partners of {len(weak)} points: {', '.join(pairs)}")
+    if len(loose := np.flatnonzero(found.mirror[found.mirror] != np.arange(points))):
+        reasons.append(f"what was found is not an involution at points {named(loose)}")
+    return reasons
+
+
+def derive(points: np.ndarray, mask: np.ndarray | None = None) -> Findings:
+    """`examine`, or ValueError in one line where the permutation found is not to be trusted."""
+    insist(found := examine(points, mask))
+    return found
+
+
+def insist(found: Findings) -> None:
+    """ValueError in one line where there are objections."""
+    if found.objections:
+        raise ValueError(f"the labels do not support a mirror permutation: {'; '.join(found.objections)}")
+
+
+def contradictions(found: Findings, table: np.ndarray) -> list[Contradiction]:
+    """Where a table i32[points] is not what was found, and how strongly the faces are against it."""
+    if len(table) != len(found.mirror):
+        raise ValueError(f"the table has {len(table)} points, the labels have {len(found.mirror)}")
+    rows = []
+    for i in np.flatnonzero(table != found.mirror):
+        told, own = int(table[i]), int(found.mirror[i])
+        more = found.cost[i, told] - found.cost[i, own]
+        rows.append(Contradiction(int(i), told, own, float(more / (found.apart[told, own] + _TINY))))
+    return rows
+
+
+def named(points: np.ndarray, limit: int = 8) -> str:
+    """The first of some points (indices, or bool[points]) for a message."""
+    points = np.flatnonzero(points) if points.dtype == bool else points
+    return ", ".join(map(str, points[:limit])) + (f" and {len(points) - limit} more" if len(points) > limit else "")

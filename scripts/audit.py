@@ -13,38 +13,8 @@ and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fa
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from pipelines import console, decode, faces, files, sources
+from pipelines import console, decode, files
 from pipelines.probes import cases, peers, sheet, table
-
-_SHOWN = 8  # photographs of the user's that are looked at
-
-
-def _photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Images u8[h, w, 3] with their points: drawn faces, or the first that can be decoded of the user's."""
-    if data is None:
-        drawn = [faces.draw(index, num_points=68, faults=False) for index in range(4)]
-        return [(face.image, face.truth) for face in drawn]
-    found, source = [], _open(data)
-    for index in range(len(source)):
-        try:
-            example = source[index]
-            image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
-        except decode.DecodeError as error:
-            print(f"{source.names[index]}: {error}")
-            continue
-        found.append((image, example.points[example.mask]))
-        if len(found) == _SHOWN:
-            break
-    if not found:
-        raise ValueError(f"--data {data}: no picture there can be decoded")
-    return found
-
-
-def _open(data: str) -> sources.Source:
-    plain = Path(data).is_dir() and not (Path(data) / "train").is_dir()
-    return sources.open_pictures(data, 1) if plain else sources.open_source(data)
 
 
 def main() -> int:
@@ -59,7 +29,7 @@ def main() -> int:
     sizes, chosen, out = table.parse_sizes(flags.sizes), cases.choose(flags.augment), Path(flags.out)
     if flags.keys < 8:
         raise ValueError(f"--keys must be 8 or more, got {flags.keys}")
-    photographs = _photographs(flags.data)
+    photographs = sheet.photographs(flags.data)
     rows, total = [], table.count(sizes, chosen)
     progress = console.Progress(total, "probe")
     for row in table.measure(sizes, flags.keys, chosen, [image for image, _ in photographs]):

@@ -35,7 +35,7 @@ def main() -> int:
     source = runs.part(run, train, "val") if flags.part == "val" else sources.open_source(data, "test")
     runs.check_points(run, source)
     plan = assemble.assemble(
-        run.config, run.key, run.num_points, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
+        run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
     )
     state, commit = checkpoint.require(run.root, assemble.template(plan), flags.checkpoint)
     progress = console.Progress(len(source), "photograph")

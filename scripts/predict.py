@@ -34,12 +34,12 @@ def main() -> int:
         raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
     run, faults = runs.load(Path(flags.run)), loader.Faults()
     if flags.images:
-        source = sources.open_pictures(flags.images, run.num_points)
+        source = sources.open_pictures(flags.images, run.scheme.num_points)
     else:
         source = sources.open_source(flags.data or run.config.data, "test")
     runs.check_points(run, source)
     plan = assemble.assemble(
-        run.config, run.key, run.num_points, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
+        run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
     )
     state, commit = checkpoint.require(run.root, assemble.template(plan), flags.checkpoint)
     progress = console.Progress(len(source), "photograph")

@@ -28,7 +28,7 @@ def main() -> int:
     source = sources.open_source(flags.data or run.config.data)
     runs.check_identity(run, source, flags.data or run.config.data)
     part = runs.part(run, source, "train")
-    plan = assemble.assemble(run.config, run.key, run.num_points, len(part), sharding.mesh_dividing(run.config.batch))
+    plan = assemble.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
     batch = next(loader.batches(part, run.config, run.key, flags.step, faults=faults))
     images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
     found = int(step.checksum(images, points))

@@ -9,6 +9,8 @@ first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ 
 
 from pathlib import Path
 
+import jax
+
 from jaxmarks import assemble, checkpoint, predict, session, sharding, state
 from jaxmarks import config as configs
 from jaxmarks import evaluate as evaluation
@@ -41,11 +43,10 @@ def main() -> int:
 def describe(config: configs.Config, source: sources.Source, root: Path) -> int:
     """--dry-run: sizes and steps."""
     run = runs.plan(root, config, source)
-    plan = assemble.assemble(config, run.key, run.num_points, len(run.parts["train"]))
-    size = sum(leaf.nbytes for leaf in state.flatten(assemble.initial_state(plan)).values())
-    print(
-        f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on, {run.num_points} points"
-    )
+    plan = assemble.assemble(config, run.key, run.scheme, len(run.parts["train"]))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(assemble.template(plan)))
+    sizes = [len(run.parts[part]) for part in ("train", "val")]
+    print(f"{sizes[0]} photographs to train on, {sizes[1]} to validate on, {run.scheme.num_points} points")
     print(f"{plan.steps} steps of {config.batch} on {plan.mesh.size} devices; {config.model} at {config.size} px")
     print(f"a checkpoint takes {size / 1e6:.0f} MB, four at most, in {root / 'checkpoints'}")
     return 0
@@ -55,7 +56,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
     faults, stop = loader.Faults(), console.Stop()
     train_part, val_part = runs.part(run, source, "train"), runs.part(run, source, "val")
-    plan = assemble.assemble(run.config, run.key, run.num_points, len(train_part))
+    plan = assemble.assemble(run.config, run.key, run.scheme, len(train_part))
     found = checkpoint.restore(run.root, assemble.template(plan))
     begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
     if begin >= plan.steps:

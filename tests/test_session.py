@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, LINEAR, batch_of
 
-from jaxmarks import assemble, checkpoint, keys, runlog, session, sharding, state
+from jaxmarks import assemble, checkpoint, keys, landmarks, runlog, session, sharding, state
 from jaxmarks.config import Config
 
 STEPS = 12
@@ -17,7 +17,9 @@ SETTINGS = Config(**{**CONFIG.__dict__, "steps": STEPS, "log_every": 4, "val_eve
 @pytest.fixture(scope="module")
 def machinery():
     """(plan, compiled step): compiled once for all tests."""
-    plan = assemble.assemble(SETTINGS, keys.root(0), 5, 100, sharding.mesh(jax.devices()[:1]))._replace(model=LINEAR)
+    plan = assemble.assemble(
+        SETTINGS, keys.root(0), landmarks.scheme(5), 100, sharding.mesh(jax.devices()[:1])
+    )._replace(model=LINEAR)
     return plan, assemble.training_step(plan)
 
 

@@ -7,12 +7,12 @@ import optax
 import pytest
 from tiny import CONFIG, LINEAR, batch_of
 
-from jaxmarks import assemble, keys, sharding, state, step
+from jaxmarks import assemble, keys, landmarks, sharding, state, step
 from jaxmarks.config import Config
 
 
 def _plan(devices, config=CONFIG):
-    plan = assemble.assemble(config, keys.root(0), 5, 100, sharding.mesh(jax.devices()[:devices]))
+    plan = assemble.assemble(config, keys.root(0), landmarks.scheme(5), 100, sharding.mesh(jax.devices()[:devices]))
     return plan._replace(model=LINEAR)
 
 
@@ -120,10 +120,10 @@ def test_the_loss_unit_is_a_factor_on_each_photographs_residuals(unit):
 
 def test_batches_that_do_not_divide_are_refused_with_the_nearest_that_do():
     with pytest.raises(ValueError, match="a batch of 6 cannot be split over 4 devices: use 4 or 8"):
-        assemble.assemble(Config(**{**CONFIG.__dict__, "batch": 6}), keys.root(0), 5, 100)
+        assemble.assemble(Config(**{**CONFIG.__dict__, "batch": 6}), keys.root(0), landmarks.scheme(5), 100)
 
 
 def test_mirroring_without_a_permutation_is_refused_before_anything_is_compiled():
     with pytest.raises(ValueError, match="mirrors, but how these points mirror is not known"):
-        assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "contest"}), keys.root(0), 7, 100)
-    assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "auto"}), keys.root(0), 7, 100)
+        assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "contest"}), keys.root(0), landmarks.scheme(7), 100)
+    assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "auto"}), keys.root(0), landmarks.scheme(7), 100)

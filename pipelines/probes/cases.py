@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmarks import augment, keys, tta
-from jaxmarks.samplers import Bars, Blur, Caption, Colour, Config, CutOut, Geometry, sample
+from jaxmarks.samplers import Bars, Blur, Caption, Chain, Colour, Config, CutOut, Geometry, sample
 from jaxmarks.transform import Transform
 from pipelines import faces
 
@@ -27,6 +27,14 @@ SAMPLERS: dict[str, Config] = {
     "bars": Bars(chance=0.5, depth=(0.02, 0.2), colour=(0.0, 255.0)),
     "caption": Caption(),
     "cut out": CutOut(),
+    "chain": Chain(
+        (
+            Geometry(rotation=(-90, 90), scale=(0.5, 1.2), shift_x=(-0.2, 0.2), shift_y=(-0.2, 0.2), mirror=0.5),
+            Colour(brightness=(-0.1, 0.1), contrast=(0.7, 1.3)),
+            Blur((0.0, 4.0)),
+            CutOut(),
+        )
+    ),
 }  # fmt: skip
 CASES: dict[str, Config] = {**SAMPLERS, **augment.PRESETS}
 VIEWS = {"views: standard": True, "views: without mirror": False}  # name -> whether the points' mirror is known
@@ -96,7 +104,7 @@ def photograph(index: int = 0) -> np.ndarray:
     return faces.draw(index, faults=False).image
 
 
-def smooth(size: int, period: float = 24.0) -> np.ndarray:
+def smooth(size: int, period: float) -> np.ndarray:
     """f32[size, size, 3]: waves of `period` pixels between 40 and 215 grey levels, nothing clipped."""
     return waves(np.indices((size, size)).transpose(1, 2, 0)[..., ::-1], period).astype(np.float32)
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from jaxmarks import transform
 from jaxmarks.samplers import Bars, Blur, Caption, Chain, Colour, Config, CutOut, Geometry, sample, sometimes
-from jaxmarks.transform import Transform
 from pipelines.probes import cases, reference
 
 COUNT = 40_000  # keys: by chance a correlation is 0.005 then, and one of 0.03 six deviations away
@@ -33,7 +32,7 @@ MIX = Chain((
 ))  # fmt: skip
 
 
-def motion(t: Transform) -> Draws:
+def motion(t: reference.Record) -> Draws:
     """The parameters of MOTION: a rotation times a scale times a shear times a diagonal, and a shift."""
     m = t.affine
     area = np.linalg.det(m[:, :, :2])
@@ -47,7 +46,7 @@ def motion(t: Transform) -> Draws:
             "shift_x": shift[:, 0] / _SIZE, "shift_y": shift[:, 1] / _SIZE, "mirror": flip}  # fmt: skip
 
 
-def window(t: Transform) -> Draws:
+def window(t: reference.Record) -> Draws:
     """The parameters of WINDOW."""
     m = t.affine
     crop = 1 / m[:, 1, 1]
@@ -57,7 +56,7 @@ def window(t: Transform) -> Draws:
             "side_view": np.rad2deg(np.arccos(np.clip(np.abs(m[:, 0, 0]) * crop, 0, 1)))}  # fmt: skip
 
 
-def light(t: Transform) -> Draws:
+def light(t: reference.Record) -> Draws:
     """The parameters of LIGHT."""
     contrast = t.colour[:, 0, :3].sum(1)
     brightness = ((t.colour[:, 0, 3] - 128) / contrast + 128) / 255
@@ -65,14 +64,14 @@ def light(t: Transform) -> Draws:
             "saturation": (t.colour[:, 0, 0] - t.colour[:, 1, 0]) / contrast}  # fmt: skip
 
 
-def tint(t: Transform) -> Draws:
+def tint(t: reference.Record) -> Draws:
     """The parameters of TINT."""
     gains = t.colour[:, :, :3].sum(2) - 1
     grey = (np.abs(t.colour[:, 0, 1]) > 0.01).astype(float)
     return {"grey": grey, "tint red": gains[:, 0], "tint green": gains[:, 1], "tint blue": gains[:, 2]}
 
 
-def bars(t: Transform) -> Draws:
+def bars(t: reference.Record) -> Draws:
     """The depths of all four bars and their colour; 0 where there is none."""
     depths = {
         name: t.covers[:, k, n] for k, (name, n) in enumerate((("left", 0), ("right", 0), ("top", 4), ("bottom", 4)))
@@ -80,7 +79,7 @@ def bars(t: Transform) -> Draws:
     return {**depths, "colour": t.covers[:, 0, 6]}
 
 
-def caption(t: Transform) -> Draws:
+def caption(t: reference.Record) -> Draws:
     """The band, and each stroke's place, width and height in the band."""
     band, strokes = t.covers[:, 0], t.covers[:, 1:]
     found = {"top": band[:, 5], "height": band[:, 4], "ground": band[:, 6]}
@@ -93,7 +92,7 @@ def caption(t: Transform) -> Draws:
     return found
 
 
-def cut_out(t: Transform) -> Draws:
+def cut_out(t: reference.Record) -> Draws:
     """The square's side, place in the room it has, and colour."""
     square = t.covers[:, -1]
     room = _SIZE - square[:, 0]
@@ -101,7 +100,7 @@ def cut_out(t: Transform) -> Draws:
             "red": square[:, 6], "green": square[:, 7], "blue": square[:, 8]}  # fmt: skip
 
 
-def mix(t: Transform) -> Draws:
+def mix(t: reference.Record) -> Draws:
     """One parameter or choice of each part of MIX."""
     angle = np.arctan2(t.affine[:, 1, 0], t.affine[:, 0, 0])
     contrast = t.colour[:, 0, 0]
@@ -111,7 +110,7 @@ def mix(t: Transform) -> Draws:
     return {"rotation": angle, "brightness": before, **chosen, "bar": t.covers[:, 0, 0], "cut out": cut_out(t)["x"]}
 
 
-SOLVED: dict[str, tuple[Config, Callable[[Transform], Draws]]] = {
+SOLVED: dict[str, tuple[Config, Callable[[reference.Record], Draws]]] = {
     "motion": (MOTION, motion), "crop": (WINDOW, window), "colour": (LIGHT, light), "tint": (TINT, tint),
     "bars": (Bars(chance=0.5, depth=(0.02, 0.2), colour=(0.0, 255.0)), bars), "caption": (Caption(), caption),
     "cut out": (CutOut(), cut_out), "parts of a chain": (MIX, mix),
@@ -127,13 +126,12 @@ def drawn(name: str, count: int = COUNT, draw: Callable = sample) -> Draws:
 
 def correlation(found: Draws) -> tuple[float, str]:
     """The largest absolute correlation of two parameters, and which they are."""
+    constant = [name for name, values in found.items() if np.ptp(values) == 0]
+    if constant:
+        return float("inf"), f"{constant[0]} is constant"
     matrix = np.corrcoef(np.stack(list(found.values())))
-    pairs = [(abs(float(matrix[i, j])), f"{a} ~ {b}") for (i, a), (j, b) in itertools.combinations(enumerate(found), 2)]
-    worst = max(pairs)
-    return (
-        (worst[0], worst[1])
-        if np.isfinite([p[0] for p in pairs]).all()
-        else (float("inf"), "a parameter that is constant")
+    return max(
+        (abs(float(matrix[i, j])), f"{a} ~ {b}") for (i, a), (j, b) in itertools.combinations(enumerate(found), 2)
     )
 
 

@@ -147,7 +147,7 @@ def compare(size: int) -> list[dict]:
         for name, bound in _KNOWN.items()
     }
     probes["zone plate shrunk 4 times: RMS, grey levels"] = 3.0, lambda library: zone_plate(library, size)
-    probes["waves rotated, cropped, enlarged: RMS, grey levels"] = 3.0, lambda library: waves(library, size)
+    probes["waves rotated, cropped, enlarged: RMS, grey levels"] = 4.0, lambda library: waves(library, size)
     probes["points outside the frame not returned, of 3"] = 0.0, lambda library: lost(library, size)
     return [
         {"name": name, "bound": bound, **{n: probe(f) if n in there else None for n, f in libraries.items()}}

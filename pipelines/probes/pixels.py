@@ -39,13 +39,13 @@ def _blobs(render: Callable, records: Transform, centres: jax.Array, size: int) 
     return jax.lax.map(lambda pair: one(*pair), (records, centres))
 
 
-def _reach(t: Transform) -> float:
+def _reach(t: reference.Record, sigma: float = _SIGMA) -> float:
     """How far from its centre a blob's light falls after the record, in pixels: 4.5 deviations."""
     widest = np.linalg.norm(t.affine[:, :2], 2)
-    return 4.5 * float(np.sqrt(_SIGMA**2 * max(widest, 1) ** 2 + t.blur + 1))
+    return 4.5 * float(np.sqrt(sigma**2 * max(widest, 1) ** 2 + t.blur + 1))
 
 
-def _place_for(t: Transform, size: int, random: np.random.RandomState) -> np.ndarray | None:
+def _place_for(t: reference.Record, size: int, random: np.random.RandomState) -> np.ndarray | None:
     """A centre whose blob lies whole in the frame before and after the record, if one of 200 does."""
     tried = random.uniform(4.5 * _SIGMA, size - 1 - 4.5 * _SIGMA, (200, 2)).astype(np.float32)
     after = reference.move(t.affine, tried)
@@ -77,22 +77,27 @@ def blob_in_photograph(
     place: Callable = decode.place,
     render: Callable = transform.apply_image,
 ) -> float:
-    """A blob in a photograph (width, height) of bytes, reduced, cut and rendered in one go: its centroid, input px."""
+    """A blob in a photograph (width, height) of bytes, reduced, cut and rendered in one go: its centroid, input px.
+
+    Records under which it does not lie whole in the frame are left out; infinite where all are.
+    """
     width, height = photograph
     short = min(photograph)
+    sigma = max(_SIGMA * short / size, 1.5)  # px of the photograph: less would be finer than its pixels
     centre = np.array([width, height]) / 2 + np.array([0.07, -0.05]) * short + (0.37, -0.21)
-    grey = np.rint(cases.blob(width, height, centre, _SIGMA * short / size)).astype(np.uint8)
+    grey = np.rint(cases.blob(width, height, centre, sigma)).astype(np.uint8)
     centre = reference.centroid(grey)  # of the bytes as they are: rounding them moved it
     canvas = place(np.repeat(grey[..., None], 3, 2), size, decode.canvas_side(size, 1.25))
     whole = _after_fit(cases.geometry_of(records), canvas)
     pictures = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, jnp.asarray(_EVERYWHERE)))
     at = reference.move(canvas.frame, centre)
-    errors = [0.0]
+    errors = []
     for t, picture in zip(reference.rows(records), pictures, strict=True):
         expected = reference.move(t.affine, at)
-        if (expected > _reach(t)).all() and (expected < size - 1 - _reach(t)).all():
+        reach = _reach(t, sigma * size / short)
+        if (expected > reach).all() and (expected < size - 1 - reach).all():
             errors.append(np.max(np.abs(reference.centroid(picture[..., 0]) - expected)))
-    return float(np.max(errors))
+    return float(np.max(errors)) if errors else float("inf")
 
 
 def _after_fit(records: Transform, canvas: decode.Canvas) -> Transform:
@@ -155,7 +160,7 @@ def restored(
     the rims of both frames are left out, where the outermost half pixel is a repeated edge. disagreement: pixels whose
     mask differs from the reference's, where the reference is certain.
     """
-    picture = cases.smooth(size)
+    picture = cases.smooth(size, 32.0)
     sharp = records._replace(blur=jnp.zeros_like(records.blur))
     extent = jnp.array([0, 0, size - 1, size - 1], jnp.float32)
     augmented = _rendered(render, sharp, jnp.asarray(picture), size, extent)
@@ -174,7 +179,7 @@ def restored(
 def _deep(matrix: np.ndarray, size: int) -> np.ndarray:
     """bool[size, size]: pixels more than two from the rim of the frame, before and after."""
     both = np.concatenate([reference.pixels(size), reference.move(matrix, reference.pixels(size))], -1)
-    return ((both > 2) & (both < size - 3)).all(-1)
+    return np.all((both > 2) & (both < size - 3), axis=-1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -185,8 +190,10 @@ def _restored(restore: Callable, records: Transform, pictures: jax.Array, size: 
 def at_once(size: int, render: Callable = transform.apply_image) -> float:
     """Rotation, crop and resize in one interpolation, over the same one after another: quotient of their errors.
 
-    The error is the root mean square against the picture computed, not sampled; below 1, at once is nearer.
+    The error is the root mean square against the picture computed, not sampled; below 1, at once is nearer. Frames
+    are of 96 px at least, so that enough lies away from their rims.
     """
+    size = max(size, 96)
     steps = [Geometry(rotation=25.0), Geometry(crop=0.85, crop_x=0.3, crop_y=0.6), Geometry(scale=0.93, rotation=-7.0)]
     ts = [sample(jax.random.key(n), g, size) for n, g in enumerate(steps)]
     picture = cases.smooth(size, 8.0)

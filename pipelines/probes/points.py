@@ -140,7 +140,7 @@ def _apart_affine(found: np.ndarray, expected: np.ndarray, size: int) -> float:
     return _worst(reference.move(found, corners) - reference.move(expected, corners)) / max(1, np.abs(expected).max())
 
 
-def _apart(found: Transform, expected: Transform, size: int) -> float:
+def _apart(found: reference.Record, expected: reference.Record, size: int) -> float:
     corners = np.array([[0, 0, 0, 1], [255, 0, 0, 1], [0, 255, 0, 1], [0, 0, 255, 1], [255, 255, 255, 1]])
     scale = max(1, np.abs(expected.colour).max())
     return max(

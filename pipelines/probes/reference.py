@@ -4,7 +4,7 @@ Written from the rules (pixel centres at whole numbers, the record's canonical o
 3x3 products, pixels come from `scipy.ndimage`, covers from solving for the unit square's coordinates.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -16,15 +16,24 @@ RADIUS = 12  # taps of a blur to each side
 EDGE = 1e-3  # pixels: nearer to an edge than this, float32 may fall on either side of it
 
 
-def record(t: Transform) -> Transform:
-    """The record's numbers as float64 arrays."""
-    return Transform(*(np.asarray(leaf, np.float64) for leaf in t))  # type: ignore[arg-type]
+class Record(NamedTuple):
+    """A Transform's numbers as float64 arrays; with or without a leading axis."""
+
+    affine: np.ndarray
+    colour: np.ndarray
+    blur: np.ndarray
+    covers: np.ndarray
 
 
-def rows(t: Transform) -> list[Transform]:
-    """The records of a set, each as float64 arrays."""
+def record(t: Transform) -> Record:
+    """The record's numbers."""
+    return Record(*(np.asarray(leaf, np.float64) for leaf in t))
+
+
+def rows(t: Transform) -> list[Record]:
+    """The records of a set, one by one."""
     whole = record(t)
-    return [Transform(*(leaf[k] for leaf in whole)) for k in range(len(whole.affine))]
+    return [Record(*(leaf[k] for leaf in whole)) for k in range(len(whole.affine))]
 
 
 def square(matrix: np.ndarray) -> np.ndarray:
@@ -79,7 +88,7 @@ def _within(xy: np.ndarray, extent: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return distance >= 0, np.abs(distance) > EDGE
 
 
-def covers(t: Transform, size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def covers(t: Record, size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """For each cover with an area: (inside, certain, RGB)."""
     found = []
     for cover in t.covers:
@@ -94,7 +103,7 @@ def covers(t: Transform, size: int) -> list[tuple[np.ndarray, np.ndarray, np.nda
 
 
 def apply_image(
-    t: Transform, picture: np.ndarray, size: int, extent: np.ndarray | None = None
+    t: Record, picture: np.ndarray, size: int, extent: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(f64[size, size, 3], certain bool[size, size]): the picture under a float64 record, in the canonical order."""
     whole = np.array([0, 0, picture.shape[1] - 1, picture.shape[0] - 1]) if extent is None else np.asarray(extent)
@@ -110,7 +119,7 @@ def apply_image(
     return np.clip(image, 0, 255), certain
 
 
-def restorable(t: Transform, augmented: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def restorable(t: Record, augmented: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """(known, certain) bool[size, size]: whether the picture before can be told from the augmented one at each pixel.
 
     Known where all neighbours that bilinear interpolation would mix were seen, uncovered and not clipped.
@@ -136,7 +145,7 @@ def invert_colour(colour: np.ndarray) -> np.ndarray:
     return np.linalg.inv(np.vstack([colour, [0, 0, 0, 1]]))[:3]
 
 
-def composed(first: Transform, second: Transform) -> Transform:
+def composed(first: Record, second: Record) -> Record:
     """Two float64 records as one, by 3x3 and 4x4 products."""
     colour = (np.vstack([second.colour, [0, 0, 0, 1]]) @ np.vstack([first.colour, [0, 0, 0, 1]]))[:3]
     moved = [
@@ -148,7 +157,7 @@ def composed(first: Transform, second: Transform) -> Transform:
     ]  # fmt: skip
     blur = first.blur * abs(np.linalg.det(second.affine[:, :2])) + second.blur
     matrix = (square(second.affine) @ square(first.affine))[:2]
-    return Transform(matrix, colour, blur, np.array([*moved, *second.covers]).reshape(-1, 9))  # type: ignore[arg-type]
+    return Record(matrix, colour, blur, np.array([*moved, *second.covers]).reshape(-1, 9))
 
 
 def antialiased(picture: np.ndarray, size: int) -> np.ndarray:

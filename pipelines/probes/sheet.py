@@ -1,17 +1,46 @@
 """The sheet of the certificate: what each sampler, preset and view does to a photograph, and what comes back."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmarks import affine, transform
 from jaxmarks.transform import Transform
-from pipelines import decode
+from pipelines import decode, faces, sources
 from pipelines.pages import sheets
 from pipelines.probes import cases
 
 COLUMNS = ("before", "after", "restored", "mask")
 _ACROSS = 2  # cases side by side
+_SHOWN = 8  # photographs of the user's that are looked at
+
+
+def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images u8[h, w, 3] with their points: drawn faces, or of `data` the first few that can be decoded.
+
+    data: a contest folder, a folder of pictures, or drawn:COUNT. Raises ValueError where nothing can be decoded.
+    """
+    if data is None:
+        drawn = [faces.draw(index, num_points=68, faults=False) for index in range(4)]
+        return [(face.image, face.truth) for face in drawn]
+    plain = Path(data).is_dir() and not (Path(data) / "train").is_dir()
+    source = sources.open_pictures(data, 1) if plain else sources.open_source(data)
+    found = []
+    for index in range(len(source)):
+        try:
+            example = source[index]
+            image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+        except decode.DecodeError as error:
+            print(f"{source.names[index]}: {error}")
+            continue
+        found.append((image, example.points[example.mask]))
+        if len(found) == _SHOWN:
+            break
+    if not found:
+        raise ValueError(f"--data {data}: no picture there can be decoded")
+    return found
 
 
 def _bytes(image: jax.Array | np.ndarray) -> np.ndarray:
@@ -19,10 +48,13 @@ def _bytes(image: jax.Array | np.ndarray) -> np.ndarray:
 
 
 def _telling(records: Transform) -> int:
-    """Which of the records changes most: the one to show."""
-    spread = [np.abs(np.asarray(leaf) - np.asarray(leaf)[:1]).reshape(len(leaf), -1) for leaf in records[:2]]
+    """Which of the records is farthest from changing nothing: the one to show."""
+    moved, coloured = (
+        np.abs(np.asarray(leaf) - neutral).reshape(len(leaf), -1).sum(1)
+        for leaf, neutral in ((records.affine, np.eye(2, 3)), (records.colour, np.eye(3, 4)))
+    )
     covered = np.abs(np.asarray(records.covers)[..., [0, 4]]).prod(-1).sum(-1)
-    return int(np.argmax(spread[0].sum(1) + spread[1].sum(1) + np.asarray(records.blur) + covered / 500))
+    return int(np.argmax(moved + coloured + np.asarray(records.blur) + covered / 500))
 
 
 def row(case: str, records: Transform, image: np.ndarray, points: np.ndarray, size: int) -> list[np.ndarray]:

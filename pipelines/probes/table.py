@@ -25,7 +25,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "mirror is image[:, ::-1]": (0.0, "values"),
     "identity is the picture": (0.0, "values"),
     "zone plate shrunk 4 times": (3.0, "grey levels, RMS"),
-    "one interpolation over three": (0.5, "quotient of errors"),
+    "one interpolation over three": (0.25, "quotient of errors"),
     "oracle under views": (1e-3, "px"),
     "correlation of draws": (0.03, "of 1"),
     "gathers of a mix over one": (1.0, "quotient"),
@@ -137,7 +137,7 @@ def lines(rows: list[Row]) -> list[str]:
         for r in worst(rows)
     ]
     previous = ""
-    cells = [head]
+    cells: list[tuple[str, ...]] = [head]
     for row in body:
         cells.append(("" if row[0] == previous else row[0], *row[1:]))
         previous = row[0]

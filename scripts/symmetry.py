@@ -1,0 +1,74 @@
+"""Finds the mirror permutation of a data set's points from its labels alone, or checks a table against them.
+
+    python scripts/symmetry.py --data drawn:200 --out scheme.json --sheet sheet.png
+    python scripts/symmetry.py --data PATH --check known
+
+Writes a scheme (see pipelines/schemes.py) and a sheet for a person to judge. Exits 1 where the labels contradict the
+table, 2 where they support no permutation.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from jaxmarks import landmarks
+from pipelines import console, decode, drawn, faces, files, schemes, sources, symmetry
+
+
+def labels(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Points f64[faces, points, 2] and mask bool[faces, points] of as many faces as are used, evenly taken."""
+    source = sources.open_source(path)
+    indices = np.linspace(0, len(source) - 1, min(len(source), symmetry.MAX_FACES)).astype(int)
+    if isinstance(source, drawn.DrawnSource):
+        points = np.stack([faces.label(int(i), num_points=source.num_points).points for i in indices])
+        return points, np.ones(points.shape[:2], bool)
+    examples = [source[int(i)] for i in indices]
+    return np.stack([e.points for e in examples]), np.stack([e.mask for e in examples])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
+    parser.add_argument("--out", help="the scheme to write")
+    parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
+    parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")
+    flags = parser.parse_args()
+    if not (flags.out or flags.check or flags.sheet):
+        raise ValueError("nothing asked: give --out, --check or --sheet")
+    found = symmetry.examine(*labels(flags.data))
+    table, against = None, []
+    if flags.check:
+        table = _table(flags.check, len(found.mirror))
+        against = symmetry.contradictions(found, table)
+    if flags.sheet:
+        with files.whole(Path(flags.sheet)) as file:
+            file.write(decode.encode_png(schemes.sheet(found, table, against)))
+        print(f"the sheet: {flags.sheet}")
+    fixed = int((found.mirror == np.arange(len(found.mirror))).sum())
+    print(f"{len(found.mirror)} points, {fixed} fixed, from {found.faces} faces; {found.by_order.sum()} ties by order")
+    symmetry.insist(found)
+    if flags.out:
+        schemes.write_scheme(flags.out, schemes.named_scheme(found.mirror))
+        print(f"the scheme: {flags.out}")
+    return _report(against) if flags.check else 0
+
+
+def _table(name: str, num_points: int) -> np.ndarray:
+    known = landmarks.scheme(num_points) if name == "known" else schemes.load_scheme(name, num_points)
+    if known.mirror is None:
+        raise ValueError(f"--check known: no mirror permutation is known for {num_points} points")
+    return known.mirror
+
+
+def _report(against: list[symmetry.Contradiction], limit: int = 10) -> int:
+    """Prints what speaks against the table; 1 where something does."""
+    wrong = [row for row in against if row.margin > symmetry.WEAK]
+    print(f"the table: {len(wrong)} points contradicted, {len(against) - len(wrong)} on which the labels cannot tell")
+    for row in wrong[:limit]:
+        print(f"  point {row.point}: the table says {row.table}, the labels {row.found} (margin {row.margin:.2f})")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    console.run(main)
