@@ -47,7 +47,7 @@ def _reach(t: reference.Record, sigma: float = _SIGMA) -> float:
 
 def _place_for(t: reference.Record, size: int, random: np.random.RandomState) -> np.ndarray | None:
     """A centre whose blob lies whole in the frame before and after the record, if one of 200 does."""
-    tried = random.uniform(4.5 * _SIGMA, size - 1 - 4.5 * _SIGMA, (200, 2)).astype(np.float32)
+    tried = random.uniform(6 * _SIGMA, size - 1 - 6 * _SIGMA, (200, 2)).astype(np.float32)  # the repeated edge is black
     after = reference.move(t.affine, tried)
     good = ((after > _reach(t)) & (after < size - 1 - _reach(t))).all(1)
     return tried[np.argmax(good)] if good.any() else None
@@ -83,7 +83,7 @@ def blob_in_photograph(
     """
     width, height = photograph
     short = min(photograph)
-    sigma = max(_SIGMA * short / size, 1.5)  # px of the photograph: less would be finer than its pixels
+    sigma = max(_SIGMA * short / size, 2.5)  # px of the photograph: finer ones show the beat of bilinear enlargement
     centre = np.array([width, height]) / 2 + np.array([0.07, -0.05]) * short + (0.37, -0.21)
     grey = np.rint(cases.blob(width, height, centre, sigma)).astype(np.uint8)
     centre = reference.centroid(grey)  # of the bytes as they are: rounding them moved it

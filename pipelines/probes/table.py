@@ -20,7 +20,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "centroid of blobs": (0.02, "px"),
     "blobs in photographs, end to end": (0.02, "px"),
     "pixels against SciPy": (0.01, "grey levels"),
-    "restored picture, within the mask": (4.0, "grey levels"),
+    "restored picture, within the mask": (6.0, "grey levels"),
     "restored mask against SciPy": (0.0, "pixels"),
     "mirror is image[:, ::-1]": (0.0, "values"),
     "identity is the picture": (0.0, "values"),
