@@ -44,21 +44,18 @@ _LIGHT = Chain(
 _CONTEST = Chain(
     (
         Geometry(
-            rotation=(-30, 30),
-            scale=(0.8, 1.2),
-            stretch=(0.85, 1.18),
-            shift_x=(-0.08, 0.08),
-            shift_y=(-0.08, 0.08),
-            side_view=(0, 25),
+            rotation=(-20, 20),
+            scale=(0.88, 1.12),
+            stretch=(0.9, 1.1),
+            shift_x=(-0.05, 0.05),
+            shift_y=(-0.05, 0.05),
+            side_view=(0, 18),
             mirror=0.5,
         ),
-        sometimes(
-            Colour(brightness=(-0.25, 0.25), contrast=(0.6, 1.4), saturation=(0.5, 1.3), grey=0.2, tint=(-0.1, 0.1)),
-            0.6,
-        ),
-        sometimes(Blur((0.0, 1.7)), 0.2),
-        sometimes(Bars(chance=0.5, depth=(0.02, 0.12)), 0.12),
-        sometimes(Caption(), 0.06),
+        sometimes(Colour(brightness=(-0.15, 0.15), contrast=(0.7, 1.3), saturation=(0.6, 1.2), grey=0.15), 0.5),
+        sometimes(Blur((0.0, 1.6)), 0.15),
+        sometimes(Bars(chance=0.4, depth=(0.02, 0.1)), 0.1),
+        sometimes(Caption(height=(0.06, 0.12)), 0.05),
     )
 )
 

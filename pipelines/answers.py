@@ -35,10 +35,11 @@ def write_table(file: BinaryIO, names: Sequence[str], columns: dict[str, np.ndar
 
 
 def write_overlays(folder: Path, source: Source, found: Predicted) -> None:
-    """Each photograph with its predicted points, and the true ones where they are known, as NAME.png."""
+    """Each photograph with its predicted points, and the true ones where they are known, as NAME.png (a.jpg: a.jpg.png)."""
     for index, points, truth, mask in zip(found.index, found.points, found.truth, found.mask, strict=True):
         picture = source[int(index)].picture
         image = decode.decode(picture) if isinstance(picture, bytes) else picture
         drawn = sheets.overlay(image, points, truth[mask] if mask.any() else None)
-        with files.whole(folder / f"{source.names[int(index)]}.png") as file:
+        name = source.names[int(index)]
+        with files.whole(folder / (name if name.endswith(".png") else f"{name}.png")) as file:
             file.write(decode.encode_png(drawn))

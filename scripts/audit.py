@@ -10,7 +10,6 @@ and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fa
 --peers puts kornia and albumentations through the same probes where they are installed.
 """
 
-import argparse
 from pathlib import Path
 
 from pipelines import console, decode, files
@@ -18,7 +17,7 @@ from pipelines.probes import cases, peers, sheet, table
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = console.Parser(__doc__)
     parser.add_argument("--sizes", default="96,128,224", help="sides of the input, by commas (default: %(default)s)")
     parser.add_argument("--keys", type=int, default=200, help="draws of each case (default: %(default)s)")
     parser.add_argument("--out", default="out/audit", help="folder to write to (default: %(default)s)")

@@ -7,7 +7,6 @@ Writes a scheme (see pipelines/schemes.py) and a sheet for a person to judge. Ex
 table, 2 where they support no permutation.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ def labels(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
     parser.add_argument("--out", help="the scheme to write")
     parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")

@@ -82,7 +82,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     if done < plan.steps:
         print(f"stopped at step {done} and saved; the same command goes on from there")
         return 130
-    return finish(run, f"next: python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
+    return finish(run, f"next:\npython scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
 
 
 def finish(run: runs.Run, words: str) -> int:
