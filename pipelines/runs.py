@@ -62,11 +62,16 @@ def versions() -> dict[str, Any]:
     }
 
 
+def key_of(config: Config) -> jax.Array:
+    """The root key of a run with this configuration."""
+    return keys.root(config.seed)
+
+
 def plan(root: Path, config: Config, source: Source) -> Run:
     """What a run of this configuration would be; nothing is written and no picture read."""
-    key = keys.root(config.seed)
+    key = key_of(config)
     parts = split.split(source.names, config.split_by, config.val_fraction, key)
-    return Run(root, config, key, _scheme(config, source.num_points), parts, "")
+    return Run(root, config, key, scheme_of(config, source.num_points), parts, "")
 
 
 def create(root: Path, config: Config, source: Source) -> Run:
@@ -81,7 +86,8 @@ def create(root: Path, config: Config, source: Source) -> Run:
     return load(root)
 
 
-def _scheme(config: Config, num_points: int) -> Scheme:
+def scheme_of(config: Config, num_points: int) -> Scheme:
+    """The scheme of a configuration's file, or the known one for so many points."""
     return schemes.load_scheme(config.scheme, num_points) if config.scheme else landmarks.scheme(num_points)
 
 
@@ -122,7 +128,7 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     if changed := configs.differences(run.config, asked):
         raise ValueError(f"{run.root} is a run with other settings: {'; '.join(changed)}. Take another --name")
     check_identity(run, source, asked.data)
-    if asked.scheme and landmarks.to_data(_scheme(asked, source.num_points)) != landmarks.to_data(run.scheme):
+    if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
         raise ValueError(
             f"--scheme {asked.scheme}: not the scheme that {run.root} was trained with. Take another --name"
         )

@@ -152,7 +152,9 @@ def test_restore():
     covered, coloured = cases.records("cut out", SIZE, KEYS), cases.records("colour", SIZE, KEYS)
     assert pixels.restored(covered, SIZE, restore=restore_everything)[1] > 0
     assert pixels.restored(covered, SIZE, restore=restore_everything)[0] > BOUND["restored picture, within the mask"]
-    assert pixels.restored(coloured, SIZE, restore=restore_with_the_colour)[0] > BOUND["restored picture, within the mask"]
+    assert (
+        pixels.restored(coloured, SIZE, restore=restore_with_the_colour)[0] > BOUND["restored picture, within the mask"]
+    )
 
 
 def test_oracle():

@@ -1,0 +1,45 @@
+"""Draws photographs as an augmentation would show them to the network, points on them: a look before training.
+
+    python scripts/augment.py --data PATH --augment contest --out sheet.png
+    python scripts/augment.py --data drawn:200:68 --augment mine.json --size 96 --count 40 --out sheet.png
+
+Each picture is drawn as in a training of the same --seed: what is off here would be off there.
+"""
+
+import math
+
+import numpy as np
+
+from jaxmarks import assemble, sharding
+from pipelines import console, decode, files, loader, runs, sources
+from pipelines.pages import sheets
+
+
+def main() -> int:
+    parser = console.Parser(__doc__)
+    parser.add_argument("--data", default="drawn:200", help="as for train.py (default: %(default)s)")
+    parser.add_argument("--augment", default="auto", help="a preset or a JSON file (default: %(default)s)")
+    parser.add_argument("--scheme", default="", help="file that says how the points mirror")
+    parser.add_argument("--size", type=int, default=128, help="side of the network's input (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=100, help="how many pictures (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="root key (default: %(default)s)")
+    parser.add_argument("--out", required=True, help="the PNG to write")
+    flags = vars(parser.parse_args())
+    out, count = flags.pop("out"), flags.pop("count")
+    config = runs.settings({**flags, "batch": max(count, 1), "model": "resnet18"})
+    source, faults = sources.open_source(config.data), loader.Faults()
+    scheme = runs.scheme_of(config, source.num_points)
+    plan = assemble.assemble(config, runs.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch))
+    batch = next(loader.batches(source, config, plan.key, faults=faults))
+    images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
+    captions = [source.names[i][-20:] for i in batch.index]
+    with files.whole(out) as file:
+        sheet = sheets.batch_sheet(np.asarray(images), np.asarray(points), captions, math.ceil(math.sqrt(count)))
+        file.write(decode.encode_png(sheet))
+    console.faults(faults.report())
+    print(f"{count} pictures under {config.augment[:60]}: {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
