@@ -5,7 +5,7 @@ export PYTHONUNBUFFERED := 1
 # Large pages for large buffers: training steps on a Linux CPU map theirs anew at every run.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint bench clean
 
 install: .venv/installed
 
@@ -33,6 +33,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+bench: install
+	$(BIN)/python scripts/bench/render.py
 
 clean:
 	rm -rf .venv runs build *.egg-info

@@ -16,7 +16,8 @@ MAX_VARIANCE = 9.0  # of a blur, output pixels squared
 # The variance that bilinear interpolation itself adds, the triangle's 1/6: a map that shrinks s times is
 # filtered by what is missing to the triangle s times as wide.
 _TRIANGLE = 1 / 6
-_NO_BLUR = 0.01  # a Gaussian of less variance is the identity in float32
+_NO_BLUR = 0.04  # a Gaussian of less variance moves no pixel by 0.002 grey levels: it is left out
+_RADII = ((2, _NO_BLUR), (5, 0.16), (RADIUS, 1.0))  # taps to each side, for variances above
 
 
 def grid(size: int) -> jax.Array:
@@ -35,34 +36,47 @@ def inside(xy: jax.Array, extent: jax.Array) -> jax.Array:
     return jnp.all((xy >= extent[:2] - 0.5) & (xy <= extent[2:] + 0.5), -1)
 
 
-def _corners(image: jax.Array, rows: list[jax.Array], columns: list[jax.Array]) -> list[jax.Array]:
-    """The four neighbours f32[..., 3]. Bytes travel packed, one gather a neighbour instead of three."""
-    if image.dtype != jnp.uint8:
-        return [image[r, c].astype(jnp.float32) for r in rows for c in columns]
-    wide = image.astype(jnp.uint32)
-    packed = (wide[..., 0] | (wide[..., 1] << 8) | (wide[..., 2] << 16)).reshape(-1)
-    found = [packed[r * image.shape[1] + c] for r in rows for c in columns]
-    return [jnp.stack([(p >> s) & 255 for s in (0, 8, 16)], -1).astype(jnp.float32) for p in found]
-
-
-def sample(image: jax.Array, xy: jax.Array) -> jax.Array:
-    """Bilinear values f32[..., channels] of image [h, w, channels] at xy f32[..., 2]; the edge is repeated outwards."""
-    height, width = image.shape[:2]
-    x, y = jnp.clip(xy[..., 0], 0, width - 1), jnp.clip(xy[..., 1], 0, height - 1)
-    left, top = jnp.floor(x), jnp.floor(y)
-    u, v = (x - left)[..., None], (y - top)[..., None]
-    i, j = top.astype(jnp.int32), left.astype(jnp.int32)
-    rows, columns = [i, jnp.minimum(i + 1, height - 1)], [j, jnp.minimum(j + 1, width - 1)]
-    a, b, c, d = _corners(image, rows, columns)
+def _between(corners: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
+    """Bilinear between corners [4, ...]: upper left, upper right, lower left, lower right. Exact at u = v = 0."""
+    a, b, c, d = corners
     upper, lower = a + u * (b - a), c + u * (d - c)
     return upper + v * (lower - upper)
 
 
-def _smooth(image: jax.Array, variance: jax.Array, axis: int) -> jax.Array:
-    taps = jnp.arange(-RADIUS, RADIUS + 1, dtype=jnp.float32)
+def _gather(flat: jax.Array, index: jax.Array) -> jax.Array:
+    """flat[index] for index i32[4, ...]. On CPU a corner at a time in a loop, whose result is stored: fused onto what
+    follows, XLA would gather anew for every channel."""
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda corner: flat[corner], index)
+    return flat[index]
+
+
+def sample(image: jax.Array, xy: jax.Array) -> jax.Array:
+    """Bilinear values f32[..., channels] of image [h, w, channels] at xy f32[..., 2]; the edge is repeated outwards.
+
+    Bytes (RGB) travel packed, one gather a neighbour instead of three.
+    """
+    height, width = image.shape[:2]
+    x, y = jnp.clip(xy[..., 0], 0, width - 1), jnp.clip(xy[..., 1], 0, height - 1)
+    left, top = jnp.floor(x), jnp.floor(y)
+    u, v = x - left, y - top
+    i, j = top.astype(jnp.int32), left.astype(jnp.int32)
+    below, right = jnp.minimum(i + 1, height - 1), jnp.minimum(j + 1, width - 1)
+    index = jnp.stack([i * width + j, i * width + right, below * width + j, below * width + right])
+    if image.dtype != jnp.uint8:
+        return _between(_gather(image.reshape(-1, image.shape[2]), index), u[..., None], v[..., None])
+    wide = image.astype(jnp.uint32)
+    packed = (wide[..., 0] | (wide[..., 1] << 8) | (wide[..., 2] << 16)).reshape(-1)
+    found = _gather(packed, index)
+    planes = [((found >> shift) & 255).astype(jnp.float32) for shift in (0, 8, 16)]
+    return jnp.stack([_between(plane, u, v) for plane in planes], -1)
+
+
+def _smooth(image: jax.Array, variance: jax.Array, axis: int, radius: int) -> jax.Array:
+    taps = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
     weights = jnp.exp(-jnp.square(taps) / (2 * jnp.maximum(variance, _NO_BLUR / 4)))
     weights = weights / jnp.sum(weights)
-    pad = [(RADIUS, RADIUS) if a == axis else (0, 0) for a in range(image.ndim)]
+    pad = [(radius, radius) if a == axis else (0, 0) for a in range(image.ndim)]
     padded = jnp.pad(image, pad, mode="edge")
     length = image.shape[axis]
     pieces = (w * jax.lax.slice_in_dim(padded, k, k + length, axis=axis) for k, w in enumerate(weights))
@@ -72,14 +86,12 @@ def _smooth(image: jax.Array, variance: jax.Array, axis: int) -> jax.Array:
 def gaussian(image: jax.Array, variance_x: jax.Array, variance_y: jax.Array) -> jax.Array:
     """Gaussian blur of f32[h, w, channels] by variances in pixels squared; edges repeated. Variance 0: the identity.
 
-    The sampled Gaussian, cut at RADIUS taps: `scipy.ndimage.gaussian_filter(mode="nearest")`.
+    The sampled Gaussian, `scipy.ndimage.gaussian_filter(mode="nearest")`, cut where five deviations or RADIUS taps end.
     """
-    return jax.lax.cond(
-        jnp.maximum(variance_x, variance_y) > _NO_BLUR,
-        lambda i: _smooth(_smooth(i, variance_y, 0), variance_x, 1),
-        lambda i: i,
-        image,
-    )
+    most = jnp.maximum(variance_x, variance_y)
+    radius = [r for r, _ in _RADII]
+    blurs = [lambda i, r=r: _smooth(_smooth(i, variance_y, 0, r), variance_x, 1, r) for r in radius]
+    return jax.lax.switch(jnp.sum(most > jnp.array([limit for _, limit in _RADII])), [lambda i: i, *blurs], image)
 
 
 def warp(image: jax.Array, back: jax.Array, size: int) -> jax.Array:
@@ -104,21 +116,22 @@ def recolour(colour: jax.Array, rgb: jax.Array) -> jax.Array:
     return jnp.stack([c[0] * r + c[1] * g + c[2] * b + c[3] for c in (colour[0], colour[1], colour[2])], -1)
 
 
-def covered(covers: jax.Array, size: int) -> list[jax.Array]:
-    """For each cover f32[9] a bool[size, size]: the pixels whose centre lies in its parallelogram."""
+def covered(cover: jax.Array, size: int) -> jax.Array:
+    """bool[size, size]: the pixels whose centre lies in the parallelogram of a cover f32[9]; none if it has no area."""
     x, y = grid(size)[..., 0], grid(size)[..., 1]
-    masks = []
-    for k in range(covers.shape[0]):
-        a, b, c, d, e, f = (covers[k, n] for n in range(6))
-        area = a * e - b * d
-        u, v = e * (x - c) - b * (y - f), a * (y - f) - d * (x - c)  # the unit square's coordinates times area
-        u, v, full = u * jnp.sign(area), v * jnp.sign(area), jnp.abs(area)
-        masks.append((u >= 0) & (u < full) & (v >= 0) & (v < full))
-    return masks
+    a, b, c, d, e, f = (cover[n] for n in range(6))
+    area = a * e - b * d
+    u, v = e * (x - c) - b * (y - f), a * (y - f) - d * (x - c)  # the unit square's coordinates times area
+    u, v, full = u * jnp.sign(area), v * jnp.sign(area), jnp.abs(area)
+    return (u >= 0) & (u < full) & (v >= 0) & (v < full)
 
 
 def cover(covers: jax.Array, image: jax.Array) -> jax.Array:
     """The picture f32[size, size, 3] with covers f32[K, 9] painted over it, the last one on top."""
-    for k, mask in enumerate(covered(covers, image.shape[0])):
-        image = jnp.where(mask[..., None], covers[k, 6:], image)
-    return image
+
+    def paint(picture, one):
+        there = one[0] * one[4] != one[1] * one[3]
+        painted = lambda p: jnp.where(covered(one, image.shape[0])[..., None], one[6:], p)  # noqa: E731
+        return jax.lax.cond(there, painted, lambda p: p, picture), None
+
+    return jax.lax.scan(paint, image, covers)[0]

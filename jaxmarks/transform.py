@@ -121,8 +121,7 @@ def restore(t: Transform, picture: jax.Array, size: int) -> tuple[jax.Array, jax
     side = picture.shape[0]
     before = jnp.array([0, 0, size - 1, size - 1], jnp.float32)
     lost = ~_seen(affine.invert(t.affine), side, before)
-    for mask in image.covered(t.covers, side):
-        lost = lost | mask
+    lost = lost | jnp.any(jax.vmap(lambda c: image.covered(c, side))(t.covers), 0)
     recoloured = jnp.any(t.colour != jnp.eye(3, 4))
     lost = lost | (recoloured & jnp.any((picture <= 0) | (picture >= 255), -1))
     known = (

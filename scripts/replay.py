@@ -34,7 +34,7 @@ def main() -> int:
     found = int(step.checksum(images, points))
     logged = runlog.read_examples(run.root, run.config.batch)
     row = logged[flags.step] if flags.step < len(logged) else None
-    captions = [part.names[i][-20:] for i in batch.index]
+    captions = [name[-20:] for name in sources.names_at(part, batch.index)]
     if row is not None:
         captions = [
             f"{c} {v:.2f}{'' if k else ' x'}" for c, v, k in zip(captions, row["each"], row["kept"], strict=True)
