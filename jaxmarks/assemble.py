@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxmarks import augment, models, optim, predict, sharding, state, step, tta
+from jaxmarks import augment, losses, models, optim, predict, sharding, state, step, tta
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.types import State
@@ -35,6 +35,20 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
     steps = config.steps or math.ceil(config.epochs * photographs / config.batch)
     per_epoch = max(1, photographs // config.batch)
     return Assembly(config, key, models.build(config.model, scheme.num_points), scheme, mesh, steps, per_epoch)
+
+
+def remarks(a: Assembly) -> list[str]:
+    """What a person should know of the run before it starts, a line each."""
+    points, top, keep = a.scheme.num_points, a.config.trim_top, a.config.trim_keep
+    known = f"{points} points in the order known for so many; scripts/symmetry.py --check known tests that"
+    unknown = f"{points} points, and how they mirror is not known: trained unmirrored; scripts/symmetry.py finds it"
+    found = [unknown if a.scheme.mirror is None else known]
+    if (top, keep) != (0, 1):
+        first, last = losses.band(top, keep, a.config.batch)
+        found.append(
+            f"trimmed: of {a.config.batch} the worst {first} and the easiest {a.config.batch - last} are left out"
+        )
+    return found
 
 
 def _optimiser(a: Assembly):

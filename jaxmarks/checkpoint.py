@@ -40,6 +40,12 @@ def commits(root: Path) -> list[Commit]:
     return [Commit(f["step"], f["digest"], f["nme"], f["offsets"]) for f in fields]
 
 
+def newest_step(root: Path) -> int:
+    """The step of the newest finished checkpoint; 0 where there is none."""
+    found = commits(root)
+    return found[-1].step if found else 0
+
+
 def save(root: Path, state: State, nme: float | None, offsets: dict[str, int]) -> Commit:
     """Saves the state whole or not at all, then drops the checkpoints that are not kept."""
     leaves = states.flatten(state)

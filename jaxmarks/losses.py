@@ -53,7 +53,9 @@ def band(drop_top: float, keep_top: float, count: int) -> tuple[int, int]:
 def check_band(drop_top: float, keep_top: float) -> None:
     """Raises ValueError unless 0 <= drop_top < keep_top <= 1."""
     if not 0 <= drop_top < keep_top <= 1:
-        raise ValueError(f"the trim band must satisfy 0 <= drop_top < keep_top <= 1, got {drop_top:g} and {keep_top:g}")
+        raise ValueError(
+            f"the trim band (--trim-top, --trim-keep) must satisfy 0 <= top < keep <= 1, got {drop_top:g} and {keep_top:g}"
+        )
 
 
 def trimmed_mean(

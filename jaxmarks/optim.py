@@ -8,6 +8,8 @@ import optax
 
 from jaxmarks.config import Config
 
+_LEAST_PATIENCE = 10  # batches: below it noise alone would cut the rate
+
 
 class PlateauState(NamedTuple):
     """The smoothed loss (a sum of weights below 1, for its start) and optax's own state."""
@@ -63,7 +65,7 @@ def make(config: Config, steps: int, steps_per_epoch: int) -> optax.GradientTran
     parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
     parts.append(adamw)
     if config.schedule == "plateau":
-        patience = max(1, round(config.plateau_patience * steps_per_epoch))
+        patience = max(_LEAST_PATIENCE, round(config.plateau_patience * steps_per_epoch))
         parts.append(plateau(config.plateau_factor, patience, patience))
     return optax.with_extra_args_support(optax.chain(*parts))
 

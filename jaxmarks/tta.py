@@ -37,7 +37,7 @@ def view_configs(name: str, mirror_known: bool) -> list[Config]:
     if not mirror_known:
         if name == "flip":
             raise ValueError(
-                "views 'flip' need to know how the points mirror, and for this number of points that is not known"
+                "views 'flip' need to know how the points mirror: use standard or none, or train with a --scheme"
             )
         return list(_UNMIRRORED)
     plain = _PLAIN if name == "standard" else _PLAIN[:1]

@@ -21,19 +21,24 @@ def clock(seconds: float) -> str:
 class Progress:
     """One line that is rewritten on a terminal; plain lines, at most one in five seconds, elsewhere."""
 
-    def __init__(self, total: int, unit: str, done: int = 0):
+    def __init__(self, total: int, unit: str):
         self._total, self._unit = total, unit
-        self._began, self._start, self._shown = time.monotonic(), done, 0.0
+        self._began, self._shown = time.monotonic(), 0.0
+        self._first: int | None = None
         self._live = sys.stderr.isatty()
 
     def show(self, done: int, detail: str = "") -> None:
         """`done` of the total, with a detail such as the loss."""
         now = time.monotonic()
+        if self._first is None:  # what compilation took says nothing about the rest
+            self._first = done
+            self._began = now
         if done < self._total and now - self._shown < (0.1 if self._live else 5.0):
             return
         self._shown = now
-        each = (now - self._began) / max(done - self._start, 1)
-        text = f"{self._unit} {done}/{self._total}  {detail}  left {clock(each * (self._total - done))}"
+        each = (now - self._began) / (done - self._first) if done > self._first else None
+        left = "?" if each is None else clock(each * (self._total - done))
+        text = f"{self._unit} {done}/{self._total}  {detail}  left {left}"
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
     def over(self, batches: Iterable[tuple[T, int]]) -> Iterator[tuple[T, int]]:
@@ -84,7 +89,10 @@ def run(main: Callable[[], int | None]) -> None:
     try:
         sys.exit(main() or 0)
     except KeyboardInterrupt:
-        print("\nstopped; what was not finished is not there", file=sys.stderr)
+        print(
+            "\nended at once; nothing half-written was left, and a run goes on from its newest checkpoint",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -94,7 +102,7 @@ def run(main: Callable[[], int | None]) -> None:
 def faults(lines: list[str], limit: int = 10) -> None:
     """The pictures that could not be used, at the end of a command."""
     if lines:
-        print(f"{len(lines)} pictures could not be used:")
+        print(f"{len(lines)} {'picture' if len(lines) == 1 else 'pictures'} could not be used:")
         print("\n".join(f"  {line}" for line in lines[:limit]))
         if len(lines) > limit:
             print(f"  ... and {len(lines) - limit} more")

@@ -21,7 +21,7 @@ class DrawnSource:
     def __init__(self, specification: str, part: str = "train"):
         count, self.num_points = parse(specification)
         size = count if part == "train" else max(16, count // 10)
-        self._part = part
+        self._part, self.labelled = part, True
         self.specification = f"drawn:{part}:{size}:{self.num_points}:version {faces.GENERATOR_VERSION}"
         self._draw = functools.lru_cache(_CACHED)(
             lambda index: faces.draw(index, part=part, num_points=self.num_points)

@@ -101,7 +101,16 @@ def settings(flags: dict[str, Any]) -> Config:
         except json.JSONDecodeError as error:
             raise ValueError(f"--augment {path}: not JSON ({error})") from None
         flags = {**flags, "augment": text}
+    if "data" in flags and "://" not in flags["data"] and not flags["data"].startswith("drawn:"):
+        flags = {**flags, "data": os.path.abspath(os.path.expanduser(flags["data"]))}
     return Config(**flags).check()
+
+
+def folder(parent: str, name: str) -> Path:
+    """The run folder of a plain name. Raises ValueError for a name that leads elsewhere."""
+    if not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise ValueError(f"--name {name!r} is not a plain name; --runs says where run folders lie")
+    return Path(parent) / name
 
 
 def exists(root: Path) -> bool:

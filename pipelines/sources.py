@@ -25,6 +25,9 @@ class Source(Protocol):
     @property
     def num_points(self) -> int: ...
 
+    @property
+    def labelled(self) -> bool: ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example:
@@ -38,7 +41,7 @@ class Subset:
     def __init__(self, source: Source, indices: Sequence[int]):
         self._source, self._indices = source, list(indices)
         self.names = [source.names[i] for i in self._indices]
-        self.num_points = source.num_points
+        self.num_points, self.labelled = source.num_points, source.labelled
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -84,10 +87,11 @@ def _record_digest(name: str, source: Source, index: int) -> bytes:
     return record.digest()
 
 
-def open_source(path: str, part: str = "train") -> Source:
+def open_source(path: str, part: str = "train", num_points: int | None = None) -> Source:
     """The source at PATH: `drawn:COUNT[:POINTS]` or a contest folder; part `train` or `test`.
 
-    Raises ValueError in one line for anything else.
+    num_points: of the network, for a test part beside which nothing says how many there are. Raises ValueError in one
+    line for anything else.
     """
     from pipelines import drawn
     from pipelines.formats import contest
@@ -99,7 +103,17 @@ def open_source(path: str, part: str = "train") -> Source:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise ValueError(f"--data {path}: there is no such folder; give a contest folder or drawn:COUNT[:POINTS]")
-    return contest.read_train(root) if part == "train" else contest.read_test(root)
+    return contest.read_train(root) if part == "train" else contest.read_test(root, num_points)
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything at a data path."""
+    return path.startswith("drawn:") or Path(path).expanduser().is_dir()
+
+
+def has_train(path: str) -> bool:
+    """Whether the data has a training part beside its test part."""
+    return path.startswith("drawn:") or (Path(path).expanduser() / "train").is_dir()
 
 
 def open_pictures(folder: str, num_points: int) -> "Pictures":
@@ -120,7 +134,7 @@ class Pictures:
     def __init__(self, root: Path, names: list[str], num_points: int, points: np.ndarray | None = None):
         """points: f32[photographs, points, 2] in pixels, or None: nothing is labelled."""
         self._root, self._points = root, points
-        self.names, self.num_points = names, num_points
+        self.names, self.num_points, self.labelled = names, num_points, points is not None
         self.asked: list[np.ndarray] | None = None
 
     def __len__(self) -> int:

@@ -31,9 +31,16 @@ def main() -> int:
         raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
     run, faults = runs.load(Path(flags.run)), loader.Faults()
     data = flags.data or run.config.data
-    train = sources.open_source(data)
-    source = runs.part(run, train, "val") if flags.part == "val" else sources.open_source(data, "test")
+    train = sources.open_source(data) if flags.part == "val" or sources.has_train(data) else None
+    if flags.part == "val" and train is not None:
+        source = runs.part(run, train, "val")
+    else:
+        source = sources.open_source(data, "test", run.scheme.num_points)
     runs.check_points(run, source)
+    if not source.labelled:
+        raise ValueError(
+            f"{data}: no test/landmarks_true.csv to compare with; --part val scores the held-out photographs"
+        )
     plan = assemble.assemble(
         run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
     )
@@ -43,14 +50,13 @@ def main() -> int:
     forward = assemble.forward(plan, flags.tta)
     found = predict.gather(predict.predictions(forward, state, batches, plan.mesh))
     progress.close()
-    if not found.mask.any():
-        raise ValueError(f"{data}: the {flags.part} part has no truth to compare with (test/landmarks_true.csv)")
     rows = evaluate.per_photograph(found.points, found.truth, found.mask, plan.scheme)
     asked = sources.asked_points(source)
     if asked is not None:
         rows["contest_score"] = evaluate.contest_scores(found.points, found.truth, [asked[i] for i in found.index])
-    mean = answers.mean_face(train, found, run.config, faults)
-    rows["mean_face_nme"] = evaluate.per_photograph(mean, found.truth, found.mask, plan.scheme)["nme"]
+    if train is not None:
+        mean = answers.mean_face(train, found, run.config, faults)
+        rows["mean_face_nme"] = evaluate.per_photograph(mean, found.truth, found.mask, plan.scheme)["nme"]
     report = evaluate.report(rows, flags.limit)
     about = {"run": flags.run, "step": commit.step, "tta": flags.tta, "part": flags.part}
     files.write_json(flags.out, {**report, **about})

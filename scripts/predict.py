@@ -36,7 +36,7 @@ def main() -> int:
     if flags.images:
         source = sources.open_pictures(flags.images, run.scheme.num_points)
     else:
-        source = sources.open_source(flags.data or run.config.data, "test")
+        source = sources.open_source(flags.data or run.config.data, "test", run.scheme.num_points)
     runs.check_points(run, source)
     plan = assemble.assemble(
         run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
@@ -54,9 +54,11 @@ def main() -> int:
             contest.write_submission(file, names, found.points, [asked[i] for i in found.index])
     if flags.overlays:
         answers.write_overlays(Path(flags.overlays), source, found)
-        print(f"overlays: {flags.overlays} (green: predicted, red: true where known)")
+        known = ", red: true" if found.mask.any() else ""
+        print(f"overlays: {flags.overlays} (green: predicted{known})")
     console.faults(faults.report())
-    print(f"{len(names)} photographs, step {commit.step}, views {flags.tta}: {flags.out}")
+    short = f" of {len(source)}, the others could not be decoded" if len(names) < len(source) else ""
+    print(f"{len(names)} photographs{short}, step {commit.step}, views {flags.tta}: {flags.out}")
     return 0
 
 

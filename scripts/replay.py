@@ -25,6 +25,8 @@ def main() -> int:
     if flags.step < 0:
         raise ValueError(f"--step must be 0 or more, got {flags.step}")
     run, faults = runs.load(Path(flags.run)), loader.Faults()
+    if flags.data is None and not sources.exists(run.config.data):
+        raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
     source = sources.open_source(flags.data or run.config.data)
     runs.check_identity(run, source, flags.data or run.config.data)
     part = runs.part(run, source, "train")
@@ -46,9 +48,9 @@ def main() -> int:
     print(
         f", the log has {row['checksum']:08x}: {'equal' if row['checksum'] == found else 'DIFFERENT'}"
         if row is not None
-        else ", not in the log yet"
+        else f", not in the log, which has {len(logged)} steps"
     )
-    print(f"the batch as the network saw it (file, loss, x: trimmed): {out}")
+    print(f"the batch as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {out}")
     console.faults(faults.report())
     return int(row is not None and row["checksum"] != found)
 

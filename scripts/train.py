@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     configs.add_arguments(parser)
     flags = vars(parser.parse_args())
-    root, dry = Path(flags.pop("runs")) / flags.pop("name"), flags.pop("dry_run")
+    root, dry = runs.folder(flags.pop("runs"), flags.pop("name")), flags.pop("dry_run")
     asked = runs.settings(flags)
     source = sources.open_source(asked.data)
     if dry:
@@ -43,10 +43,14 @@ def main() -> int:
 def describe(config: configs.Config, source: sources.Source, root: Path) -> int:
     """--dry-run: sizes and steps."""
     run = runs.plan(root, config, source)
+    if runs.exists(root):
+        run, _ = runs.resume(runs.load(root), config, source)
+        print(f"{root} is there already; it would go on from step {checkpoint.newest_step(root)}")
     plan = assemble.assemble(config, run.key, run.scheme, len(run.parts["train"]))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(assemble.template(plan)))
     sizes = [len(run.parts[part]) for part in ("train", "val")]
-    print(f"{sizes[0]} photographs to train on, {sizes[1]} to validate on, {run.scheme.num_points} points")
+    print(f"{sizes[0]} photographs to train on, {sizes[1]} to validate on")
+    print("\n".join(assemble.remarks(plan)))
     print(f"{plan.steps} steps of {config.batch} on {plan.mesh.size} devices; {config.model} at {config.size} px")
     print(f"a checkpoint takes {size / 1e6:.0f} MB, four at most, in {root / 'checkpoints'}")
     return 0
@@ -60,9 +64,9 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     found = checkpoint.restore(run.root, assemble.template(plan))
     begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
     if begin >= plan.steps:
-        return finish(run, "nothing to do")
+        return finish(run, "nothing to do but to use it")
     doing = f"going on from step {begin}" if found else "a new run"
-    print(f"{run.root}: {doing} of {plan.steps} steps", flush=True)
+    print("\n".join([*assemble.remarks(plan), f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
     feed = (sharding.split(plan.mesh, b) for b in loader.batches(train_part, run.config, run.key, begin, faults=faults))
     forward = assemble.forward(plan, "none")
 
@@ -72,7 +76,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         ordered = loader.ordered(val_part, run.config, faults=faults)
         return evaluation.means(predict.gather(predict.predictions(forward, now, ordered, plan.mesh)), plan.scheme)
 
-    progress, done = console.Progress(plan.steps, "step", begin), begin
+    progress, done = console.Progress(plan.steps, "step"), begin
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan)
     for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, validate, stop):
         progress.show(event.step, session.describe(event))
@@ -82,7 +86,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     if done < plan.steps:
         print(f"stopped at step {done} and saved; the same command goes on from there")
         return 130
-    return finish(run, f"next:\npython scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
+    return finish(run, "next:")
 
 
 def finish(run: runs.Run, words: str) -> int:
@@ -90,6 +94,7 @@ def finish(run: runs.Run, words: str) -> int:
     last = checkpoint.commits(run.root)[-1]
     files.write_json(run.root / "final.json", {"step": last.step, "digest": last.digest})
     print(f"{run.root} is finished at step {last.step}; {words}")
+    print(f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
     return 0
 
 

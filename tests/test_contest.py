@@ -219,3 +219,17 @@ def test_landmarks_written_are_the_landmarks_read(tmp_path, random):
     contest.write_landmarks(file, ["d", "c", "b", "a"], points)
     names, found = read(tmp_path, file.getvalue())
     assert names == ["d", "c", "b", "a"] and np.array_equal(found, points.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (contest.read_landmarks, "a.jpg\t1\t2\t3\t4\nb.jpg\t1\t2\t3\t4\n"),
+        (contest.read_asked, "a.jpg\t[0, 1]\nb.jpg\t[1]\n"),
+    ],
+)
+def test_a_table_without_a_header_is_refused_and_no_photograph_lost(tmp_path, read, text):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=":1: this is a row.*, not a header"):
+        read(path)

@@ -165,3 +165,9 @@ def test_the_lock_of_a_process_ends_with_it(tmp_path):
         assert "another process" in refusal(runs.lock, tmp_path)
         other.kill()
     runs.lock(tmp_path).close()
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b"])
+def test_a_run_has_a_plain_name(name):
+    with pytest.raises(ValueError, match="is not a plain name; --runs says where"):
+        runs.folder("runs", name)

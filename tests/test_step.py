@@ -127,3 +127,11 @@ def test_mirroring_without_a_permutation_is_refused_before_anything_is_compiled(
     with pytest.raises(ValueError, match="mirrors, but how these points mirror is not known"):
         assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "contest"}), keys.root(0), landmarks.scheme(7), 100)
     assemble.assemble(Config(**{**CONFIG.__dict__, "augment": "auto"}), keys.root(0), landmarks.scheme(7), 100)
+
+
+def test_a_run_says_what_a_person_should_know_of_it():
+    settings = Config(**{**CONFIG.__dict__, "batch": 8, "trim_top": 0.01, "trim_keep": 0.3})
+    known = assemble.remarks(assemble.assemble(settings, keys.root(0), landmarks.scheme(5), 100))
+    assert "in the order known for so many" in known[0] and "the worst 0 and the easiest 5 are left out" in known[1]
+    (unknown,) = assemble.remarks(assemble.assemble(CONFIG, keys.root(0), landmarks.scheme(7), 100))
+    assert "trained unmirrored" in unknown

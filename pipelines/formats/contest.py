@@ -17,7 +17,7 @@ from pipelines.sources import Pictures
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number, tab-separated fields) of a text file, the header first; BOM and CRLF are taken off."""
     if not path.is_file():
-        raise ValueError(f"{path}: the file is missing; a contest folder has one")
+        raise ValueError(f"{path}: the file is missing; give the folder that holds train/ and test/")
     with open(path, encoding="utf-8-sig", errors="strict", newline="") as file:
         try:
             for number, line in enumerate(file, 1):
@@ -48,6 +48,8 @@ def read_landmarks(path: Path) -> tuple[list[str], np.ndarray]:
         raise ValueError(
             f"{path}:1: the header has {len(header)} tab-separated fields; expected a name and x, y of each point"
         )
+    if all(np.isfinite(_number(field)) for field in header[1:]):
+        raise ValueError(f"{path}:1: this is a row of numbers, not a header; the first line must name the columns")
     names, points, seen = [], [], {}
     for line, fields in rows:
         if len(fields) != len(header):
@@ -85,8 +87,11 @@ def read_train(root: Path) -> Pictures:
     return Pictures(_images(root, "train"), [names[i] for i in order], points.shape[1], points[order])
 
 
-def read_test(root: Path) -> Pictures:
-    """The test part in the order of test_points.csv, with the points asked, and the truth where it is known."""
+def read_test(root: Path, num_points: int | None = None) -> Pictures:
+    """The test part in the order of test_points.csv, with the points asked, and the truth where it is known.
+
+    num_points: how many points there are, where neither truth nor training table say so.
+    """
     table = root / "test" / "test_points.csv"
     names, asked = read_asked(table)
     truth = root / "test" / "landmarks_true.csv"
@@ -98,7 +103,7 @@ def read_test(root: Path) -> Pictures:
         points = points[[places[name] for name in names]]
         count = points.shape[1]
     else:
-        points, count = None, _header_points(root / "train" / "landmarks.csv", asked)
+        points, count = None, _header_points(root / "train" / "landmarks.csv", asked, num_points)
     if (highest := max(int(a.max()) for a in asked)) >= count:
         raise ValueError(f"{table}: point {highest} is asked, but there are {count} points")
     source = Pictures(_images(root, "test"), names, count, points)
@@ -106,10 +111,10 @@ def read_test(root: Path) -> Pictures:
     return source
 
 
-def _header_points(path: Path, asked: list[np.ndarray]) -> int:
-    """The number of points by the training header where there is one, else the highest point asked."""
+def _header_points(path: Path, asked: list[np.ndarray], num_points: int | None) -> int:
+    """The number of points by the training header where there is one, else as told, else by the highest point asked."""
     if not path.is_file():
-        return max(int(a.max()) for a in asked) + 1
+        return num_points or max(int(a.max()) for a in asked) + 1
     return (len(next(_rows(path), (1, []))[1]) - 1) // 2
 
 
@@ -123,7 +128,9 @@ def _images(root: Path, part: str) -> Path:
 def read_asked(path: Path) -> tuple[list[str], list[np.ndarray]]:
     """(file names, for each the indices of the points to hand in, in the row's own order) of a test_points.csv."""
     rows = _rows(path)
-    next(rows, None)
+    header = next(rows, (1, []))[1]
+    if any(field.lstrip().startswith("[") for field in header):
+        raise ValueError(f"{path}:1: this is a row, not a header; the first line must name the columns")
     names, asked, seen = [], [], {}
     for line, fields in rows:
         if len(fields) != 2:
