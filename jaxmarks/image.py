@@ -7,7 +7,7 @@ bit for bit, whatever else is in its batch.
 import jax
 import jax.numpy as jnp
 
-from jaxmarks import affine
+from jaxmarks import affine, backend
 
 BORDER = 128.0  # grey, where nothing was seen
 RADIUS = 12  # taps to each side of a blur: four deviations at the largest variance allowed
@@ -46,7 +46,7 @@ def _between(corners: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
 def _gather(flat: jax.Array, index: jax.Array) -> jax.Array:
     """flat[index] for index i32[4, ...]. On CPU a corner at a time in a loop, whose result is stored: fused onto what
     follows, XLA would gather anew for every channel."""
-    if jax.default_backend() == "cpu":
+    if backend.is_cpu():
         return jax.lax.map(lambda corner: flat[corner], index)
     return flat[index]
 

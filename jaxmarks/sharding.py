@@ -6,6 +6,8 @@ from collections.abc import Callable
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxmarks import backend
+
 DATA = PartitionSpec("data")
 
 
@@ -46,7 +48,7 @@ def over_examples(function: Callable, over: Mesh) -> Callable:
     depend on its neighbours); elsewhere `vmap`. The loop stays within shard_map: outside, every device would gather
     the whole batch.
     """
-    if jax.default_backend() != "cpu":
+    if not backend.is_cpu():
         return jax.vmap(function)
 
     def looped(*examples):

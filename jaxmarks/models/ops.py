@@ -1,8 +1,7 @@
 """The operations that cost a convolutional network its time, each in two forms that agree.
 
 `PLAIN` is what GPUs and TPUs want: one library call an operation. XLA on a CPU has slow forms of several of
-these, so `CPU` writes them as matrix products and element-wise passes. `chosen` is the one place that
-decides.
+these, so `CPU` writes them as matrix products and element-wise passes.
 """
 
 import functools
@@ -12,6 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
+from jaxmarks import backend
 
 BATCH_NORM_EPS = 1e-5
 
@@ -32,7 +33,7 @@ class Ops(NamedTuple):
 
 def chosen() -> Ops:
     """The set for JAX's default backend."""
-    return CPU if jax.default_backend() == "cpu" else PLAIN
+    return CPU if backend.is_cpu() else PLAIN
 
 
 def per_channel(vector: Array) -> Array:
