@@ -59,9 +59,8 @@ def write(out: Path, flags, name: str, rest: list[str], found: dict[str, list[fl
     rows = {v: (statistics.mean(n), statistics.stdev(n) if len(n) > 1 else 0.0) for v, n in found.items()}
     lines = [f"| {name} | test NME, mean | spread | each |", "|---|---|---|---|"]
     lines += [f"| {v} | {m:.4f} | {s:.4f} | {', '.join(f'{n:.4f}' for n in found[v])} |" for v, (m, s) in rows.items()]
-    command = (
-        f"python scripts/compare.py --data {flags.data} --vary {flags.vary} --seeds {flags.seeds} -- {shlex.join(rest)}"
-    )
+    own = f"--data {flags.data} --vary {flags.vary} --seeds {flags.seeds} --tta {flags.tta} --out {flags.out}"
+    command = f"python scripts/compare.py {own} -- {shlex.join(rest)}"
     files.write_json(out / "table.json", {"command": command, "nme": found})
     with files.whole(out / "table.md") as file:
         file.write(("\n".join([*lines, "", f"    {command}", ""])).encode())
