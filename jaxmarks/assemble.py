@@ -25,6 +25,10 @@ class Assembly(NamedTuple):
     steps: int
     steps_per_epoch: int
 
+    def split(self, tree):
+        """A batch on the devices, each with its share."""
+        return sharding.split(self.mesh, tree)
+
 
 def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, mesh: Mesh | None = None) -> Assembly:
     """The run of `photographs` training examples. Raises ValueError, before anything is compiled, on what cannot be."""
@@ -49,6 +53,15 @@ def remarks(a: Assembly) -> list[str]:
             f"trimmed: of {a.config.batch} the worst {first} and the easiest {a.config.batch - last} are left out"
         )
     return found
+
+
+def describe(a: Assembly) -> list[str]:
+    """What the run will do and take, a line each."""
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template(a)))
+    return [
+        f"{a.steps} steps of {a.config.batch} on {a.mesh.size} devices; {a.config.model} at {a.config.size} px",
+        f"a checkpoint takes {size / 1e6:.0f} MB, and four are kept at most",
+    ]
 
 
 def _optimiser(a: Assembly):

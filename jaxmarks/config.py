@@ -29,8 +29,14 @@ class Config:
     """Everything that makes a run what it is. `check` raises ValueError in one line."""
 
     data: str = _operational(
-        "drawn:4000", "contest folder, or drawn:COUNT[:POINTS]; its content defines the run, not its path"
+        "drawn:4000", "a data set's folder or file, or drawn:COUNT[:POINTS]; its content defines the run, not its path"
     )
+    pictures: str = _operational("", "the folder of the photographs, where the data's format does not say")
+    boxes: str = _operational("", "CSV of file_name,x,y,width,height: what part of each photograph to look at")
+    box_margin: float = _defining(0.25, "what is added on each side of a box, as a share of its longer side")
+    weights: str = _operational("", "CSV of file_name,weight: how often photographs are drawn; kept in the run folder")
+    cache: bool = _operational(True, "pack a data set into the cache when it is first used")
+    max_faults: int = _operational(100, "pictures that may turn out to be undecodable before the run stops")
     seed: int = _defining(0, "root key of the run: every random number follows from it")
     model: str = _defining("resnet50", f"backbone: {', '.join(models.NAMES)}")
     size: int = _defining(128, "side of the network's input in pixels")
@@ -77,6 +83,7 @@ class Config:
             "lr": (1e-9, 10), "warmup": (0, 10**6), "weight_decay": (0, 10), "clip": (0, 1e9), "seed": (0, 2**32 - 1),
             "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (0, 0.9),
             "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (1, 256),
+            "box_margin": (0, 4), "max_faults": (0, 10**9),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -95,6 +102,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     hints = typing.get_type_hints(Config)
     for f in dataclasses.fields(Config):
         shown = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+        if hints[f.name] is bool:
+            flag = f"--{f.name.replace('_', '-')}"
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=shown)
+            continue
         parser.add_argument(
             f"--{f.name.replace('_', '-')}",
             type=hints[f.name],

@@ -42,6 +42,19 @@ def order(stream: jax.Array, epoch: int, length: int) -> np.ndarray:
         return np.asarray(jax.random.permutation(jax.random.fold_in(stream, epoch), jnp.arange(length)))
 
 
+def weighted(stream: jax.Array, epoch: int, weights: np.ndarray) -> np.ndarray:
+    """i64[length], ascending: an epoch's examples when example i is to come weights[i] / mean(weights) times.
+
+    Systematic sampling: each comes that often rounded down or up, the mean over epochs is exact, equal weights give
+    each once. weights f64[length], not negative, some above 0.
+    """
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        offset = float(jax.random.uniform(jax.random.fold_in(stream, epoch))) + 2.0**-25
+    total = np.cumsum(weights, dtype=np.float64)
+    picked = np.searchsorted(total / total[-1] * len(weights), np.arange(len(weights)) + offset, side="right")
+    return np.minimum(picked, np.flatnonzero(weights)[-1])
+
+
 def to_json(key: jax.Array) -> dict:
     """A typed key as plain data."""
     return {"impl": str(jax.random.key_impl(key)), "data": np.asarray(jax.random.key_data(key)).tolist()}

@@ -53,7 +53,8 @@ def sit(
     """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
 
     `offsets` are those of the checkpoint that `state` is from, None for a new run. `validate` gives metrics with "nme";
-    an empty dict where there is nothing to validate on. Raises NotFiniteError at the log step after a step that was not.
+    an empty dict where there is nothing to validate on. Raises NotFiniteError at the log step after a step that was not,
+    and what `batches` raises (ValueError, OSError) once all steps before it are saved.
     """
     with contextlib.closing(runlog.RunLog(root, a.config.batch, int(state.step), offsets)) as log:
         yield from _sit(root, a, state, offsets is None, take_step, batches, validate, stop, log)
@@ -64,8 +65,15 @@ def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterat
     lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
     if new:
         checkpoint.save(root, state, None, log.commit())
-    saved_at, saved_step = time.monotonic(), int(state.step)
-    for block in train.blocks(take_step, state, batches, (every, val_every), a.steps, stop):
+    saved_at, saved_step, failed = time.monotonic(), int(state.step), None
+    blocks = train.blocks(take_step, state, batches, (every, val_every), a.steps, stop)
+    while True:
+        try:
+            block = next(blocks, None)
+        except (ValueError, OSError) as error:  # no batch can be had: what was trained is not lost
+            block, failed = None, error
+        if block is None:
+            break
         state, step = block.state, block.first + len(block.record.loss)
         log.steps(block.record)
         rows = log.window((step - 1) // every * every, step)
@@ -90,6 +98,8 @@ def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterat
         yield Event(state, step, summary, val, images, block.waited / block.seconds, done)
     if int(state.step) != saved_step:
         checkpoint.save(root, state, None, log.commit())
+    if failed is not None:
+        raise failed
 
 
 def describe(event: Event) -> str:

@@ -33,15 +33,20 @@ def blocks(
 ) -> Iterator[Block]:
     """Trains from state.step to `until`, yielding at every multiple of one of `ends` and at the end.
 
-    Nothing is fetched from the device in between. When `stop()` turns true the block ends early and is the last.
+    Nothing is fetched from the device in between. When `stop()` turns true the block ends early and is the last; so it
+    does where no batch can be had (ValueError, OSError), which is raised once the block was taken.
     """
-    at = int(state.step)
-    while at < until and not stop():
+    at, failed = int(state.step), None
+    while at < until and failed is None and not stop():
         first, end = at, due(at, ends, until)
         records, waited, began = [], 0.0, time.perf_counter()
         while at < end and not stop():
             asked = time.perf_counter()
-            batch = next(batches)
+            try:
+                batch = next(batches)
+            except (ValueError, OSError) as error:
+                failed = error
+                break
             waited += time.perf_counter() - asked
             state, record = take_step(state, batch)
             records.append(record)
@@ -49,3 +54,5 @@ def blocks(
         if records:
             stacked = steps.stack(records)
             yield Block(state, first, stacked, time.perf_counter() - began, waited)
+    if failed is not None:
+        raise failed

@@ -25,6 +25,7 @@ class Progress:
         self._total, self._unit = total, unit
         self._began, self._shown = time.monotonic(), 0.0
         self._first: int | None = None
+        self._last = -1
         self._live = sys.stderr.isatty()
 
     def show(self, done: int, detail: str = "") -> None:
@@ -33,9 +34,9 @@ class Progress:
         if self._first is None:  # what compilation took says nothing about the rest
             self._first = done
             self._began = now
-        if done < self._total and now - self._shown < (0.1 if self._live else 5.0):
+        if done == self._last or (done < self._total and now - self._shown < (0.1 if self._live else 5.0)):
             return
-        self._shown = now
+        self._shown, self._last = now, done
         each = (now - self._began) / (done - self._first) if done > self._first else None
         left = "?" if each is None else clock(each * (self._total - done))
         text = f"{self._unit} {done}/{self._total}  {detail}  left {left}"

@@ -9,9 +9,16 @@ import cv2
 import numpy as np
 
 from jaxmarks import affine
+from pipelines.sources import Example
 
 cv2.setNumThreads(0)
-_MAX_PIXELS = 1 << 28  # of a photograph; beyond it the header is taken to be wrong
+_MAX_PIXELS = 1 << 27  # of a photograph; beyond it the header is taken to be wrong
+_MODES = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
 class DecodeError(ValueError):
@@ -27,20 +34,56 @@ class Canvas(NamedTuple):
     extent: np.ndarray  # f64[4]  first and last true pixel: x0, y0, x1, y1
 
 
-def decode(data: bytes) -> np.ndarray:
-    """u8[h, w, 3] RGB of an encoded picture, its EXIF rotation applied. Raises DecodeError."""
+def decode(data: bytes, reduction: int = 1) -> np.ndarray:
+    """u8[h, w, 3] RGB of an encoded picture, its EXIF rotation applied. Raises DecodeError.
+
+    reduction: 1, 2, 4 or 8; a JPEG is decoded at 1/reduction of its size (ceil(n / reduction) pixels, made from each
+    block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only.
+    """
     if not data:
-        raise DecodeError("the file is empty")
+        raise DecodeError("empty file")
+    known = header_size(data)
+    if known and known[0] * known[1] > _MAX_PIXELS:
+        raise DecodeError(f"too many pixels: {known[0]} x {known[1]}")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _MODES[reduction])
     except cv2.error as error:
-        raise DecodeError(f"the decoder refuses it ({error.code})") from None
+        raise DecodeError(f"not a picture that can be decoded: the decoder refuses it ({error.code})") from None
     if image is None:
-        cut = data[:3] == b"\xff\xd8\xff" and b"\xff\xd9" not in data[-4096:]
-        raise DecodeError("the JPEG is cut off" if cut else "not a picture that can be decoded")
+        cut = is_jpeg(data) and b"\xff\xd9" not in data[-4096:]
+        raise DecodeError("truncated JPEG: its end is cut off" if cut else "not a picture that can be decoded")
     if image.shape[0] * image.shape[1] > _MAX_PIXELS:
-        raise DecodeError(f"{image.shape[1]} x {image.shape[0]} pixels are too many")
+        raise DecodeError(f"too many pixels: {image.shape[1]} x {image.shape[0]}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether an encoded picture begins as a JPEG does."""
+    return data[:3] == b"\xff\xd8\xff"
+
+
+def header_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) as the header of a JPEG or PNG has them, before EXIF rotation; None where it cannot be told."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    at = 2 if is_jpeg(data) else len(data)
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF or 0xD0 <= marker <= 0xD8:  # a filling byte, or a marker without a length
+            at += 1 if marker == 0xFF else 2
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def photograph_size(example: Example) -> tuple[int, int]:
+    """(width, height) of the photograph that an example's points are in. Raises DecodeError."""
+    if example.size is not None:
+        return example.size
+    image = example.picture if isinstance(example.picture, np.ndarray) else decode(example.picture)
+    return image.shape[1], image.shape[0]
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
@@ -55,9 +98,92 @@ def encode_png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
+def reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    """u8[h, w, 3] made smaller by area to about `scale` of its sides; itself where that would enlarge it.
+
+    n pixels become m = max(1, round(n scale)), and x goes to (x + 0.5) m / n - 0.5.
+    """
+    height, width = image.shape[:2]
+    new = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, new, interpolation=cv2.INTER_AREA) if scale < 1 and new != (width, height) else image
+
+
 def canvas_side(size: int, factor: float) -> int:
     """The side of the canvas for an input of `size` pixels."""
     return int(np.ceil(round(factor * size, 6)))
+
+
+def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canvas:
+    """The example's photograph on its canvas: what `place` makes of it, or `place_box` where it has a box.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves the short side (the box) `size` pixels or more. margin:
+    what is added on each side of a box, as a share of its longer side. Raises DecodeError.
+    """
+    picture, before = example.picture, affine.IDENTITY
+    if isinstance(picture, np.ndarray):
+        image = picture
+    else:
+        stored = header_size(picture) if is_jpeg(picture) else None
+        reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
+        image = decode(picture, reduction)
+        if example.size:
+            stored = stored or (image.shape[1], image.shape[0])
+            before = affine.resize(stored[0] / example.size[0], stored[1] / example.size[1])
+        if reduction > 1:
+            before = affine.compose(before, affine.resize(1 / reduction, 1 / reduction))
+    if example.box is None:
+        found = place(image, size, side)
+        return found._replace(frame=affine.compose(before, found.frame))
+    return place_box(image, before, example.box, margin, size, side)
+
+
+def _looked_at(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
+    """The side, in pixels of the file, of the square that becomes the input; 0 where the header does not tell."""
+    if stored is None:
+        return 0
+    if example.box is None:
+        return min(stored)
+    return _box_side(example.box, margin) * (min(stored) / min(example.size) if example.size else 1)
+
+
+def _box_side(box: np.ndarray, margin: float) -> float:
+    return float(max(box[2], box[3])) * (1 + 2 * margin)
+
+
+def check_box(box: np.ndarray, width: int, height: int) -> None:
+    """Raises DecodeError unless a box x, y, width, height has an area and shares some of it with the photograph."""
+    x, y, w, h = box
+    if not (np.isfinite(box).all() and w > 0 and h > 0 and x < width and y < height and x + w > 0 and y + h > 0):
+        raise DecodeError(f"box outside the photograph: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")
+
+
+def place_box(image: np.ndarray, before: np.ndarray, box: np.ndarray, margin: float, size: int, side: int) -> Canvas:
+    """The square about a box on a canvas: reduced by area so that it has `size` pixels (never enlarged), and what lies
+    around it shown as far as the canvas reaches.
+
+    before f64[2, 3]: photograph -> image. box: x, y, width, height in pixels of the photograph, whose first pixel
+    reaches from 0 to 1 here (its centre is our 0).
+    """
+    whole = affine.apply(affine.invert(before), np.array([[-0.5, -0.5], [image.shape[1] - 0.5, image.shape[0] - 0.5]]))
+    check_box(box, *(whole[1] - whole[0]))
+    centre, reach = np.asarray(box[:2]) + np.asarray(box[2:]) / 2 - 0.5, _box_side(box, margin)
+    zoom = size / reach
+    frame = np.array([[zoom, 0, (size - 1) / 2 - zoom * centre[0]], [0, zoom, (size - 1) / 2 - zoom * centre[1]]])
+    middle = affine.apply(before, centre[None])[0]
+    shrink = np.sqrt(affine.determinant(before))
+    scale = float(min(1.0, size / (reach * shrink)))
+    half = side / 2 / scale + 2
+    limits = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(middle - half), 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(middle + half) + 1, low + 1, limits).astype(int)
+    cut = image[low[1] : high[1], low[0] : high[0]]
+    small = reduced(cut, scale)
+    grow = small.shape[1] / cut.shape[1], small.shape[0] / cut.shape[0]
+    to_small = affine.compose(affine.compose(before, affine.translation(*-low.astype(float))), affine.resize(*grow))
+    starts = np.rint(affine.apply(to_small, centre[None])[0] - (side - 1) / 2).astype(int).tolist()
+    shown, extent = _paste(small, starts, side)
+    to_canvas = affine.compose(to_small, affine.translation(-float(starts[0]), -float(starts[1])))
+    return Canvas(shown, frame, affine.compose(affine.invert(to_canvas), frame), extent)
 
 
 def place(image: np.ndarray, size: int, side: int) -> Canvas:
@@ -68,24 +194,26 @@ def place(image: np.ndarray, size: int, side: int) -> Canvas:
     enlarge is left to the device.
     """
     height, width = image.shape[:2]
-    scale = min(1.0, size / min(height, width))
-    new = max(1, round(width * scale)), max(1, round(height * scale))
-    if new != (width, height):
-        image = cv2.resize(image, new, interpolation=cv2.INTER_AREA)
+    image = reduced(image, min(1.0, size / min(height, width)))
+    new = image.shape[1], image.shape[0]
     reduce = affine.resize(new[0] / width, new[1] / height)
     starts = [(n - side) // 2 for n in new]  # of the canvas in the reduced photograph; negative: padded
+    shown, extent = _paste(image, starts, side)
+    fit = _fit(new, starts, size)
+    to_canvas = affine.compose(reduce, affine.translation(-float(starts[0]), -float(starts[1])))
+    return Canvas(shown, affine.compose(to_canvas, fit), fit, extent)
+
+
+def _paste(image: np.ndarray, starts: list[int], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """(u8[side, side, 3] of the image from pixel `starts` on, its edge repeated; first and last true pixel f64[4])."""
     cut = image[max(starts[1], 0) : starts[1] + side, max(starts[0], 0) : starts[0] + side]
     left, top = (max(-s, 0) for s in starts)
     right, bottom = side - left - cut.shape[1], side - top - cut.shape[0]
-    pad = (
-        cv2.copyMakeBorder(cut, top, bottom, left, right, cv2.BORDER_REPLICATE)
-        if cut.shape[:2] != (side, side)
-        else cut
-    )
+    shown = cut
+    if cut.shape[:2] != (side, side):
+        shown = cv2.copyMakeBorder(cut, top, bottom, left, right, cv2.BORDER_REPLICATE)
     extent = np.array([left, top, left + cut.shape[1] - 1, top + cut.shape[0] - 1], np.float64)
-    fit = _fit(new, starts, size)
-    to_canvas = affine.compose(reduce, affine.translation(-float(starts[0]), -float(starts[1])))
-    return Canvas(np.ascontiguousarray(pad), affine.compose(to_canvas, fit), fit, extent)
+    return np.ascontiguousarray(shown), extent
 
 
 def _fit(new: tuple[int, int], starts: list[int], size: int) -> np.ndarray:

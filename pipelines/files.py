@@ -1,15 +1,20 @@
 """Files written whole or not at all."""
 
 import csv
+import fcntl
+import hashlib
 import io
 import json
 import os
+import stat
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 FORMAT_VERSION = 1
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
 @contextmanager
@@ -26,6 +31,54 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
         temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content. An input/output error is tried again three times, with longer and longer pauses, then raised;
+    a file that is not there or is none is told at once (FileNotFoundError, IsADirectoryError)."""
+    for pause in (*_PAUSES, None):
+        try:
+            with open(path, "rb", opener=_no_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise IsADirectoryError(f"{path} is not a file")
+                return file.read()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+            raise
+        except OSError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _no_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that is named like a picture would keep us waiting
+
+
+def digest(path: Path) -> bytes:
+    """sha256 of a file's content, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def size(path: Path) -> int:
+    """The bytes of a file, or -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+
+
+@contextmanager
+def locked(path: Path, told: str) -> Iterator[None]:
+    """Holds the lock of a file; raises ValueError with `told` where another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(told) from None
+        yield
 
 
 def csv_row(fields: Iterable[object]) -> bytes:

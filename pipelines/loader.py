@@ -6,7 +6,7 @@ key whatever the batch size, threads, devices or restarts.
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import grain
@@ -20,18 +20,30 @@ from pipelines import decode
 from pipelines.sources import Source
 
 _FOREVER = 2**40
+_AHEAD = 2  # batches that are on the devices before they are asked for
 
 
 class Faults:
-    """The pictures that could not be decoded, with reasons, from all threads."""
+    """The pictures that could not be decoded, with reasons, from all threads; at most `limit` of them."""
 
-    def __init__(self):
-        self._lock, self._found = threading.Lock(), {}
+    def __init__(self, limit: int = 1 << 62):
+        self._lock, self._found, self._limit = threading.Lock(), {}, limit
+
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, name: str, reason: str) -> None:
-        """Notes a picture; the same one again counts once."""
+        """Notes a picture; the same one again counts once. Raises ValueError past the limit."""
         with self._lock:
             self._found[name] = reason
+            if (count := len(self._found)) > self._limit:
+                raise ValueError(
+                    f"{count} pictures could not be decoded, --max-faults is {self._limit}; last: {name}: {reason}"
+                )
+
+    def told(self) -> str:
+        """How many, for a line of progress; nothing where there are none."""
+        return f"  undecodable {len(self)}" if self._found else ""
 
     def report(self) -> list[str]:
         """One line a picture, by name."""
@@ -50,12 +62,11 @@ def _load(source: Source, index: int, config: Config, faults: Faults) -> _Row | 
     """The example on its canvas, or None where its content cannot be decoded."""
     try:
         example = source[index]
-        picture = example.picture
-        image = decode.decode(picture) if isinstance(picture, bytes) else picture
+        side = decode.canvas_side(config.size, config.canvas)
+        canvas = decode.canvas(example, config.size, side, config.box_margin)
     except decode.DecodeError as error:
         faults.add(source.names[index], str(error))
         return None
-    canvas = decode.place(image, config.size, decode.canvas_side(config.size, config.canvas))
     return _Row(canvas, affine.apply(canvas.frame, example.points), example.mask, index)
 
 
@@ -86,17 +97,31 @@ def _read(options: Config) -> grain.ReadOptions:
 
 
 def batches(
-    source: Source, config: Config, key: jax.Array, start_step: int = 0, *, faults: Faults | None = None
+    source: Source,
+    config: Config,
+    key: jax.Array,
+    start_step: int = 0,
+    *,
+    faults: Faults | None = None,
+    weights: np.ndarray | None = None,
+    ready: Callable[[Batch], Batch] | None = None,
 ) -> Iterator[Batch]:
     """Endless training batches from step `start_step` on: config.batch draws each, across the ends of epochs.
 
-    key is the run's root key. Raises ValueError where the source is empty or nothing in it can be decoded.
+    key is the run's root key. weights f64[photographs], not negative: how often a photograph comes in an epoch, in
+    proportion; without, once. ready: done to each batch in a thread of its own, two batches ahead of the one that is
+    asked for; puts them on the devices. Raises ValueError where the source is empty or nothing in it can be decoded.
     """
     if not len(source):
         raise ValueError("the training part is empty: lower --val-fraction or add photographs")
-    faults = faults or Faults()
+    faults = Faults() if faults is None else faults
     stream = keys.named(key, "shuffle")
-    order = functools.lru_cache(4)(lambda epoch: keys.order(stream, epoch, len(source)))
+    chosen = keys.named(key, "weights")
+
+    @functools.lru_cache(4)
+    def order(epoch: int) -> np.ndarray:
+        permuted = keys.order(stream, epoch, len(source))
+        return permuted if weights is None else keys.weighted(chosen, epoch, weights)[permuted]
 
     def load(g: int) -> tuple[_Row, np.ndarray]:
         draw = keys.draws(int(g), 1, len(source))[0]
@@ -106,7 +131,10 @@ def batches(
         return _stack([row for row, _ in rows], np.stack([draw for _, draw in rows]))
 
     drawn = grain.MapDataset.range(start_step * config.batch, _FOREVER).map(load)
-    return iter(drawn.to_iter_dataset(_read(config)).batch(config.batch, batch_fn=batched))
+    stacked = drawn.to_iter_dataset(_read(config)).batch(config.batch, batch_fn=batched)
+    if ready is None:
+        return iter(stacked)
+    return iter(grain.experimental.ThreadPrefetchIterDataset(stacked.map(ready), prefetch_buffer_size=_AHEAD))
 
 
 def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> Iterator[tuple[Batch, int]]:
@@ -115,7 +143,7 @@ def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> 
     The last batch is filled up by repeating its first example with an empty mask. What cannot be decoded is left out
     and noted in `faults`.
     """
-    faults = faults or Faults()
+    faults = Faults() if faults is None else faults
     rows = grain.MapDataset.range(len(source)).map(lambda i: (_load(source, int(i), config, faults),))
     waiting: list[_Row] = []
     for (row,) in rows.to_iter_dataset(_read(config)):

@@ -1,25 +1,27 @@
 """The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
 
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import sys
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxmarks import config as configs
 from jaxmarks import keys, landmarks
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
-from pipelines import files, schemes, split
+from pipelines import cache, files, schemes, sources, split, weighting
 from pipelines.sources import Source, Subset, identity
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "numpy", "opencv-python-headless")
+_WEIGHTS = "weights.csv"
 
 
 class Run(NamedTuple):
@@ -31,6 +33,7 @@ class Run(NamedTuple):
     scheme: Scheme
     parts: dict[str, list[str]]
     data_identity: str
+    weights: str = ""  # digest of weights.csv; empty: every photograph once an epoch
 
 
 def _digest(data: dict[str, Any]) -> str:
@@ -70,19 +73,25 @@ def key_of(config: Config) -> jax.Array:
 def plan(root: Path, config: Config, source: Source) -> Run:
     """What a run of this configuration would be; nothing is written and no picture read."""
     key = key_of(config)
-    parts = split.split(source.names, config.split_by, config.val_fraction, key)
+    twins = getattr(source, "groups", None)
+    parts = split.split(source.names, config.split_by, config.val_fraction, key, twins)
     return Run(root, config, key, scheme_of(config, source.num_points), parts, "")
 
 
 def create(root: Path, config: Config, source: Source) -> Run:
     """A new run folder: config.json last, as the sign that it is whole."""
-    _, _, key, scheme, parts, _ = plan(root, config, source)
+    _, _, key, scheme, parts, *_ = plan(root, config, source)
     root.mkdir(parents=True, exist_ok=True)
     _write(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
     _write(root / "split.json", {**parts, "names_digest": split.digest(parts)})
     _write(root / "versions.json", versions())
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
-    _write(root / "config.json", {**described, "data_identity": identity(source)})
+    if config.weights:
+        weighting.read(Path(config.weights), parts["train"])
+        with files.whole(root / _WEIGHTS) as file:
+            file.write(Path(config.weights).read_bytes())
+    known = files.digest(root / _WEIGHTS).hex() if config.weights else ""
+    _write(root / "config.json", {**described, "data_identity": identity(source), "weights": known})
     return load(root)
 
 
@@ -101,9 +110,26 @@ def settings(flags: dict[str, Any]) -> Config:
         except json.JSONDecodeError as error:
             raise ValueError(f"--augment {path}: not JSON ({error})") from None
         flags = {**flags, "augment": text}
-    if "data" in flags and "://" not in flags["data"] and not flags["data"].startswith("drawn:"):
-        flags = {**flags, "data": os.path.abspath(os.path.expanduser(flags["data"]))}
+    for name in ("data", "pictures", "boxes", "weights"):
+        if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
+            flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
     return Config(**flags).check()
+
+
+def write_faults(run: Run, lines: list[str]) -> None:
+    """Adds the pictures that could not be decoded to the run's faults.txt, one line each, by name."""
+    path = run.root / "faults.txt"
+    known = path.read_text().splitlines() if path.is_file() else []
+    if set(lines) - set(known):
+        with files.whole(path) as file:
+            file.write("".join(f"{line}\n" for line in sorted({*known, *lines})).encode())
+
+
+def finish(run: Run, step: int, digest: str) -> list[str]:
+    """Writes final.json, the step and digest of the last state, and says what to do with a finished run."""
+    files.write_json(run.root / "final.json", {"step": step, "digest": digest})
+    command = f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json"
+    return [f"{run.root} is finished at step {step}; next:", command]
 
 
 def folder(parent: str, name: str) -> Path:
@@ -126,7 +152,17 @@ def load(root: Path) -> Run:
     key = keys.from_json(_read(root / "key.json")["key"])
     config = configs.from_dict(stored["config"])
     scheme = landmarks.from_data(stored["scheme"])
-    return Run(root, config, key, scheme, parts, stored["data_identity"])
+    return Run(root, config, key, scheme, parts, stored["data_identity"], stored.get("weights", ""))
+
+
+def weights(run: Run) -> np.ndarray | None:
+    """The sampling weights f64[photographs] of the run's training part, or None: each once an epoch."""
+    if not run.weights:
+        return None
+    path = run.root / _WEIGHTS
+    if not path.is_file() or files.digest(path).hex() != run.weights:
+        raise ValueError(f"{path}: missing, or not the weights that the run began with")
+    return weighting.read(path, run.parts["train"])
 
 
 def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
@@ -137,6 +173,8 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     if changed := configs.differences(run.config, asked):
         raise ValueError(f"{run.root} is a run with other settings: {'; '.join(changed)}. Take another --name")
     check_identity(run, source, asked.data)
+    if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
+        raise ValueError(f"--weights {asked.weights}: not the weights that {run.root} began with. Take another --name")
     if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
         raise ValueError(
             f"--scheme {asked.scheme}: not the scheme that {run.root} was trained with. Take another --name"
@@ -158,6 +196,44 @@ def check_points(run: Run, source: Source) -> None:
         raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.scheme.num_points}")
 
 
+def data(config: Config) -> Source:
+    """The training set of a configuration: every record checked and, unless it says otherwise, packed."""
+    c = config
+    return cache.training_set(c.data, pictures=c.pictures, boxes=c.boxes, packed=c.cache, workers=c.workers)
+
+
+def data_of(run: Run, path: str | None = None) -> Source:
+    """The very records that a run was trained on, from where they were or from `path`. Raises ValueError in one line."""
+    if path is None and not sources.exists(run.config.data):
+        raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
+    found = data(settings({**configs.to_dict(run.config), "data": path}) if path else run.config)
+    check_identity(run, found, path or run.config.data)
+    return found
+
+
+def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = "") -> Source:
+    """The photographs to predict: the test part of the data at `path` (default: the run's), or all of it where it has
+    one part only. Raises ValueError where that is what the run was trained on."""
+    where, points = path or run.config.data, run.scheme.num_points
+    if not sources.exists(where):
+        raise ValueError(f"{where}: there is nothing; say with --data what to look at")
+    if "test" in sources.parts(where):
+        return sources.open_source(where, "test", points, pictures=pictures, boxes=boxes)
+    if os.path.abspath(where) == os.path.abspath(run.config.data):
+        raise ValueError(f"{where} has no test part, only what the run was trained on; give other data with --data")
+    return sources.open_source(where, "train", points, pictures=pictures, boxes=boxes)
+
+
+def training_labels(run: Run, path: str | None) -> Source | None:
+    """The training part beside a test part, else that of the run's data, unchecked; None where neither is there."""
+    c = run.config
+    for where in (path, c.data):
+        found = sources.parts(where) if where and sources.exists(where) else []
+        if where and "train" in found and (where == c.data or "test" in found):
+            return sources.open_source(where, pictures=c.pictures, boxes=c.boxes)
+    return None
+
+
 def part(run: Run, source: Source, name: str) -> Subset:
     """The photographs of `train` or `val` as split.json has them. Raises ValueError where one is gone."""
     places = {n: i for i, n in enumerate(source.names)}
@@ -168,13 +244,8 @@ def part(run: Run, source: Source, name: str) -> Subset:
     return Subset(source, [places[n] for n in run.parts[name]])
 
 
-def lock(root: Path) -> Any:
-    """One run, one writer: an open file that holds the lock. Raises ValueError where another process has it."""
-    root.mkdir(parents=True, exist_ok=True)
-    file = open(root / ".lock", "w")  # noqa: SIM115  held until the process ends
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise ValueError(f"{root} is being trained by another process; wait for it, or take another --name") from None
-    return file
+def lock(root: Path) -> AbstractContextManager[None]:
+    """One run, one writer, as long as the context lasts. Raises ValueError where another process has it."""
+    return files.locked(
+        root / ".lock", f"{root} is being trained by another process; wait for it, or take another --name"
+    )

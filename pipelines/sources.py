@@ -1,11 +1,15 @@
 """What a data set is: a length, names, and an example by index. `open_source` finds the right one for a path."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pipelines import tables
+    from pipelines.tables import Pictures
 
 
 class Example(NamedTuple):
@@ -14,6 +18,8 @@ class Example(NamedTuple):
     picture: bytes | np.ndarray  # an encoded file, or u8[h, w, 3] RGB
     points: np.ndarray  # f64[points, 2]  in pixels of the photograph
     mask: np.ndarray  # bool[points]
+    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the part to look at, in pixels of the photograph
+    size: tuple[int, int] | None = None  # (width, height) of the photograph, where the picture is a reduction of it
 
 
 class Source(Protocol):
@@ -63,61 +69,123 @@ def asked_points(source: Source) -> list[np.ndarray] | None:
 def identity(source: Source) -> str:
     """The digest of the records' digests, in canonical order: independent of path and times.
 
-    A drawn set is known by its specification and the generator's version.
+    A drawn set is known by its specification and the generator's version; a set that was packed or surveyed knows its
+    own.
     """
     if (known := getattr(source, "specification", None)) is not None:
         return hashlib.sha256(known.encode()).hexdigest()
+    if (known := getattr(source, "identity", None)) is not None:
+        return known
+    return identity_of(_digest(source, index) for index in range(len(source)))
+
+
+def _digest(source: Source, index: int) -> bytes:
+    try:
+        return record_digest(source.names[index], source[index])
+    except ValueError as error:  # a missing picture is part of what an unchecked set is
+        return hashlib.sha256(f"{source.names[index]}\0{error}".encode()).digest()
+
+
+def identity_of(digests: Iterable[bytes]) -> str:
+    """The identity of a set from its records' digests, in canonical order."""
     total = hashlib.sha256()
-    for index, name in enumerate(source.names):
-        total.update(_record_digest(name, source, index))
+    for digest in digests:
+        total.update(digest)
     return total.hexdigest()
 
 
-def _record_digest(name: str, source: Source, index: int) -> bytes:
+def record_digest(name: str, example: Example) -> bytes:
+    """sha256 over a record's name, picture, labels as float32, mask, and box and photograph's size where it has them."""
     record = hashlib.sha256(name.encode() + b"\0")
-    try:
-        example = source[index]
-    except ValueError as error:  # a missing picture is part of what the set is
-        record.update(str(error).encode())
-        return record.digest()
     picture = example.picture if isinstance(example.picture, bytes) else example.picture.tobytes()
     record.update(hashlib.sha256(picture).digest())
     record.update(np.where(example.mask[:, None], example.points, 0).astype("<f4").tobytes())
     record.update(example.mask.tobytes())
+    if example.box is not None:
+        record.update(b"box" + np.asarray(example.box, "<f8").tobytes())
+    if example.size is not None:
+        record.update(b"size" + np.asarray(example.size, "<i8").tobytes())
     return record.digest()
 
 
-def open_source(path: str, part: str = "train", num_points: int | None = None) -> Source:
-    """The source at PATH: `drawn:COUNT[:POINTS]` or a contest folder; part `train` or `test`.
+def open_source(
+    path: str, part: str = "train", num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+) -> Source:
+    """The source at PATH: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part `train` or `test`.
 
-    num_points: of the network, for a test part beside which nothing says how many there are. Raises ValueError in one
-    line for anything else.
+    num_points: of the network, for a test part beside which nothing says how many there are. pictures: the folder of
+    the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at. Rows
+    that cannot be used are left out of a training part (prepare.py tells of each) and refused in a test part. Raises
+    ValueError in one line.
     """
-    from pipelines import drawn
-    from pipelines.formats import contest
+    from pipelines.tables import Pictures
+
+    source = open_any(path, part, num_points, pictures=pictures, boxes=boxes)
+    if part == "test" and isinstance(source, Pictures) and source.table.refused:
+        first, where = source.table.refused[0], source.table.where
+        count = len(source.table.refused)
+        raise ValueError(f"{where}:{first.line}: {first.reason} ({count} such {'row' if count == 1 else 'rows'})")
+    return source
+
+
+def open_any(
+    path: str, part: str = "train", num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+) -> Source:
+    """As `open_source`, but a test part too leaves out the rows that cannot be used."""
+    from pipelines import dataset, drawn
+    from pipelines.tables import Pictures
 
     if path.startswith("drawn:"):
         return drawn.DrawnSource(path, part)
+    if (root := local(path)).is_dir() and dataset.is_packed(root):
+        return dataset.Packed(root, part)
+    return Pictures(open_table(path, part, num_points, pictures=pictures, boxes=boxes))
+
+
+def local(path: str) -> Path:
+    """A path on this machine. Raises ValueError for an address."""
     if "://" in path:
         raise ValueError(f"--data {path}: addresses are not read; copy the data here and give its folder")
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise ValueError(f"--data {path}: there is no such folder; give a contest folder or drawn:COUNT[:POINTS]")
-    return contest.read_train(root) if part == "train" else contest.read_test(root, num_points)
+    return Path(path).expanduser()
+
+
+def open_table(
+    path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+) -> "tables.Table":
+    """What the files of a format at PATH list. Raises ValueError, in one line, where there is no such format."""
+    from pipelines import formats
+
+    root = local(path)
+    if not root.exists():
+        raise ValueError(
+            f"--data {path}: there is no such folder or file; give a contest folder, a file of another known format"
+            f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
+        )
+    table = formats.recognise(root).read(root, part, Path(pictures).expanduser() if pictures else None, num_points)
+    return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table
 
 
 def exists(path: str) -> bool:
     """Whether there is anything at a data path."""
-    return path.startswith("drawn:") or Path(path).expanduser().is_dir()
+    return path.startswith("drawn:") or Path(path).expanduser().exists()
 
 
-def has_train(path: str) -> bool:
-    """Whether the data has a training part beside its test part."""
-    return path.startswith("drawn:") or (Path(path).expanduser() / "train").is_dir()
+def parts(path: str) -> list[str]:
+    """Which parts the data at a path has: `train`, `test` or both; data of one file is what it is asked for."""
+    from pipelines import dataset, formats
+
+    if path.startswith("drawn:"):
+        return ["train", "test"]
+    root = local(path)
+    if root.is_dir() and dataset.is_packed(root):
+        return dataset.parts(root)
+    return formats.recognise(root).parts(root)
 
 
 def open_pictures(folder: str, num_points: int) -> "Pictures":
     """The plain pictures of a folder, without labels, by name. Raises ValueError where there are none."""
+    from pipelines.tables import Pictures, Table
+
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise ValueError(f"--images {folder}: there is no such folder")
@@ -125,28 +193,4 @@ def open_pictures(folder: str, num_points: int) -> "Pictures":
     names = sorted(p.name for p in root.iterdir() if p.suffix.lower() in endings and p.is_file())
     if not names:
         raise ValueError(f"--images {folder}: no picture there (looked for {' '.join(sorted(endings))})")
-    return Pictures(root, names, num_points)
-
-
-class Pictures:
-    """Named picture files of one folder; without labels unless a subclass or caller gives them."""
-
-    def __init__(self, root: Path, names: list[str], num_points: int, points: np.ndarray | None = None):
-        """points: f32[photographs, points, 2] in pixels, or None: nothing is labelled."""
-        self._root, self._points = root, points
-        self.names, self.num_points, self.labelled = names, num_points, points is not None
-        self.asked: list[np.ndarray] | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Example:
-        from pipelines.decode import DecodeError
-
-        try:
-            data = (self._root / self.names[index]).read_bytes()
-        except FileNotFoundError:
-            raise DecodeError("the picture is missing") from None
-        if self._points is None:
-            return Example(data, np.zeros((self.num_points, 2)), np.zeros(self.num_points, bool))
-        return Example(data, self._points[index].astype(np.float64), np.ones(self.num_points, bool))
+    return Pictures(Table(root, folder, num_points, names, [0] * len(names), None))

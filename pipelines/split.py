@@ -31,13 +31,36 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
     return found
 
 
-def split(names: Sequence[str], pattern: str, fraction: float, root: jax.Array) -> dict[str, list[str]]:
+def joined(of: Sequence[str], twins: Sequence[str]) -> list[str]:
+    """Groups that share near-duplicates made one, under the smallest of their names. twins: what near-duplicates have
+    in common, empty for a photograph that has none."""
+    parent: dict[str, str] = {}
+
+    def top(group: str) -> str:
+        while (above := parent.get(group, group)) != group:
+            parent[group] = group = parent.get(above, above)
+        return group
+
+    first: dict[str, str] = {}
+    for group, twin in zip(of, twins, strict=True):
+        if twin:
+            low, high = sorted((top(group), top(first.setdefault(twin, group))))
+            parent[high] = low
+    return [top(group) for group in of]
+
+
+def split(
+    names: Sequence[str], pattern: str, fraction: float, root: jax.Array, twins: Sequence[str] | None = None
+) -> dict[str, list[str]]:
     """{"train": names, "val": names}: groups ranked by sha256 of (split key, group), the smallest validating.
 
-    Whole groups are taken until `fraction` of the photographs is reached, never the last group.
+    Whole groups are taken until `fraction` of the photographs is reached, never the last group. twins: near-duplicates,
+    as `joined` takes them, which stay on one side.
     """
     key = np.asarray(jax.random.key_data(keys.named(root, "split"))).astype("<u4").tobytes()
     of = groups(names, pattern)
+    if twins is not None:
+        of = joined(of, twins)
     ranked = sorted(set(of), key=lambda group: hashlib.sha256(key + group.encode()).digest())
     sizes = {group: 0 for group in ranked}
     for group in of:

@@ -18,6 +18,8 @@ def main() -> int:
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--data", help="default: what the run was trained on")
     parser.add_argument("--out", required=True, help="the JSON file to write")
+    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
+    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
     parser.add_argument("--tta", default="none", choices=tta.NAMES, help="views of each photograph (default: none)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
@@ -31,15 +33,16 @@ def main() -> int:
         raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
     run, faults = runs.load(Path(flags.run)), loader.Faults()
     data = flags.data or run.config.data
-    train = sources.open_source(data) if flags.part == "val" or sources.has_train(data) else None
-    if flags.part == "val" and train is not None:
+    if flags.part == "val":
+        train = runs.data_of(run, flags.data)
         source = runs.part(run, train, "val")
     else:
-        source = sources.open_source(data, "test", run.scheme.num_points)
+        train = runs.training_labels(run, flags.data)
+        source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
     runs.check_points(run, source)
     if not source.labelled:
         raise ValueError(
-            f"{data}: no test/landmarks_true.csv to compare with; --part val scores the held-out photographs"
+            f"{data}: no labels to compare with (test/landmarks_true.csv); --part val scores the held-out photographs"
         )
     plan = assemble.assemble(
         run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)

@@ -11,7 +11,7 @@ vmapped call, un-warped exactly and averaged.
 from pathlib import Path
 
 from jaxmarks import assemble, checkpoint, predict, sharding, tta
-from pipelines import answers, console, files, loader, runs, sources
+from pipelines import answers, console, files, formats, loader, runs, sources
 from pipelines.formats import contest
 
 
@@ -19,12 +19,15 @@ def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--data", help="data whose test part to predict; default: what the run was trained on")
+    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
+    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument("--images", help="a folder of plain pictures, in place of --data")
     parser.add_argument("--out", required=True, help="the file to write")
     parser.add_argument(
         "--tta", default="standard", choices=tta.NAMES, help="views of each photograph (default: standard)"
     )
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
+    parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
     parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     flags = parser.parse_args()
@@ -36,7 +39,7 @@ def main() -> int:
     if flags.images:
         source = sources.open_pictures(flags.images, run.scheme.num_points)
     else:
-        source = sources.open_source(flags.data or run.config.data, "test", run.scheme.num_points)
+        source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
     runs.check_points(run, source)
     plan = assemble.assemble(
         run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
@@ -47,10 +50,10 @@ def main() -> int:
     found = predict.gather(predict.predictions(assemble.forward(plan, flags.tta), state, batches, plan.mesh))
     progress.close()
     names, asked = sources.names_at(source, found.index), sources.asked_points(source)
-    with files.whole(flags.out) as file:
-        if asked is None or flags.all_points:
-            contest.write_landmarks(file, names, found.points)
-        else:
+    if asked is None or flags.all_points or flags.format:
+        answers.write_points(Path(flags.out), flags.format or "contest", source, found, flags.data or run.config.data)
+    else:
+        with files.whole(flags.out) as file:
             contest.write_submission(file, names, found.points, [asked[i] for i in found.index])
     if flags.overlays:
         answers.write_overlays(Path(flags.overlays), source, found)

@@ -25,13 +25,9 @@ def main() -> int:
     if flags.step < 0:
         raise ValueError(f"--step must be 0 or more, got {flags.step}")
     run, faults = runs.load(Path(flags.run)), loader.Faults()
-    if flags.data is None and not sources.exists(run.config.data):
-        raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
-    source = sources.open_source(flags.data or run.config.data)
-    runs.check_identity(run, source, flags.data or run.config.data)
-    part = runs.part(run, source, "train")
+    part = runs.part(run, runs.data_of(run, flags.data), "train")
     plan = assemble.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
-    batch = next(loader.batches(part, run.config, run.key, flags.step, faults=faults))
+    batch = next(loader.batches(part, run.config, run.key, flags.step, faults=faults, weights=runs.weights(run)))
     images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
     found = int(step.checksum(images, points))
     logged = runlog.read_examples(run.root, run.config.batch)

@@ -4,17 +4,17 @@
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
 
 The second is a two-minute trial on a laptop. The same command again goes on from the newest checkpoint; Ctrl-C saves
-first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl.
+first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl. PATH is a
+contest folder, another known format (docs/formats.md), or a folder packed by prepare.py; what is not packed yet is
+checked and packed into the cache first.
 """
 
 from pathlib import Path
 
-import jax
-
-from jaxmarks import assemble, checkpoint, predict, session, sharding, state
+from jaxmarks import assemble, checkpoint, predict, session, state
 from jaxmarks import config as configs
 from jaxmarks import evaluate as evaluation
-from pipelines import console, files, loader, runs, sources
+from pipelines import console, loader, runs, sources
 
 
 def main() -> int:
@@ -26,75 +26,68 @@ def main() -> int:
     flags = vars(parser.parse_args())
     root, dry = runs.folder(flags.pop("runs"), flags.pop("name")), flags.pop("dry_run")
     asked = runs.settings(flags)
-    source = sources.open_source(asked.data)
     if dry:
-        return describe(asked, source, root)
-    held = runs.lock(root)
-    if runs.exists(root):
-        run, notes = runs.resume(runs.load(root), asked, source)
+        return describe(asked, root)
+    with runs.lock(root):
+        source = runs.data(asked)
+        run, notes = runs.resume(runs.load(root), asked, source) if runs.exists(root) else (None, [])
         print("".join(f"note: {n}; the same bits as in one sitting are not promised\n" for n in notes), end="")
-    else:
-        run = runs.create(root, asked, source)
-    code = sit(run, source)
-    held.close()
-    return code
+        return sit(run or runs.create(root, asked, source), source)
 
 
-def describe(config: configs.Config, source: sources.Source, root: Path) -> int:
-    """--dry-run: sizes and steps."""
-    run = runs.plan(root, config, source)
+def describe(asked: configs.Config, root: Path) -> int:
+    """--dry-run: sizes and steps, from the tables alone."""
+    source = sources.open_source(asked.data, pictures=asked.pictures, boxes=asked.boxes)
+    run = runs.plan(root, asked, source)
+    plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
+    print(f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on")
+    print("\n".join([*assemble.remarks(plan), *assemble.describe(plan)]))
     if runs.exists(root):
-        run, _ = runs.resume(runs.load(root), config, source)
         print(f"{root} is there already; it would go on from step {checkpoint.newest_step(root)}")
-    plan = assemble.assemble(config, run.key, run.scheme, len(run.parts["train"]))
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(assemble.template(plan)))
-    sizes = [len(run.parts[part]) for part in ("train", "val")]
-    print(f"{sizes[0]} photographs to train on, {sizes[1]} to validate on")
-    print("\n".join(assemble.remarks(plan)))
-    print(f"{plan.steps} steps of {config.batch} on {plan.mesh.size} devices; {config.model} at {config.size} px")
-    print(f"a checkpoint takes {size / 1e6:.0f} MB, four at most, in {root / 'checkpoints'}")
     return 0
 
 
 def sit(run: runs.Run, source: sources.Source) -> int:
     """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
-    faults, stop = loader.Faults(), console.Stop()
+    faults, stop = loader.Faults(run.config.max_faults), console.Stop()
     train_part, val_part = runs.part(run, source, "train"), runs.part(run, source, "val")
     plan = assemble.assemble(run.config, run.key, run.scheme, len(train_part))
     found = checkpoint.restore(run.root, assemble.template(plan))
     begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
     if begin >= plan.steps:
-        return finish(run, "nothing to do but to use it")
+        return finish(run)
     doing = f"going on from step {begin}" if found else "a new run"
     print("\n".join([*assemble.remarks(plan), f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
-    feed = (sharding.split(plan.mesh, b) for b in loader.batches(train_part, run.config, run.key, begin, faults=faults))
+    feed = loader.batches(
+        train_part, run.config, run.key, begin, faults=faults, weights=runs.weights(run), ready=plan.split
+    )
     forward = assemble.forward(plan, "none")
 
     def validate(now: state.State) -> dict[str, float]:
-        if not len(val_part):
-            return {}
         ordered = loader.ordered(val_part, run.config, faults=faults)
-        return evaluation.means(predict.gather(predict.predictions(forward, now, ordered, plan.mesh)), plan.scheme)
+        found = predict.gather(predict.predictions(forward, now, ordered, plan.mesh)) if len(val_part) else None
+        return evaluation.means(found, plan.scheme) if found else {}
 
     progress, done = console.Progress(plan.steps, "step"), begin
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan)
-    for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, validate, stop):
-        progress.show(event.step, session.describe(event))
-        done = event.step
-    progress.close()
-    console.faults(faults.report())
+    try:
+        for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, validate, stop):
+            progress.show(event.step, f"{session.describe(event)}{faults.told()}")
+            done = event.step
+    finally:
+        progress.close()
+        runs.write_faults(run, faults.report())
+        console.faults(faults.report())
     if done < plan.steps:
         print(f"stopped at step {done} and saved; the same command goes on from there")
         return 130
-    return finish(run, "next:")
+    return finish(run)
 
 
-def finish(run: runs.Run, words: str) -> int:
-    """The end of a run, said and written down."""
+def finish(run: runs.Run) -> int:
+    """The end of a run, written down and said."""
     last = checkpoint.commits(run.root)[-1]
-    files.write_json(run.root / "final.json", {"step": last.step, "digest": last.digest})
-    print(f"{run.root} is finished at step {last.step}; {words}")
-    print(f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json")
+    print("\n".join(runs.finish(run, last.step, last.digest)))
     return 0
 
 

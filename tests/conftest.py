@@ -1,10 +1,13 @@
 """A strict house: four fake CPU devices, typed keys that may not be used twice, warnings are errors (pyproject.toml)."""
 
 import os
+import tempfile
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_CACHE = tempfile.TemporaryDirectory(prefix="jaxmarks-")  # the tests, and the commands they start, pack into this one
+os.environ["JAXMARKS_CACHE"] = _CACHE.name
 
 import jax
 import numpy as np

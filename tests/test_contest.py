@@ -9,6 +9,7 @@ import pytest
 
 from pipelines import decode
 from pipelines.formats import contest
+from pipelines.tables import Pictures, Row
 
 HEADER = "any\tnames\twill\tdo\t!"
 
@@ -43,13 +44,42 @@ def small_folder(root: Path) -> Path:
     return contest_folder(root, train, test, {"z.png": [1, 0, 1], "y.png": [0, 0, 1]})
 
 
-def read(tmp_path: Path, text: str | bytes, reader=contest.read_landmarks):
+def landmarks(path: Path):
+    """(names, points f32[rows, points, 2]) of a whole table; a row that is refused is raised."""
+    scan = contest.read_landmarks(path)
+    _raise(path, scan.refused)
+    return scan.names, np.stack([scan.row(i) for i in range(len(scan.names))]).reshape(len(scan.names), -1, 2)
+
+
+def asked(path: Path):
+    names, _, found, refused = contest.read_asked(path)
+    _raise(path, refused)
+    return names, found
+
+
+def _raise(path: Path, refused: list) -> None:
+    if refused:
+        raise ValueError(f"{path}:{refused[0].line}: {refused[0].reason}")
+
+
+def train_of(root: Path) -> Pictures:
+    return Pictures(contest.read(root, "train"))
+
+
+def test_of(root: Path) -> Pictures:
+    return Pictures(contest.read(root, "test"))
+
+
+test_of.__test__ = False
+
+
+def read(tmp_path: Path, text: str | bytes, reader=landmarks):
     path = tmp_path / "table.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return reader(path)
 
 
-def refusal(tmp_path: Path, text: str | bytes, reader=contest.read_landmarks) -> str:
+def refusal(tmp_path: Path, text: str | bytes, reader=landmarks) -> str:
     """The message, which must be one line that begins with the file."""
     with pytest.raises(ValueError) as caught:
         read(tmp_path, text, reader)
@@ -122,19 +152,19 @@ def test_a_table_that_is_none_is_refused(tmp_path, text, told):
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
-    for reader in (contest.read_train, contest.read_test):
+    for reader in (train_of, test_of):
         with pytest.raises(ValueError, match=r"\.csv: the file is missing"):
             reader(tmp_path)
     root = small_folder(tmp_path / "set")
-    for part, reader in (("train", contest.read_train), ("test", contest.read_test)):
+    for part, reader in (("train", train_of), ("test", test_of)):
         (root / part / "images").rename(root / part / "elsewhere")
         with pytest.raises(ValueError, match=f"{part}/images: the folder of pictures is missing"):
             reader(root)
 
 
 def test_asked_points_keep_their_own_order_and_repeats(tmp_path):
-    names, asked = read(tmp_path, "n\tp\r\nb.jpg\t[5, 1, 5]\r\na.jpg\t[0,2,1]", contest.read_asked)
-    assert names == ["b.jpg", "a.jpg"] and [a.tolist() for a in asked] == [[5, 1, 5], [0, 2, 1]]
+    names, found = read(tmp_path, "n\tp\r\nb.jpg\t[5, 1, 5]\r\na.jpg\t[0,2,1]", asked)
+    assert names == ["b.jpg", "a.jpg"] and [a.tolist() for a in found] == [[5, 1, 5], [0, 2, 1]]
 
 
 @pytest.mark.parametrize(
@@ -144,21 +174,21 @@ def test_asked_points_keep_their_own_order_and_repeats(tmp_path):
     ids=lambda field: field[:30],
 )  # fmt: skip
 def test_what_is_no_list_of_point_numbers_is_refused_and_never_run(tmp_path, field):
-    message = refusal(tmp_path, f"n\tp\na.jpg\t[0]\nb.jpg\t{field}\n", contest.read_asked)
-    assert message.startswith(":3: expected a list of point numbers") and len(message) < 200
+    message = refusal(tmp_path, f"n\tp\na.jpg\t[0]\nb.jpg\t{field}\n", asked)
+    assert message.startswith(":3: not a list of points: ") and len(message) < 200
 
 
 @pytest.mark.parametrize(
-    ("row", "told"), [("b.jpg", "1 tab"), ("b.jpg\t[1]\t[2]", "3 tab"), ("a.jpg\t[1]", "twice"), ("../b\t[1]", "plain")]
+    ("row", "told"), [("b.jpg", "fields: 1,"), ("b.jpg\t[1]\t[2]", "fields: 3,"), ("a.jpg\t[1]", "twice"), ("../b\t[1]", "plain")]
 )
 def test_a_bad_row_of_test_points_is_named_by_its_line(tmp_path, row, told):
-    message = refusal(tmp_path, f"n\tp\na.jpg\t[0]\n{row}\n", contest.read_asked)
+    message = refusal(tmp_path, f"n\tp\na.jpg\t[0]\n{row}\n", asked)
     assert message.startswith(":3: ") and told in message
 
 
 def test_the_training_part_comes_by_name_and_the_test_part_as_listed(tmp_path):
     root = small_folder(tmp_path)
-    train, test = contest.read_train(root), contest.read_test(root)
+    train, test = train_of(root), test_of(root)
     assert train.names == ["a.png", "b.png", "c.png"] and train.num_points == 2
     assert train[0].points.tolist() == [[1, 1.5], [21, 10]] and train[0].mask.all()
     assert train[0].picture == (root / "train/images/a.png").read_bytes()
@@ -169,10 +199,10 @@ def test_the_training_part_comes_by_name_and_the_test_part_as_listed(tmp_path):
 def test_without_truth_nothing_is_labelled_and_the_training_header_gives_the_number_of_points(tmp_path):
     root = small_folder(tmp_path)
     (root / "test/landmarks_true.csv").unlink()
-    test = contest.read_test(root)
+    test = test_of(root)
     assert test.num_points == 2 and not test[0].mask.any()
     (root / "train/landmarks.csv").unlink()
-    assert contest.read_test(root).num_points == 2  # the highest asked, and one
+    assert test_of(root).num_points == 2  # the highest asked, and one
 
 
 @pytest.mark.parametrize("truth", [True, False])
@@ -182,14 +212,14 @@ def test_a_point_that_does_not_exist_cannot_be_asked(tmp_path, truth):
     if not truth:
         (root / "test/landmarks_true.csv").unlink()
     with pytest.raises(ValueError, match="test_points.csv: point 2 is asked, but there are 2 points"):
-        contest.read_test(root)
+        test_of(root)
 
 
 def test_a_truth_that_lacks_a_photograph_is_refused(tmp_path):
     root = small_folder(tmp_path)
     (root / "test/landmarks_true.csv").write_text("n\tx\ty\nz.png\t1\t2\n")
     with pytest.raises(ValueError, match=r"landmarks_true.csv: no row for y.png.*\(1 in all\)"):
-        contest.read_test(root)
+        test_of(root)
 
 
 def test_the_submission_to_the_letter(tmp_path):
@@ -215,17 +245,17 @@ def test_rows_that_ask_for_different_numbers_of_points_make_no_submission():
 
 def test_landmarks_written_are_the_landmarks_read(tmp_path, random):
     points = np.round(random.uniform(-22, 1308, (4, 7, 2)), 2)
-    file = io.BytesIO()
-    contest.write_landmarks(file, ["d", "c", "b", "a"], points)
-    names, found = read(tmp_path, file.getvalue())
+    rows = [Row(name, face, np.ones(7, bool), (0, 0)) for name, face in zip("dcba", points, strict=True)]
+    contest.write(tmp_path / "table.csv", rows, 7)
+    names, found = landmarks(tmp_path / "table.csv")
     assert names == ["d", "c", "b", "a"] and np.array_equal(found, points.astype(np.float32))
 
 
 @pytest.mark.parametrize(
     ("read", "text"),
     [
-        (contest.read_landmarks, "a.jpg\t1\t2\t3\t4\nb.jpg\t1\t2\t3\t4\n"),
-        (contest.read_asked, "a.jpg\t[0, 1]\nb.jpg\t[1]\n"),
+        (landmarks, "a.jpg\t1\t2\t3\t4\nb.jpg\t1\t2\t3\t4\n"),
+        (asked, "a.jpg\t[0, 1]\nb.jpg\t[1]\n"),
     ],
 )
 def test_a_table_without_a_header_is_refused_and_no_photograph_lost(tmp_path, read, text):

@@ -149,11 +149,16 @@ def test_another_number_of_points_is_refused(run):
     assert "5 points" in refusal(runs.check_points, run, sources.open_source("drawn:4:5"))
 
 
+def taken(root) -> None:
+    """Takes the lock, and lets it go."""
+    with runs.lock(root):
+        pass
+
+
 def test_one_run_has_one_writer(tmp_path):
-    held = runs.lock(tmp_path / "run")
-    assert "is being trained by another process" in refusal(runs.lock, tmp_path / "run")
-    held.close()
-    runs.lock(tmp_path / "run").close()
+    with runs.lock(tmp_path / "run"):
+        assert "is being trained by another process" in refusal(taken, tmp_path / "run")
+    taken(tmp_path / "run")
 
 
 def test_the_lock_of_a_process_ends_with_it(tmp_path):
@@ -162,9 +167,9 @@ def test_the_lock_of_a_process_ends_with_it(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", take], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with other:
         assert other.stdout.readline() == b"held\n"
-        assert "another process" in refusal(runs.lock, tmp_path)
+        assert "another process" in refusal(taken, tmp_path)
         other.kill()
-    runs.lock(tmp_path).close()
+    taken(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b"])

@@ -1,0 +1,141 @@
+"""Data sets packed once and kept: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
+
+The key is cheap and may change where the data does not (a copy has other times): then a set is packed twice, never
+taken for another one.
+"""
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines import console, dataset, duplicates, files, pack, survey
+from pipelines.sources import Source, Subset, identity_of, open_source
+from pipelines.tables import Pictures, Table
+
+_ABOUT = "cached.json"
+
+
+def root() -> Path:
+    """The cache's folder."""
+    return Path(os.environ.get("JAXMARKS_CACHE") or "~/.cache/jaxmarks").expanduser()
+
+
+class Surveyed(Subset):
+    """The records of a source that can be used, all opened once."""
+
+    def __init__(self, source: Source, seen: list[tuple[int, bytes, int | None]]):
+        super().__init__(source, [index for index, _, _ in seen])
+        self.identity = identity_of(digest for _, digest, _ in seen)
+        first = duplicates.groups([print_ for _, _, print_ in seen])
+        counts = [0] * len(seen)
+        for g in first:
+            counts[g] += 1
+        self.groups = [self.names[g] if counts[g] > 1 else "" for g in first]
+
+
+def training_set(
+    path: str,
+    *,
+    pictures: str = "",
+    boxes: str = "",
+    packed: bool = True,
+    workers: int = 4,
+) -> Source:
+    """The training part of the data at a path, every row and picture of it checked: packed into the cache when it is
+    first used, or with packed=False only looked through, each time. Both hold the same records under one identity.
+
+    Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
+    there is nothing to train on.
+    """
+    source = open_source(path, pictures=pictures, boxes=boxes)
+    if not isinstance(source, Pictures):
+        return source
+    if not packed:
+        return _survey(source, workers)
+    folder = root() / key(path, source.table)
+    if not (folder / _ABOUT).is_file():
+        job = pack.plan(folder, {"train": source})
+        size = pack.check_space(job)
+        print(f"{path}: packing {len(source)} records into {folder}, about {size} (--no-cache: not)")
+        progress = console.Progress(len(source), "record")
+        pack.write(job, workers, progress.show)
+        progress.close()
+        _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
+        files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
+    os.utime(folder / _ABOUT)  # when it was last used
+    return dataset.Packed(folder, "train")
+
+
+def _tell(refused: int, where: str) -> None:
+    if refused:
+        print(f"{refused} {'record' if refused == 1 else 'records'} cannot be used and are left out{where}")
+
+
+def _survey(source: Pictures, workers: int) -> Surveyed:
+    seen, refused, progress = [], len(source.table.refused), console.Progress(len(source), "record")
+    for found in survey.over(source, 0, len(source), workers):
+        if found.reason is None:
+            seen.append((found.index, found.digest, found.fingerprint))
+        else:
+            refused += 1
+        progress.show(found.index + 1, f"refused {refused}")
+    progress.close()
+    if not seen:
+        raise ValueError(f"none of the {len(source)} records of {source.table.root} can be used")
+    _tell(refused, "; prepare.py tells of each")
+    return Surveyed(source, seen)
+
+
+def key(path: str, table: Table) -> str:
+    """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
+    total = hashlib.sha256(f"{pack.ROWS} {files.FORMAT_VERSION}".encode())
+    for found in table.files:
+        total.update(f"{found.name} {_stamp(found)}\n".encode())
+    for name in table.pictures or table.names:
+        total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
+    return f"{Path(path).resolve().name}-{total.hexdigest()[:16]}"
+
+
+def _stamp(path: Path) -> str:
+    try:
+        found = path.stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+
+
+class Cached(NamedTuple):
+    """A set in the cache."""
+
+    folder: Path
+    data: str  # where it was packed from; empty: not whole
+    photographs: int
+    bytes: int
+    used: float  # seconds since the epoch
+
+
+def listing() -> list[Cached]:
+    """What is in the cache, the longest unused first."""
+    return sorted(_listed(), key=lambda c: c.used)
+
+
+def _listed() -> Iterator[Cached]:
+    for folder in root().iterdir() if root().is_dir() else []:
+        if not folder.is_dir() or not (dataset.is_packed(folder) or (folder / "notes").is_dir()):
+            continue  # not ours
+        about, whole = folder / _ABOUT, (folder / _ABOUT).is_file()
+        known = files.read_json(about) if whole else {"data": "", "photographs": 0}
+        taken = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        yield Cached(folder, known["data"], known["photographs"], taken, (about if whole else folder).stat().st_mtime)
+
+
+def prune(days: float) -> list[Cached]:
+    """Takes away what was not used for so many days; gives what it was."""
+    old = [c for c in listing() if time.time() - c.used >= days * 86400]
+    for c in old:
+        shutil.rmtree(c.folder)
+    return old

@@ -1,0 +1,233 @@
+"""Packs a data set: checks every row and picture, writes shards one by one, and makes a whole set of them at the end.
+
+A shard is done when its note lies in notes/; what was interrupted goes on behind the last one that is done.
+Shards are contiguous ranges of listed records and each is written alone, so several machines can share the work.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipelines import dataset, duplicates, files, report, survey
+from pipelines.dataset import Layout
+from pipelines.sources import Source, asked_points
+from pipelines.tables import Refused, Table
+
+ROWS = 2048  # listed records of a shard
+Told = Callable[[int, str], None]  # records done, a detail
+
+
+class Shard(NamedTuple):
+    """Some listed records of a part: start .. stop - 1."""
+
+    part: str
+    number: int
+    of: int
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """The file it is written to."""
+        return dataset.shard_name(self.part, self.number, self.of)
+
+
+class Job(NamedTuple):
+    """What is to be packed, and where to."""
+
+    out: Path
+    sources: dict[str, Source]
+    layout: Layout
+    plan: str  # digest of tables, names, sizes of the pictures and layout
+    bytes: int  # of all pictures, as they lie there now
+    shards: list[Shard]
+
+
+def table_of(source: Source) -> Table | None:
+    """The table that a source was read from, or None where there is none."""
+    return getattr(source, "table", None)
+
+
+def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
+    """The job of packing some parts of a data set into `out`. No picture is opened. Raises ValueError where the parts
+    do not fit together, or `out` holds another set."""
+    counts = {source.num_points for source in sources.values()}
+    if len(counts) > 1:
+        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: they are no set")
+    tables = [table_of(source) for source in sources.values()]
+    whole = all(table is not None and (table.whole or table.label is None) for table in tables)
+    boxes = any(table is not None and table.boxes is not None for table in tables)
+    layout = Layout(counts.pop(), whole, boxes, working_size)
+    digest, size = _plan_digest(sources, layout)
+    shards = [
+        Shard(part, number, of, number * ROWS, min(len(source), (number + 1) * ROWS))
+        for part, source in sources.items()
+        for of in [-(-len(source) // ROWS)]
+        for number in range(of)
+    ]
+    job = Job(out, sources, layout, digest, size, shards)
+    if (out / dataset.INFO).is_file() and files.read_json(out / dataset.INFO).get("plan") != digest:
+        raise ValueError(f"{out} holds another packed set, or the data was changed since; take another folder")
+    return job
+
+
+def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
+    total, size = hashlib.sha256(repr((layout, ROWS)).encode()), 0
+    for part, source in sources.items():
+        total.update(f"{part} {len(source)}".encode())
+        if (table := table_of(source)) is None:
+            total.update(str(getattr(source, "specification", None) or getattr(source, "identity", "")).encode())
+            continue
+        for path in table.files:
+            total.update(files.digest(path))
+        for name in table.pictures or table.names:
+            found = files.size(table.root / name)
+            total.update(f"{name}\0{found}\n".encode())
+            size += max(found, 0)
+    return total.hexdigest(), size
+
+
+def check_space(job: Job) -> str:
+    """What the packed set will take, in words. Raises ValueError where the disk has less."""
+    need = int((job.bytes if not job.layout.working_size else 0) * 1.01) + sum(
+        len(s) * (job.layout.num_points * (4 if job.layout.whole else 8) + 200) for s in job.sources.values()
+    )
+    job.out.mkdir(parents=True, exist_ok=True)
+    done = sum(path.stat().st_size for path in job.out.glob(f"{dataset.NAME}-*"))
+    if need - done > (free := shutil.disk_usage(job.out).free):
+        raise ValueError(
+            f"{job.out}: packing takes about {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; choose another disk"
+        )
+    return f"{need / 1e9:.2f} GB"
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds a packed set that is whole."""
+    return (folder / "dataset_info.json").is_file() and (folder / dataset.INFO).is_file()
+
+
+def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:
+    """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
+
+    Raises ValueError while another process writes the same ones.
+    """
+    number, of = mine
+    lock = job.out / f".writing-{number}-of-{of}"
+    with files.locked(lock, f"{job.out} is being packed by another process; wait for it, or take another folder"):
+        _discard_foreign(job)
+        shards, done, refused = [s for i, s in enumerate(job.shards) if i % of == number], 0, 0
+        for shard in shards:
+            if _note(job, shard) is None:
+                for count, bad in _write_shard(job, shard, workers):
+                    told(done + count, f"refused {refused + bad}")
+            done += shard.stop - shard.start
+            refused += len((_note(job, shard) or {})["refused"])
+        told(done, f"refused {refused}")
+    lock.unlink(missing_ok=True)
+
+
+def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
+    """How many records `write` goes through."""
+    return sum(s.stop - s.start for i, s in enumerate(job.shards) if i % mine[1] == mine[0])
+
+
+def _notes(job: Job) -> Path:
+    return job.out / "notes"
+
+
+def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
+    """What is known of a shard that is done, None where it is not."""
+    path, note = job.out / shard.name, _notes(job) / f"{shard.name}.json"
+    if not note.is_file() or not path.is_file():
+        return None
+    found = files.read_json(note)
+    return found if found["plan"] == job.plan and found["bytes"] == path.stat().st_size else None
+
+
+def _discard_foreign(job: Job) -> None:
+    """Takes away notes and shards of another plan: the data was changed since they were written."""
+    for note in sorted(_notes(job).glob("*.json")) if _notes(job).is_dir() else []:
+        if files.read_json(note)["plan"] != job.plan:
+            (job.out / note.name.removesuffix(".json")).unlink(missing_ok=True)
+            note.unlink()
+
+
+def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
+    """Writes one shard, then its note; yields (records looked at, refused) on the way."""
+    source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
+    accepted, refused = [], []
+    with dataset.shard(job.out / shard.name) as writer:
+        for seen in survey.over(source, shard.start, shard.stop, workers, job.layout.working_size):
+            if seen.example is None:
+                refused.append([seen.index, seen.reason])
+            else:
+                writer.write(encode(source.names[seen.index], seen.example, seen.size))
+                accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
+            yield len(accepted) + len(refused), len(refused)
+    size = (job.out / shard.name).stat().st_size
+    note = {"plan": job.plan, "bytes": size, "accepted": accepted, "refused": refused}
+    files.write_json(_notes(job) / f"{shard.name}.json", note)
+
+
+def merge(job: Job) -> dict[str, Any]:
+    """Makes a whole set of all shards, and gives its report. Raises ValueError where a shard is missing."""
+    missing = [shard.name for shard in job.shards if _note(job, shard) is None]
+    if missing:
+        raise ValueError(
+            f"{job.out}: {missing[0]} is not written yet ({len(missing)} of {len(job.shards)} are missing)"
+        )
+    found = {part: _gather(job, part) for part in job.sources}
+    if not all(len(f.prints) for f in found.values()):
+        raise ValueError(
+            f"{job.out}: no record can be used; first: {report.line(next(iter(found.values())).refused[0])}"
+        )
+    groups = {part: duplicates.groups(f.prints) for part, f in found.items()}
+    identity = {part: dataset.write_table(job.out, part, _records(job, part, groups[part])) for part in job.sources}
+    told = report.make(job.sources, found, groups)
+    files.write_json(job.out / "report.json", told)
+    with files.whole(job.out / "report.txt") as file:
+        file.write((report.text(told) + "\n").encode())
+    labelled = {part: source.labelled for part, source in job.sources.items()}
+    shards = {
+        part: [(len(n["accepted"]), n["bytes"]) for s in job.shards if s.part == part if (n := _note(job, s))]
+        for part in job.sources
+    }
+    dataset.finish(job.out, job.layout, shards, {"plan": job.plan, "identity": identity, "labelled": labelled})
+    shutil.rmtree(_notes(job))
+    return told
+
+
+def _gather(job: Job, part: str) -> report.Found:
+    table = table_of(job.sources[part])
+    refused = list(table.refused) if table else []
+    rows = []
+    for shard in (s for s in job.shards if s.part == part):
+        note = _note(job, shard) or {}
+        names = job.sources[part].names
+        refused += [table.refusal(i, why) if table else Refused(names[i], None, why) for i, why in note["refused"]]
+        rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
+    refused.sort(key=lambda r: (r.line or 0, r.file))
+    index, width, height, spread, prints = zip(*rows, strict=True) if rows else ((),) * 5
+    return report.Found(np.array(index, int), np.array([width, height]).T, np.array(spread), list(prints), refused)
+
+
+def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record]:
+    source, at = job.sources[part], 0
+    asked = asked_points(source)
+    table = table_of(source)
+    sizes = np.bincount(groups, minlength=len(groups))
+    first: list[str] = []
+    for shard in (s for s in job.shards if s.part == part):
+        for index, digest, width, height, spread, _ in (_note(job, shard) or {})["accepted"]:
+            name = source.names[index]
+            first.append(name)
+            group = first[groups[at]] if sizes[groups[at]] > 1 else ""
+            shown_asked = " ".join(map(str, asked[index])) if asked is not None else ""
+            line = str((table.line(index) if table else None) or "")
+            shown = "" if spread is None else f"{spread:.4f}"
+            yield dataset.Record(name, width, height, bytes.fromhex(digest), group, line, shown, shown_asked)
+            at += 1

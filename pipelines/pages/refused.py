@@ -1,0 +1,57 @@
+"""A sheet of the pictures that were refused, as far as anything can be seen of them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from pipelines import decode, files, labels, report
+from pipelines.pages import sheets
+from pipelines.sources import Source
+
+_SIDE, _MOST, _BYTES = 160, 64, 1 << 24
+
+
+def salvaged(data: bytes) -> np.ndarray | None:
+    """u8[h, w, 3] of what comes before the damage, or None where there is no picture at all."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.draft("RGB", (512, 512))
+            picture.thumbnail((512, 512))
+            return np.asarray(picture.convert("RGB"))
+    except Exception:  # whatever Pillow makes of a damaged file
+        return None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
+    """Of the first refused records: what can be seen of their files, by file."""
+    found: dict[str, np.ndarray] = {}
+    for refused in told["refused"]:
+        table = getattr(sources[refused["part"]], "table", None)
+        if table is None or not labels.inner_path(refused["file"]):
+            continue
+        path = table.root / refused["file"]
+        if not path.is_file() or not 0 < files.size(path) < _BYTES:
+            continue
+        if len(found) < most and (image := salvaged(files.read_bytes(path))) is not None:
+            found[refused["file"]] = image
+    return found
+
+
+def sheet(folder: Path, sources: dict[str, Source], told: dict[str, Any]) -> str:
+    """Writes folder/refused.png; gives its path, or says that nothing can be seen."""
+    found = thumbnails(sources, told)
+    if not found:
+        return "nothing"
+    reasons = {r["file"]: report.kind(r["reason"]) for r in told["refused"]}
+    pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
+    captions = [f"{reasons[name][:22]}" for name in found]
+    with files.whole(folder / "refused.png") as file:
+        file.write(decode.encode_png(sheets.contact(pictures, 8, captions)))
+    return str(folder / "refused.png")

@@ -1,0 +1,111 @@
+"""What packing a data set found, as data for report.json and as text for a person."""
+
+import os
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipelines.sources import Source
+from pipelines.tables import Refused, Table
+
+_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the photographs: which sizes and spreads are told
+_EXAMPLES = 5
+
+
+class Found(NamedTuple):
+    """The records of a part: those accepted, as columns, and those refused."""
+
+    index: np.ndarray  # i64[n]: which listed record
+    sizes: np.ndarray  # i64[n, 2]: width, height
+    spread: np.ndarray  # f64[n]: side of the labels' box over that of the photograph; NaN: unlabelled
+    prints: list[int | None]
+    refused: list[Refused]
+
+
+def kind(reason: str) -> str:
+    """What reasons are counted by: their words before the colon."""
+    return reason.split(":")[0]
+
+
+def line(refused: Refused) -> str:
+    """A refused row or picture in one line."""
+    return f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}"
+
+
+def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The content of report.json."""
+    parts = {part: _part(sources[part], found[part], groups[part]) for part in sources}
+    refused = [{"part": part, **r._asdict()} for part, f in found.items() for r in f.refused]
+    return {"accepted": sum(p["accepted"] for p in parts.values()), "refused": refused, "parts": parts}
+
+
+def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
+    table = getattr(source, "table", None)
+    names = [source.names[i] for i in found.index]
+    counts = np.bincount(groups, minlength=len(groups))
+    many = np.flatnonzero(counts > 1)
+    largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
+    spread = found.spread[~np.isnan(found.spread)]
+    return {
+        "num_points": source.num_points,
+        "listed": len(source) + (len(table.refused) if table else 0),
+        "accepted": len(names),
+        "refused": dict(sorted(Counter(kind(r.reason) for r in found.refused).items())),
+        "short_side": _shares(found.sizes.min(1)),
+        "long_side": _shares(found.sizes.max(1)),
+        "spread": _shares(spread) if len(spread) else None,
+        "near_duplicates": {
+            "groups": len(many),
+            "photographs": int(counts[many].sum()),
+            "largest": [{"photographs": int(counts[g]), "first": names[g]} for g in largest],
+        },
+        "not_listed": _not_listed(table) if table else None,
+    }
+
+
+def _shares(values: np.ndarray) -> dict[str, float]:
+    shown = np.quantile(values, _SHARES) if len(values) else np.zeros(len(_SHARES))
+    return {f"{share:.0%}": round(float(v), 4) for share, v in zip(_SHARES, shown, strict=True)}
+
+
+def _not_listed(table: Table) -> dict[str, Any] | None:
+    """Files beside the pictures that no row names. None where pictures lie in folders of many."""
+    if table.pictures is not None or not table.root.is_dir() or any("/" in name for name in table.names[:1]):
+        return None
+    known = set(table.names) | {r.file for r in table.refused}
+    with os.scandir(table.root) as entries:
+        others = sorted(e.name for e in entries if e.name not in known and not e.name.startswith("."))
+    return {"files": len(others), "first": others[:_EXAMPLES]}
+
+
+def text(report: dict[str, Any]) -> str:
+    """The report for a person."""
+    return "\n".join(row for part in report["parts"] for row in _lines(part, report))
+
+
+def _lines(part: str, report: dict[str, Any]) -> list[str]:
+    about = report["parts"][part]
+    refused = [r for r in report["refused"] if r["part"] == part]
+    rows = [f"{part}: {about['listed']} listed, {about['accepted']} accepted, {len(refused)} refused"]
+    for reason, count in about["refused"].items():
+        rows.append(f"  {count:6d}  {reason}")
+        which = [r for r in refused if kind(r["reason"]) == reason][:3]
+        rows += [f"          {line(Refused(r['file'], r['line'], r['reason']))}" for r in which]
+    if (others := about["not_listed"]) and others["files"]:
+        rows.append(f"  {others['files']} files that no row names: {', '.join(others['first'])}")
+    rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
+    if about["spread"]:
+        rows.append(f"  points' box over the photograph, by side: {_spelled(about['spread'], 2)}")
+    twins = about["near_duplicates"]
+    if twins["groups"]:
+        rows.append(
+            f"  near-duplicates: {twins['photographs']} photographs in {twins['groups']} groups, kept on one side of"
+            f" the split; the largest has {twins['largest'][0]['photographs']}, first {twins['largest'][0]['first']}"
+        )
+    return rows
+
+
+def _spelled(shares: dict[str, float], decimals: int) -> str:
+    low, _, middle, _, high = (f"{v:.{decimals}f}" for v in shares.values())
+    return f"{low} to {high}, half below {middle}"

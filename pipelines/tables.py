@@ -1,0 +1,91 @@
+"""What the files of a format list, before any picture is opened, and the source of photographs that comes of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines import files
+from pipelines.decode import DecodeError
+from pipelines.sources import Example
+
+Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the photograph, mask bool[points]
+
+
+class Refused(NamedTuple):
+    """A row or a picture that cannot be used."""
+
+    file: str  # of the picture, or of the table where a row names none; relative to the data set's path
+    line: int | None  # in the table, from 1
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The records that a format's files list. Names are unique and lead nowhere but below `root`."""
+
+    root: Path  # pictures lie below it
+    where: str  # the table that the lines are of, for messages
+    num_points: int
+    names: list[str]  # of the records, in canonical order: by name (a test part: in the order of its list)
+    lines: Sequence[int] | np.ndarray  # of each record in the table; 0: it has none
+    label: Callable[[int], Label] | None  # of a record; None: nothing is labelled
+    whole: bool = False  # every coordinate is known to be a whole number
+    pictures: list[str] | None = None  # of each record, below root, where that is not its name
+    boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
+    asked: list[np.ndarray] | None = None  # of each record: the points to hand in
+    refused: list[Refused] = field(default_factory=list)  # rows that cannot be used
+    files: list[Path] = field(default_factory=list)  # what was read to know all this
+
+    def line(self, index: int) -> int | None:
+        """The line of a record, or None where a format has no lines."""
+        return int(self.lines[index]) or None
+
+    def refusal(self, index: int, reason: str) -> Refused:
+        """A record that cannot be used."""
+        return Refused(self.pictures[index] if self.pictures else self.names[index], self.line(index), reason)
+
+
+class Row(NamedTuple):
+    """A record on its way into a format's files."""
+
+    name: str
+    points: np.ndarray  # f64[points, 2] in pixels of the photograph
+    mask: np.ndarray  # bool[points]
+    size: tuple[int, int]  # width, height of the photograph
+    box: np.ndarray | None = None
+
+
+def sorted_by_name(names: Sequence[str]) -> list[int]:
+    """The canonical order."""
+    return sorted(range(len(names)), key=names.__getitem__)
+
+
+class Pictures:
+    """The photographs of a table, as a source; each file is read when it is asked for."""
+
+    def __init__(self, table: Table):
+        self.table = table
+        self.names, self.num_points, self.labelled = table.names, table.num_points, table.label is not None
+        self.asked = table.asked
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Example:
+        t = self.table
+        try:
+            data = files.read_bytes(t.root / (t.pictures or t.names)[index])
+        except FileNotFoundError:
+            raise DecodeError("the picture is missing") from None
+        except IsADirectoryError:
+            raise DecodeError("this is a folder, not a picture") from None
+        if t.label is None:
+            points, mask = np.zeros((t.num_points, 2)), np.zeros(t.num_points, bool)
+        else:
+            points, mask = t.label(index)
+            points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64)
+        box = None if t.boxes is None or np.isnan(t.boxes[index]).any() else t.boxes[index]
+        return Example(data, points, mask, box)

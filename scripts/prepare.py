@@ -1,0 +1,74 @@
+"""Checks every row and picture of a data set and packs it: ArrayRecord shards with TFDS metadata.
+
+    python scripts/prepare.py --data PATH --out DIR
+    python scripts/prepare.py --data PATH --out DIR --look
+    python scripts/train.py   --data DIR
+
+DIR/report.json and DIR/report.txt say what was refused, with file and line; --look adds look.html, a page on which a person
+sees in a minute what the set is like. Interrupted, the same command goes on. Several machines: --part 0/4 ... --part 3/4
+into one folder (or copied into one, notes/ too), then --merge.
+"""
+
+from pathlib import Path
+
+from pipelines import console, files, pack, report, sources
+from pipelines.pages import look, refused
+
+
+def main() -> int:
+    parser = console.Parser(__doc__)
+    parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
+    parser.add_argument("--out", required=True, help="the folder of the packed set")
+    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the format does not say")
+    parser.add_argument("--boxes", default="", help="a CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument(
+        "--size", type=int, default=0, help="reduce short sides (or boxes) to so many pixels and encode again; 0: no"
+    )
+    parser.add_argument("--look", action="store_true", help="write DIR/look.html as well")
+    parser.add_argument("--part", default="", metavar="I/N", help="write only the shards s with s mod N = I")
+    parser.add_argument("--merge", action="store_true", help="make a whole set of the parts that were written")
+    parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    flags = parser.parse_args()
+    mine, out = _part(flags.part), Path(flags.out)
+    if flags.size and not 32 <= flags.size <= 4096:
+        raise ValueError(f"--size must lie in 32..4096, got {flags.size}")
+    if not 1 <= flags.workers <= 256:
+        raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
+    where = {"pictures": flags.pictures, "boxes": flags.boxes}
+    parts = {part: sources.open_any(flags.data, part, **where) for part in sources.parts(flags.data)}
+    job = pack.plan(out, parts, flags.size)
+    print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
+    if flags.dry_run:
+        return 0
+    if not pack.is_whole(out):
+        if not flags.merge:
+            progress = console.Progress(pack.total(job, mine), "record")
+            pack.write(job, flags.workers, progress.show, mine)
+            progress.close()
+        if flags.part and not flags.merge:
+            print(f"part {flags.part} is written; when all are: the same command with --merge in place of --part")
+            return 0
+        pack.merge(job)
+    told = files.read_json(out / "report.json")
+    print(report.text(told))
+    if told["refused"]:
+        print(f"refused, with what can be seen of them: {refused.sheet(out, parts, told)}")
+    if flags.look:
+        print(f"look at {look.write(out, flags.data, parts)}")
+    print(f"{out} is whole: {told['accepted']} records; python scripts/train.py --data {out}")
+    return 0
+
+
+def _part(text: str) -> tuple[int, int]:
+    try:
+        number, of = map(int, text.split("/")) if text else (0, 1)
+    except ValueError:
+        number, of = -1, 0
+    if not 0 <= number < of:
+        raise ValueError(f"--part {text}: expected I/N with 0 <= I < N, such as 0/4")
+    return number, of
+
+
+if __name__ == "__main__":
+    console.run(main)
