@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines import console, dataset, duplicates, files, pack, survey
-from pipelines.sources import Source, Subset, identity_of, open_source
+from pipelines.sources import Source, Subset, identity_of, open_any
 from pipelines.tables import Pictures, Table
 
 _ABOUT = "cached.json"
@@ -51,7 +51,7 @@ def training_set(
     Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
     there is nothing to train on.
     """
-    source = open_source(path, pictures=pictures, boxes=boxes)
+    source = open_any(path, pictures=pictures, boxes=boxes)
     if not isinstance(source, Pictures):
         return source
     if not packed:

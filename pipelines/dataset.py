@@ -155,7 +155,10 @@ def finish(folder: Path, layout: Layout, shards: dict[str, list[tuple[int, int]]
                 shard_lengths=[count for count, _ in found],
                 num_bytes=sum(sizes[part]),
                 filename_template=tfds.core.ShardedFileTemplate(
-                    data_dir=Path(temporary), dataset_name=NAME, split=part, filetype_suffix="array_record"
+                    data_dir=temporary,  # pyright: ignore[reportArgumentType]
+                    dataset_name=NAME,
+                    split=part,
+                    filetype_suffix="array_record",
                 ),
             )
             for part, found in shards.items()
@@ -209,7 +212,8 @@ class Packed:
         if not records:
             raise ValueError(f"{folder}: its {part} part is empty")
         builder = tfds.builder_from_directory(folder)
-        self._data = builder.as_data_source(split=part, decoders={"image": tfds.decode.SkipDecoding()})
+        skip = {"image": tfds.decode.SkipDecoding()}
+        self._data = builder.as_data_source(split=part, decoders=skip)  # pyright: ignore[reportCallIssue]
 
     def __len__(self) -> int:
         return len(self.names)

@@ -3,12 +3,12 @@
 Frames: photograph -> canvas happens here, in float64; canvas -> input is left to the device.
 """
 
+import math
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from jaxmarks import affine
 from pipelines.sources import Example
 
 cv2.setNumThreads(0)
@@ -40,6 +40,11 @@ def decode(data: bytes, reduction: int = 1) -> np.ndarray:
     reduction: 1, 2, 4 or 8; a JPEG is decoded at 1/reduction of its size (ceil(n / reduction) pixels, made from each
     block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only.
     """
+    return cv2.cvtColor(_decoded(data, reduction), cv2.COLOR_BGR2RGB)
+
+
+def _decoded(data: bytes, reduction: int) -> np.ndarray:
+    """As `decode`, in OpenCV's order of channels."""
     if not data:
         raise DecodeError("empty file")
     known = header_size(data)
@@ -54,7 +59,7 @@ def decode(data: bytes, reduction: int = 1) -> np.ndarray:
         raise DecodeError("truncated JPEG: its end is cut off" if cut else "not a picture that can be decoded")
     if image.shape[0] * image.shape[1] > _MAX_PIXELS:
         raise DecodeError(f"too many pixels: {image.shape[1]} x {image.shape[0]}")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -113,28 +118,62 @@ def canvas_side(size: int, factor: float) -> int:
     return int(np.ceil(round(factor * size, 6)))
 
 
-def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canvas:
-    """The example's photograph on its canvas: what `place` makes of it, or `place_box` where it has a box.
+class _Axes(NamedTuple):
+    """x to a x + b, y to c y + d, in plain floats: matrices cost too much for every photograph."""
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves the short side (the box) `size` pixels or more. margin:
-    what is added on each side of a box, as a share of its longer side. Raises DecodeError.
+    a: float = 1.0
+    c: float = 1.0
+    b: float = 0.0
+    d: float = 0.0
+
+    def then(self, other: "_Axes") -> "_Axes":
+        return _Axes(self.a * other.a, self.c * other.c, self.b * other.a + other.b, self.d * other.c + other.d)
+
+    def inverse(self) -> "_Axes":
+        return _Axes(1 / self.a, 1 / self.c, -self.b / self.a, -self.d / self.c)
+
+    def matrix(self) -> np.ndarray:
+        return np.array([[self.a, 0.0, self.b], [0.0, self.c, self.d]])
+
+
+def _resize(a: float, c: float) -> _Axes:
+    """Of sides made a and c times as long, pixel centres at whole numbers."""
+    return _Axes(a, c, (a - 1) / 2, (c - 1) / 2)
+
+
+def _shift(b: float, d: float) -> _Axes:
+    return _Axes(1.0, 1.0, b, d)
+
+
+def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canvas:
+    """The example's photograph on its canvas: its short side, or the square about its box, is to be the input's width.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves the short side (the box) `size` pixels or more; what is left
+    is reduced by area, once, and never enlarged. The canvas is cut or padded about the centre to `side`; padding
+    repeats the edge, and `extent` tells it from the photograph. box: x, y, width, height in pixels of the photograph,
+    whose first pixel reaches from 0 to 1 here (its centre is our 0). margin: what is added on each side of a box, as a
+    share of its longer side. Raises DecodeError.
     """
-    picture, before = example.picture, affine.IDENTITY
+    picture, before, encoded = example.picture, _Axes(), isinstance(example.picture, bytes)
     if isinstance(picture, np.ndarray):
         image = picture
     else:
         stored = header_size(picture) if is_jpeg(picture) else None
         reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
-        image = decode(picture, reduction)
+        image = _decoded(picture, reduction)
         if example.size:
-            stored = stored or (image.shape[1], image.shape[0])
-            before = affine.resize(stored[0] / example.size[0], stored[1] / example.size[1])
+            width, height = stored or image.shape[1::-1]
+            before = _resize(width / example.size[0], height / example.size[1])
         if reduction > 1:
-            before = affine.compose(before, affine.resize(1 / reduction, 1 / reduction))
-    if example.box is None:
-        found = place(image, size, side)
-        return found._replace(frame=affine.compose(before, found.frame))
-    return place_box(image, before, example.box, margin, size, side)
+            before = before.then(_resize(1 / reduction, 1 / reduction))
+    box = example.box
+    found = _centred(image, before, size, side) if box is None else _boxed(image, before, box, margin, size, side)
+    return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB)) if encoded else found
+
+
+def place(image: np.ndarray, size: int, side: int) -> Canvas:
+    """The whole photograph u8[h, w, 3] on a canvas, as `canvas` does it."""
+    return _centred(image, _Axes(), size, side)
 
 
 def _looked_at(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
@@ -157,51 +196,42 @@ def check_box(box: np.ndarray, width: int, height: int) -> None:
         raise DecodeError(f"box outside the photograph: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")
 
 
-def place_box(image: np.ndarray, before: np.ndarray, box: np.ndarray, margin: float, size: int, side: int) -> Canvas:
-    """The square about a box on a canvas: reduced by area so that it has `size` pixels (never enlarged), and what lies
-    around it shown as far as the canvas reaches.
-
-    before f64[2, 3]: photograph -> image. box: x, y, width, height in pixels of the photograph, whose first pixel
-    reaches from 0 to 1 here (its centre is our 0).
-    """
-    whole = affine.apply(affine.invert(before), np.array([[-0.5, -0.5], [image.shape[1] - 0.5, image.shape[0] - 0.5]]))
-    check_box(box, *(whole[1] - whole[0]))
-    centre, reach = np.asarray(box[:2]) + np.asarray(box[2:]) / 2 - 0.5, _box_side(box, margin)
+def _boxed(image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int) -> Canvas:
+    """The square about a box, and what lies around it as far as the canvas reaches. before: photograph -> image."""
+    height, width = image.shape[:2]
+    check_box(box, round(width / before.a), round(height / before.c))
+    x, y, w, h = (float(v) for v in box)
+    centre, reach = (x + w / 2 - 0.5, y + h / 2 - 0.5), _box_side(box, margin)
     zoom = size / reach
-    frame = np.array([[zoom, 0, (size - 1) / 2 - zoom * centre[0]], [0, zoom, (size - 1) / 2 - zoom * centre[1]]])
-    middle = affine.apply(before, centre[None])[0]
-    shrink = np.sqrt(affine.determinant(before))
-    scale = float(min(1.0, size / (reach * shrink)))
-    half = side / 2 / scale + 2
-    limits = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(middle - half), 0, limits - 1).astype(int)
-    high = np.clip(np.ceil(middle + half) + 1, low + 1, limits).astype(int)
+    frame = _Axes(zoom, zoom, (size - 1) / 2 - zoom * centre[0], (size - 1) / 2 - zoom * centre[1])
+    middle = centre[0] * before.a + before.b, centre[1] * before.c + before.d
+    scale = min(1.0, zoom / math.sqrt(before.a * before.c))
+    half, limits = side / 2 / scale + 2, (width, height)
+    low = [min(max(math.floor(m - half), 0), n - 1) for m, n in zip(middle, limits, strict=True)]
+    high = [min(max(math.ceil(m + half) + 1, a + 1), n) for m, a, n in zip(middle, low, limits, strict=True)]
     cut = image[low[1] : high[1], low[0] : high[0]]
     small = reduced(cut, scale)
-    grow = small.shape[1] / cut.shape[1], small.shape[0] / cut.shape[0]
-    to_small = affine.compose(affine.compose(before, affine.translation(*-low.astype(float))), affine.resize(*grow))
-    starts = np.rint(affine.apply(to_small, centre[None])[0] - (side - 1) / 2).astype(int).tolist()
+    new = small.shape[1], small.shape[0]
+    to_small = before.then(_shift(-low[0], -low[1])).then(_resize(new[0] / cut.shape[1], new[1] / cut.shape[0]))
+    placed = centre[0] * to_small.a + to_small.b, centre[1] * to_small.c + to_small.d
+    starts = [min(max(round(p - (side - 1) / 2), 1 - side), n - 1) for p, n in zip(placed, new, strict=True)]
     shown, extent = _paste(small, starts, side)
-    to_canvas = affine.compose(to_small, affine.translation(-float(starts[0]), -float(starts[1])))
-    return Canvas(shown, frame, affine.compose(affine.invert(to_canvas), frame), extent)
+    fit = to_small.then(_shift(-starts[0], -starts[1])).inverse().then(frame)
+    return Canvas(shown, frame.matrix(), fit.matrix(), extent)
 
 
-def place(image: np.ndarray, size: int, side: int) -> Canvas:
-    """The photograph u8[h, w, 3] on a canvas: its short side reduced to `size` by area (never enlarged), then cut or
-    padded about the centre to `side`. Padding repeats the edge, and `extent` tells it from the photograph.
-
-    The frame takes the short side to the input's full width, centred: at most one reduction here, and what is left to
-    enlarge is left to the device.
-    """
+def _centred(image: np.ndarray, before: _Axes, size: int, side: int) -> Canvas:
+    """The photograph whole, its short side at the input's full width. before: photograph -> image."""
     height, width = image.shape[:2]
     image = reduced(image, min(1.0, size / min(height, width)))
     new = image.shape[1], image.shape[0]
-    reduce = affine.resize(new[0] / width, new[1] / height)
     starts = [(n - side) // 2 for n in new]  # of the canvas in the reduced photograph; negative: padded
     shown, extent = _paste(image, starts, side)
-    fit = _fit(new, starts, size)
-    to_canvas = affine.compose(reduce, affine.translation(-float(starts[0]), -float(starts[1])))
-    return Canvas(shown, affine.compose(to_canvas, fit), fit, extent)
+    short = min(new)  # where it has `size` pixels already the fit is a shift by whole pixels: nothing is smoothed
+    offsets = [(n - short) // 2 if short == size else (n - short) / 2 for n in new]
+    fit = _shift(starts[0] - offsets[0], starts[1] - offsets[1]).then(_resize(size / short, size / short))
+    to_canvas = before.then(_resize(new[0] / width, new[1] / height)).then(_shift(-starts[0], -starts[1]))
+    return Canvas(shown, to_canvas.then(fit).matrix(), fit.matrix(), extent)
 
 
 def _paste(image: np.ndarray, starts: list[int], side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -214,12 +244,3 @@ def _paste(image: np.ndarray, starts: list[int], side: int) -> tuple[np.ndarray,
         shown = cv2.copyMakeBorder(cut, top, bottom, left, right, cv2.BORDER_REPLICATE)
     extent = np.array([left, top, left + cut.shape[1] - 1, top + cut.shape[0] - 1], np.float64)
     return np.ascontiguousarray(shown), extent
-
-
-def _fit(new: tuple[int, int], starts: list[int], size: int) -> np.ndarray:
-    """canvas -> input. Where the short side has `size` pixels already, a shift by whole pixels: nothing is smoothed."""
-    short = min(new)
-    enlarge = size / short
-    offsets = [(n - short) // 2 if short == size else (n - short) / 2 for n in new]
-    back = affine.translation(float(starts[0] - offsets[0]), float(starts[1] - offsets[1]))
-    return affine.compose(back, affine.resize(enlarge, enlarge))

@@ -18,12 +18,12 @@ class DrawnSource:
     label hides.
     """
 
-    def __init__(self, specification: str, part: str = "train"):
+    def __init__(self, specification: str, part: str = "train", *, keep: bool = True):
         count, self.num_points = parse(specification)
         size = count if part == "train" else max(16, count // 10)
         self._part, self.labelled = part, True
         self.specification = f"drawn:{part}:{size}:{self.num_points}:version {faces.GENERATOR_VERSION}"
-        self._draw = functools.lru_cache(_CACHED)(
+        self._draw = functools.lru_cache(_CACHED if keep else 0)(
             lambda index: faces.draw(index, part=part, num_points=self.num_points)
         )
         self.names = [f"{part}_{index:06d}.png" for index in range(size)]

@@ -8,11 +8,12 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+T = TypeVar("T")
 FORMAT_VERSION = 1
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
@@ -36,19 +37,27 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
 def read_bytes(path: Path) -> bytes:
     """A file's content. An input/output error is tried again three times, with longer and longer pauses, then raised;
     a file that is not there or is none is told at once (FileNotFoundError, IsADirectoryError)."""
-    for pause in (*_PAUSES, None):
+
+    def read() -> bytes:
+        with open(path, "rb", opener=_no_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise IsADirectoryError(f"{path} is not a file")
+            return file.read()
+
+    return patiently(read)
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """What an action gives; an input/output error (OSError, but for a file that is not there, is none, or is not ours) is
+    met by trying again three times, with longer and longer pauses."""
+    for pause in _PAUSES:
         try:
-            with open(path, "rb", opener=_no_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise IsADirectoryError(f"{path} is not a file")
-                return file.read()
+            return action()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
             raise
         except OSError:
-            if pause is None:
-                raise
             time.sleep(pause)
-    raise AssertionError
+    return action()
 
 
 def _no_waiting(path: str, flags: int) -> int:

@@ -208,7 +208,7 @@ def _gather(job: Job, part: str) -> report.Found:
     for shard in (s for s in job.shards if s.part == part):
         note = _note(job, shard) or {}
         names = job.sources[part].names
-        refused += [table.refusal(i, why) if table else Refused(names[i], None, why) for i, why in note["refused"]]
+        refused += [table.refusal(i, why) if table else Refused(names[int(i)], None, why) for i, why in note["refused"]]
         rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
     refused.sort(key=lambda r: (r.line or 0, r.file))
     index, width, height, spread, prints = zip(*rows, strict=True) if rows else ((),) * 5
@@ -223,7 +223,7 @@ def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record
     first: list[str] = []
     for shard in (s for s in job.shards if s.part == part):
         for index, digest, width, height, spread, _ in (_note(job, shard) or {})["accepted"]:
-            name = source.names[index]
+            name = source.names[int(index)]
             first.append(name)
             group = first[groups[at]] if sizes[groups[at]] > 1 else ""
             shown_asked = " ".join(map(str, asked[index])) if asked is not None else ""

@@ -1,6 +1,7 @@
 """What a data set is: a length, names, and an example by index. `open_source` finds the right one for a path."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -10,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from pipelines import tables
     from pipelines.tables import Pictures
+
+_log = logging.getLogger("jaxmarks")
 
 
 class Example(NamedTuple):
@@ -115,28 +118,36 @@ def open_source(
 
     num_points: of the network, for a test part beside which nothing says how many there are. pictures: the folder of
     the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at. Rows
-    that cannot be used are left out of a training part (prepare.py tells of each) and refused in a test part. Raises
-    ValueError in one line.
+    that cannot be used are left out, and said so; where points are asked for, which must be complete, they are refused.
+    Raises ValueError in one line.
     """
+    from pipelines import report
     from pipelines.tables import Pictures
 
     source = open_any(path, part, num_points, pictures=pictures, boxes=boxes)
-    if part == "test" and isinstance(source, Pictures) and source.table.refused:
-        first, where = source.table.refused[0], source.table.where
-        count = len(source.table.refused)
-        raise ValueError(f"{where}:{first.line}: {first.reason} ({count} such {'row' if count == 1 else 'rows'})")
+    refused = source.table.refused if isinstance(source, Pictures) else []
+    if refused and asked_points(source) is not None:
+        raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
+    if refused:
+        _log.warning("%s: %d records cannot be used and are left out; prepare.py tells of each", path, len(refused))
     return source
 
 
 def open_any(
-    path: str, part: str = "train", num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+    path: str,
+    part: str = "train",
+    num_points: int | None = None,
+    *,
+    pictures: str = "",
+    boxes: str = "",
+    once: bool = False,
 ) -> Source:
-    """As `open_source`, but a test part too leaves out the rows that cannot be used."""
+    """As `open_source`, but says nothing of rows that cannot be used. once: each record will be read once."""
     from pipelines import dataset, drawn
     from pipelines.tables import Pictures
 
     if path.startswith("drawn:"):
-        return drawn.DrawnSource(path, part)
+        return drawn.DrawnSource(path, part, keep=not once)
     if (root := local(path)).is_dir() and dataset.is_packed(root):
         return dataset.Packed(root, part)
     return Pictures(open_table(path, part, num_points, pictures=pictures, boxes=boxes))

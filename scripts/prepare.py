@@ -36,7 +36,7 @@ def main() -> int:
     if not 1 <= flags.workers <= 256:
         raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
     where = {"pictures": flags.pictures, "boxes": flags.boxes}
-    parts = {part: sources.open_any(flags.data, part, **where) for part in sources.parts(flags.data)}
+    parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
     job = pack.plan(out, parts, flags.size)
     print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
     if flags.dry_run:

@@ -41,8 +41,14 @@ def with_boxes(table: Table, path: Path) -> Table:
     if (bad := np.flatnonzero((boxes[:, 2:] <= 0).any(1))).size:
         name = table.names[kept[bad[0]]]
         raise ValueError(f"{path}:{scan.lines[places[name]]}: the box of {name} has no area")
-    gone = [table.refusal(i, f"no box: {path.name} does not name it") for i in range(len(table.names)) if table.names[i] not in places]
-    return dataclasses.replace(chosen(table, kept), boxes=boxes, refused=table.refused + gone, files=[*table.files, path])
+    gone = [
+        table.refusal(i, f"no box: {path.name} does not name it")
+        for i in range(len(table.names))
+        if table.names[i] not in places
+    ]
+    return dataclasses.replace(
+        chosen(table, kept), boxes=boxes, refused=table.refused + gone, files=[*table.files, path]
+    )
 
 
 def chosen(table: Table, indices: list[int]) -> Table:

@@ -1,0 +1,216 @@
+"""COCO keypoints: one JSON of images, annotations and categories. The file is read whole; what stays is float32.
+
+Visibility 0 is not labelled, 1 (hidden) and 2 are. Coordinates are pixels from 0, as ours. A photograph of several
+annotations gives records FILE#ID.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipelines import files, labels
+from pipelines.formats import plain
+from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
+
+NAME = "coco"
+
+
+class _Entry(NamedTuple):
+    annotation: dict[str, Any]
+    picture: str
+    points: np.ndarray  # f32[points, 2], 0 where not labelled
+    mask: np.ndarray
+
+
+def recognises(path: Path) -> bool:
+    """Whether this is a JSON file."""
+    return path.suffix.lower() == ".json" and path.is_file()
+
+
+def parts(path: Path) -> list[str]:
+    """One part, which answers for whichever is asked for."""
+    return ["train"]
+
+
+def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+    """The annotations by name. Raises ValueError where the file is no COCO keypoints file or the pictures are not found;
+    crowds, annotations without a labelled point and entries that make no sense are in `refused`."""
+    entries, count, refused = _entries(path)
+    names = _names(entries)
+    order = sorted_by_name(names)
+    found = [entries[i].picture for i in order]
+    points = np.array([entries[i].points for i in order], np.float32).reshape(-1, count, 2)
+    masks = np.array([entries[i].mask for i in order], bool).reshape(-1, count)
+    boxes = np.array([_box(entries[i].annotation.get("bbox")) for i in order]).reshape(-1, 4)
+
+    def label(index: int) -> Label:
+        return points[index], masks[index]
+
+    return Table(
+        root=plain.find_pictures(path, pictures, _folders(path), found),
+        where=path.name,
+        num_points=count,
+        names=[names[i] for i in order],
+        lines=[0] * len(order),
+        label=label,
+        whole=labels.is_whole(points),
+        pictures=found,
+        boxes=None if np.isnan(boxes).all() else boxes,
+        refused=refused,
+        files=[path],
+    )
+
+
+def _names(entries: list[_Entry]) -> list[str]:
+    return plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
+
+
+def _folders(path: Path) -> list[Path]:
+    """Where the pictures of annotations/person_keypoints_val2017.json and its like may be."""
+    near, up, part = path.parent, path.parent.parent, re.search(r"(train|val|test)\d*", path.stem)
+    folders = [near, near / "images", up / "images"]
+    return folders + [folder / part[0] for folder in (near, up, up / "images") if part]
+
+
+def _entries(path: Path) -> tuple[list[_Entry], int, list[Refused]]:
+    """(annotations that can be used, number of points, those that cannot)."""
+    try:
+        data = json.loads(files.read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
+    if not known or not (count := _count(data)):
+        raise ValueError(
+            f"{path}: not a COCO keypoints file: expected lists of images and of annotations with keypoints"
+        )
+    images: dict[int | str, str] = {}
+    for image in data["images"]:
+        if (
+            isinstance(image, dict)
+            and isinstance(image.get("id"), int | str)
+            and isinstance(image.get("file_name"), str)
+        ):
+            images.setdefault(image["id"], image["file_name"])
+    entries, refused, seen = [], [], set()
+    for number, annotation in enumerate(data["annotations"]):
+        entry = _entry(number, annotation, images, count, seen)
+        if isinstance(entry, Refused):
+            refused.append(entry if entry.file else entry._replace(file=path.name))
+        else:
+            entries.append(entry)
+    return entries, count, refused
+
+
+def _count(data: dict[str, Any]) -> int:
+    """The number of points by the first category that names them, else by the first annotation that has any."""
+    for key, each in (("categories", 1), ("annotations", 3)):
+        for entry in data[key] if isinstance(data.get(key), list) else []:
+            if isinstance(entry, dict) and isinstance(found := entry.get("keypoints"), list) and len(found) >= each:
+                return len(found) // each
+    return 0
+
+
+def _entry(number: int, annotation: Any, images: dict[int | str, str], count: int, seen: set[str]) -> _Entry | Refused:
+    """One annotation. seen: the ids of those before it."""
+    if not isinstance(annotation, dict):
+        return Refused("", None, f"not an annotation: entry {number} of the annotations")
+    name, image = annotation.get("id"), annotation.get("image_id")
+    if not isinstance(name, int | str) or plain.picture_of(f"a#{name}") != "a":
+        return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
+    if not isinstance(image, int | str) or image not in images:
+        return Refused("", None, f"unknown picture: annotation {name}: no image has the id {image!r:.40}")
+    picture = images[image]
+    if fault := plain.path_fault(picture):
+        return Refused("", None, fault)
+    if str(name) in seen:
+        return Refused(picture, None, f"id twice: annotation {name}")
+    seen.add(str(name))
+    if annotation.get("iscrowd"):
+        return Refused(picture, None, f"crowd: annotation {name} is of many at once")
+    values = _keypoints(annotation.get("keypoints") or [0] * 3 * count, count)
+    if isinstance(values, str):
+        return Refused(picture, None, values.format(name))
+    mask = values[:, 2] > 0
+    if not mask.any():
+        return Refused(picture, None, f"no labelled point: annotation {name}")
+    return _Entry(annotation, picture, np.where(mask[:, None], values[:, :2], 0).astype(np.float32), mask)
+
+
+def _keypoints(found: Any, count: int) -> np.ndarray | str:
+    """f64[points, 3] x, y, visibility, or what is wrong with annotation {}."""
+    if not isinstance(found, list) or len(found) != 3 * count:
+        size = f"{len(found)} numbers" if isinstance(found, list) else "no list"
+        return f"wrong number of points: annotation {{}} has {size}, expected {3 * count}"
+    values = _array(found)
+    if values is None or not (values[2::3] >= 0).all():
+        return "not a number: annotation {} has a coordinate or visibility that is none"
+    values = values.reshape(-1, 3)
+    if not (np.abs(values[values[:, 2] > 0]) < 1e30).all():  # False for NaN; beyond it float32 ends
+        return "not a finite number: annotation {}"
+    return values
+
+
+def _array(found: list[Any]) -> np.ndarray | None:
+    try:
+        values = np.array(found)
+    except (ValueError, OverflowError):
+        return None
+    return values.astype(np.float64) if values.ndim == 1 and values.dtype.kind in "iuf" else None
+
+
+def _box(found: Any) -> np.ndarray:
+    """f64[4], NaN where there is no box or it has no area."""
+    box = _array(found) if isinstance(found, list) and len(found) == 4 else None
+    good = box is not None and np.isfinite(box).all() and (box[2:] > 0).all()
+    return box if box is not None and good else np.full(4, np.nan)
+
+
+def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
+    """A data set with numbered ids, one category, and for each face its box or that of its labelled points."""
+    images: dict[str, dict[str, Any]] = {}
+    with files.whole(out) as file:
+        file.write(b'{"info": {"description": "landmarks"}, "licenses": [],\n"annotations": [')
+        for number, row in enumerate(rows, 1):
+            picture, (width, height) = plain.picture_of(row.name), row.size
+            new = {"id": len(images) + 1, "file_name": picture, "width": int(width), "height": int(height)}
+            box = plain.texts(plain.extent(row))
+            annotation = (
+                f'{{"id": {number}, "image_id": {images.setdefault(picture, new)["id"]}, "category_id": 1, "iscrowd": 0, '
+                f'"bbox": [{",".join(box)}], "area": {float(box[2]) * float(box[3])}, '
+                f'"num_keypoints": {int(row.mask.sum())}, "keypoints": {_triples(row, 2)}}}'
+            )
+            file.write((",\n" if number > 1 else "\n").encode() + annotation.encode())
+        points = [f"point_{i}" for i in range(num_points)]
+        category = {"id": 1, "name": "face", "supercategory": "face", "keypoints": points, "skeleton": []}
+        rest = f'],\n"images": {json.dumps(list(images.values()))},\n"categories": {json.dumps([category])}}}\n'
+        file.write(rest.encode())
+
+
+def write_results(out: Path, rows: Iterable[Row], num_points: int, source_json: Path) -> None:
+    """A list of results in the form that COCO.loadRes takes, with the image_id and category_id that the source gives
+    the records. The score is 1.0 throughout: no confidence is known here. Raises ValueError for a record that the
+    source does not have, or of another number of points."""
+    entries, count, _ = _entries(source_json)
+    if count != num_points:
+        raise ValueError(f"{source_json}: has {count} points, the predictions {num_points}")
+    known = {name: entry.annotation for name, entry in zip(_names(entries), entries, strict=True)}
+    with files.whole(out) as file:
+        file.write(b"[")
+        for number, row in enumerate(rows):
+            if (annotation := known.get(row.name)) is None:
+                raise ValueError(f"{source_json}: no annotation is named {row.name}")
+            ids = json.dumps({"image_id": annotation["image_id"], "category_id": annotation.get("category_id", 1)})
+            result = f'{ids[:-1]}, "keypoints": {_triples(row, 1)}, "score": 1.0}}'
+            file.write((",\n" if number else "\n").encode() + result.encode())
+        file.write(b"\n]\n")
+
+
+def _triples(row: Row, visibility: int) -> str:
+    """x, y, visibility of each point as JSON; zeros where it is not labelled."""
+    text = plain.texts(np.where(row.mask[:, None], row.points, 0))
+    seen = [visibility if there else 0 for there in row.mask.tolist()]
+    return "[" + ",".join(f"{x},{y},{v}" for x, y, v in zip(text[::2], text[1::2], seen, strict=True)) + "]"

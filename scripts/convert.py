@@ -1,0 +1,44 @@
+"""A data set in another format.
+
+    python scripts/convert.py --data /data/contest --format coco --out out/faces.json
+    python scripts/convert.py --data annotations.json --format plain --out out/faces.csv --copy-pictures
+    python scripts/convert.py --data drawn:20000:68 --format contest --out out/drawn
+
+Labels go to the file --out (contest and pts: into the folder --out), with --copy-pictures the photographs too, to where
+that format looks for them; drawn ones are written in any case. docs/formats.md says what each format can hold.
+"""
+
+from pathlib import Path
+
+from pipelines import console, convert, formats, sources
+
+
+def main() -> None:
+    parser = console.Parser(__doc__)
+    parser.add_argument("--data", required=True, help="data of any format, a packed folder, or drawn:COUNT[:POINTS]")
+    parser.add_argument("--part", default="train", choices=("train", "test"), help="of the data (default: %(default)s)")
+    parser.add_argument("--format", required=True, choices=tuple(formats.FORMATS), help="the format to write")
+    parser.add_argument("--out", required=True, type=Path, help="the file or folder to write")
+    parser.add_argument(
+        "--pictures", default="", help="the folder of the photographs, where it is not the format's own"
+    )
+    parser.add_argument("--boxes", default="", help="a file of the part of each photograph to look at")
+    parser.add_argument("--copy-pictures", action="store_true", help="write the photographs too")
+    flags = parser.parse_args()
+    kind, drawn = flags.format, flags.data.startswith("drawn:")
+    source = sources.open_any(flags.data, flags.part, pictures=flags.pictures, boxes=flags.boxes, once=True)
+    out = flags.out / (flags.part if kind == "contest" else "")
+    home = convert.home_of(kind, out) if drawn or flags.copy_pictures else None
+    faults = convert.check(kind, out, home, source)
+    kept: list[int] = []
+    rows = convert.converted(source, home, kind, kept, faults)
+    if kind != "contest":
+        formats.FORMATS[kind].write(out, rows, source.num_points)
+    else:
+        convert.write_contest(out, rows, source, kept, decimals=0 if drawn else 2)
+    console.faults(faults)
+    print(f"{len(kept)} of {len(source)} records as {kind}: {flags.out}")
+
+
+if __name__ == "__main__":
+    console.run(main)
