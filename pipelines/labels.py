@@ -18,6 +18,7 @@ import numpy as np
 from pipelines import files
 
 _BLOCK = 1 << 22
+_LONGEST_NAME = 255  # bytes, as file systems have it
 _LONGEST = 1 << 24  # of a line in bytes; beyond it the file is no table
 _NUMBER = re.compile(rb"[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*")
 _BOM = b"\xef\xbb\xbf"
@@ -25,12 +26,14 @@ _BOM = b"\xef\xbb\xbf"
 
 def plain_name(name: str) -> bool:
     """Whether this names a file and nothing else: no folder, no way out of one."""
-    return bool(name) and name not in (".", "..") and not any(c in name for c in "/\\\0")
+    return "/" not in name and inner_path(name)
 
 
 def inner_path(name: str) -> bool:
     """Whether this names a file in a folder or below it."""
-    return bool(name) and "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
+    steps = name.split("/")
+    short = all(len(step.encode()) <= _LONGEST_NAME for step in steps)
+    return short and "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(steps)
 
 
 def is_whole(values: np.ndarray) -> bool:

@@ -181,6 +181,14 @@ def exists(path: str) -> bool:
     return path.startswith("drawn:") or Path(path).expanduser().exists()
 
 
+def is_set(path: str) -> bool:
+    """Whether a path is that of a data set, not of a mere folder of pictures or of nothing."""
+    from pipelines import dataset, formats
+
+    root = None if path.startswith("drawn:") else local(path)
+    return root is None or (root.is_dir() and dataset.is_packed(root)) or formats.knows(root)
+
+
 def parts(path: str) -> list[str]:
     """Which parts the data at a path has: `train`, `test` or both; data of one file is what it is asked for."""
     from pipelines import dataset, formats

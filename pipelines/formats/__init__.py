@@ -17,12 +17,18 @@ from pipelines.tables import Table
 FORMATS: dict[str, ModuleType] = {module.NAME: module for module in (contest, coco, wflw, deeplabcut, plain, w300)}
 
 
+def knows(path: Path) -> bool:
+    """Whether one of the formats recognises what lies at a path."""
+    return any(module.recognises(path) for module in FORMATS.values())
+
+
 def recognise(path: Path) -> ModuleType:
-    """The format of what lies at a path: the first that recognises it. Raises ValueError where none does."""
+    """The format of what lies at a path: the first that recognises it; the contest's, whose errors say what a folder
+    should hold, where none does."""
     for module in FORMATS.values():
         if module.recognises(path):
             return module
-    return contest  # whose errors say what a folder should hold
+    return contest
 
 
 def with_boxes(table: Table, path: Path) -> Table:

@@ -25,7 +25,7 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
     if data is None:
         drawn = [faces.draw(index, num_points=68, faults=False) for index in range(4)]
         return [(face.image, face.truth) for face in drawn]
-    plain = Path(data).is_dir() and not (Path(data) / "train").is_dir()
+    plain = Path(data).is_dir() and not sources.is_set(data)
     source = sources.open_pictures(data, 1) if plain else sources.open_source(data)
     found = []
     for index in range(len(source)):

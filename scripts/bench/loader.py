@@ -14,15 +14,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import jax
-import numpy as np
+from made import POINTS, photographs
 
 from jaxmarks import assemble, keys, landmarks
 from jaxmarks.config import Config
-from pipelines import console, decode, faces, files, loader, sources
+from pipelines import console, files, loader, sources
 
-BATCH, SIZE, SIDE, POINTS = 32, 128, 500, 68
+BATCH, SIZE = 32, 128
 
 
 def main() -> int:
@@ -66,25 +65,6 @@ def row(name: str, times: dict[str, list[float]], count: int) -> dict:
     speed = {side: count / statistics.median(t) if t else None for side, t in times.items()}
     ratios = [b / a for a, b in zip(times["ours"], times["peer"], strict=False)]
     return {"name": name, **speed, "ratio": statistics.median(ratios) if ratios else None}
-
-
-def photographs(root: Path, count: int) -> sources.Source:
-    """Drawn faces as JPEGs of 500 px with a camera's noise, about 60 KB each, in a contest folder; made once."""
-    done = root / "train" / "landmarks.csv"
-    if not done.is_file() or len(done.read_text().splitlines()) != count + 1:
-        (root / "train" / "images").mkdir(parents=True, exist_ok=True)
-        rows = ["file_name" + "\tx\ty" * POINTS]
-        for index in range(count):
-            face = faces.draw(index, num_points=POINTS, faults=False)
-            noise = np.random.RandomState(index).normal(0, 5, (SIDE, SIDE, 3))
-            image = np.clip(cv2.resize(face.image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) + noise, 0, 255)
-            points = (face.truth + 0.5) * SIDE / face.image.shape[1::-1] - 0.5
-            name = f"{index:05d}.jpg"
-            (root / "train" / "images" / name).write_bytes(decode.encode_jpeg(image.astype(np.uint8), 90))
-            rows.append("\t".join([name, *(str(int(v)) for v in np.rint(points).reshape(-1))]))
-        with files.whole(done) as file:
-            file.write(("\n".join(rows) + "\n").encode())
-    return sources.open_source(str(root))
 
 
 def by_torch(source: sources.Source):

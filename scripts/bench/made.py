@@ -1,0 +1,29 @@
+"""Files that benchmarks read, made once and kept."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipelines import decode, faces, files, sources
+
+SIDE, POINTS = 500, 68
+
+
+def photographs(root: Path, count: int) -> sources.Source:
+    """Drawn faces as JPEGs of 500 px with a camera's noise, about 60 KB each, in a contest folder; made once."""
+    done = root / "train" / "landmarks.csv"
+    if not done.is_file() or len(done.read_text().splitlines()) != count + 1:
+        (root / "train" / "images").mkdir(parents=True, exist_ok=True)
+        rows = ["file_name" + "\tx\ty" * POINTS]
+        for index in range(count):
+            face = faces.draw(index, num_points=POINTS, faults=False)
+            noise = np.random.RandomState(index).normal(0, 5, (SIDE, SIDE, 3))
+            image = np.clip(cv2.resize(face.image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) + noise, 0, 255)
+            points = (face.truth + 0.5) * SIDE / face.image.shape[1::-1] - 0.5
+            name = f"{index:05d}.jpg"
+            (root / "train" / "images" / name).write_bytes(decode.encode_jpeg(image.astype(np.uint8), 90))
+            rows.append("\t".join([name, *(str(int(v)) for v in np.rint(points).reshape(-1))]))
+        with files.whole(done) as file:
+            file.write(("\n".join(rows) + "\n").encode())
+    return sources.open_source(str(root))
