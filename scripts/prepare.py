@@ -2,6 +2,7 @@
 
     python scripts/prepare.py --data PATH --out DIR
     python scripts/prepare.py --data PATH --out DIR --look
+    python scripts/prepare.py --data DIR --look
     python scripts/train.py   --data DIR
 
 DIR/report.json and DIR/report.txt say what was refused, with file and line; --look adds look.html, a page on which a person
@@ -11,14 +12,14 @@ into one folder (or copied into one, notes/ too), then --merge.
 
 from pathlib import Path
 
-from pipelines import console, files, pack, report, sources
-from pipelines.pages import look, refused
+from pipelines import console, dataset, files, pack, report, sources
+from pipelines.pages import packed, refused
 
 
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
-    parser.add_argument("--out", required=True, help="the folder of the packed set")
+    parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the format does not say")
     parser.add_argument("--boxes", default="", help="a CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument(
@@ -30,11 +31,15 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     flags = parser.parse_args()
-    mine, out = _part(flags.part), Path(flags.out)
+    mine, out = _part(flags.part), Path(flags.out) if flags.out else None
     if flags.size and not 32 <= flags.size <= 4096:
         raise ValueError(f"--size must lie in 32..4096, got {flags.size}")
     if not 1 <= flags.workers <= 256:
         raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
+    if dataset.is_packed(sources.local(flags.data)):
+        return show(Path(flags.data), flags.data, {}, flags.look)
+    if out is None:
+        raise ValueError("--out is missing: the folder of the packed set")
     where = {"pictures": flags.pictures, "boxes": flags.boxes}
     parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
     job = pack.plan(out, parts, flags.size)
@@ -50,12 +55,18 @@ def main() -> int:
             print(f"part {flags.part} is written; when all are: the same command with --merge in place of --part")
             return 0
         pack.merge(job)
+    return show(out, flags.data, parts, flags.look)
+
+
+def show(out: Path, data: str, parts: dict[str, sources.Source], look: bool) -> int:
+    """What the packed set is like, and where to read on."""
     told = files.read_json(out / "report.json")
     print(report.text(told))
-    if told["refused"]:
-        print(f"refused, with what can be seen of them: {refused.sheet(out, parts, told)}")
-    if flags.look:
-        print(f"look at {look.write(out, flags.data, parts)}")
+    seen = refused.thumbnails(parts, told)
+    if seen:
+        print(f"refused, with what can be seen of them: {refused.sheet(out, seen, told)}")
+    if look:
+        print(f"look at {', '.join(packed.write(out, data, seen))}")
     print(f"{out} is whole: {told['accepted']} records; python scripts/train.py --data {out}")
     return 0
 

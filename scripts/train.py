@@ -28,8 +28,8 @@ def main() -> int:
     asked = runs.settings(flags)
     if dry:
         return describe(asked, root)
+    source = runs.data(asked)
     with runs.lock(root):
-        source = runs.data(asked)
         run, notes = runs.resume(runs.load(root), asked, source) if runs.exists(root) else (None, [])
         print("".join(f"note: {n}; the same bits as in one sitting are not promised\n" for n in notes), end="")
         return sit(run or runs.create(root, asked, source), source)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -10,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_contest import contest_folder, small_folder
+from test_contest import contest_folder, landmarks, small_folder
 
 from pipelines import decode, faces
-from pipelines.formats import contest
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("train", "evaluate", "predict", "replay")
@@ -64,10 +64,10 @@ def test_training_says_how_it_ended_what_comes_next_and_which_pictures_were_of_n
     data, run, said = trained
     assert "a new run of 6 steps" in said and "is finished at step 6" in said
     assert f"\npython scripts/evaluate.py --run {run} --data {data} --out out.json\n" in said
-    assert (
-        "2 pictures could not be used:\n  train03.jpg: the JPEG is cut off\n  train05.jpg: the picture is missing"
-        in said
-    )
+    told = re.search("2 records cannot be used and are left out: (.*)\n", said)
+    report = Path(told[1]).read_text()
+    assert "train03.jpg (line 5): truncated JPEG: its end is cut off" in report
+    assert "train05.jpg (line 7): the picture is missing" in report
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == [1, 2, 3, 4, 5, 6]
 
@@ -76,7 +76,7 @@ def test_a_finished_run_says_so_and_changes_nothing(trained, command):
     data, run, _ = trained
     before = {p: p.read_bytes() for p in run.glob("*.*") if p.is_file()}
     code, said = command("train", *training(data, run.parent))
-    assert code == 0 and "is finished at step 6; nothing to do" in said.out
+    assert code == 0 and "is finished at step 6; next:" in said.out
     assert {p: p.read_bytes() for p in run.glob("*.*") if p.is_file()} == before
 
 
@@ -118,7 +118,7 @@ def test_plain_pictures_get_every_point_in_the_layout_that_is_read(trained, tmp_
     code, _ = command(
         "predict", "--run", run, "--images", data / "test/images", "--tta", "none", "--out", tmp_path / "p.csv"
     )
-    names, points = contest.read_landmarks(tmp_path / "p.csv")
+    names, points = landmarks(tmp_path / "p.csv")
     assert code == 0 and names == [f"test{i:02d}.jpg" for i in (0, 1, 2, 4, 6, 7)] and points.shape == (6, 5, 2)
 
 
@@ -184,16 +184,11 @@ def test_a_wrong_flag_is_refused_in_one_line_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [("name\tx\nb.png\t1\n", ":1: the header has 2"), ("name\tx\ty\na.png\t1\t2\nb.png\t1\n", ":3: 2 fields")],
-    ids=["header", "row"],
-)
-def test_a_bad_table_is_refused_with_its_line_and_no_run_begins(tmp_path, monkeypatch, refused, text, told):
+def test_a_bad_table_is_refused_with_its_line_and_no_run_begins(tmp_path, monkeypatch, refused):
     monkeypatch.chdir(tmp_path)
     table = small_folder(tmp_path / "data") / "train/landmarks.csv"
-    table.write_text(text)
-    assert f"{table}{told}" in refused("train", "--data", tmp_path / "data", *SMALL)
+    table.write_text("name\tx\nb.png\t1\n")
+    assert f"{table}:1: the header has 2" in refused("train", "--data", tmp_path / "data", *SMALL)
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
 
 

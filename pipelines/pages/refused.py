@@ -33,7 +33,7 @@ def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MO
     """Of the first refused records: what can be seen of their files, by file."""
     found: dict[str, np.ndarray] = {}
     for refused in told["refused"]:
-        table = getattr(sources[refused["part"]], "table", None)
+        table = getattr(sources[refused["part"]], "table", None) if refused["part"] in sources else None
         if table is None or not labels.inner_path(refused["file"]):
             continue
         path = table.root / refused["file"]
@@ -44,14 +44,10 @@ def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MO
     return found
 
 
-def sheet(folder: Path, sources: dict[str, Source], told: dict[str, Any]) -> str:
-    """Writes folder/refused.png; gives its path, or says that nothing can be seen."""
-    found = thumbnails(sources, told)
-    if not found:
-        return "nothing"
+def sheet(folder: Path, found: dict[str, np.ndarray], told: dict[str, Any]) -> str:
+    """Writes the thumbnails, each with the kind of its refusal, as folder/refused.png; gives its path."""
     reasons = {r["file"]: report.kind(r["reason"]) for r in told["refused"]}
     pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
-    captions = [f"{reasons[name][:22]}" for name in found]
     with files.whole(folder / "refused.png") as file:
-        file.write(decode.encode_png(sheets.contact(pictures, 8, captions)))
+        file.write(decode.encode_png(sheets.contact(pictures, 8, [reasons[name][:22] for name in found])))
     return str(folder / "refused.png")
