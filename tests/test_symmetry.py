@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_contest import landmarks
+from test_contest import landmarks as whole_table
 
 from jaxmarks import landmarks
 from pipelines import faces, schemes, symmetry
@@ -42,13 +42,13 @@ def test_exact_on_drawn_faces(num_points, count, start):
 
 @pytest.mark.parametrize("part", [slice(0, 3032), slice(0, 3032, 25), slice(2, 3032, 60)])
 def test_exact_on_real_faces(faces68, part):
-    _, points = landmarks(faces68 / "train" / "landmarks.csv")
+    _, points = whole_table(faces68 / "train" / "landmarks.csv")
     found = symmetry.derive(points[part])
     assert (found.mirror == known(68)).all() and not found.by_order.any()
 
 
 def test_the_order_of_the_points_does_not_matter(faces68, random):
-    _, points = landmarks(faces68 / "train" / "landmarks.csv")
+    _, points = whole_table(faces68 / "train" / "landmarks.csv")
     order = random.permutation(68)
     found = symmetry.derive(points[::10][:, order])
     assert (order[found.mirror] == known(68)[order]).all()
