@@ -36,6 +36,7 @@ lint: install
 
 bench: install
 	$(BIN)/python scripts/bench/render.py
+	$(BIN)/python scripts/bench/loader.py
 
 clean:
 	rm -rf .venv runs build *.egg-info

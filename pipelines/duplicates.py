@@ -31,7 +31,7 @@ def fingerprint(image: np.ndarray) -> int | None:
     more), at 0.11 it lies 6 (10), at 0.065 it lies 10 (16); pure noise has 0.01. Of 3,032 photographs of faces68 none
     is flat (least: 0.64), of drawn:2000:68 none either (0.11).
 
-    0.4 ms for a photograph of 250 pixels, 0.7 ms for one of 500.
+    0.3 ms for a photograph of 250 x 250 pixels, 0.6 ms for 500 x 500, 3.8 ms for 1300 x 1300.
     """
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)

@@ -31,7 +31,13 @@ def test_imports_keep_the_direction(path):
 
 @pytest.mark.parametrize(
     ("package", "home"),
-    [("orbax", "jaxmarks/checkpoint.py"), ("tensorboardX", "jaxmarks/runlog.py"), ("grain", "pipelines/loader.py")],
+    [
+        ("orbax", "jaxmarks/checkpoint.py"),
+        ("tensorboardX", "jaxmarks/runlog.py"),
+        ("grain", "pipelines/loader.py"),
+        ("tensorflow_datasets", "pipelines/dataset.py"),
+        ("imagehash", "pipelines/duplicates.py"),
+    ],
 )
 def test_a_library_has_one_file(package, home):
     users = {str(p.relative_to(ROOT)) for p in FILES if package in {n.split(".")[0] for n in _imports(p)}}
