@@ -54,7 +54,7 @@ def sit(
 
     `offsets` are those of the checkpoint that `state` is from, None for a new run. `validate` gives metrics with "nme";
     an empty dict where there is nothing to validate on. Raises NotFiniteError at the log step after a step that was not,
-    and what `batches` raises (ValueError, OSError) once all steps before it are saved.
+    and what `batches` or `validate` raises (ValueError, OSError) once all steps before it are saved.
     """
     with contextlib.closing(runlog.RunLog(root, a.config.batch, int(state.step), offsets)) as log:
         yield from _sit(root, a, state, offsets is None, take_step, batches, validate, stop, log)
@@ -87,7 +87,11 @@ def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterat
                 f"step {bad} gave a loss that is not finite; scripts/replay.py --run {root} --step {bad} shows its batch"
             )
         if step % val_every == 0 or step == a.steps:
-            val = validate(state)
+            try:
+                val = validate(state)
+            except (ValueError, OSError):  # no photograph to validate on can be had
+                checkpoint.save(root, state, None, log.commit())
+                raise
             if val:
                 log.metrics(step, "val", val)
         better = val.get("nme", np.inf) < lowest

@@ -57,7 +57,7 @@ def training_set(
     if not packed:
         return _survey(source, workers)
     folder = root() / key(path, source.table)
-    if not (folder / _ABOUT).is_file():
+    if not pack.is_whole(folder):
         job = pack.plan(folder, {"train": source})
         size = pack.check_space(job)
         print(f"{path}: packing {len(source)} records into {folder}, about {size} (--no-cache: not)")
@@ -65,6 +65,7 @@ def training_set(
         pack.write(job, workers, progress.show)
         progress.close()
         _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
+    if not (folder / _ABOUT).is_file():
         files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
     os.utime(folder / _ABOUT)  # when it was last used
     return dataset.Packed(folder, "train")

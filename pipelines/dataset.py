@@ -110,8 +110,7 @@ def shard(path: Path) -> Iterator[Any]:
     """A shard open for `write(bytes)`, under a temporary name until the block ends well."""
     from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
     try:
         yield writer
@@ -219,7 +218,13 @@ class Packed:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Example:
-        record = self._data[index]
+        try:
+            record = self._data[index]
+        except (RuntimeError, IndexError) as error:  # what array_record makes of damage
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{self._folder}: {self.names[index]} cannot be read ({reason}); pack the set again"
+            ) from None
         points, mask = self._layout.label(record["points"])
         box = record["box"] if self._layout.boxes and not np.isnan(record["box"]).any() else None
         size = (int(record["width"]), int(record["height"])) if self._layout.working_size else None

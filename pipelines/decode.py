@@ -13,6 +13,7 @@ from pipelines.sources import Example
 
 cv2.setNumThreads(0)
 _MAX_PIXELS = 1 << 27  # of a photograph; beyond it the header is taken to be wrong
+_HEADER = 1 << 16  # bytes in which a JPEG has its EXIF data
 _MODES = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -81,6 +82,22 @@ def header_size(data: bytes) -> tuple[int, int] | None:
             return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
+
+
+def orientation(data: bytes) -> int:
+    """1 to 8, as the EXIF data of a JPEG has it: 2, 4, 5 and 7 mirror it, 3, 6 and 8 turn it; 1 where it has none."""
+    start = data.find(b"Exif\0\0", 0, _HEADER) + 6
+    order = {b"II": "little", b"MM": "big"}.get(data[start : start + 2])
+    if start < 6 or order is None:
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[start + at : start + at + size], order)  # pyright: ignore[reportArgumentType]
+
+    first = number(4, 4)
+    entries = (first + 2 + 12 * n for n in range(number(first, 2)))
+    found = next((number(at + 8, 2) for at in entries if number(at, 2) == 0x0112), 1)
+    return found if 1 <= found <= 8 else 1
 
 
 def photograph_size(example: Example) -> tuple[int, int]:
@@ -154,21 +171,34 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
     whose first pixel reaches from 0 to 1 here (its centre is our 0). margin: what is added on each side of a box, as a
     share of its longer side. Raises DecodeError.
     """
-    picture, before, encoded = example.picture, _Axes(), isinstance(example.picture, bytes)
+    picture, before = example.picture, _Axes()
     if isinstance(picture, np.ndarray):
-        image = picture
+        image, shown = picture, picture.shape[1::-1]
     else:
         stored = header_size(picture) if is_jpeg(picture) else None
         reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
         image = _decoded(picture, reduction)
+        turn = orientation(picture) if stored and reduction > 1 else 1
+        shown = image.shape[1::-1] if stored is None or reduction == 1 else stored[::-1] if turn >= 5 else stored
         if example.size:
-            width, height = stored or image.shape[1::-1]
-            before = _resize(width / example.size[0], height / example.size[1])
+            before = _resize(shown[0] / example.size[0], shown[1] / example.size[1])
         if reduction > 1:
-            before = before.then(_resize(1 / reduction, 1 / reduction))
-    box = example.box
-    found = _centred(image, before, size, side) if box is None else _boxed(image, before, box, margin, size, side)
+            before = before.then(_smaller(shown, reduction, turn))
+    if example.box is None:
+        found = _centred(image, before, size, side)
+    else:
+        check_box(example.box, *(example.size or shown))
+        found = _boxed(image, before, example.box, margin, size, side)
+    encoded = isinstance(picture, bytes)
     return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB)) if encoded else found
+
+
+def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
+    """Of a JPEG of `shown` pixels as displayed that is decoded smaller: its pixels are made from the corner that it is
+    stored from, and where EXIF brings that corner to the other end of an axis, the odd pixels are at this one."""
+    left = (-(-n // reduction) - n / reduction for n in shown)
+    over = [rest if turn in ends else 0.0 for rest, ends in zip(left, ((2, 3, 6, 7), (3, 4, 7, 8)), strict=True)]
+    return _resize(1 / reduction, 1 / reduction).then(_shift(*over))
 
 
 def place(image: np.ndarray, size: int, side: int) -> Canvas:
@@ -199,7 +229,6 @@ def check_box(box: np.ndarray, width: int, height: int) -> None:
 def _boxed(image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int) -> Canvas:
     """The square about a box, and what lies around it as far as the canvas reaches. before: photograph -> image."""
     height, width = image.shape[:2]
-    check_box(box, round(width / before.a), round(height / before.c))
     x, y, w, h = (float(v) for v in box)
     centre, reach = (x + w / 2 - 0.5, y + h / 2 - 0.5), _box_side(box, margin)
     zoom = size / reach

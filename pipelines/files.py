@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import csv
+import errno
 import fcntl
 import hashlib
 import io
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 
 T = TypeVar("T")
 FORMAT_VERSION = 1
+_NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
@@ -39,10 +41,15 @@ def read_bytes(path: Path) -> bytes:
     a file that is not there or is none is told at once (FileNotFoundError, IsADirectoryError)."""
 
     def read() -> bytes:
-        with open(path, "rb", opener=_no_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise IsADirectoryError(f"{path} is not a file")
-            return file.read()
+        try:
+            with open(path, "rb", opener=_no_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise IsADirectoryError(f"{path} is not a file")
+                return file.read()
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise IsADirectoryError(f"{path} is not a file") from None
+            raise
 
     return patiently(read)
 
@@ -74,17 +81,19 @@ def size(path: Path) -> int:
     """The bytes of a file, or -1 where there is none."""
     try:
         return path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return -1
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in _NO_FILE:
+            return -1
+        raise
 
 
 @contextmanager
-def locked(path: Path, told: str) -> Iterator[None]:
-    """Holds the lock of a file; raises ValueError with `told` where another process has it."""
+def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
+    """Holds the lock of a file, alone or with others that share it; raises ValueError with `told` where that cannot be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(told) from None
         yield

@@ -22,6 +22,7 @@ _LONGEST_NAME = 255  # bytes, as file systems have it
 _LONGEST = 1 << 24  # of a line in bytes; beyond it the file is no table
 _NUMBER = re.compile(rb"[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*")
 _BOM = b"\xef\xbb\xbf"
+_BLANKS = (b" ", b"\t", b"\r", b"\v", b"\f")  # NumPy passes over them, in ways of its own
 
 
 def plain_name(name: str) -> bool:
@@ -60,12 +61,12 @@ class Scan(NamedTuple):
     offsets: np.ndarray  # i64[rows]
     lengths: np.ndarray  # i64[rows]
     lines: np.ndarray  # i64[rows]
-    whole: bool  # every number is a whole one of at most four digits
+    whole: bool  # every known number is a whole one, and 16 bits hold it
     refused: list[BadRow]
     gaps: bool  # a field may be empty: not known
 
     def row(self, index: int) -> np.ndarray:
-        """f32[columns - 1] of one row; NaN where a field is empty. Raises ValueError where the file was changed."""
+        """f32[columns - 1] of one row; NaN where a field is empty. Raises ValueError where it is no longer there."""
         text = files.patiently(lambda: self._read(index))
         name, _, rest = text.partition(self.separator)
         values = _values(rest, self.separator, len(self.columns) - 1, self.gaps) if _text(name) else "no name"
@@ -112,7 +113,7 @@ def _quick(text: bytes, separator: bytes, gaps: bool) -> tuple[np.ndarray, int]:
         text = b"nan" * (not text or text.startswith(separator)) + filled + b"nan" * filled.endswith(separator)
     elif b"n" in text.lower():
         return np.empty(0, np.float32), 0
-    if b" " in text or b"\r" in text:
+    if any(blank in text for blank in _BLANKS if blank != separator):
         return np.empty(0, np.float32), 0
     try:
         return np.fromstring(text, np.float32, sep=separator.decode()), empty

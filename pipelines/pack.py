@@ -7,6 +7,7 @@ Shards are contiguous ranges of listed records and each is written alone, so sev
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,8 +117,7 @@ def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) ->
     Raises ValueError while another process writes the same ones.
     """
     number, of = mine
-    lock = job.out / f".writing-{number}-of-{of}"
-    with files.locked(lock, f"{job.out} is being packed by another process; wait for it, or take another folder"):
+    with _locked(job, shared=of > 1):
         _discard_foreign(job)
         shards, done, refused = [s for i, s in enumerate(job.shards) if i % of == number], 0, 0
         for shard in shards:
@@ -127,7 +127,12 @@ def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) ->
             done += shard.stop - shard.start
             refused += len((_note(job, shard) or {})["refused"])
         told(done, f"refused {refused}")
-    lock.unlink(missing_ok=True)
+
+
+def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
+    """Several may write parts at once, one alone writes all, and one alone makes the whole."""
+    told = f"{job.out} is being packed by another process; wait for it, or take another folder"
+    return files.locked(job.out / ".lock", told, shared=shared)
 
 
 def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
@@ -174,7 +179,15 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
 
 
 def merge(job: Job) -> dict[str, Any]:
-    """Makes a whole set of all shards, and gives its report. Raises ValueError where a shard is missing."""
+    """Makes a whole set of all shards, and gives its report. Raises ValueError where a shard is missing, or while another
+    process writes one."""
+    with _locked(job, shared=False):
+        told = _merge(job)
+        (job.out / ".lock").unlink(missing_ok=True)
+    return told
+
+
+def _merge(job: Job) -> dict[str, Any]:
     missing = [shard.name for shard in job.shards if _note(job, shard) is None]
     if missing:
         raise ValueError(
@@ -198,6 +211,8 @@ def merge(job: Job) -> dict[str, Any]:
     }
     dataset.finish(job.out, job.layout, shards, {"plan": job.plan, "identity": identity, "labelled": labelled})
     shutil.rmtree(_notes(job))
+    for left in [*job.out.glob(".*.tmp"), *job.out.glob(".metadata*")]:  # by a process that was killed
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     return told
 
 

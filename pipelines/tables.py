@@ -81,11 +81,11 @@ class Pictures:
         except FileNotFoundError:
             raise DecodeError("the picture is missing") from None
         except IsADirectoryError:
-            raise DecodeError("this is a folder, not a picture") from None
+            raise DecodeError("not a file: a folder, a pipe or the like") from None
         if t.label is None:
             points, mask = np.zeros((t.num_points, 2)), np.zeros(t.num_points, bool)
         else:
             points, mask = t.label(index)
-            points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64)
+            points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64) + 0.0  # no -0
         box = None if t.boxes is None or np.isnan(t.boxes[index]).any() else t.boxes[index]
         return Example(data, points, mask, box)

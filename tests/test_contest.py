@@ -179,7 +179,8 @@ def test_what_is_no_list_of_point_numbers_is_refused_and_never_run(tmp_path, fie
 
 
 @pytest.mark.parametrize(
-    ("row", "told"), [("b.jpg", "fields: 1,"), ("b.jpg\t[1]\t[2]", "fields: 3,"), ("a.jpg\t[1]", "twice"), ("../b\t[1]", "plain")]
+    ("row", "told"),
+    [("b.jpg", "fields: 1,"), ("b.jpg\t[1]\t[2]", "fields: 3,"), ("a.jpg\t[1]", "twice"), ("../b\t[1]", "plain")],
 )
 def test_a_bad_row_of_test_points_is_named_by_its_line(tmp_path, row, told):
     message = refusal(tmp_path, f"n\tp\na.jpg\t[0]\n{row}\n", asked)

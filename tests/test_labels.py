@@ -154,7 +154,19 @@ def test_what_is_no_number_is_refused_with_its_line_and_the_rows_about_it_kept(t
     assert scan.names == ["a", "c"] and [r.line for r in scan.refused] == [3] and scan.whole
 
 
-@pytest.mark.parametrize("row", [b"1 2\t3\t\t4", b"1\t\t2 3\t4", b"\t1\t2 3\t4", b"1 2\t3\t4\t ", b"1-2\t3\t\t4", b"1.2.3\t4\t\t5", b"1-2\t3\t4\te"], ids=repr)
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"1 2\t3\t\t4",
+        b"1\t\t2 3\t4",
+        b"\t1\t2 3\t4",
+        b"1 2\t3\t4\t ",
+        b"1-2\t3\t\t4",
+        b"1.2.3\t4\t\t5",
+        b"1-2\t3\t4\te",
+    ],
+    ids=repr,
+)
 def test_numbers_never_move_into_a_field_that_is_not_theirs(tmp_path, row):
     scan = same(table(tmp_path / "t.csv", [b"a\t" + row]))
     assert not scan.names and scan.refused[0].reason.startswith("not a finite number: field ")
@@ -188,7 +200,9 @@ def test_a_number_of_a_row_that_is_refused_says_nothing_of_the_rest(tmp_path):
     assert same(table(tmp_path / "t.csv", [b"a\t1\t2\t3\t4", b"a\t1.5\t2\t3\t4", b"b\t1.5\t2\t3"])).whole
 
 
-@pytest.mark.parametrize("changed", [b"b\t1\t2\t3\t4", b"a\t1\t2\t3\tx", b"a\t1\t2\t34 ", b"\xff\t1\t2\t3\t4", b"a\t1\t2", b""])
+@pytest.mark.parametrize(
+    "changed", [b"b\t1\t2\t3\t4", b"a\t1\t2\t3\tx", b"a\t1\t2\t34 ", b"\xff\t1\t2\t3\t4", b"a\t1\t2", b""]
+)
 def test_a_file_that_was_changed_in_use_is_told_by_its_line(tmp_path, changed):
     path = table(tmp_path / "t.csv", [b"a\t1\t2\t3\t4"])
     scan = labels.scan(path)
