@@ -1,13 +1,13 @@
 """A strict house: four fake CPU devices, typed keys that may not be used twice, warnings are errors (pyproject.toml)."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-_CACHE = tempfile.TemporaryDirectory(prefix="jaxmarks-")  # the tests, and the commands they start, pack into this one
-os.environ["JAXMARKS_CACHE"] = _CACHE.name
+os.environ["JAXMARKS_CACHE"] = tempfile.mkdtemp(prefix="jaxmarks-")  # for the tests, and the commands they start
 
 import jax
 import numpy as np
@@ -17,6 +17,10 @@ jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_legacy_prng_key", "error")
 
 FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
+
+
+def pytest_sessionfinish():
+    shutil.rmtree(os.environ["JAXMARKS_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
