@@ -173,13 +173,15 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
     """
     picture, before = example.picture, _Axes()
     if isinstance(picture, np.ndarray):
-        image, shown = picture, picture.shape[1::-1]
+        image, shown = picture, (picture.shape[1], picture.shape[0])
     else:
         stored = header_size(picture) if is_jpeg(picture) else None
         reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
         image = _decoded(picture, reduction)
         turn = orientation(picture) if stored and reduction > 1 else 1
-        shown = image.shape[1::-1] if stored is None or reduction == 1 else stored[::-1] if turn >= 5 else stored
+        shown = image.shape[1], image.shape[0]
+        if stored is not None and reduction > 1:
+            shown = (stored[1], stored[0]) if turn >= 5 else stored
         if example.size:
             before = _resize(shown[0] / example.size[0], shown[1] / example.size[1])
         if reduction > 1:

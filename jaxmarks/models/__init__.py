@@ -1,7 +1,7 @@
 """Networks that regress landmarks, behind two pure functions. Nothing outside this folder knows of flax.
 
 Parameters and statistics are plain nested dicts, `backbone` and `head`, so that a backbone can be frozen or
-exchanged by name.
+exchanged by name. A model with an auxiliary output has its parameters under `aux`.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,19 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
+from jaxmarks.models import inception as _inception
 from jaxmarks.models import ops as _ops
 from jaxmarks.models.resnet import resnet18, resnet50
 
 NAMES: dict[str, Callable[[_ops.Ops], nn.Module]] = {
     "resnet18": resnet18,
     "resnet50": resnet50,
+    "inception_v3": _inception.inception_v3,
+}
+
+# Of those whose backbone returns (features, middle): the module that makes an output of middle, its loss's weight.
+_AUXILIARY: dict[str, tuple[Callable[..., nn.Module], float]] = {
+    "inception_v3": (_inception.Auxiliary, _inception.AUX_WEIGHT),
 }
 
 Tree = dict  # nested dicts of f32 arrays
@@ -38,29 +45,53 @@ class Model(NamedTuple):
     apply(params, stats, image f32[b, s, s, 3], train) -> (points f32[b, num_points, 2], new_stats): RGB in
     0..255; points as (x, y) in the head's units, 0 at the picture's centre and 1 half a picture from it. With
     train the batch's statistics normalise and the running ones move; without, stats come back unchanged.
-    Raises ValueError for an image of another shape or type, and in training for one value a channel. Under
-    jit a batch sharded over a mesh has the statistics of the whole of it.
+    Raises ValueError for an image of another shape or type or too small for the network, and in training for one
+    value a channel. Under jit a batch sharded over a mesh has the statistics of the whole of it.
+
+    apply_aux(params, stats, image, train) -> (points, aux, new_stats), or None where the network has no auxiliary
+    output: aux is that output, as points, where params have `aux` (init gives it from the least size on at which it
+    fits) and the pictures are of that size; else None. apply never computes it.
+
+    aux_weight: what the auxiliary loss counts for, to the main loss's 1.
     """
 
     init: Callable[[Array, int], tuple[Tree, Tree]]
     apply: Callable[[Tree, Tree, Array, bool], tuple[Array, Tree]]
+    apply_aux: Callable[[Tree, Tree, Array, bool], tuple[Array, Array | None, Tree]] | None = None
+    aux_weight: float = 0.0
+
+    def apply_both(
+        self, params: Tree, stats: Tree, image: Array, train: bool = True
+    ) -> tuple[Array, Array | None, Tree]:
+        """(points, aux or None, new_stats): apply_aux, and of networks without it apply."""
+        if self.apply_aux is not None:
+            return self.apply_aux(params, stats, image, train)
+        points, stats = self.apply(params, stats, image, train)
+        return points, None, stats
 
 
 class _Regressor(nn.Module):
-    """Normalised pixels, backbone, mean over positions, one linear layer."""
+    """Normalised pixels, backbone, mean over positions, one linear layer; the auxiliary head where asked for."""
 
     backbone: Callable[[_ops.Ops], nn.Module]
     num_points: int
     ops: _ops.Ops
+    auxiliary: Callable[..., nn.Module] | None = None
 
     @nn.compact
-    def __call__(self, image: Array, train: bool) -> Array:
+    def __call__(self, image: Array, train: bool, want_aux: bool) -> tuple[Array, Array | None]:
         mean = _ops.per_channel(jnp.asarray(_PIXEL_MEAN, image.dtype))
         deviation = _ops.per_channel(jnp.asarray(_PIXEL_DEVIATION, image.dtype))
-        features = jnp.mean(self.backbone(self.ops)((image - mean) / deviation, train), axis=(1, 2))
-        kernel_init = nn.initializers.variance_scaling(_HEAD_SCALE, "fan_in", "normal")
-        points = nn.Dense(2 * self.num_points, kernel_init=kernel_init, name="head")(features)
-        return jnp.reshape(points, (-1, self.num_points, 2))
+        maps, middle = self.backbone(self.ops)((image - mean) / deviation, train), None
+        if self.auxiliary is not None:
+            maps, middle = maps
+        outputs, kernel_init = 2 * self.num_points, nn.initializers.variance_scaling(_HEAD_SCALE, "fan_in", "normal")
+        points = nn.Dense(outputs, kernel_init=kernel_init, name="head")(jnp.mean(maps, axis=(1, 2)))
+        points = jnp.reshape(points, (-1, self.num_points, 2))
+        if self.auxiliary is None or middle is None or not want_aux:
+            return points, None
+        aux = self.auxiliary(outputs, kernel_init, self.ops, name="aux")(middle, train)
+        return points, jnp.reshape(aux, (-1, self.num_points, 2))
 
 
 def build(name: str, num_points: int, *, ops: _ops.Ops | None = None) -> Model:
@@ -74,22 +105,32 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None) -> Model:
     if num_points < 1:
         raise ValueError(f"num_points must be 1 or more, got {num_points}")
 
+    auxiliary, aux_weight = _AUXILIARY.get(name, (None, 0.0))
+
     def network() -> _Regressor:
-        return _Regressor(NAMES[name], num_points, _ops.chosen() if ops is None else ops)
+        return _Regressor(NAMES[name], num_points, _ops.chosen() if ops is None else ops, auxiliary)
 
     def init(key: Array, size: int) -> tuple[Any, Any]:
-        variables = network().init(key, jnp.zeros((1, size, size, 3), jnp.float32), False)
+        variables = network().init(key, jnp.zeros((1, size, size, 3), jnp.float32), False, True)
         return variables["params"], variables["batch_stats"]
 
-    def apply(params: Tree, stats: Tree, image: Array, train: bool) -> tuple[Any, Any]:
+    def forward(params: Tree, stats: Tree, image: Array, train: bool, want_aux: bool) -> tuple[Any, Any, Any]:
         _check(image, params["head"]["bias"].dtype)
         variables = {"params": params, "batch_stats": stats}
         if not train:
-            return network().apply(variables, image, False), stats
-        points, changed = network().apply(variables, image, True, mutable=["batch_stats"])
-        return points, changed["batch_stats"]
+            points, aux = network().apply(variables, image, False, want_aux)
+            return points, aux, stats
+        (points, aux), changed = network().apply(variables, image, True, want_aux, mutable=["batch_stats"])
+        return points, aux, changed["batch_stats"]
 
-    return Model(init, apply)
+    def apply(params: Tree, stats: Tree, image: Array, train: bool) -> tuple[Any, Any]:
+        points, _, new_stats = forward(params, stats, image, train, False)
+        return points, new_stats
+
+    def apply_aux(params: Tree, stats: Tree, image: Array, train: bool) -> tuple[Any, Any, Any]:
+        return forward(params, stats, image, train, "aux" in params)
+
+    return Model(init, apply, apply_aux if auxiliary else None, aux_weight)
 
 
 def _check(image: Array, dtype: jnp.dtype) -> None:
