@@ -4,6 +4,7 @@ Frames: photograph -> canvas happens here, in float64; canvas -> input is left t
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -13,7 +14,6 @@ from pipelines.sources import Example
 
 cv2.setNumThreads(0)
 _MAX_PIXELS = 1 << 27  # of a photograph; beyond it the header is taken to be wrong
-_HEADER = 1 << 16  # bytes in which a JPEG has its EXIF data
 _MODES = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -68,27 +68,34 @@ def is_jpeg(data: bytes) -> bool:
     return data[:3] == b"\xff\xd8\xff"
 
 
-def header_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) as the header of a JPEG or PNG has them, before EXIF rotation; None where it cannot be told."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """(marker, where it stands) of the segments of a JPEG's header."""
     at = 2 if is_jpeg(data) else len(data)
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF or 0xD0 <= marker <= 0xD8:  # a filling byte, or a marker without a length
             at += 1 if marker == 0xFF else 2
             continue
+        yield marker, at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def header_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) as the header of a JPEG or PNG has them, before EXIF rotation; None where it cannot be told."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    for marker, at in _segments(data):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 
 def orientation(data: bytes) -> int:
     """1 to 8, as the EXIF data of a JPEG has it: 2, 4, 5 and 7 mirror it, 3, 6 and 8 turn it; 1 where it has none."""
-    start = data.find(b"Exif\0\0", 0, _HEADER) + 6
+    found = (at + 10 for marker, at in _segments(data) if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0")
+    start = next(found, len(data))
     order = {b"II": "little", b"MM": "big"}.get(data[start : start + 2])
-    if start < 6 or order is None:
+    if order is None:
         return 1
 
     def number(at: int, size: int) -> int:
@@ -96,8 +103,8 @@ def orientation(data: bytes) -> int:
 
     first = number(4, 4)
     entries = (first + 2 + 12 * n for n in range(number(first, 2)))
-    found = next((number(at + 8, 2) for at in entries if number(at, 2) == 0x0112), 1)
-    return found if 1 <= found <= 8 else 1
+    value = next((number(at + 8, 2) for at in entries if number(at, 2) == 0x0112), 1)
+    return value if 1 <= value <= 8 else 1
 
 
 def photograph_size(example: Example) -> tuple[int, int]:

@@ -6,7 +6,7 @@ key whatever the batch size, threads, devices or restarts.
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import grain
@@ -123,15 +123,14 @@ def batches(
         permuted = keys.order(stream, epoch, len(source))
         return permuted if weights is None else keys.weighted(chosen, epoch, weights)[permuted]
 
-    def load(g: int) -> tuple[_Row, np.ndarray]:
-        draw = keys.draws(int(g), 1, len(source))[0]
-        return _load_or_next(source, int(order(int(draw[0]))[draw[1]]), config, faults), draw
+    def load(step: int) -> Batch:
+        draws = keys.draws(int(step) * config.batch, config.batch, len(source))
+        rows = [_load_or_next(source, int(order(int(e))[position]), config, faults) for e, position in draws]
+        return _stack(rows, draws)
 
-    def batched(rows: Sequence[tuple[_Row, np.ndarray]]) -> Batch:
-        return _stack([row for row, _ in rows], np.stack([draw for _, draw in rows]))
-
-    drawn = grain.MapDataset.range(start_step * config.batch, _FOREVER).map(load)
-    stacked = drawn.to_iter_dataset(_read(config)).batch(config.batch, batch_fn=batched)
+    drawn = grain.MapDataset.range(start_step, _FOREVER).map(load)
+    ahead = grain.ReadOptions(num_threads=config.workers, prefetch_buffer_size=config.workers + _AHEAD)
+    stacked = drawn.to_iter_dataset(ahead)  # a thread makes a batch: the cost of handing over is that of one element
     if ready is None:
         return iter(stacked)
     return iter(grain.experimental.ThreadPrefetchIterDataset(stacked.map(ready), prefetch_buffer_size=_AHEAD))

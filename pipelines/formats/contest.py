@@ -180,7 +180,9 @@ def write(out: Path, rows: Iterable[Row], num_points: int, decimals: int = 2) ->
         file.write(("\t".join(["file_name", *_columns(num_points)]) + "\n").encode())
         for row in rows:
             if not row.mask.all():
-                raise ValueError(f"{row.name}: a point is not labelled, which landmarks.csv cannot say; take --format plain")
+                raise ValueError(
+                    f"{row.name}: a point is not labelled, which landmarks.csv cannot say; take --format plain"
+                )
             file.write(("\t".join([row.name, *(_shown(v, decimals) for v in row.points.reshape(-1))]) + "\n").encode())
 
 
