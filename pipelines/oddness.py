@@ -109,15 +109,20 @@ def _doubled(some: np.ndarray) -> np.ndarray:
 
 def _typical(every: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which faces i64[m] a model is fitted on, and of which points i64[known]: all that a tenth of the faces have."""
-    labelled = seen.any(1)
-    columns = np.flatnonzero(seen[labelled].mean(0) >= 0.1) if labelled.any() else np.arange(0)
-    seen, every = seen[:, columns], every[:, columns]
-    count = seen.sum(1)
-    centre = every.sum(1) / np.maximum(count, 1)
-    size = (seen * np.abs(every - centre[:, None])).sum(1)
+    labelled = np.flatnonzero(seen.any(1))
+    columns = np.flatnonzero(seen[labelled].mean(0) >= 0.1) if len(labelled) else np.arange(0)
+    asked = labelled[_evenly(len(labelled), 4 * _FACES)]  # some of them will not do
+    known, these = seen[np.ix_(asked, columns)], every[np.ix_(asked, columns)]
+    count = known.sum(1)
+    centre = these.sum(1) / np.maximum(count, 1)
+    size = (known * np.abs(these - centre[:, None])).sum(1)
     whole = np.flatnonzero((count >= 3) & (count > len(columns) / 2) & (size > 1e-6))
-    taken = whole[np.linspace(0, len(whole) - 1, min(len(whole), _FACES)).astype(int)]
-    return taken, columns[seen[taken].any(0)] if len(taken) else columns
+    taken = asked[whole[_evenly(len(whole), _FACES)]]
+    return taken, columns[seen[np.ix_(taken, columns)].any(0)] if len(taken) else columns
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 def _fitted(every: np.ndarray, seen: np.ndarray) -> _Reader | None:
