@@ -81,10 +81,14 @@ def make_step(
     loss = losses.NAMES[config.loss]
 
     def objective(params, stats, images, batch, target, scale):
-        output, stats = model.apply(params, stats, images, True)
+        output, aux, stats = model.apply_both(params, stats, images, True)
         factor = units.LOSS_SCALE * _weights(config, batch, scale)[:, None, None]
-        each = loss(factor * output, factor * units.from_pixels(target, config.size), batch.mask)
+        wanted = factor * units.from_pixels(target, config.size)
+        each = loss(factor * output, wanted, batch.mask)
         value, kept = losses.trimmed_mean(each, config.trim_top, config.trim_keep, jnp.any(batch.mask, -1))
+        if aux is not None:  # of the examples that the main loss keeps
+            beside = jnp.where(kept, loss(factor * aux, wanted, batch.mask), 0)
+            value += model.aux_weight * jnp.sum(beside) / jnp.maximum(jnp.sum(kept), 1)
         error = metrics.nme(units.to_pixels(output, config.size), target, batch.mask, scale)
         return value, (stats, each, kept, error)
 

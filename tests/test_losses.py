@@ -1,5 +1,7 @@
 """Losses against PyTorch, the trim band against NumPy and against what is written about it."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,3 +94,38 @@ def test_only_kept_examples_have_a_gradient():
 def test_a_band_that_is_none_is_refused(band):
     with pytest.raises(ValueError, match="must satisfy 0 <= top < keep <= 1"):
         losses.trimmed_mean(jnp.ones(4), *band)
+
+
+def _wing_by_hand(residual: float, width: float = 10.0, curve: float = 2.0) -> float:
+    if abs(residual) < width:
+        return width * math.log(1 + abs(residual) / curve)
+    return abs(residual) - (width - width * math.log(1 + width / curve))
+
+
+def _soft_wing_by_hand(residual: float) -> float:
+    if abs(residual) < 2:
+        return abs(residual)
+    return 20 * math.log(1 + abs(residual) / 0.5) + 2 - 20 * math.log(1 + 2 / 0.5)
+
+
+@pytest.mark.parametrize(("name", "by_hand"), [("wing", _wing_by_hand), ("soft_wing", _soft_wing_by_hand)])
+def test_the_wings_equal_their_papers_one_number_at_a_time(random, name, by_hand):
+    prediction, target = 5 * _pair(random)  # on both sides of every corner
+    found = losses.NAMES[name](prediction, target)
+    for i in range(7):
+        each = [by_hand(float(r)) for r in np.ravel(prediction[i].astype(np.float64) - target[i])]
+        np.testing.assert_allclose(found[i], sum(each) / len(each), rtol=1e-5)
+
+
+def test_enme_is_wings_curve_over_the_mean_distance(random):
+    prediction, target = _pair(random)
+    for i, found in enumerate(losses.enme(prediction, target)):
+        distances = [math.dist(p, t) for p, t in zip(prediction[i].tolist(), target[i].tolist(), strict=True)]
+        np.testing.assert_allclose(found, _wing_by_hand(sum(distances) / 5), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", losses.NAMES)
+def test_a_perfect_prediction_costs_nothing_and_its_gradient_is_finite(name):
+    points = np.ones((2, 5, 2), np.float32)
+    assert float(losses.NAMES[name](points, points).sum()) < 1e-4
+    assert np.isfinite(jax.grad(lambda p: losses.NAMES[name](p, points).sum())(points)).all()

@@ -135,3 +135,21 @@ def test_a_run_says_what_a_person_should_know_of_it():
     assert "in the order known for so many" in known[0] and "the worst 0 and the easiest 5 are left out" in known[1]
     (unknown,) = assemble.remarks(assemble.assemble(CONFIG, keys.root(0), landmarks.scheme(7), 100))
     assert "trained unmirrored" in unknown
+
+
+def test_an_auxiliary_output_adds_its_weight_of_its_own_loss_over_the_examples_that_are_kept():
+    def both(params, stats, image, train):
+        points, stats = LINEAR.apply(params, stats, image, train)
+        return points, 0 * points, stats  # an auxiliary head that always says: the middle
+
+    config = Config(**{**CONFIG.__dict__, "trim_top": 0.25, "loss": "l2", "augment": "none"})
+    plan = _plan(1, config)
+    batch = batch_of()
+    before, record = assemble.training_step(plan)(assemble.initial_state(plan), batch)
+    with_aux = plan._replace(model=LINEAR._replace(apply_aux=both, aux_weight=0.4))
+    _, found = assemble.training_step(with_aux)(assemble.initial_state(plan), batch)
+    away = 64 * (batch.points.astype(np.float64) - 15.5) / 16
+    expected = (away**2).mean((1, 2))[np.asarray(record.kept)].mean()
+    assert int(record.kept.sum()) == 6 and np.array_equal(record.kept, found.kept)
+    np.testing.assert_allclose(found.loss - record.loss, 0.4 * expected, rtol=1e-4)
+    np.testing.assert_array_equal(found.each, record.each)
