@@ -60,7 +60,7 @@ def describe(a: Assembly) -> list[str]:
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template(a)))
     return [
         f"{a.steps} steps of {a.config.batch} on {a.mesh.size} devices; {a.config.model} at {a.config.size} px",
-        f"a checkpoint takes {size / 1e6:.0f} MB, and four are kept at most",
+        f"a checkpoint takes {size / 1e6:.0f} MB; four are kept, and about one for every tenth of the run",
     ]
 
 

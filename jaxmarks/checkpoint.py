@@ -1,7 +1,8 @@
 """Checkpoints by orbax, each with the digest of its state, which every restore verifies.
 
 checkpoints/00000120/state is orbax's; commit.json beside it is written last, by rename: without it the folder is
-unfinished and does not exist as far as a run is concerned. Kept are step 0, the best, the newest and the one before it.
+unfinished and does not exist as far as a run is concerned. Kept are step 0, the best, the newest, the one before
+it, and about ten anchors over the run.
 """
 
 import json
@@ -27,6 +28,7 @@ class Commit(NamedTuple):
     digest: str
     nme: float | None  # of the last validation, if there was one
     offsets: dict[str, int]  # bytes of each log file at this step
+    anchor: bool = False  # kept for good, for replays to start at
 
 
 def _folder(root: Path, step: int) -> Path:
@@ -37,7 +39,7 @@ def commits(root: Path) -> list[Commit]:
     """The finished checkpoints of a run folder, oldest first."""
     found = sorted(root.glob("checkpoints/[0-9]*/commit.json"))
     fields = [json.loads(path.read_text()) for path in found]
-    return [Commit(f["step"], f["digest"], f["nme"], f["offsets"]) for f in fields]
+    return [Commit(f["step"], f["digest"], f["nme"], f["offsets"], f.get("anchor", False)) for f in fields]
 
 
 def newest_step(root: Path) -> int:
@@ -46,10 +48,10 @@ def newest_step(root: Path) -> int:
     return found[-1].step if found else 0
 
 
-def save(root: Path, state: State, nme: float | None, offsets: dict[str, int]) -> Commit:
-    """Saves the state whole or not at all, then drops the checkpoints that are not kept."""
+def save(root: Path, state: State, nme: float | None, offsets: dict[str, int], *, anchor: bool = False) -> Commit:
+    """Saves the state whole or not at all, then drops the checkpoints that are not kept; an anchor always is."""
     leaves = states.flatten(state)
-    commit = Commit(int(state.step), states.digest(leaves), nme, offsets)
+    commit = Commit(int(state.step), states.digest(leaves), nme, offsets, anchor)
     folder = _folder(root, commit.step)
     if folder.exists():
         shutil.rmtree(folder)
@@ -73,7 +75,7 @@ def best(found: list[Commit]) -> Commit | None:
 
 def _prune(root: Path) -> None:
     found = commits(root)
-    kept = {0, *(c.step for c in found[-2:])}
+    kept = {0, *(c.step for c in found[-2:]), *(c.step for c in found if c.anchor)}
     if (top := best(found)) is not None:
         kept.add(top.step)
     finished = {_folder(root, c.step) for c in found if c.step in kept}
@@ -104,6 +106,19 @@ def restore(root: Path, template: State, which: str = "newest") -> tuple[State, 
         except Exception as error:  # orbax raises errors of many kinds on damaged files
             _log.warning("checkpoint of step %d cannot be used: %s; trying the one before", commit.step, _line(error))
     raise ValueError(f"no checkpoint in {root} can be read: start the run again under another name")
+
+
+def anchor_before(root: Path, template: State, step: int) -> State:
+    """The state of the newest sound checkpoint of step `step` or before it. Raises ValueError where there is none."""
+    steps = [c.step for c in commits(root) if c.step <= step]
+    for at in reversed(steps):
+        try:
+            found = restore(root, template, str(at))
+        except ValueError:  # damaged, and said so
+            continue
+        if found is not None:
+            return found[0]
+    raise ValueError(f"no checkpoint in {root} of step {step} or before it can be read")
 
 
 def require(root: Path, template: State, which: str) -> tuple[State, Commit]:

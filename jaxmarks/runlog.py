@@ -28,6 +28,14 @@ def read_examples(root: Path, batch: int) -> np.ndarray:
     return np.fromfile(root / "examples.bin", example_dtype(batch))
 
 
+def rows(record: Record, dtype: np.dtype) -> np.ndarray:
+    """The stacked records of some steps as rows of examples.bin."""
+    found = np.zeros(len(record.loss), dtype)
+    for name in dtype.names or ():
+        found[name] = getattr(record, name)
+    return found
+
+
 class RunLog:
     """The open files of a run folder. `offsets` None starts them anew; else they are cut there first."""
 
@@ -41,10 +49,7 @@ class RunLog:
 
     def steps(self, record: Record) -> None:
         """Appends the stacked records of some steps."""
-        rows = np.zeros(len(record.loss), self._dtype)
-        for name in self._dtype.names or ():
-            rows[name] = getattr(record, name)
-        self._files["examples.bin"].write(rows.tobytes())
+        self._files["examples.bin"].write(rows(record, self._dtype).tobytes())
         self._files["examples.bin"].flush()
 
     def window(self, start: int, stop: int) -> np.ndarray:

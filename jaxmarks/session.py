@@ -16,6 +16,8 @@ from jaxmarks import checkpoint, runlog, train
 from jaxmarks.assemble import Assembly
 from jaxmarks.types import Batch, State
 
+_ANCHORS, _APART = 10, 100  # about so many checkpoints stay for replays, so many steps apart or more
+
 
 class Event(NamedTuple):
     """What a person may want to know after a block."""
@@ -62,11 +64,12 @@ def sit(
 
 def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterator[Event]:
     every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
+    anchors = max(a.steps // _ANCHORS, _APART)
     lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
     if new:
         checkpoint.save(root, state, None, log.commit())
     saved_at, saved_step, failed = time.monotonic(), int(state.step), None
-    blocks = train.blocks(take_step, state, batches, (every, val_every), a.steps, stop)
+    blocks = train.blocks(take_step, state, batches, (every, val_every, anchors), a.steps, stop)
     while True:
         try:
             block = next(blocks, None)
@@ -95,9 +98,10 @@ def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterat
             if val:
                 log.metrics(step, "val", val)
         better = val.get("nme", np.inf) < lowest
-        done = better or step == a.steps or time.monotonic() - saved_at > 60 * a.config.save_minutes
+        anchor = step % anchors == 0
+        done = better or anchor or step == a.steps or time.monotonic() - saved_at > 60 * a.config.save_minutes
         if done:
-            checkpoint.save(root, state, val.get("nme"), log.commit())
+            checkpoint.save(root, state, val.get("nme"), log.commit(), anchor=anchor)
             lowest, saved_at, saved_step = min(lowest, val.get("nme", np.inf)), time.monotonic(), step
         yield Event(state, step, summary, val, images, block.waited / block.seconds, done)
     if int(state.step) != saved_step:

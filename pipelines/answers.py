@@ -51,6 +51,17 @@ def write_table(file: BinaryIO, names: Sequence[str], columns: dict[str, np.ndar
         file.write(files.csv_row([name, *(f"{v:.6g}" for v in values)]))
 
 
+def write_batch(path: Path, images: np.ndarray, points: np.ndarray, names: Sequence[str], row: np.void | None) -> None:
+    """A batch as the network saw it, on a PNG sheet; row: of examples.bin, whose losses go into the captions."""
+    captions = [name[-20:] for name in names]
+    if row is not None:
+        captions = [
+            f"{c} {v:.2f}{'' if k else ' x'}" for c, v, k in zip(captions, row["each"], row["kept"], strict=True)
+        ]
+    with files.whole(path) as file:
+        file.write(decode.encode_png(sheets.batch_sheet(images, points, captions)))
+
+
 def write_overlays(folder: Path, source: Source, found: Predicted) -> None:
     """Each photograph with its predicted points, and the true ones where they are known, as NAME.png (a.jpg: a.jpg.png)."""
     for index, points, truth, mask in zip(found.index, found.points, found.truth, found.mask, strict=True):

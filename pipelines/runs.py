@@ -179,9 +179,13 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
         raise ValueError(
             f"--scheme {asked.scheme}: not the scheme that {run.root} was trained with. Take another --name"
         )
+    return run._replace(config=asked), other_versions(run)
+
+
+def other_versions(run: Run) -> list[str]:
+    """What the same bits depend on and is not as it was when the run began, a line each."""
     known, now = _read(run.root / "versions.json"), versions()
-    notes = [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
-    return run._replace(config=asked), notes
+    return [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
 
 
 def check_identity(run: Run, source: Source, path: str) -> None:

@@ -1,54 +1,86 @@
 """Re-creates a batch of a run from its saved key: the pictures as the network saw them, and their checksum.
 
     python scripts/replay.py --run runs/NAME --step 120
+    python scripts/replay.py --run runs/NAME --step 120 --verify
+    python scripts/replay.py --run runs/NAME --step 100:140 --verify
 
 Step N (from 0) is the one that took the run from N to N + 1 steps. Writes a PNG sheet with the points drawn, and prints
-the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ.
+the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ. --verify takes the steps
+again from the nearest checkpoint before them, and holds loss, gradient norm, rate, checksum and each example's loss
+against the log, bit for bit (promised for the same code, versions, devices, cores and flags).
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from jaxmarks import assemble, runlog, sharding, step
-from pipelines import console, decode, files, loader, runs, sources
-from pipelines.pages import sheets
+from jaxmarks import assemble, checkpoint, replay, runlog, sharding, step
+from pipelines import answers, console, loader, runs, sources
 
 
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
-    parser.add_argument("--step", required=True, type=int, help="which step, from 0")
+    parser.add_argument("--step", required=True, help="which step, from 0; with --verify also FIRST:LAST")
+    parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")
     parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
     flags = parser.parse_args()
-    if flags.step < 0:
-        raise ValueError(f"--step must be 0 or more, got {flags.step}")
-    run, faults = runs.load(Path(flags.run)), loader.Faults()
+    first, last = _range(flags.step, flags.verify)
+    run = runs.load(Path(flags.run))
     part = runs.part(run, runs.data_of(run, flags.data), "train")
+    return verify(run, part, first, last) if flags.verify else show(run, part, first, flags.out)
+
+
+def _range(text: str, many: bool) -> tuple[int, int]:
+    fields = text.split(":")
+    if (
+        len(fields) > 1 + many
+        or not all(f.isascii() and f.isdigit() for f in fields)
+        or int(fields[0]) > int(fields[-1])
+    ):
+        raise ValueError(f"--step must be 0 or more{', or FIRST:LAST' if many else ''}, got {text}")
+    return int(fields[0]), int(fields[-1])
+
+
+def verify(run: runs.Run, part: sources.Source, first: int, last: int) -> int:
+    """Takes the steps again; exit code 1 where one is not what the log says."""
+    plan = assemble.assemble(run.config, run.key, run.scheme, len(part))
+    logged = runlog.read_examples(run.root, run.config.batch)
+    if last >= len(logged):
+        raise ValueError(f"--step {last}: the log of {run.root} has {len(logged)} steps")
+    state = checkpoint.anchor_before(run.root, assemble.template(plan), first)
+    for note in runs.other_versions(run):
+        print(f"note: {note}; the same bits are not promised")
+    print(f"from the checkpoint of step {int(state.step)}: {last + 1 - int(state.step)} steps to take", flush=True)
+    feed = loader.batches(part, run.config, run.key, int(state.step), weights=runs.weights(run), ready=plan.split)
+    wrong = 0
+    for r in replay.replayed(assemble.training_step(plan), assemble.place(plan, state), feed, logged, first, last):
+        print(replay.told(r), flush=True)
+        wrong += bool(r.differ)
+    print(f"{last + 1 - first} steps verified, {wrong} different")
+    return int(wrong > 0)
+
+
+def show(run: runs.Run, part: sources.Source, number: int, out: str | None) -> int:
+    """The batch of a step as a sheet; exit code 1 where its checksum is not what the log says."""
+    faults = loader.Faults()
     plan = assemble.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
-    batch = next(loader.batches(part, run.config, run.key, flags.step, faults=faults, weights=runs.weights(run)))
+    batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=runs.weights(run)))
     images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
     found = int(step.checksum(images, points))
     logged = runlog.read_examples(run.root, run.config.batch)
-    row = logged[flags.step] if flags.step < len(logged) else None
-    captions = [name[-20:] for name in sources.names_at(part, batch.index)]
+    row = logged[number] if number < len(logged) else None
+    path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
+    answers.write_batch(path, np.asarray(images), np.asarray(points), sources.names_at(part, batch.index), row)
+    equal = row is None or row["checksum"] == found
+    said = f"not in the log, which has {len(logged)} steps"
     if row is not None:
-        captions = [
-            f"{c} {v:.2f}{'' if k else ' x'}" for c, v, k in zip(captions, row["each"], row["kept"], strict=True)
-        ]
-    out = Path(flags.out) if flags.out else run.root / "replay" / f"{flags.step:08d}.png"
-    with files.whole(out) as file:
-        file.write(decode.encode_png(sheets.batch_sheet(np.asarray(images), np.asarray(points), captions)))
-    print(f"step {flags.step}: checksum {found:08x}", end="")
-    print(
-        f", the log has {row['checksum']:08x}: {'equal' if row['checksum'] == found else 'DIFFERENT'}"
-        if row is not None
-        else f", not in the log, which has {len(logged)} steps"
-    )
-    print(f"the batch as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {out}")
+        said = f"the log has {row['checksum']:08x}: {'equal' if equal else 'DIFFERENT'}"
+    print(f"step {number}: checksum {found:08x}, {said}")
+    print(f"the batch as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {path}")
     console.faults(faults.report())
-    return int(row is not None and row["checksum"] != found)
+    return int(not equal)
 
 
 if __name__ == "__main__":

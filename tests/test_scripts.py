@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,19 @@ def test_a_finished_run_says_so_and_changes_nothing(trained, command):
     code, said = command("train", *training(data, run.parent))
     assert code == 0 and "is finished at step 6; next:" in said.out
     assert {p: p.read_bytes() for p in run.glob("*.*") if p.is_file()} == before
+
+
+def test_verify_takes_steps_again_and_tells_a_log_that_was_changed(trained, tmp_path):
+    data, run, _ = trained
+    said = done("replay", "--run", run, "--step", "2:5", "--verify")
+    assert said.count("equal, bit for bit") == 4 and "4 steps verified, 0 different" in said
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    log = bytearray((copy / "examples.bin").read_bytes())
+    log[3 * len(log) // 6] ^= 1  # the loss of step 3
+    (copy / "examples.bin").write_bytes(log)
+    code, out, err = end(begin("replay", "--run", copy, "--step", 3, "--verify"))
+    assert code == 1 and "DIFFERENT in loss (logged:" in out and not err.strip(), err
 
 
 def test_replay_makes_the_very_batch_again_in_another_process(trained, tmp_path):
@@ -173,6 +187,7 @@ def test_help_has_an_example_to_paste(command, script):
         ("predict", ["--run", "/no/run", "--images", "a", "--data", "b"], "not both"),
         ("replay", ["--run", "/no/run", "--step", "0"], "config.json: missing"),
         ("replay", ["--run", "/no/run", "--step", "-1"], "--step must be 0 or more"),
+        ("replay", ["--run", "/no/run", "--step", "3:2", "--verify"], "--step must be 0 or more, or FIRST:LAST"),
     ],
 )
 def test_a_wrong_flag_is_refused_in_one_line_and_nothing_is_written(
