@@ -29,16 +29,16 @@ def mean_face(train: Source, found: Predicted, config: Config, faults: loader.Fa
     return affine.apply(affine.invert(found.frame), total / np.maximum(count, 1))
 
 
-def write_points(out: Path, kind: str, source: Source, found: Predicted, data: str) -> None:
+def write_points(out: Path, kind: str, source: Source, found: Predicted, data: str | None) -> None:
     """Every predicted point, in the files of a format; for COCO annotations as its results, under their own numbers.
 
-    data: the path that `source` was opened from. Raises ValueError where the format cannot say it.
+    data: the path that `source` was opened from, None for plain pictures. Raises ValueError where the format cannot say it.
     """
     rows = (
         Row(source.names[int(i)], points, np.ones(len(points), bool), decode.photograph_size(source[int(i)]))
         for i, points in zip(found.index, found.points, strict=True)
     )
-    if kind == coco.NAME and not data.startswith("drawn:") and coco.recognises(Path(data)):
+    if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
         coco.write_results(out, rows, source.num_points, Path(data))
     else:
         formats.FORMATS[kind].write(out, rows, source.num_points)

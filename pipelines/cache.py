@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines import console, dataset, duplicates, files, pack, survey
-from pipelines.sources import Source, Subset, identity_of, open_any
+from pipelines.sources import Source, Subset, described, identity_of, open_any
 from pipelines.tables import Pictures, Table
 
 _ABOUT = "cached.json"
@@ -60,7 +60,9 @@ def training_set(
     if not pack.is_whole(folder):
         job = pack.plan(folder, {"train": source})
         size = pack.check_space(job)
-        print(f"{path}: packing {len(source)} records into {folder}, about {size} (--no-cache: not)")
+        print(
+            f"{path} ({described(source)}): packing {len(source)} records into {folder}, about {size} (--no-cache: not)"
+        )
         progress = console.Progress(len(source), "record")
         pack.write(job, workers, progress.show)
         progress.close()
@@ -73,7 +75,9 @@ def training_set(
 
 def _tell(refused: int, where: str) -> None:
     if refused:
-        print(f"{refused} {'record' if refused == 1 else 'records'} cannot be used and are left out{where}")
+        print(
+            f"{'1 record cannot be used and is' if refused == 1 else f'{refused} records cannot be used and are'} left out{where}"
+        )
 
 
 def _survey(source: Pictures, workers: int) -> Surveyed:

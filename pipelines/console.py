@@ -91,12 +91,15 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(main() or 0)
     except KeyboardInterrupt:
         print(
-            "\nended at once; nothing half-written was left, and a run goes on from its newest checkpoint",
+            "\nended at once; nothing half-written was left, and the same command goes on where it can",
             file=sys.stderr,
         )
         sys.exit(130)
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        told = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            told = f"{error.filename}: {error.strerror}"
+        print(f"error: {' '.join(told.split())}", file=sys.stderr)
         sys.exit(2)
 
 

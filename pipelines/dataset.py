@@ -171,7 +171,8 @@ def finish(folder: Path, layout: Layout, shards: dict[str, list[tuple[int, int]]
 
 def is_packed(folder: Path) -> bool:
     """Whether this is the folder of a packed set, whole or not."""
-    return (folder / INFO).is_file() or any(folder.glob(f"{NAME}-*.array_record-*"))
+    begun = (folder / ".lock").is_file()  # a packer was there
+    return begun or (folder / INFO).is_file() or any(folder.glob(f"{NAME}-*.array_record-*"))
 
 
 def info(folder: Path) -> dict[str, Any]:
@@ -223,14 +224,16 @@ class Packed:
         except (RuntimeError, IndexError) as error:  # what array_record makes of damage
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"{self._folder}: {self.names[index]} cannot be read ({reason}); pack the set again"
+                f"{self._folder}: {self.names[index]} cannot be read ({reason}); pack the set again, into an empty folder"
             ) from None
         points, mask = self._layout.label(record["points"])
         box = record["box"] if self._layout.boxes and not np.isnan(record["box"]).any() else None
         size = (int(record["width"]), int(record["height"])) if self._layout.working_size else None
         example = Example(record["image"], points, mask, box, size)
         if record_digest(self.names[index], example) != self._digests[32 * index : 32 * index + 32]:
-            raise ValueError(f"{self._folder}: {self.names[index]} is not as it was packed; pack the set again")
+            raise ValueError(
+                f"{self._folder}: {self.names[index]} is not as it was packed; pack the set again, into an empty folder"
+            )
         return example
 
 
@@ -240,7 +243,7 @@ def _check_sizes(folder: Path, part: str, sizes: list[int]) -> None:
         found = path.stat().st_size if path.is_file() else None
         if found != size:
             state = "is missing" if found is None else f"has {found} bytes, was written with {size}"
-            raise ValueError(f"{path}: the shard {state}; pack the set again")
+            raise ValueError(f"{path}: the shard {state}; pack the set again, into an empty folder")
 
 
 def read_table(folder: Path, part: str) -> Iterator[Record]:

@@ -24,10 +24,14 @@ _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 def whole(path: str | Path) -> Iterator[BinaryIO]:
     """A file open for writing bytes under a temporary name, renamed to `path` when the block ends well."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = open(temporary, "wb")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

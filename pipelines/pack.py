@@ -71,6 +71,10 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
         for number in range(of)
     ]
     job = Job(out, sources, layout, digest, size, shards)
+    if not any(len(source) for source in sources.values()) and not any(t.refused for t in tables if t is not None):
+        raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
+    if out.is_dir() and not dataset.is_packed(out) and (others := sorted(p.name for p in out.iterdir())):
+        raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
     if (out / dataset.INFO).is_file() and files.read_json(out / dataset.INFO).get("plan") != digest:
         raise ValueError(f"{out} holds another packed set, or the data was changed since; take another folder")
     return job
@@ -97,9 +101,9 @@ def check_space(job: Job) -> str:
     need = int((job.bytes if not job.layout.working_size else 0) * 1.01) + sum(
         len(s) * (job.layout.num_points * (4 if job.layout.whole else 8) + 200) for s in job.sources.values()
     )
-    job.out.mkdir(parents=True, exist_ok=True)
+    there = next(folder for folder in (job.out.absolute(), *job.out.absolute().parents) if folder.is_dir())
     done = sum(path.stat().st_size for path in job.out.glob(f"{dataset.NAME}-*"))
-    if need - done > (free := shutil.disk_usage(job.out).free):
+    if need - done > (free := shutil.disk_usage(there).free):
         raise ValueError(
             f"{job.out}: packing takes about {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; choose another disk"
         )
@@ -181,6 +185,11 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
 def merge(job: Job) -> dict[str, Any]:
     """Makes a whole set of all shards, and gives its report. Raises ValueError where a shard is missing, or while another
     process writes one."""
+    missing = [shard.name for shard in job.shards if _note(job, shard) is None]
+    if missing:
+        raise ValueError(
+            f"{job.out}: {missing[0]} is not written yet ({len(missing)} of {len(job.shards)} are missing)"
+        )
     with _locked(job, shared=False):
         told = _merge(job)
         (job.out / ".lock").unlink(missing_ok=True)
@@ -188,11 +197,6 @@ def merge(job: Job) -> dict[str, Any]:
 
 
 def _merge(job: Job) -> dict[str, Any]:
-    missing = [shard.name for shard in job.shards if _note(job, shard) is None]
-    if missing:
-        raise ValueError(
-            f"{job.out}: {missing[0]} is not written yet ({len(missing)} of {len(job.shards)} are missing)"
-        )
     found = {part: _gather(job, part) for part in job.sources}
     if not all(len(f.prints) for f in found.values()):
         raise ValueError(

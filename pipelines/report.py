@@ -43,7 +43,11 @@ def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, 
 def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
     table = getattr(source, "table", None)
     names = [source.names[i] for i in found.index]
-    counts = np.bincount(groups, minlength=len(groups))
+    pictures = [table.pictures[i] if table and table.pictures else names[at] for at, i in enumerate(found.index)]
+    first = list(
+        {(g, picture): at for at, (g, picture) in enumerate(zip(groups.tolist(), pictures, strict=True))}.values()
+    )
+    counts = np.bincount(groups[first], minlength=len(groups))  # two faces of one photograph are no duplicates
     many = np.flatnonzero(counts > 1)
     largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
     spread = found.spread[~np.isnan(found.spread)]
@@ -100,8 +104,9 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     twins = about["near_duplicates"]
     if twins["groups"]:
         rows.append(
-            f"  near-duplicates: {twins['photographs']} photographs in {twins['groups']} groups, kept on one side of"
-            f" the split; the largest has {twins['largest'][0]['photographs']}, first {twins['largest'][0]['first']}"
+            f"  near-duplicates: {twins['photographs']} photographs in {twins['groups']} group{'s' * (twins['groups'] > 1)},"
+            f" kept on one side of the split; the largest has {twins['largest'][0]['photographs']}, first"
+            f" {twins['largest'][0]['first']}"
         )
     return rows
 

@@ -75,6 +75,8 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     key = key_of(config)
     twins = getattr(source, "groups", None)
     parts = split.split(source.names, config.split_by, config.val_fraction, key, twins)
+    if config.weights:
+        weighting.read(Path(config.weights), parts["train"])
     return Run(root, config, key, scheme_of(config, source.num_points), parts, "")
 
 
@@ -87,7 +89,6 @@ def create(root: Path, config: Config, source: Source) -> Run:
     _write(root / "versions.json", versions())
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
     if config.weights:
-        weighting.read(Path(config.weights), parts["train"])
         with files.whole(root / _WEIGHTS) as file:
             file.write(Path(config.weights).read_bytes())
     known = files.digest(root / _WEIGHTS).hex() if config.weights else ""
@@ -113,7 +114,12 @@ def settings(flags: dict[str, Any]) -> Config:
     for name in ("data", "pictures", "boxes", "weights"):
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
-    return Config(**flags).check()
+    config = Config(**flags).check()
+    if (config.pictures or config.boxes) and sources.is_packed(config.data):
+        raise ValueError(
+            f"--data {config.data} is packed: --pictures and --boxes were for prepare.py, and do nothing here"
+        )
+    return config
 
 
 def write_faults(run: Run, lines: list[str]) -> None:
@@ -129,6 +135,8 @@ def finish(run: Run, step: int, digest: str) -> list[str]:
     """Writes final.json, the step and digest of the last state, and says what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
     command = f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json"
+    if "test" not in sources.parts(run.config.data):
+        command += " --part val"
     return [f"{run.root} is finished at step {step}; next:", command]
 
 
@@ -210,7 +218,10 @@ def data_of(run: Run, path: str | None = None) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. Raises ValueError in one line."""
     if path is None and not sources.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
-    found = data(settings({**configs.to_dict(run.config), "data": path}) if path else run.config)
+    known = {**configs.to_dict(run.config), "data": path or run.config.data}
+    if sources.is_packed(known["data"]):
+        known |= {"pictures": "", "boxes": ""}  # they were used when it was packed
+    found = data(settings(known))
     check_identity(run, found, path or run.config.data)
     return found
 
@@ -221,10 +232,19 @@ def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = ""
     where, points = path or run.config.data, run.scheme.num_points
     if not sources.exists(where):
         raise ValueError(f"{where}: there is nothing; say with --data what to look at")
+    own = os.path.abspath(where) == os.path.abspath(run.config.data)
+    pictures = pictures or (run.config.pictures if own else "")
+    if run.config.boxes and not boxes and not sources.is_packed(where):
+        if not own or not Path(run.config.boxes).is_file():
+            raise ValueError(f"{run.root} was trained on boxes: give --boxes FILE for {where}")
+        boxes = run.config.boxes
     if "test" in sources.parts(where):
         return sources.open_source(where, "test", points, pictures=pictures, boxes=boxes)
-    if os.path.abspath(where) == os.path.abspath(run.config.data):
-        raise ValueError(f"{where} has no test part, only what the run was trained on; give other data with --data")
+    if own:
+        raise ValueError(
+            f"{where} has no test part, only what the run was trained on; give other data with --data (evaluate.py:"
+            " or --part val)"
+        )
     return sources.open_source(where, "train", points, pictures=pictures, boxes=boxes)
 
 

@@ -155,6 +155,8 @@ def open_any(
 
 def local(path: str) -> Path:
     """A path on this machine. Raises ValueError for an address."""
+    if not path.strip():
+        raise ValueError("--data is empty: give a folder or file, or drawn:COUNT[:POINTS]")
     if "://" in path:
         raise ValueError(f"--data {path}: addresses are not read; copy the data here and give its folder")
     return Path(path).expanduser()
@@ -176,9 +178,22 @@ def open_table(
     return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table
 
 
+def described(source: Source) -> str:
+    """What a source was read from, in words."""
+    table = getattr(source, "table", None)
+    return f"{table.where}, photographs in {table.root}" if table else f"{len(source)} drawn faces"
+
+
 def exists(path: str) -> bool:
     """Whether there is anything at a data path."""
     return path.startswith("drawn:") or Path(path).expanduser().exists()
+
+
+def is_packed(path: str) -> bool:
+    """Whether a path is that of a packed set."""
+    from pipelines import dataset
+
+    return not path.startswith("drawn:") and local(path).is_dir() and dataset.is_packed(local(path))
 
 
 def is_set(path: str) -> bool:

@@ -51,7 +51,13 @@ def main() -> int:
     progress.close()
     names, asked = sources.names_at(source, found.index), sources.asked_points(source)
     if asked is None or flags.all_points or flags.format:
-        answers.write_points(Path(flags.out), flags.format or "contest", source, found, flags.data or run.config.data)
+        answers.write_points(
+            Path(flags.out),
+            flags.format or "contest",
+            source,
+            found,
+            None if flags.images else flags.data or run.config.data,
+        )
     else:
         with files.whole(flags.out) as file:
             contest.write_submission(file, names, found.points, [asked[i] for i in found.index])
@@ -60,7 +66,7 @@ def main() -> int:
         known = ", red: true" if found.mask.any() else ""
         print(f"overlays: {flags.overlays} (green: predicted{known})")
     console.faults(faults.report())
-    short = f" of {len(source)}, the others could not be decoded" if len(names) < len(source) else ""
+    short = f" of {len(source)}, the others could not be used" if len(names) < len(source) else ""
     print(f"{len(names)} photographs{short}, step {commit.step}, views {flags.tta}: {flags.out}")
     return 0
 

@@ -37,11 +37,14 @@ def main() -> int:
     if not 1 <= flags.workers <= 256:
         raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
     if dataset.is_packed(sources.local(flags.data)):
+        if any((flags.out, flags.pictures, flags.boxes, flags.size, flags.part, flags.merge, flags.dry_run)):
+            raise ValueError(f"--data {flags.data} is packed already: it takes --look and nothing else")
         return show(Path(flags.data), flags.data, {}, flags.look)
     if out is None:
         raise ValueError("--out is missing: the folder of the packed set")
     where = {"pictures": flags.pictures, "boxes": flags.boxes}
     parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
+    print("\n".join(f"{part}: {sources.described(source)}" for part, source in parts.items()))
     job = pack.plan(out, parts, flags.size)
     print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
     if flags.dry_run:

@@ -76,7 +76,11 @@ def test_one_set_whichever_way_it_comes(tmp_path, data, capsys):
         assert same(drawn(source), drawn(cached))
     assert np.array_equal(cached[1].points, POINTS + 1) and cached[1].picture == photograph(1, 61)
     told = capsys.readouterr().out
-    assert f"{data}: packing 10 records into {tmp_path / 'cache'}/data-" in told and "(--no-cache: not)" in told
+    assert (
+        f"{data} (train/landmarks.csv, photographs in {data}/train/images): packing 10 records into {tmp_path / 'cache'}/data-"
+        in told
+        and "(--no-cache: not)" in told
+    )
     assert told.count("3 records cannot be used and are left out") == 2
 
 

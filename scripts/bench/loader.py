@@ -5,7 +5,8 @@
 
 JPEGs of 500 px onto 128 px in batches of 32: photographs a second, medians of rounds in which both take their turn over
 all files; a ratio over 1 says that ours is faster. Then five epochs of ours, with resident memory after each. Ours are
-canvases of 160 px in frames (what augmentation may show), the peer's crops of 128 px, as a plain script makes them.
+canvases of 160 px in frames (what augmentation may show), the peer's crops of 128 px, as a plain script makes them. The
+rows `packed` read the same photographs as prepare.py packs them, and as it packs them at 160 px.
 Without PyTorch only ours is measured.
 """
 
@@ -15,13 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-from made import POINTS, photographs
+from made import POINTS, packed, photographs
 
 from jaxmarks import assemble, keys, landmarks
 from jaxmarks.config import Config
 from pipelines import console, files, loader, sources
 
-BATCH, SIZE = 32, 128
+BATCH, SIZE, WORKING = 32, 128, 160
 
 
 def main() -> int:
@@ -36,13 +37,15 @@ def main() -> int:
     flags = parser.parse_args()
     source = photographs(Path(flags.files), flags.count)
     config = Config(size=SIZE, batch=BATCH, workers=2)
-    steps, times = flags.count // BATCH, {"ours": [], "peer": []}
-    peer = by_torch(source)
+    steps, peer = flags.count // BATCH, by_torch(source)
+    ours = {"loader": source, **{f"packed{f' {n} px' * (n > 0)}": packed(Path(flags.files), n) for n in (0, WORKING)}}
+    times = {name: {"ours": [], "peer": []} for name in ours}
     for _ in range(flags.rounds):
-        times["ours"].append(clocked(loader.batches(source, config, keys.root(0)), steps))
-        if peer is not None:
-            times["peer"].append(clocked(iter(peer), steps))
-    rows = [row("loader", times, steps * BATCH)]
+        for name, one in ours.items():
+            times[name]["ours"].append(clocked(loader.batches(one, config, keys.root(0)), steps))
+            if peer is not None:
+                times[name]["peer"].append(clocked(iter(peer), steps))
+    rows = [row(name, times[name], steps * BATCH) for name in ours]
     if flags.step:
         rate = step_rate(source, config)
         rows.append({"name": "ResNet50 step", "ours": rows[0]["ours"], "peer": rate, "ratio": rows[0]["ours"] / rate})
