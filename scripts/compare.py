@@ -2,68 +2,91 @@
 
     python scripts/compare.py --data PATH --vary augment=none,recipe,light --seeds 3 --out out/augment -- \\
         --model resnet18 --size 64 --batch 32 --steps 600
+    python scripts/bench/mislabel.py --data PATH --out out/experiments/wrong
+    python scripts/compare.py --data PATH --rows docs/experiments.json --out out/experiments -- \\
+        --model resnet18 --size 64 --batch 32 --steps 600 --split-by '^(.*)_'
 
-What follows -- goes to train.py as it is. Runs lie in OUT/runs and go on where they were stopped; the table is
-OUT/table.md, the numbers OUT/table.json. The spread is the standard deviation over seeds.
+What follows -- goes to train.py as it is. Rows of a file are {"name", "flags"} with, where wanted, "data" (to train on
+instead; {out} is OUT) and "judge": false (train only); in flags {seed} and {runs} may stand, as in --init-from
+{runs}/NAME-{seed}. Every row is judged on the test part of --data. Runs lie in OUT/runs and go on where they were
+stopped; one that was made by the same commands is taken as it is. The table is OUT/table.md, the numbers OUT/table.json.
 """
 
-import json
 import shlex
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-from pipelines import console, files
+from pipelines import comparison, console, files, sources
+
+NOTE = """Spread: the standard deviation over seeds. Differences are paired by seed, ± half the 95 % interval by Student's t
+(an empty cell: there is no such number). Norm of the weights: at the end of the training, mean over seeds."""
 
 
 def main() -> int:
-    own, _, passed = " ".join(map(shlex.quote, sys.argv[1:])).partition(" -- ")
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="data with a test part whose truth is known")
-    parser.add_argument("--vary", required=True, help="a flag of train.py and its values: augment=none,light")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each value, seeds 0, 1, ... (default: 3)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--vary", help="a flag of train.py and its values: augment=none,light")
+    what.add_argument("--rows", help="a JSON file of rows: docs/experiments.json")
+    parser.add_argument("--only", default="", help="the rows to make now: NAME,NAME (default: all)")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each row, seeds 0, 1, ... (default: 3)")
     parser.add_argument("--tta", default="none", help="views by which the runs are judged (default: none)")
     parser.add_argument("--out", required=True, help="the folder to write to")
-    flags = parser.parse_args(shlex.split(own))
-    name, _, values = flags.vary.partition("=")
-    if not values or flags.seeds < 1:
-        raise ValueError("expected --vary FLAG=VALUE,VALUE,... and --seeds of 1 or more")
-    out, rest = Path(flags.out), shlex.split(passed)
-    found: dict[str, list[float]] = {}
-    for seed in range(flags.seeds):
-        for value in values.split(","):
-            run = out / "runs" / f"{Path(value).stem}-{seed}"
-            settings = [f"--{name}", value, "--seed", str(seed), *rest]
-            found.setdefault(value, []).append(nme_of(run, flags.data, settings, flags.tta))
-            print(f"{name} {value}, seed {seed}: {found[value][-1]:.4f}", flush=True)
-            write(out, flags, name, rest, found)
+    flags, common = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
+    comparison.check_flags(common)
+    if flags.seeds < 1:
+        raise ValueError(f"--seeds must be 1 or more, got {flags.seeds}")
+    rows = comparison.read(Path(flags.rows)) if flags.rows else comparison.varied(flags.vary)
+    asked, out = comparison.chosen(rows, flags.only), Path(flags.out)
+    for row in asked:
+        if not sources.exists(where := comparison.data_of(row, flags.data, out)):
+            raise ValueError(f"row {row.name}: there is nothing at {where} to train on")
+
+    def made(row: comparison.Row, seed: int) -> comparison.Commands:
+        return comparison.commands(row, seed, common, flags.data, out, flags.tta)
+
+    found: dict[str, dict[int, comparison.Result]] = {row.name: {} for row in rows}
+    for row, seed in ((r, s) for r in rows for s in range(flags.seeds)):
+        if (known := comparison.result(run_of(out, row, seed), made(row, seed))) is not None:
+            found[row.name][seed] = known
+    for seed, row in ((s, r) for s in range(flags.seeds) for r in asked):
+        if seed not in found[row.name]:
+            found[row.name][seed] = new = make(run_of(out, row, seed), made(row, seed))
+            print(f"{row.name}, seed {seed}: {'trained' if new.nme is None else f'{new.nme:.4f}'}", flush=True)
+            write(out, comparison.summary(rows, found))
+    write(out, comparison.summary(rows, found))
     print(f"{out / 'table.md'}, {out / 'table.json'}")
     return 0
 
 
-def nme_of(run: Path, data: str, settings: list[str], views: str) -> float:
-    """Test NME of one run, trained here unless it is finished."""
-    scripts = Path(__file__).parent
-    train = [scripts / "train.py", "--data", data, "--runs", run.parent, "--name", run.name, *settings]
-    judge = [scripts / "evaluate.py", "--run", run, "--data", data, "--tta", views, "--out", run / "test.json"]
-    for command in (train, judge):
-        done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
+def run_of(out: Path, row: comparison.Row, seed: int) -> Path:
+    """Where a run lies."""
+    return out / "runs" / f"{row.name}-{seed}"
+
+
+def make(run: Path, commands: comparison.Commands) -> comparison.Result:
+    """Trains and judges one run."""
+    for script, arguments in commands.items():
+        path = Path(__file__).with_name(f"{script}.py")
+        done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True)
         if done.returncode:
-            raise ValueError(f"{run}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads((run / "test.json").read_text())["nme"]
+            told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise ValueError(f"{run}: {told[-1]}")
+    comparison.note(run, commands)
+    found = comparison.result(run, commands)
+    assert found is not None
+    return found
 
 
-def write(out: Path, flags, name: str, rest: list[str], found: dict[str, list[float]]) -> None:
-    """The table so far."""
-    rows = {v: (statistics.mean(n), statistics.stdev(n) if len(n) > 1 else 0.0) for v, n in found.items()}
-    lines = [f"| {name} | test NME, mean | spread | each |", "|---|---|---|---|"]
-    lines += [f"| {v} | {m:.4f} | {s:.4f} | {', '.join(f'{n:.4f}' for n in found[v])} |" for v, (m, s) in rows.items()]
-    own = f"--data {flags.data} --vary {flags.vary} --seeds {flags.seeds} --tta {flags.tta} --out {flags.out}"
-    command = f"python scripts/compare.py {own} -- {shlex.join(rest)}"
-    files.write_json(out / "table.json", {"command": command, "nme": found})
+def write(out: Path, numbers: list[dict]) -> None:
+    """The table so far, with the command beside it."""
+    command = shlex.join(["python", "scripts/compare.py", *sys.argv[1:]])
+    files.write_json(out / "table.json", {"command": command, "rows": numbers})
     with files.whole(out / "table.md") as file:
-        file.write(("\n".join([*lines, "", f"    {command}", ""])).encode())
+        lines = comparison.table(numbers) if numbers else []
+        file.write("\n".join([*lines, "", NOTE, "", f"    {command}", ""]).encode())
 
 
 if __name__ == "__main__":
