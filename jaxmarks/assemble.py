@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
 
-from jaxmarks import augment, losses, models, optim, predict, sharding, state, step, tta
+from jaxmarks import augment, keys, losses, models, optim, predict, sharding, state, step, tta
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.types import State
@@ -35,10 +36,12 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
     config.check()
     augment.configure(config.augment, scheme.mirror is not None)
     mesh = mesh or sharding.mesh()
-    sharding.check_batch(config.batch, mesh.size)
+    sharding.check_batch(config.batch, mesh.size, config.accumulate)
     steps = config.steps or math.ceil(config.epochs * photographs / config.batch)
     per_epoch = max(1, photographs // config.batch)
-    return Assembly(config, key, models.build(config.model, scheme.num_points), scheme, mesh, steps, per_epoch)
+    model = models.build(config.model, scheme.num_points, precision=config.precision)
+    optim.rate(config, steps)  # raises what the schedule refuses
+    return Assembly(config, key, model, scheme, mesh, steps, per_epoch)
 
 
 def remarks(a: Assembly) -> list[str]:
@@ -52,6 +55,9 @@ def remarks(a: Assembly) -> list[str]:
         found.append(
             f"trimmed: of {a.config.batch} the worst {first} and the easiest {a.config.batch - last} are left out"
         )
+    if frozen := optim.frozen_steps(a.config, a.steps_per_epoch):
+        random = "" if a.config.init_from else "; it is random: --init-from gives it something to keep"
+        found.append(f"the backbone stands still for {frozen} steps{random}")
     return found
 
 
@@ -64,19 +70,31 @@ def describe(a: Assembly) -> list[str]:
     ]
 
 
-def _optimiser(a: Assembly):
-    return optim.make(a.config, a.steps, a.steps_per_epoch)
+def _optimiser(a: Assembly, schedule: optax.Schedule | None = None):
+    return optim.make(a.config, a.steps, a.steps_per_epoch, schedule)
 
 
-def initial_state(a: Assembly) -> State:
-    """Step 0, on every device."""
-    create = jax.jit(lambda: state.create(a.model, _optimiser(a), a.key, a.config.size))
-    return sharding.replicate(a.mesh, create())
+def first_key(a: Assembly) -> jax.Array:
+    """The key that a network's first weights are drawn with."""
+    return keys.named(a.key, "init")
+
+
+def _begin(a: Assembly) -> Callable:
+    def begin(weights):
+        params, stats = weights or a.model.init(first_key(a), a.config.size)
+        return state.beginning(_optimiser(a), params, stats, bool(a.config.ema))
+
+    return begin
+
+
+def initial_state(a: Assembly, weights: tuple[dict, dict] | None = None) -> State:
+    """Step 0, on every device; weights: (params, stats) to begin with, else drawn from the run's key."""
+    return sharding.replicate(a.mesh, jax.jit(_begin(a))(weights))
 
 
 def template(a: Assembly) -> State:
     """The shapes of a state, nothing computed."""
-    return jax.eval_shape(lambda: state.create(a.model, _optimiser(a), a.key, a.config.size))
+    return jax.eval_shape(_begin(a), None)
 
 
 def place(a: Assembly, saved: State) -> State:
@@ -84,9 +102,11 @@ def place(a: Assembly, saved: State) -> State:
     return sharding.replicate(a.mesh, saved)
 
 
-def training_step(a: Assembly) -> Callable:
-    """step(state, batch) -> (state, record)."""
-    return step.make_step(a.model, _optimiser(a), a.key, a.config, a.scheme, a.steps, a.mesh)
+def training_step(a: Assembly, schedule: optax.Schedule | None = None) -> Callable:
+    """step(state, batch) -> (state, record); schedule: the head's rate by step, in place of the configuration's."""
+    frozen = optim.frozen_steps(a.config, a.steps_per_epoch)
+    tx = _optimiser(a, schedule)
+    return step.make_step(a.model, tx, a.key, a.config, a.scheme, a.steps, a.mesh, frozen=frozen, schedule=schedule)
 
 
 def render(a: Assembly) -> Callable:

@@ -8,13 +8,14 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmarks import augment_data, keys
 from jaxmarks.presets import PRESETS, preset
 from jaxmarks.samplers import Caption, Chain, Config, CutOut, Geometry, OneOf, bounds, sample
 from jaxmarks.transform import Transform
 
-__all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "preset", "sample"]
+__all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "preset", "sample", "told"]
 
 
 def check(text: str) -> None:
@@ -64,6 +65,31 @@ def fixed(configs: list[Config], size: int) -> Transform:
     most = max(t.covers.shape[0] for t in rows)
     rows = [t._replace(covers=jnp.pad(t.covers, ((0, most - t.covers.shape[0]), (0, 0)))) for t in rows]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+
+
+def told(t: Transform, size: int) -> str:
+    """One drawn Transform of a size x size frame in words: what its matrices amount to, seen from the centre."""
+    matrix, colour, blur, covered = (np.asarray(leaf, np.float64) for leaf in t)
+    linear, middle = matrix[:, :2], np.full(2, (size - 1) / 2)
+    mirrored = np.linalg.det(linear) < 0
+    turned = linear @ np.diag([-1.0, 1.0]) if mirrored else linear
+    angle = np.degrees(np.arctan2(turned[1, 0] - turned[0, 1], turned[0, 0] + turned[1, 1]))  # of the nearest rotation
+    longest, shortest = np.linalg.svd(linear, compute_uv=False)
+    shift = linear @ middle + matrix[:, 2] - middle
+    gain, offset = colour[:, :3].sum(1), colour @ np.array([128, 128, 128, 1]) - 128  # of a grey pixel
+    covers = int(np.sum(np.abs(covered[:, 0] * covered[:, 4] - covered[:, 1] * covered[:, 3]) > 0))
+    parts = [
+        "mirrored" if mirrored else "",
+        f"turned {angle:+.1f} degrees" if abs(angle) > 0.05 else "",
+        f"scaled {shortest:.3f} .. {longest:.3f}" if max(abs(longest - 1), abs(shortest - 1)) > 5e-4 else "",
+        f"moved {shift[0]:+.1f}, {shift[1]:+.1f} px" if np.abs(shift).max() > 0.05 else "",
+        f"contrast x {gain.mean():.2f}, grey {offset.mean():+.0f}"
+        if not np.allclose(colour, np.eye(3, 4), atol=1e-3)
+        else "",
+        f"blurred by {np.sqrt(blur):.2f} px" if blur > 0 else "",
+        f"{covers} covers" if covers else "",
+    ]
+    return ", ".join(part for part in parts if part) or "as it is"
 
 
 def is_fixed(config: Config) -> bool:

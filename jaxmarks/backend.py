@@ -1,8 +1,28 @@
 """The one place that asks what the arrays live on: what is fast on a CPU and on an accelerator differs in form, not in value."""
 
+import os
+
 import jax
+
+_FLAG = "--xla_gpu_deterministic_ops=true"
 
 
 def is_cpu() -> bool:
     """Whether computations are traced for the CPU: loops over examples and stored gathers, products for convolutions."""
     return jax.default_backend() == "cpu"
+
+
+def ask_same_bits() -> None:
+    """Asks XLA for the same bits at every run on a GPU. To be called before anything is put on a device."""
+    if not same_bits_asked():
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
+
+
+def same_bits_asked() -> bool:
+    """Whether a GPU was asked for the same bits at every run."""
+    return _FLAG in os.environ.get("XLA_FLAGS", "")
+
+
+def same_bits() -> bool:
+    """Whether a step taken twice gives the same bits: always on a CPU, on others where it was asked for."""
+    return is_cpu() or same_bits_asked()

@@ -12,7 +12,8 @@ from typing import Any
 
 from jaxmarks import augment, losses, models
 
-SCHEDULES = ("cosine", "plateau", "constant")
+SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
+PRECISIONS = ("float32", "bfloat16")
 LOSS_UNITS = ("crop", "photo", "face")
 
 
@@ -39,11 +40,21 @@ class Config:
     max_faults: int = _operational(100, "pictures that may turn out to be undecodable before the run stops")
     seed: int = _defining(0, "root key of the run: every random number follows from it")
     model: str = _defining("resnet50", f"backbone: {', '.join(models.NAMES)}")
+    init_from: str = _operational(
+        "", "weights to start from: a run's folder, or torchvision's .pth or .safetensors; its content defines the run"
+    )
+    precision: str = _defining(
+        "float32", f"of the backbone's computation: {', '.join(PRECISIONS)}; parameters, losses, points stay float32"
+    )
+    deterministic: bool = _operational(False, "the same bits on a GPU too, at some cost; a CPU gives them anyway")
     size: int = _defining(128, "side of the network's input in pixels")
     canvas: float = _defining(
         1.25, "side of the decoded square over the input's; the rest is what augmentation may show"
     )
     batch: int = _defining(32, "photographs a step, over all devices")
+    accumulate: int = _defining(
+        1, "parts in which a batch passes through the network, one after the other, to save memory"
+    )
     epochs: float = _defining(10.0, "passes over the training part, when --steps is 0")
     steps: int = _defining(0, "training steps; 0: by --epochs")
     augment: str = _defining(
@@ -57,7 +68,11 @@ class Config:
     trim_top: float = _defining(0.0, "share of the batch with the largest loss that is left out")
     trim_keep: float = _defining(1.0, "where the trained band ends: 0.3 leaves the easiest 70 percent out")
     lr: float = _defining(1e-3, "learning rate of AdamW, after the warm-up")
-    warmup: int = _defining(50, "steps over which the rate rises from 0")
+    warmup: int = _defining(50, "steps over which the rate rises from 0; onecycle has its own")
+    backbone_lr: float = _defining(1.0, "factor on the backbone's rate; the head's is --lr")
+    freeze: float = _defining(0.0, "epochs for which the backbone, its running statistics too, stands still")
+    thaw_lr: float = _defining(1.0, "factor on every rate once the backbone is thawed")
+    ema: float = _defining(0.0, "decay of the moving average of the weights that is validated and predicts; 0: none")
     weight_decay: float = _defining(1e-2, "AdamW's decay, on kernels only")
     clip: float = _defining(1.0, "largest norm of the gradient, in head units; 0: none")
     schedule: str = _defining("cosine", f"of the rate: {', '.join(SCHEDULES)}")
@@ -76,6 +91,7 @@ class Config:
         _choice("loss", self.loss, losses.NAMES)
         augment.check(self.augment)
         _choice("schedule", self.schedule, SCHEDULES)
+        _choice("precision", self.precision, PRECISIONS)
         _choice("loss-unit", self.loss_unit, LOSS_UNITS)
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
@@ -83,12 +99,17 @@ class Config:
             "lr": (1e-9, 10), "warmup": (0, 10**6), "weight_decay": (0, 10), "clip": (0, 1e9), "seed": (0, 2**32 - 1),
             "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (0, 0.9),
             "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (1, 256),
-            "box_margin": (0, 4), "max_faults": (0, 10**9),
+            "box_margin": (0, 4), "max_faults": (0, 10**9), "accumulate": (1, 4096), "backbone_lr": (0, 1e3),
+            "freeze": (0, 1e6), "thaw_lr": (1e-9, 1e3), "ema": (0, 0.999999),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 raise ValueError(f"--{name.replace('_', '-')} must lie in {low:g}..{high:g}, got {value}")
+        if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
+            raise ValueError("--accumulate with a trim band is refused: the band is of the whole batch, seen in parts")
+        if self.batch % self.accumulate:
+            raise ValueError(f"--accumulate {self.accumulate} does not divide --batch {self.batch}")
         return self
 
 
@@ -130,7 +151,15 @@ def from_dict(data: dict[str, Any]) -> Config:
 
 def differences(old: Config, new: Config) -> list[str]:
     """The defining fields that differ, one line each. More steps are no difference unless the schedule counts them."""
-    free = () if "cosine" in (old.schedule, new.schedule) else ("steps", "epochs")
+    counted = {"cosine", "onecycle"} & {old.schedule, new.schedule}
+    free = () if counted else ("steps", "epochs")
     names = [f.name for f in dataclasses.fields(Config) if f.metadata["defining"] and f.name not in free]
     changed = [n for n in names if getattr(old, n) != getattr(new, n)]
     return [f"--{n.replace('_', '-')}: the run has {getattr(old, n)!r}, got {getattr(new, n)!r}" for n in changed]
+
+
+def unusual(config: Config) -> list[str]:
+    """The settings that are not the defaults, on one line; none where all are."""
+    changed = [f for f in dataclasses.fields(config) if getattr(config, f.name) != f.default]
+    said = " ".join(f"--{f.name.replace('_', '-')} {getattr(config, f.name)}" for f in changed)
+    return [f"settings: {said}"] if changed else []

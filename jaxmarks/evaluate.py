@@ -1,14 +1,23 @@
 """From predictions and truth to the numbers of a report. Host arrays, float64."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import metrics
+from jaxmarks import affine, losses, metrics, step
+from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
 
 _RESAMPLES = 2000
+
+
+class Judged(NamedTuple):
+    """What a validation gives while a run trains."""
+
+    metrics: dict[str, float]  # "nme" among them; empty where there is nothing to validate on
+    pictures: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
 
 
 def per_photograph(
@@ -24,12 +33,23 @@ def per_photograph(
     return {n: np.where(labelled, metrics.nme(prediction, truth, mask, scale), np.nan) for n, scale in found.items()}
 
 
-def means(found: Predicted, scheme: Scheme) -> dict[str, float]:
-    """Mean NME of a validation, by the scheme's norm and by the box; empty where nothing is labelled."""
+def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
+    """f64[faces]: the run's loss, of each photograph; NaN where no point is labelled. In input pixels, as in training."""
+    prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
+    scale = metrics.norm(truth, found.mask, scheme)
+    factor = np.asarray(step.factor_of(config, found.frame, scale))[:, None, None] / (config.size / 2)
+    each = losses.NAMES[config.loss](factor * prediction, factor * truth, found.mask)
+    return np.where(found.mask.any(1), np.asarray(each, np.float64), np.nan)
+
+
+def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
+    """Mean loss of a validation, untrimmed, and mean NME by the scheme's norm and by the box; empty where nothing is
+    labelled."""
     errors = per_photograph(found.points, found.truth, found.mask, scheme)
     if not np.isfinite(errors["nme"]).any():
         return {}
-    return {name: float(np.nanmean(values)) for name, values in errors.items()}
+    each = {"loss": loss_of(found, config, scheme), **errors}
+    return {name: float(np.nanmean(values)) for name, values in each.items()}
 
 
 def interval(values: np.ndarray, statistic, seed: int = 0) -> list[float]:

@@ -4,7 +4,9 @@ Every random number of a run is a function of the root key and of what it is for
 cannot depend on workers, devices or restarts, and the train state holds no key.
 """
 
+import functools
 import hashlib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +55,21 @@ def weighted(stream: jax.Array, epoch: int, weights: np.ndarray) -> np.ndarray:
     total = np.cumsum(weights, dtype=np.float64)
     picked = np.searchsorted(total / total[-1] * len(weights), np.arange(len(weights)) + offset, side="right")
     return np.minimum(picked, np.flatnonzero(weights)[-1])
+
+
+def ordering(root_key: jax.Array, length: int, weights: np.ndarray | None = None) -> Callable[[int], np.ndarray]:
+    """order(epoch) -> i32[length]: a run's examples by position in an epoch, the last few epochs kept.
+
+    root_key: the run's. weights f64[length]: how often each comes, in proportion; None: once.
+    """
+    stream, chosen = named(root_key, "shuffle"), named(root_key, "weights")
+
+    @functools.lru_cache(4)
+    def in_epoch(epoch: int) -> np.ndarray:
+        permuted = order(stream, epoch, length)
+        return permuted if weights is None else weighted(chosen, epoch, weights)[permuted]
+
+    return in_epoch
 
 
 def to_json(key: jax.Array) -> dict:

@@ -1,5 +1,6 @@
-"""The optimiser: AdamW with decay on kernels only, a warm-up, and a rate that falls by cosine or on plateau."""
+"""The optimiser: AdamW with decay on kernels only, a rate by step or on plateau, a backbone that may lag or stand still."""
 
+from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,12 @@ class PlateauState(NamedTuple):
 def kernels(params) -> object:
     """A tree of booleans: decay applies to kernels of layers, not to biases or the scales of batch norm."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+@jax.jit
+def weight_norm(params) -> jax.Array:
+    """f32[]: the norm of all kernels together, which decay acts on."""
+    return optax.global_norm(jax.tree.map(lambda p, k: p if k else jnp.zeros(()), params, kernels(params)))
 
 
 def plateau(factor: float, patience: int, smoothing: int) -> optax.GradientTransformationExtraArgs:
@@ -50,29 +57,92 @@ def plateau(factor: float, patience: int, smoothing: int) -> optax.GradientTrans
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def rate(config: Config, steps: int) -> optax.Schedule:
-    """The rate by step, before the plateau's factor."""
+def frozen_steps(config: Config, steps_per_epoch: int) -> int:
+    """The steps, from 0, in which the backbone stands still."""
+    return round(config.freeze * steps_per_epoch)
+
+
+def rate(config: Config, steps: int, frozen: int = 0) -> optax.Schedule:
+    """The head's rate by step, before the plateau's factor. onecycle: up from lr / 25 over 30 % of the steps, then down to
+    lr / 250,000, both by cosine (Smith 2018; torch.optim.lr_scheduler.OneCycleLR's defaults)."""
     warm = min(config.warmup, steps // 2)
-    if config.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(0.0 if warm else config.lr, config.lr, warm, steps)
-    rising = optax.linear_schedule(0.0, config.lr, warm) if warm else optax.constant_schedule(config.lr)
-    return optax.join_schedules([rising, optax.constant_schedule(config.lr)], [warm])
+    if config.schedule == "onecycle":
+        if steps < 5:
+            raise ValueError(f"--schedule onecycle needs 5 steps or more, the run has {steps}")
+        shape = optax.cosine_onecycle_schedule(max(steps - 1, 1), config.lr, 0.3, 25.0, 1e4)
+    elif config.schedule == "cosine":
+        shape = optax.warmup_cosine_decay_schedule(0.0 if warm else config.lr, config.lr, warm, steps)
+    else:
+        rising = optax.linear_schedule(0.0, config.lr, warm) if warm else optax.constant_schedule(config.lr)
+        shape = optax.join_schedules([rising, optax.constant_schedule(config.lr)], [warm])
+    if not frozen:
+        return shape
+    return lambda step: shape(step) * jnp.where(jnp.asarray(step) < frozen, 1.0, config.thaw_lr)
 
 
-def make(config: Config, steps: int, steps_per_epoch: int) -> optax.GradientTransformationExtraArgs:
-    """The whole of it: clip -> AdamW -> plateau. `update` needs `value=`, the loss of the batch."""
-    adamw = optax.adamw(rate(config, steps), weight_decay=config.weight_decay, mask=kernels)
+def sweep(first: float, last: float, steps: int) -> optax.Schedule:
+    """From `first` to `last` in `steps` equal factors: what find_lr.py tries."""
+    return lambda step: first * (last / first) ** (step / max(steps - 1, 1))
+
+
+def _adamw(config: Config, schedule: optax.Schedule, frozen: int) -> optax.GradientTransformation:
+    """AdamW, of one rate; or by part, where the backbone's differs. A frozen backbone's moments begin when it thaws."""
+    if not frozen and config.backbone_lr == 1:
+        return optax.adamw(schedule, weight_decay=config.weight_decay, mask=kernels)
+    moments = optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(config.weight_decay, mask=_kernels_in_part))
+    still = (
+        optax.transforms.conditionally_mask(moments, lambda step, **_: jnp.asarray(step) >= frozen)
+        if frozen
+        else moments
+    )
+    slow = optax.scale_by_learning_rate(lambda step: config.backbone_lr * schedule(step))
+    parts: Mapping[Hashable, optax.GradientTransformation] = {
+        "backbone": optax.chain(still, slow),
+        "rest": optax.chain(moments, optax.scale_by_learning_rate(schedule)),
+    }
+    return optax.transforms.partition(
+        parts, lambda params: {n: "backbone" if n == "backbone" else "rest" for n in params}
+    )
+
+
+def _kernels_in_part(params) -> object:
+    """As `kernels`, for a tree from which the other part is masked."""
+
+    def decays(path, leaf):
+        return not isinstance(leaf, optax.MaskedNode) and getattr(path[-1], "key", "") == "kernel"
+
+    return jax.tree_util.tree_map_with_path(decays, params, is_leaf=lambda n: isinstance(n, optax.MaskedNode))
+
+
+def make(
+    config: Config, steps: int, steps_per_epoch: int, schedule: optax.Schedule | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """The whole of it: clip -> AdamW -> plateau. `update` needs `value=`, the loss of the batch.
+
+    schedule: the head's rate by step, in place of the configuration's.
+    """
+    frozen = frozen_steps(config, steps_per_epoch)
     parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
-    parts.append(adamw)
-    if config.schedule == "plateau":
+    parts.append(_adamw(config, schedule or rate(config, steps, frozen), frozen))
+    if config.schedule == "plateau" and schedule is None:
         patience = max(_LEAST_PATIENCE, round(config.plateau_patience * steps_per_epoch))
         parts.append(plateau(config.plateau_factor, patience, patience))
     return optax.with_extra_args_support(optax.chain(*parts))
 
 
-def current_rate(config: Config, steps: int, state, step: jax.Array) -> jax.Array:
-    """f32[]: the rate that step `step` was taken with; `state` is the optimiser's after it."""
-    base = jnp.asarray(rate(config, steps)(step), jnp.float32)
-    if config.schedule != "plateau":
-        return base
-    return base * state[-1].inner.scale
+def current_rate(schedule: optax.Schedule, state, step: jax.Array) -> jax.Array:
+    """f32[]: the head's rate that step `step` was taken with; `state` is the optimiser's (of `make`) after it."""
+    base = jnp.asarray(schedule(step), jnp.float32)
+    found = [s for s in jax.tree.leaves(state, is_leaf=_is_plateau) if _is_plateau(s)]
+    return base * found[0].inner.scale if found else base
+
+
+def _is_plateau(state) -> bool:
+    return isinstance(state, PlateauState)
+
+
+def averaged(decay: float, average, value, step: jax.Array):
+    """The moving average of a tree after step `step` (from 0): its decay is min(decay, (1 + step) / (10 + step)), so that
+    the random start is soon forgotten (tf.train.ExponentialMovingAverage's num_updates)."""
+    d = jnp.minimum(decay, (1.0 + step) / (10.0 + step)).astype(jnp.float32)
+    return jax.tree.map(lambda a, v: a + (1 - d) * (v - a), average, value)  # what stands still keeps its bits

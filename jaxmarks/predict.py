@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxmarks import affine, sharding, transform, tta, units
+from jaxmarks import state as states
 from jaxmarks.landmarks import Scheme
 from jaxmarks.models import Model
 from jaxmarks.transform import Transform
@@ -60,7 +61,7 @@ def predictions(
     """Predictions of each batch's real examples. The next batch is dispatched before the last is fetched."""
     waiting = None
     for batch, count in batches:
-        result = forward(state.params, state.stats, sharding.split(over, batch))
+        result = forward(*states.judged(state), sharding.split(over, batch))
         if waiting is not None:
             yield _home(*waiting)
         waiting = batch, count, result

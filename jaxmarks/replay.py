@@ -18,27 +18,45 @@ class Replayed(NamedTuple):
     differ: list[str]  # fields that are not bit for bit what was logged
 
 
+TOLERANCE = 1e-3  # of a step's numbers where the same bits are not to be had
+
+
 def replayed(
-    take_step: Callable, state: State, batches: Iterator[Batch], logged: np.ndarray, first: int, last: int
+    take_step: Callable,
+    state: State,
+    batches: Iterator[Batch],
+    logged: np.ndarray,
+    first: int,
+    last: int,
+    tolerance: float = 0.0,
 ) -> Iterator[Replayed]:
     """Takes the steps state.step .. last again and compares those from `first` on with the rows `logged` of the run.
 
     batches: from step state.step on, on the devices. Loss, NME, gradient norm, rate, checksum and every example's loss
-    are compared bit for bit: promised for the same code, versions, devices, cores and flags.
+    are compared bit for bit: promised for the same code, versions, devices, cores and flags. tolerance: a relative one, of
+    all but the checksum, for devices that sum in any order.
     """
     for number in range(int(state.step), last + 1):
         state, record = take_step(state, next(batches))
         if number >= first:
             row = runlog.rows(step.stack([record]), logged.dtype)[0]
-            differ = [
-                name for name in logged.dtype.names or () if row[name].tobytes() != logged[number][name].tobytes()
-            ]
+            names = logged.dtype.names or ()
+            differ = [name for name in names if not _equal(row[name], logged[number][name], tolerance)]
             yield Replayed(number, row, logged[number], differ)
 
 
-def told(r: Replayed) -> str:
+def _equal(found: np.ndarray, logged: np.ndarray, tolerance: float) -> bool:
+    if tolerance and found.dtype.kind == "f":
+        return bool(
+            np.allclose(found, logged, rtol=tolerance, atol=tolerance * float(np.max(np.abs(logged))), equal_nan=True)
+        )
+    return found.tobytes() == logged.tobytes()
+
+
+def told(r: Replayed, tolerance: float = 0.0) -> str:
     """A step in one line."""
     found = f"loss {r.found['loss']:.6g}, gradient {r.found['grad_norm']:.6g}, {r.found['checksum']:08x}"
     logged = f"loss {r.logged['loss']:.6g}, gradient {r.logged['grad_norm']:.6g}, {r.logged['checksum']:08x}"
-    said = f"DIFFERENT in {', '.join(r.differ)} (logged: {logged})" if r.differ else "equal, bit for bit"
+    same = f"equal within {tolerance:g}" if tolerance else "equal, bit for bit"
+    said = f"DIFFERENT in {', '.join(r.differ)} (logged: {logged})" if r.differ else same
     return f"step {r.step}: {found}: {said}"

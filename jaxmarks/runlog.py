@@ -47,8 +47,11 @@ class RunLog:
         self._files = {name: open(root / name, "ab") for name in FILES}  # noqa: SIM115  closed by close()
         self._board = SummaryWriter(str(root / "log"), purge_step=step)
 
-    def steps(self, record: Record) -> None:
-        """Appends the stacked records of some steps."""
+    def steps(self, first: int, record: Record) -> None:
+        """Appends the stacked records of the steps first, first + 1, ..., and their scalars to TensorBoard."""
+        for n in range(len(record.loss)):
+            one = {name: float(getattr(record, name)[n]) for name in ("loss", "nme", "lr")}
+            self._scalars(first + n + 1, "batch", one)
         self._files["examples.bin"].write(rows(record, self._dtype).tobytes())
         self._files["examples.bin"].flush()
 
@@ -61,6 +64,10 @@ class RunLog:
         """One deterministic line after `step` steps, and its scalars on TensorBoard."""
         self._line("metrics.jsonl", {"step": step, "split": split, **values})
         self._scalars(step, split, values)
+
+    def epoch(self, step: int, values: dict[str, float]) -> None:
+        """Means over an epoch's steps, on TensorBoard; the lines of the log hold them already, by window."""
+        self._scalars(step, "epoch", values)
 
     def timing(self, step: int, values: dict[str, float]) -> None:
         """One line of rates and waits."""

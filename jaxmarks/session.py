@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import checkpoint, runlog, train
+from jaxmarks import checkpoint, evaluate, optim, runlog, train
 from jaxmarks.assemble import Assembly
 from jaxmarks.types import Batch, State
 
@@ -35,11 +35,17 @@ class NotFiniteError(ValueError):
     """A step's loss or gradient was not a finite number."""
 
 
+# judge(state, rows of the log since the last validation, the first one's step) -> its numbers and pictures
+Judge = Callable[[State, np.ndarray, int], evaluate.Judged]
+
+
 def _summary(rows: np.ndarray) -> dict[str, float]:
-    """One line of the log from the rows of its steps: means, and the last step's rate."""
+    """One line of the log from the rows of its steps: means, the shares of examples kept and of the summed loss left out,
+    and the last step's rate."""
     means = {name: float(np.mean(rows[name], dtype=np.float64)) for name in ("loss", "nme", "grad_norm")}
-    kept = float(np.mean(rows["kept"], dtype=np.float64))
-    return {**means, "kept": kept, "lr": float(rows["lr"][-1])}
+    kept, each = rows["kept"].astype(bool), rows["each"].astype(np.float64)
+    out = float(each[~kept].sum() / max(each.sum(), 1e-30))
+    return {**means, "kept": float(np.mean(kept)), "loss_left_out": out, "lr": float(rows["lr"][-1])}
 
 
 def sit(
@@ -49,27 +55,26 @@ def sit(
     offsets: dict[str, int] | None,
     take_step: Callable,
     batches: Iterator[Batch],
-    validate: Callable[[State], dict[str, float]],
+    judge: Judge,
     stop: Callable[[], bool],
 ) -> Iterator[Event]:
     """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
 
-    `offsets` are those of the checkpoint that `state` is from, None for a new run. `validate` gives metrics with "nme";
-    an empty dict where there is nothing to validate on. Raises NotFiniteError at the log step after a step that was not,
-    and what `batches` or `validate` raises (ValueError, OSError) once all steps before it are saved.
+    `offsets` are those of the checkpoint that `state` is from, None for a new run. Raises NotFiniteError at the log step
+    after a step that was not, and what `batches` or `judge` raises (ValueError, OSError) once all steps before it are saved.
     """
     with contextlib.closing(runlog.RunLog(root, a.config.batch, int(state.step), offsets)) as log:
-        yield from _sit(root, a, state, offsets is None, take_step, batches, validate, stop, log)
+        yield from _sit(root, a, state, offsets is None, take_step, batches, judge, stop, log)
 
 
-def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterator[Event]:
+def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[Event]:
     every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
     anchors = max(a.steps // _ANCHORS, _APART)
     lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
     if new:
         checkpoint.save(root, state, None, log.commit())
     saved_at, saved_step, failed = time.monotonic(), int(state.step), None
-    blocks = train.blocks(take_step, state, batches, (every, val_every, anchors), a.steps, stop)
+    blocks = train.blocks(take_step, state, batches, (every, val_every, anchors, a.steps_per_epoch), a.steps, stop)
     while True:
         try:
             block = next(blocks, None)
@@ -78,36 +83,56 @@ def _sit(root, a, state, new, take_step, batches, validate, stop, log) -> Iterat
         if block is None:
             break
         state, step = block.state, block.first + len(block.record.loss)
-        log.steps(block.record)
-        rows = log.window((step - 1) // every * every, step)
-        summary, val = _summary(rows), {}
-        images = len(block.record.loss) * a.config.batch / block.seconds
-        if step % every == 0 or step == a.steps:
-            log.metrics(step, "train", summary)
-            log.timing(step, {"images_per_second": images, "waiting": block.waited / block.seconds})
+        summary = _log_block(a, log, block, step)
         if (bad := int(state.bad_step)) >= 0:
             raise NotFiniteError(
                 f"step {bad} gave a loss that is not finite; scripts/replay.py --run {root} --step {bad} shows its batch"
             )
+        val: dict[str, float] = {}
         if step % val_every == 0 or step == a.steps:
             try:
-                val = validate(state)
+                val = _validate(log, judge, state, step, val_every)
             except (ValueError, OSError):  # no photograph to validate on can be had
                 checkpoint.save(root, state, None, log.commit())
                 raise
-            if val:
-                log.metrics(step, "val", val)
         better = val.get("nme", np.inf) < lowest
         anchor = step % anchors == 0
         done = better or anchor or step == a.steps or time.monotonic() - saved_at > 60 * a.config.save_minutes
         if done:
             checkpoint.save(root, state, val.get("nme"), log.commit(), anchor=anchor)
             lowest, saved_at, saved_step = min(lowest, val.get("nme", np.inf)), time.monotonic(), step
+        images = len(block.record.loss) * a.config.batch / block.seconds
         yield Event(state, step, summary, val, images, block.waited / block.seconds, done)
     if int(state.step) != saved_step:
         checkpoint.save(root, state, None, log.commit())
     if failed is not None:
         raise failed
+
+
+def _log_block(a: Assembly, log: runlog.RunLog, block: train.Block, step: int) -> dict[str, float]:
+    """Writes a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
+    every, seconds = a.config.log_every, block.seconds
+    log.steps(block.first, block.record)
+    summary = _summary(log.window((step - 1) // every * every, step))
+    if step % every == 0 or step == a.steps:
+        summary["weight_norm"] = float(optim.weight_norm(block.state.params))
+        log.metrics(step, "train", summary)
+        images = len(block.record.loss) * a.config.batch / seconds
+        log.timing(step, {"images_per_second": images, "waiting": block.waited / seconds})
+    if step % a.steps_per_epoch == 0:
+        means = _summary(log.window(step - a.steps_per_epoch, step))
+        log.epoch(step, {name: means[name] for name in ("loss", "nme", "loss_left_out")})
+    return summary
+
+
+def _validate(log: runlog.RunLog, judge: Judge, state: State, step: int, val_every: int) -> dict[str, float]:
+    first = max((step - 1) // val_every * val_every, 0)
+    found = judge(state, log.window(first, step), first)
+    if found.metrics:
+        log.metrics(step, "val", found.metrics)
+    for name, picture in found.pictures.items():
+        log.picture(step, name, picture)
+    return found.metrics
 
 
 def describe(event: Event) -> str:

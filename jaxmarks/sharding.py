@@ -17,12 +17,15 @@ def mesh(devices: list | None = None) -> Mesh:
     return jax.make_mesh((len(found),), ("data",), axis_types=(AxisType.Auto,), devices=found)
 
 
-def check_batch(batch: int, devices: int) -> None:
-    """Raises ValueError, with the nearest sizes that fit, unless the devices can share the batch evenly."""
-    if batch % devices:
-        low = batch - batch % devices
-        near = f"{low} or {low + devices}" if low else f"{devices}"
-        raise ValueError(f"a batch of {batch} cannot be split over {devices} devices: use {near}")
+def check_batch(batch: int, devices: int, parts: int = 1) -> None:
+    """Raises ValueError, with the nearest sizes that fit, unless the devices can share the batch evenly, in `parts`."""
+    each = devices * parts
+    if batch % each:
+        low = batch - batch % each
+        near = f"{low} or {low + each}" if low else f"{each}"
+        raise ValueError(
+            f"a batch of {batch} cannot be split over {devices} devices{f' in {parts} parts' if parts > 1 else ''}: use {near}"
+        )
 
 
 def mesh_dividing(batch: int) -> Mesh:

@@ -7,15 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmarks import keys
-from jaxmarks.models import Model
 from jaxmarks.types import State
 
 
-def create(model: Model, tx: optax.GradientTransformation, key: jax.Array, size: int) -> State:
-    """Step 0 of the run with this root key."""
-    params, stats = model.init(keys.named(key, "init"), size)
-    return State(jnp.zeros((), jnp.int32), params, stats, tx.init(params), jnp.full((), -1, jnp.int32))
+def beginning(tx: optax.GradientTransformation, params, stats, averaged: bool = False) -> State:
+    """Step 0 of a run that begins with these weights; averaged: with a moving average of them beside."""
+    ema = (params, stats) if averaged else None
+    return State(jnp.zeros((), jnp.int32), params, stats, tx.init(params), jnp.full((), -1, jnp.int32), ema)
+
+
+def judged(state: State) -> tuple:
+    """(params, stats) that validation and prediction use: the moving averages where the run has them."""
+    return (state.params, state.stats) if state.ema is None else state.ema
 
 
 def flatten(state: State) -> dict[str, np.ndarray]:

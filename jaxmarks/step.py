@@ -6,6 +6,7 @@ device, so batch norm, trim band and loss are over the global batch by construct
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,12 @@ from jaxmarks import affine, augment, keys, losses, metrics, optim, sharding, tr
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.models import Model
-from jaxmarks.types import Batch, Record, State
+from jaxmarks.types import Array, Batch, Record, State
+
+
+def augment_key(key: jax.Array, draw: jax.Array) -> jax.Array:
+    """The key that the draw i32[2] = (epoch, position) of the run with this root key is augmented with."""
+    return keys.at(keys.named(key, "augment"), draw)
 
 
 def make_render(key: jax.Array, config: Config, scheme: Scheme, over: Mesh) -> Callable:
@@ -26,10 +32,9 @@ def make_render(key: jax.Array, config: Config, scheme: Scheme, over: Mesh) -> C
     A function of the root key and of each example's (epoch, position) alone.
     """
     settings = augment.configure(config.augment, scheme.mirror is not None)
-    stream = keys.named(key, "augment")
 
     def one(canvas, points, fit, extent, draw):
-        t = augment.sample(keys.at(stream, draw), settings, config.size)
+        t = augment.sample(augment_key(key, draw), settings, config.size)
         whole = transform.compose(transform.from_affine(fit), t)
         return transform.apply_image(whole, canvas, config.size, extent), transform.apply_points(
             t, points, scheme.mirror
@@ -51,10 +56,17 @@ def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
     return words(images) + 3 * words(points)
 
 
-def _weights(config: Config, batch: Batch, scale: jax.Array) -> jax.Array:
-    """f32[batch]: the factor on each photograph's residuals, by --loss-unit."""
+def factor_of(config: Config, frame: Array, scale: Array) -> jax.Array:
+    """f32[b]: the factor on each photograph's residuals in head units, by --loss-unit.
+
+    frame [b, 2, 3]: photograph -> input; scale f32[b]: the face's norm in input pixels.
+    """
+    return units.LOSS_SCALE * _unit(config, frame, scale)
+
+
+def _unit(config: Config, frame: Array, scale: Array) -> jax.Array:
     if config.loss_unit == "photo":
-        return jnp.abs(affine.determinant(batch.frame.astype(jnp.float32))) ** -0.5
+        return jnp.abs(affine.determinant(jnp.asarray(frame, jnp.float32))) ** -0.5
     if config.loss_unit == "face":
         return config.size / jnp.maximum(scale, 1e-3)
     return jnp.ones_like(scale)
@@ -67,6 +79,81 @@ def _keep_if_finite(new: State, old: State, finite: jax.Array) -> State:
     return kept._replace(bad_step=jnp.where(finite | (old.bad_step >= 0), old.bad_step, old.step))
 
 
+def _parts(batch_like, count: int):
+    """Leaves [b, ...] as [count, b / count, ...]; example i goes to part i mod count, so that no device has to send any."""
+    return jax.tree.map(lambda a: a.reshape(a.shape[0] // count, count, *a.shape[1:]).swapaxes(0, 1), batch_like)
+
+
+def _joined(parts):
+    """The inverse of `_parts`."""
+    return jax.tree.map(lambda a: a.swapaxes(0, 1).reshape(-1, *a.shape[2:]), parts)
+
+
+class _Seen(NamedTuple):
+    """What a batch, or a part of one, gives: the sum over its kept examples' gradients among it."""
+
+    loss: jax.Array  # f32[]  mean over the kept
+    grads: dict
+    stats: dict
+    each: jax.Array
+    kept: jax.Array
+    error: jax.Array  # f32[b]  NME
+
+
+def _make_see(model: Model, config: Config) -> Callable:
+    """see(params, stats, data, frozen) -> _Seen; frozen: the gradient is the head's, all running statistics stand still.
+
+    data: (pictures, target, mask, factor on the residuals f32[b], NME's norm f32[b]).
+    """
+    loss = losses.NAMES[config.loss]
+
+    def objective(trained, fixed, stats, data, train):
+        images, target, mask, factor, scale = data
+        output, aux, stats = model.apply_both({**trained, **fixed}, stats, images, train)
+        factor = factor[:, None, None]
+        wanted = factor * units.from_pixels(target, config.size)
+        each = loss(factor * output, wanted, mask)
+        value, kept = losses.trimmed_mean(each, config.trim_top, config.trim_keep, jnp.any(mask, -1))
+        if aux is not None:  # of the examples that the main loss keeps
+            beside = jnp.where(kept, loss(factor * aux, wanted, mask), 0)
+            value += model.aux_weight * jnp.sum(beside) / jnp.maximum(jnp.sum(kept), 1)
+        error = metrics.nme(units.to_pixels(output, config.size), target, mask, scale)
+        return value, (stats, each, kept, error)
+
+    def see(params, stats, data, frozen: bool) -> _Seen:
+        fixed = {"backbone": params["backbone"]} if frozen else {}
+        trained = {name: part for name, part in params.items() if name not in fixed}
+        slope = jax.value_and_grad(objective, has_aux=True)
+        (value, (stats, each, kept, error)), grads = slope(trained, fixed, stats, data, not frozen)
+        return _Seen(value, {**grads, **jax.tree.map(jnp.zeros_like, fixed)}, stats, each, kept, error)
+
+    return see
+
+
+def _make_gradient(model: Model, config: Config) -> Callable:
+    """gradient(params, stats, data, frozen) -> _Seen of a whole batch, seen in `config.accumulate` parts."""
+    see = _make_see(model, config)
+    if config.accumulate == 1:
+        return see
+
+    def gradient(params, stats, data, frozen: bool) -> _Seen:
+        def one(carry, part):
+            stats, total, grads = carry
+            seen = see(params, stats, part, frozen)
+            count = jnp.sum(seen.kept)
+            summed = jax.tree.map(lambda a, g: a + count * g, grads, seen.grads)
+            return (seen.stats, total + count * seen.loss, summed), (seen.each, seen.kept, seen.error)
+
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        carry, parts = jax.lax.scan(one, (stats, jnp.zeros(()), nothing), _parts(data, config.accumulate))
+        each, kept, error = _joined(parts)
+        stats, total, grads = carry
+        count = jnp.maximum(jnp.sum(kept), 1)
+        return _Seen(total / count, jax.tree.map(lambda g: g / count, grads), stats, each, kept, error)
+
+    return gradient
+
+
 def make_step(
     model: Model,
     tx: optax.GradientTransformationExtraArgs,
@@ -75,39 +162,45 @@ def make_step(
     scheme: Scheme,
     steps: int,
     over: Mesh,
+    *,
+    frozen: int = 0,
+    schedule: optax.Schedule | None = None,
 ) -> Callable[[State, Batch], tuple[State, Record]]:
-    """step(state, batch) -> (state, record), jitted; the state's buffers are donated."""
-    render = make_render(key, config, scheme, over)
-    loss = losses.NAMES[config.loss]
+    """step(state, batch) -> (state, record), jitted; the state's buffers are donated.
 
-    def objective(params, stats, images, batch, target, scale):
-        output, aux, stats = model.apply_both(params, stats, images, True)
-        factor = units.LOSS_SCALE * _weights(config, batch, scale)[:, None, None]
-        wanted = factor * units.from_pixels(target, config.size)
-        each = loss(factor * output, wanted, batch.mask)
-        value, kept = losses.trimmed_mean(each, config.trim_top, config.trim_keep, jnp.any(batch.mask, -1))
-        if aux is not None:  # of the examples that the main loss keeps
-            beside = jnp.where(kept, loss(factor * aux, wanted, batch.mask), 0)
-            value += model.aux_weight * jnp.sum(beside) / jnp.maximum(jnp.sum(kept), 1)
-        error = metrics.nme(units.to_pixels(output, config.size), target, batch.mask, scale)
-        return value, (stats, each, kept, error)
+    frozen: in so many steps from 0 the backbone and all running statistics stand still. schedule: what `tx` follows,
+    for the record; by default the configuration's.
+    """
+    render, gradient = make_render(key, config, scheme, over), _make_gradient(model, config)
+    schedule = schedule or optim.rate(config, steps, frozen)
+
+    def seen_by(state: State, data) -> _Seen:
+        if not frozen:
+            return gradient(state.params, state.stats, data, False)
+        return jax.lax.cond(
+            state.step < frozen,
+            lambda: gradient(state.params, state.stats, data, True),
+            lambda: gradient(state.params, state.stats, data, False),
+        )
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch: Batch) -> tuple[State, Record]:
         images, target = render(batch)
         scale = metrics.norm(target, batch.mask, scheme)
-        (value, (stats, each, kept, error)), grads = jax.value_and_grad(objective, has_aux=True)(
-            state.params, state.stats, images, batch, target, scale
-        )
+        seen = seen_by(state, (images, target, batch.mask, factor_of(config, batch.frame, scale), scale))
         labelled = jnp.any(batch.mask, -1)
-        judged = jnp.where(jnp.any(labelled), value, jnp.nan)
-        updates, opt = tx.update(grads, state.opt, state.params, value=judged)
-        norm = optax.global_norm(grads)
-        lr = optim.current_rate(config, steps, opt, state.step)
-        new = State(state.step + 1, optax.apply_updates(state.params, updates), stats, opt, state.bad_step)
-        nme = jnp.sum(error * labelled) / jnp.maximum(jnp.sum(labelled), 1)
-        record = Record(value, nme, norm, lr, checksum(images, target), each, kept)
-        return _keep_if_finite(new, state, jnp.isfinite(value) & jnp.isfinite(norm)), record
+        judged = jnp.where(jnp.any(labelled), seen.loss, jnp.nan)
+        updates, opt = tx.update(seen.grads, state.opt, state.params, value=judged)
+        norm = optax.global_norm(seen.grads)
+        lr = optim.current_rate(schedule, opt, state.step)
+        params = optax.apply_updates(state.params, updates)
+        ema = (
+            state.ema if state.ema is None else optim.averaged(config.ema, state.ema, (params, seen.stats), state.step)
+        )
+        new = State(state.step + 1, params, seen.stats, opt, state.bad_step, ema)
+        nme = jnp.sum(seen.error * labelled) / jnp.maximum(jnp.sum(labelled), 1)
+        record = Record(seen.loss, nme, norm, lr, checksum(images, target), seen.each, seen.kept)
+        return _keep_if_finite(new, state, jnp.isfinite(seen.loss) & jnp.isfinite(norm)), record
 
     return step
 

@@ -29,6 +29,7 @@ class State(NamedTuple):
     stats: Array  # running statistics of batch norm
     opt: Array
     bad_step: Array  # i32[]: the first step whose loss or gradient was not finite, or -1
+    ema: Array = None  # (params, stats), moving averages over the steps; None where the run has none
 
 
 class Record(NamedTuple):

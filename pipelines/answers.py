@@ -65,9 +65,11 @@ def write_batch(path: Path, images: np.ndarray, points: np.ndarray, names: Seque
 def write_overlays(folder: Path, source: Source, found: Predicted) -> None:
     """Each photograph with its predicted points, and the true ones where they are known, as NAME.png (a.jpg: a.jpg.png)."""
     for index, points, truth, mask in zip(found.index, found.points, found.truth, found.mask, strict=True):
-        picture = source[int(index)].picture
-        image = decode.decode(picture) if isinstance(picture, bytes) else picture
-        drawn = sheets.overlay(image, points, truth[mask] if mask.any() else None)
+        example = source[int(index)]
+        image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+        scale = np.array(image.shape[1::-1]) / (example.size or image.shape[1::-1])  # below 1: packed at a working size
+        placed, known = ((p + 0.5) * scale - 0.5 for p in (points, truth[mask]))
+        drawn = sheets.overlay(image, placed, known if mask.any() else None)
         name = source.names[int(index)]
         with files.whole(folder / (name if name.endswith(".png") else f"{name}.png")) as file:
             file.write(decode.encode_png(drawn))

@@ -57,10 +57,10 @@ class Progress:
 
 
 class Stop:
-    """True from the first Ctrl-C or SIGTERM on; a second Ctrl-C ends at once."""
+    """True from the first Ctrl-C or SIGTERM on; a second Ctrl-C ends at once. `exit_code`: 128 + the signal's number."""
 
     def __init__(self):
-        self._asked = False
+        self._asked, self.exit_code = False, 0
         signal.signal(signal.SIGINT, self._note)
         signal.signal(signal.SIGTERM, self._note)
 
@@ -68,7 +68,7 @@ class Stop:
         return self._asked
 
     def _note(self, number: int, frame: object) -> None:
-        self._asked = True
+        self._asked, self.exit_code = True, 128 + number
         signal.signal(signal.SIGINT, signal.default_int_handler)
         print("\nstopping after this step; once more ends at once", file=sys.stderr)
 

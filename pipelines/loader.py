@@ -4,7 +4,6 @@ The stream is a function of the step: nothing of an iterator is saved, and draw 
 key whatever the batch size, threads, devices or restarts.
 """
 
-import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -115,13 +114,7 @@ def batches(
     if not len(source):
         raise ValueError("the training part is empty: lower --val-fraction or add photographs")
     faults = Faults() if faults is None else faults
-    stream = keys.named(key, "shuffle")
-    chosen = keys.named(key, "weights")
-
-    @functools.lru_cache(4)
-    def order(epoch: int) -> np.ndarray:
-        permuted = keys.order(stream, epoch, len(source))
-        return permuted if weights is None else keys.weighted(chosen, epoch, weights)[permuted]
+    order = keys.ordering(key, len(source), weights)
 
     def load(step: int) -> Batch:
         draws = keys.draws(int(step) * config.batch, config.batch, len(source))

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxmarks import config as configs
-from jaxmarks import keys, landmarks
+from jaxmarks import keys, landmarks, recipes
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from pipelines import cache, files, schemes, sources, split, weighting
@@ -34,6 +34,7 @@ class Run(NamedTuple):
     parts: dict[str, list[str]]
     data_identity: str
     weights: str = ""  # digest of weights.csv; empty: every photograph once an epoch
+    origin: str = ""  # digest of the weights that it began with; empty: drawn from its key
 
 
 def _digest(data: dict[str, Any]) -> str:
@@ -80,8 +81,8 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     return Run(root, config, key, scheme_of(config, source.num_points), parts, "")
 
 
-def create(root: Path, config: Config, source: Source) -> Run:
-    """A new run folder: config.json last, as the sign that it is whole."""
+def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
+    """A new run folder: config.json last, as the sign that it is whole. origin: digest of the weights it begins with."""
     _, _, key, scheme, parts, *_ = plan(root, config, source)
     root.mkdir(parents=True, exist_ok=True)
     _write(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
@@ -92,8 +93,19 @@ def create(root: Path, config: Config, source: Source) -> Run:
         with files.whole(root / _WEIGHTS) as file:
             file.write(Path(config.weights).read_bytes())
     known = files.digest(root / _WEIGHTS).hex() if config.weights else ""
-    _write(root / "config.json", {**described, "data_identity": identity(source), "weights": known})
+    rest = {"data_identity": identity(source), "weights": known, "origin": origin}
+    _write(root / "config.json", {**described, **rest})
     return load(root)
+
+
+def write_fork(old: Run, root: Path, config: Config, parent: dict[str, Any]) -> None:
+    """The files of a run that goes on from `old` under another configuration; parent: where from, kept in config.json."""
+    root.mkdir(parents=True)
+    stored = _read(old.root / "config.json")
+    for name in ("key.json", "split.json", *([_WEIGHTS] if old.weights else [])):
+        (root / name).write_bytes((old.root / name).read_bytes())
+    _write(root / "versions.json", versions())
+    _write(root / "config.json", {**stored, "config": configs.to_dict(config), "parent": parent})
 
 
 def scheme_of(config: Config, num_points: int) -> Scheme:
@@ -101,9 +113,10 @@ def scheme_of(config: Config, num_points: int) -> Scheme:
     return schemes.load_scheme(config.scheme, num_points) if config.scheme else landmarks.scheme(num_points)
 
 
-def settings(flags: dict[str, Any]) -> Config:
-    """The configuration of a command line, checked; an augmentation given as a .json file is taken in as text, so that a
-    run does not depend on the file afterwards."""
+def settings(flags: dict[str, Any], recipe: str = "") -> Config:
+    """The configuration of a command line, checked: a recipe's, with the flags given in its place. An augmentation given as
+    a .json file is taken in as text, so that a run does not depend on the file afterwards."""
+    flags = recipes.settings(recipe, flags) if recipe else flags
     if flags.get("augment", "").endswith(".json"):
         path = Path(flags["augment"])
         try:
@@ -111,7 +124,7 @@ def settings(flags: dict[str, Any]) -> Config:
         except json.JSONDecodeError as error:
             raise ValueError(f"--augment {path}: not JSON ({error})") from None
         flags = {**flags, "augment": text}
-    for name in ("data", "pictures", "boxes", "weights"):
+    for name in ("data", "pictures", "boxes", "weights", "init_from"):
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
     config = Config(**flags).check()
@@ -160,7 +173,8 @@ def load(root: Path) -> Run:
     key = keys.from_json(_read(root / "key.json")["key"])
     config = configs.from_dict(stored["config"])
     scheme = landmarks.from_data(stored["scheme"])
-    return Run(root, config, key, scheme, parts, stored["data_identity"], stored.get("weights", ""))
+    known = stored.get("weights", ""), stored.get("origin", "")
+    return Run(root, config, key, scheme, parts, stored["data_identity"], *known)
 
 
 def weights(run: Run) -> np.ndarray | None:
@@ -183,6 +197,8 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     check_identity(run, source, asked.data)
     if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
         raise ValueError(f"--weights {asked.weights}: not the weights that {run.root} began with. Take another --name")
+    if asked.init_from and asked.init_from != run.config.init_from:
+        raise ValueError(f"--init-from: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
     if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
         raise ValueError(
             f"--scheme {asked.scheme}: not the scheme that {run.root} was trained with. Take another --name"

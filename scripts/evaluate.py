@@ -9,8 +9,8 @@ eye corners; 971: the pupils; others: the box); the box norm is always reported 
 
 from pathlib import Path
 
-from jaxmarks import assemble, checkpoint, evaluate, predict, sharding, tta
-from pipelines import answers, console, files, loader, runs, sources
+from jaxmarks import assemble, evaluate, predict, tta
+from pipelines import answers, console, files, loader, runs, sources, trained
 
 
 def main() -> int:
@@ -31,7 +31,8 @@ def main() -> int:
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     if Path(flags.out).suffix == ".csv":
         raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
-    run, faults = runs.load(Path(flags.run)), loader.Faults()
+    run, plan, state, commit = trained.load(Path(flags.run), flags.checkpoint)
+    faults = loader.Faults()
     data = flags.data or run.config.data
     if flags.part == "val":
         train = runs.data_of(run, flags.data)
@@ -44,10 +45,6 @@ def main() -> int:
         raise ValueError(
             f"{data}: no labels to compare with (test/landmarks_true.csv); --part val scores the held-out photographs"
         )
-    plan = assemble.assemble(
-        run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
-    )
-    state, commit = checkpoint.require(run.root, assemble.template(plan), flags.checkpoint)
     progress = console.Progress(len(source), "photograph")
     batches = progress.over(loader.ordered(source, run.config, faults=faults))
     forward = assemble.forward(plan, flags.tta)

@@ -10,8 +10,8 @@ vmapped call, un-warped exactly and averaged.
 
 from pathlib import Path
 
-from jaxmarks import assemble, checkpoint, predict, sharding, tta
-from pipelines import answers, console, files, formats, loader, runs, sources
+from jaxmarks import assemble, predict, tta
+from pipelines import answers, console, files, formats, loader, runs, sources, trained
 from pipelines.formats import contest
 
 
@@ -35,16 +35,13 @@ def main() -> int:
         raise ValueError("give --data or --images, not both")
     if flags.images and flags.overlays and Path(flags.overlays).resolve() == Path(flags.images).resolve():
         raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
-    run, faults = runs.load(Path(flags.run)), loader.Faults()
+    run, plan, state, commit = trained.load(Path(flags.run), flags.checkpoint)
+    faults = loader.Faults()
     if flags.images:
         source = sources.open_pictures(flags.images, run.scheme.num_points)
     else:
         source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
     runs.check_points(run, source)
-    plan = assemble.assemble(
-        run.config, run.key, run.scheme, len(run.parts["train"]), sharding.mesh_dividing(run.config.batch)
-    )
-    state, commit = checkpoint.require(run.root, assemble.template(plan), flags.checkpoint)
     progress = console.Progress(len(source), "photograph")
     batches = progress.over(loader.ordered(source, run.config, faults=faults))
     found = predict.gather(predict.predictions(assemble.forward(plan, flags.tta), state, batches, plan.mesh))

@@ -3,32 +3,41 @@
     python scripts/replay.py --run runs/NAME --step 120
     python scripts/replay.py --run runs/NAME --step 120 --verify
     python scripts/replay.py --run runs/NAME --step 100:140 --verify
+    python scripts/replay.py --run runs/NAME --why a1b2.jpg
 
 Step N (from 0) is the one that took the run from N to N + 1 steps. Writes a PNG sheet with the points drawn, and prints
 the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ. --verify takes the steps
 again from the nearest checkpoint before them, and holds loss, gradient norm, rate, checksum and each example's loss
-against the log, bit for bit (promised for the same code, versions, devices, cores and flags).
+against the log, bit for bit (promised for the same code, versions, devices, cores and flags; on a GPU only with
+--deterministic, else within a tolerance). --why tells each step at which a photograph was seen: how it was augmented, its
+loss, and whether it was trimmed.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from jaxmarks import assemble, checkpoint, replay, runlog, sharding, step
-from pipelines import answers, console, loader, runs, sources
+from jaxmarks import assemble, backend, checkpoint, replay, runlog, sharding, step
+from pipelines import answers, console, loader, runs, sources, trained
 
 
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
-    parser.add_argument("--step", required=True, help="which step, from 0; with --verify also FIRST:LAST")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--step", help="which step, from 0; with --verify also FIRST:LAST")
+    what.add_argument("--why", metavar="FILE_NAME", help="tell what the run did to a photograph")
     parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")
     parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
     flags = parser.parse_args()
-    first, last = _range(flags.step, flags.verify)
     run = runs.load(Path(flags.run))
+    if run.config.deterministic:
+        backend.ask_same_bits()
+    first, last = _range(flags.step, flags.verify) if flags.step else (0, 0)
     part = runs.part(run, runs.data_of(run, flags.data), "train")
+    if flags.why:
+        return why(run, part, flags.why)
     return verify(run, part, first, last) if flags.verify else show(run, part, first, flags.out)
 
 
@@ -54,9 +63,10 @@ def verify(run: runs.Run, part: sources.Source, first: int, last: int) -> int:
         print(f"note: {note}; the same bits are not promised")
     print(f"from the checkpoint of step {int(state.step)}: {last + 1 - int(state.step)} steps to take", flush=True)
     feed = loader.batches(part, run.config, run.key, int(state.step), weights=runs.weights(run), ready=plan.split)
-    wrong = 0
-    for r in replay.replayed(assemble.training_step(plan), assemble.place(plan, state), feed, logged, first, last):
-        print(replay.told(r), flush=True)
+    wrong, tolerance = 0, 0.0 if backend.same_bits() else replay.TOLERANCE
+    take, first_state = assemble.training_step(plan), assemble.place(plan, state)
+    for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
+        print(replay.told(r, tolerance), flush=True)
         wrong += bool(r.differ)
     print(f"{last + 1 - first} steps verified, {wrong} different")
     return int(wrong > 0)
@@ -81,6 +91,16 @@ def show(run: runs.Run, part: sources.Source, number: int, out: str | None) -> i
     print(f"the batch as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {path}")
     console.faults(faults.report())
     return int(not equal)
+
+
+def why(run: runs.Run, part: sources.Source, name: str) -> int:
+    """A line for each step at which a photograph was seen; exit code 1 where it never was."""
+    if name not in part.names:
+        raise ValueError(f"--why {name}: {trained.where_is(run, name)}")
+    lines = trained.story(run, part, name)
+    print("\n".join(lines))
+    print(f"{name}: seen {len(lines)} times in {len(runlog.read_examples(run.root, run.config.batch))} steps")
+    return int(not lines)
 
 
 if __name__ == "__main__":

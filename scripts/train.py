@@ -1,31 +1,42 @@
 """Trains a run, or goes on with it.
 
     python scripts/train.py --data PATH --name mine
+    python scripts/train.py --data PATH --name best --recipe small
+    python scripts/train.py --data PATH --name tuned --model resnet50 --init-from resnet50.pth --freeze 1 --thaw-lr 0.1
+    python scripts/train.py --name mine --fork calmer --step 3000 --lr 1e-4
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
 
-The second is a two-minute trial on a laptop. The same command again goes on from the newest checkpoint; Ctrl-C saves
+The last is a two-minute trial on a laptop. The same command again goes on from the newest checkpoint; Ctrl-C saves
 first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl. PATH is a
 contest folder, another known format (docs/formats.md), or a folder packed by prepare.py; what is not packed yet is
-checked and packed into the cache first.
+checked and packed into the cache first. Recipes and what each flag is worth: docs/training.md.
 """
 
 from pathlib import Path
 
-from jaxmarks import assemble, checkpoint, predict, session, state
+from jaxmarks import assemble, backend, checkpoint, recipes, session
 from jaxmarks import config as configs
-from jaxmarks import evaluate as evaluation
-from pipelines import console, loader, runs, sources
+from pipelines import console, judging, loader, runs, sources, trained
 
 
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--name", default="run", help="the run folder is runs/NAME (default: run)")
     parser.add_argument("--runs", default="runs", help="where run folders lie (default: runs)")
+    told = "; ".join(f"{name}: {r.about}" for name, r in recipes.NAMES.items())
+    parser.add_argument("--recipe", default="", help=f"settings by name, flags have the last word. {told}")
+    parser.add_argument("--fork", help="go on from a checkpoint of runs/NAME under other settings, as runs/FORK")
+    parser.add_argument("--step", default="newest", help="with --fork: which checkpoint (default: newest)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     configs.add_arguments(parser)
     flags = vars(parser.parse_args())
-    root, dry = runs.folder(flags.pop("runs"), flags.pop("name")), flags.pop("dry_run")
-    asked = runs.settings(flags)
+    folder, name, new, dry = (flags.pop(n) for n in ("runs", "name", "fork", "dry_run"))
+    root, step, recipe = runs.folder(folder, name), flags.pop("step"), flags.pop("recipe")
+    if flags.get("deterministic"):
+        backend.ask_same_bits()
+    if new:
+        return fork(root, runs.folder(folder, new), recipes.settings(recipe, flags) if recipe else flags, step)
+    asked = runs.settings(flags, recipe)
     if dry:
         return describe(asked, root)
     source = runs.data(asked)
@@ -34,7 +45,7 @@ def main() -> int:
     with runs.lock(root):
         run, notes = runs.resume(runs.load(root), asked, source) if runs.exists(root) else (None, [])
         print("".join(f"note: {n}; the same bits as in one sitting are not promised\n" for n in notes), end="")
-        return sit(run or runs.create(root, asked, source), source)
+        return sit(run or runs.create(root, asked, source, trained.origin(asked)), source)
 
 
 def describe(asked: configs.Config, root: Path) -> int:
@@ -43,37 +54,39 @@ def describe(asked: configs.Config, root: Path) -> int:
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
     print(f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on")
-    print("\n".join([*assemble.remarks(plan), *assemble.describe(plan)]))
+    print("\n".join([*assemble.remarks(plan), *assemble.describe(plan), *configs.unusual(asked)]))
     if runs.exists(root):
         print(f"{root} is there already; it would go on from step {checkpoint.newest_step(root)}")
     return 0
 
 
+def fork(parent: Path, root: Path, flags: dict, step: str) -> int:
+    """--fork: a new run folder from a checkpoint of another, then a sitting of it."""
+    run, at = trained.fork(parent, root, flags, step)
+    print(f"{root}: forked from {parent} at step {at}; from now on: --name {root.name}, with the same flags")
+    with runs.lock(root):
+        return sit(run, runs.data_of(run))
+
+
 def sit(run: runs.Run, source: sources.Source) -> int:
     """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
     faults, stop = loader.Faults(run.config.max_faults), console.Stop()
-    train_part, val_part = runs.part(run, source, "train"), runs.part(run, source, "val")
+    train_part, val_part, weights = runs.part(run, source, "train"), runs.part(run, source, "val"), runs.weights(run)
     plan = assemble.assemble(run.config, run.key, run.scheme, len(train_part))
     found = checkpoint.restore(run.root, assemble.template(plan))
     begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
     if begin >= plan.steps:
-        return finish(run)
+        return finish(run, train_part)
+    given, notes = (None, []) if found else trained.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
-    print("\n".join([*assemble.remarks(plan), f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
-    feed = loader.batches(
-        train_part, run.config, run.key, begin, faults=faults, weights=runs.weights(run), ready=plan.split
-    )
-    forward = assemble.forward(plan, "none")
-
-    def validate(now: state.State) -> dict[str, float]:
-        ordered = loader.ordered(val_part, run.config, faults=faults)
-        found = predict.gather(predict.predictions(forward, now, ordered, plan.mesh)) if len(val_part) else None
-        return evaluation.means(found, plan.scheme) if found else {}
-
+    remarks = [*assemble.remarks(plan), *notes]
+    print("\n".join([*remarks, f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
+    first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
+    feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
+    judge = judging.judging(plan, train_part, val_part, weights, faults)
     progress, done = console.Progress(plan.steps, "step"), begin
-    first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan)
     try:
-        for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, validate, stop):
+        for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, judge, stop):
             progress.show(event.step, f"{session.describe(event)}{faults.told()}")
             done = event.step
     finally:
@@ -82,14 +95,14 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         console.faults(faults.report())
     if done < plan.steps:
         print(f"stopped at step {done} and saved; the same command goes on from there")
-        return 130
-    return finish(run)
+        return stop.exit_code
+    return finish(run, train_part)
 
 
-def finish(run: runs.Run) -> int:
+def finish(run: runs.Run, part: sources.Source) -> int:
     """The end of a run, written down and said."""
     last = checkpoint.commits(run.root)[-1]
-    print("\n".join(runs.finish(run, last.step, last.digest)))
+    print("\n".join([*trained.write_history(run, part), *runs.finish(run, last.step, last.digest)]))
     return 0
 
 

@@ -21,7 +21,7 @@ from test_runs import refusal
 from test_session import SETTINGS, STEPS, _batches, _digest
 from tiny import LINEAR
 
-from jaxmarks import assemble, checkpoint, keys, landmarks, session, sharding
+from jaxmarks import assemble, checkpoint, evaluate, keys, landmarks, session, sharding
 from jaxmarks.config import Config
 from pipelines import decode, faces, files, loader, runs, sources
 from pipelines.tables import Pictures
@@ -180,12 +180,12 @@ def sit(root: Path, machinery, fail_at: int = 10**9, error: Exception | None = N
                 raise error
             yield batch
 
-    def validate(state) -> dict[str, float]:
+    def judge(state, rows, first) -> evaluate.Judged:
         if int(state.step) == fail_at and spoil == "validation":
             raise error
-        return {"nme": 1.0}
+        return evaluate.Judged({"nme": 1.0}, {})
 
-    for _ in session.sit(root, plan, now, offsets, take, feed(), validate, lambda: False):
+    for _ in session.sit(root, plan, now, offsets, take, feed(), judge, lambda: False):
         pass
 
 

@@ -47,7 +47,7 @@ def test_the_sharded_step_equals_a_pmap_of_it():
     plan = _plan(4)
     tx = optax.with_extra_args_support(optax.sgd(0.1))
     take = step.make_step(LINEAR, tx, plan.key, plan.config, plan.scheme, 4, plan.mesh)
-    start = state.create(LINEAR, tx, plan.key, 32)
+    start = state.beginning(tx, *LINEAR.init(keys.named(plan.key, "init"), 32))
     first = jax.device_get(start.params)
     ours, _ = take(sharding.replicate(plan.mesh, start), sharding.split(plan.mesh, batch_of()))
     images, points = assemble.render(plan)(sharding.split(plan.mesh, batch_of()))

@@ -13,7 +13,10 @@ from jax import Array
 
 from jaxmarks.models import inception as _inception
 from jaxmarks.models import ops as _ops
+from jaxmarks.models.adopt import adopt
 from jaxmarks.models.resnet import resnet18, resnet50
+
+__all__ = ["NAMES", "Model", "Tree", "adopt", "build"]
 
 NAMES: dict[str, Callable[[_ops.Ops], nn.Module]] = {
     "resnet18": resnet18,
@@ -77,16 +80,21 @@ class _Regressor(nn.Module):
     num_points: int
     ops: _ops.Ops
     auxiliary: Callable[..., nn.Module] | None = None
+    half: bool = False  # the backbone computes in bfloat16; the heads, and what they see, are of the image's type
 
     @nn.compact
     def __call__(self, image: Array, train: bool, want_aux: bool) -> tuple[Array, Array | None]:
         mean = _ops.per_channel(jnp.asarray(_PIXEL_MEAN, image.dtype))
         deviation = _ops.per_channel(jnp.asarray(_PIXEL_DEVIATION, image.dtype))
-        maps, middle = self.backbone(self.ops)((image - mean) / deviation, train), None
+        normalised = (image - mean) / deviation
+        normalised = normalised.astype(jnp.bfloat16) if self.half else normalised
+        maps, middle = self.backbone(self.ops)(normalised, train), None
         if self.auxiliary is not None:
             maps, middle = maps
         outputs, kernel_init = 2 * self.num_points, nn.initializers.variance_scaling(_HEAD_SCALE, "fan_in", "normal")
-        points = nn.Dense(outputs, kernel_init=kernel_init, name="head")(jnp.mean(maps, axis=(1, 2)))
+        points = nn.Dense(outputs, kernel_init=kernel_init, name="head")(
+            jnp.mean(maps.astype(image.dtype), axis=(1, 2))
+        )
         points = jnp.reshape(points, (-1, self.num_points, 2))
         if self.auxiliary is None or middle is None or not want_aux:
             return points, None
@@ -94,8 +102,10 @@ class _Regressor(nn.Module):
         return points, jnp.reshape(aux, (-1, self.num_points, 2))
 
 
-def build(name: str, num_points: int, *, ops: _ops.Ops | None = None) -> Model:
+def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision: str = "float32") -> Model:
     """The network `name` for `num_points` landmarks.
+
+    precision "bfloat16": convolutions in bfloat16; parameters, batch norm's arithmetic, heads and points in float32.
 
     `ops` sets the forms of its operations; by default they are those of JAX's default backend, looked up when
     the functions are traced. Raises ValueError for an unknown name or fewer than one point.
@@ -108,7 +118,9 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None) -> Model:
     auxiliary, aux_weight = _AUXILIARY.get(name, (None, 0.0))
 
     def network() -> _Regressor:
-        return _Regressor(NAMES[name], num_points, _ops.chosen() if ops is None else ops, auxiliary)
+        return _Regressor(
+            NAMES[name], num_points, _ops.chosen() if ops is None else ops, auxiliary, precision == "bfloat16"
+        )
 
     def init(key: Array, size: int) -> tuple[Any, Any]:
         variables = network().init(key, jnp.zeros((1, size, size, 3), jnp.float32), False, True)

@@ -105,16 +105,16 @@ class _Norm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         if not train:
             factor = scale * lax.rsqrt(var.value + _EPS)
-            return y * per_channel(_RATIO * factor) + per_channel(bias - mean.value * factor)
+            return (y * per_channel(_RATIO * factor) + per_channel(bias - mean.value * factor)).astype(y.dtype)
         count = y.size // y.shape[3]
         if count < 2:
             raise ValueError(
                 f"batch norm in training needs two values a channel or more, got shape {y.shape}: use a larger batch"
             )
-        y, batch_mean, batch_var = self.ops.batch_norm(y, scale, bias)
+        computed, batch_mean, batch_var = self.ops.batch_norm(y.astype(scale.dtype), scale, bias)
         mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * _RATIO * batch_mean
         var.value = MOMENTUM * var.value + (1 - MOMENTUM) * _RATIO**2 * batch_var * (count / (count - 1))
-        return y
+        return computed.astype(y.dtype)
 
 
 class BasicConv(nn.Module):
@@ -134,7 +134,7 @@ class BasicConv(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         kernel = _Kernel((*self.window, x.shape[3], self.features), name="conv")()
-        y = _convolve(x, kernel / _RATIO, self.stride, self.padded, self.ops)
+        y = _convolve(x, (kernel / _RATIO).astype(x.dtype), self.stride, self.padded, self.ops)
         return nn.relu(_Norm(self.ops, name="bn")(_mean_pool(y) if self.pool else y, train))
 
 
@@ -259,7 +259,9 @@ class Auxiliary(nn.Module):
         x = nn.avg_pool(middle, (5, 5), (3, 3))
         x = BasicConv(128, (1, 1), self.ops, name="conv0")(x, train)
         x = BasicConv(768, (5, 5), self.ops, 1, False, name="conv1")(x, train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="head")(jnp.mean(x, axis=(1, 2)))
+        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="head")(
+            jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
+        )
 
 
 def inception_v3(ops: Ops) -> nn.Module:

@@ -22,11 +22,11 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         kernel = self.param("kernel", _kaiming, (self.size, self.size, x.shape[3], self.features), jnp.float32)
-        return self.ops.conv(x, kernel, self.stride)
+        return self.ops.conv(x, kernel.astype(x.dtype), self.stride)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last, f32[b, h, w, c] -> f32[b, h, w, c].
+    """Batch normalisation over all axes but the last, f32[b, h, w, c] -> f32[b, h, w, c]; of bf16, computed in f32.
 
     In training the batch's own statistics normalise, and the running ones move towards them by 1 - MOMENTUM,
     the variance by its unbiased estimate as torch has it. Else the running ones normalise. Raises ValueError
@@ -44,14 +44,14 @@ class BatchNorm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         if not train:
             factor = scale * lax.rsqrt(var.value + BATCH_NORM_EPS)
-            return x * per_channel(factor) + per_channel(bias - mean.value * factor)
+            return (x * per_channel(factor) + per_channel(bias - mean.value * factor)).astype(x.dtype)
         count = x.size // x.shape[3]
         if count < 2:
             raise ValueError(
                 f"batch norm in training needs two values a channel or more, got x of shape {x.shape}: "
                 "use a larger batch or larger pictures"
             )
-        y, batch_mean, batch_var = self.ops.batch_norm(x, scale, bias)
+        y, batch_mean, batch_var = self.ops.batch_norm(x.astype(scale.dtype), scale, bias)
         mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
         var.value = MOMENTUM * var.value + (1 - MOMENTUM) * batch_var * (count / (count - 1))
-        return y
+        return y.astype(x.dtype)

@@ -32,8 +32,11 @@ class Ops(NamedTuple):
 
 
 def chosen() -> Ops:
-    """The set for JAX's default backend."""
-    return CPU if backend.is_cpu() else PLAIN
+    """The set for JAX's default backend. Where a GPU is asked for the same bits, max-pool is the sliced one: the gradient of
+    the other scatters, in any order."""
+    if backend.is_cpu():
+        return CPU
+    return PLAIN._replace(max_pool=CPU.max_pool) if backend.same_bits_asked() else PLAIN
 
 
 def per_channel(vector: Array) -> Array:

@@ -1,0 +1,57 @@
+"""Settings that belong together, by name: `train.py --recipe NAME`; flags beside it have the last word.
+
+The first seven are the 2020 entry's own experiments, the last two ours: what did best on real faces (docs/training.md).
+"""
+
+from typing import Any, NamedTuple
+
+
+class Recipe(NamedTuple):
+    """What it is, in a line; the fields of `Config` that it sets; whether it must be given weights to start from."""
+
+    about: str
+    settings: dict[str, Any]
+    needs_weights: bool = False
+
+
+_ENTRY = {
+    "model": "resnet50", "size": 128, "augment": "recipe", "loss": "smooth_l1", "trim_top": 0.01, "trim_keep": 0.3,
+    "schedule": "plateau", "plateau_factor": 0.8, "plateau_patience": 0.25, "lr": 1e-2, "weight_decay": 1e-2,
+}  # fmt: skip
+_PLAIN = {"augment": "none", "loss": "l2", "weight_decay": 0.0, "clip": 0.0, "warmup": 0}
+
+NAMES: dict[str, Recipe] = {
+    "baseline": Recipe(
+        "the organisers': ResNet18, squared error, Adam at 1e-3, nothing else",
+        {"model": "resnet18", **_PLAIN, "schedule": "constant", "lr": 1e-3},
+    ),
+    "resnet18-epoch": Recipe(
+        "the entry's first: ResNet18 for one epoch", {**_ENTRY, "model": "resnet18", "epochs": 1.0}
+    ),
+    "inception-v3": Recipe(
+        "Inception v3 at its own size, auxiliary head", {**_ENTRY, "model": "inception_v3", "size": 299}
+    ),
+    "resnet50": Recipe("the entry's main line: ResNet50, augmenters, trim band, plateau", _ENTRY),
+    "undecayed": Recipe(
+        "the same without weight decay, which overfitted with huge weights", {**_ENTRY, "weight_decay": 0.0}
+    ),
+    "freeze-thaw": Recipe(
+        "head first, for an epoch, then all at a tenth of the rate",
+        {**_ENTRY, "lr": 1e-3, "freeze": 1.0, "thaw_lr": 0.1},
+        needs_weights=True,
+    ),
+    "finetune-enme": Recipe(
+        "a trained run taken further with ENME at 1e-4",
+        {**_ENTRY, "loss": "enme", "loss_unit": "face", "lr": 1e-4, "trim_top": 0.0, "trim_keep": 1.0},
+        needs_weights=True,
+    ),
+}
+
+
+def settings(name: str, flags: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a recipe sets, with those that were given in their place. Raises ValueError in one line."""
+    if name not in NAMES:
+        raise ValueError(f"--recipe {name!r} is not known: choose one of {', '.join(NAMES)}")
+    if NAMES[name].needs_weights and not flags.get("init_from"):
+        raise ValueError(f"--recipe {name} goes on from weights: give them with --init-from RUN or FILE")
+    return {**NAMES[name].settings, **flags}

@@ -1,0 +1,56 @@
+"""Validation while a run trains: its numbers, and the worst predictions drawn, of the validation part and of training."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxmarks import affine, assemble, evaluate, history, keys, predict
+from jaxmarks.evaluate import Judged
+from jaxmarks.predict import Predicted
+from jaxmarks.types import State
+from pipelines import decode, loader
+from pipelines.pages import sheets
+from pipelines.sources import Source, Subset
+
+_WORST = 8
+_SIDE = 240  # of a picture on a sheet, in pixels
+
+
+def judging(
+    plan: assemble.Assembly, train: Source, val: Source, weights: np.ndarray | None, faults: loader.Faults
+) -> Callable[[State, np.ndarray, int], Judged]:
+    """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training part's draws."""
+    forward = assemble.forward(plan, "none")
+    order = keys.ordering(plan.key, len(train), weights)
+
+    def predicted(state: State, source: Source) -> Predicted | None:
+        ordered = loader.ordered(source, plan.config, faults=faults)
+        found = list(predict.predictions(forward, state, ordered, plan.mesh))
+        return predict.gather(found) if found else None
+
+    def judge(state: State, rows: np.ndarray, first: int) -> Judged:
+        seen = history.seen(rows, order, len(train), first)
+        parts = {"train": Subset(train, history.hardest(seen, _WORST).tolist()), "val": val}
+        found = {name: (part, predicted(state, part)) for name, part in parts.items()}
+        sheets = {f"worst/{name}": worst(part, p, plan) for name, (part, p) in found.items() if p is not None}
+        judged = found["val"][1]
+        if len(val) and judged is None:
+            raise ValueError("no photograph to validate on: none could be decoded")
+        return Judged(evaluate.means(judged, plan.config, plan.scheme) if judged else {}, sheets)
+
+    return judge
+
+
+def worst(source: Source, found: Predicted, plan: assemble.Assembly) -> np.ndarray:
+    """A sheet of the photographs with the largest NME, prediction green over truth red, as u8 RGB."""
+    config, nme = plan.config, evaluate.per_photograph(found.points, found.truth, found.mask, plan.scheme)["nme"]
+    pictures, captions = [], []
+    for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[:_WORST]:
+        index = int(found.index[at])
+        side = decode.canvas_side(config.size, config.canvas)
+        canvas = decode.canvas(source[index], config.size, side, config.box_margin)
+        to_canvas = affine.compose(canvas.frame, affine.invert(canvas.fit))
+        points, truth = (affine.apply(to_canvas, p) for p in (found.points[at], found.truth[at][found.mask[at]]))
+        pictures.append(sheets.fitted(sheets.overlay(canvas.image, points, truth), _SIDE))
+        captions.append(f"{source.names[index][-20:]} {nme[at]:.3f}")
+    return sheets.contact(pictures, 4, captions)

@@ -1,0 +1,152 @@
+"""Runs with what they learned: a trained one opened, another's weights to begin with, and a fork that goes its own way."""
+
+import difflib
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmarks import assemble, augment, checkpoint, history, keys, models, runlog, sharding, state, step
+from jaxmarks import config as configs
+from jaxmarks.checkpoint import Commit
+from jaxmarks.config import Config
+from jaxmarks.models import torchvision
+from jaxmarks.types import State
+from pipelines import answers, files, pretrained, runs
+from pipelines.runs import Run
+from pipelines.sources import Source
+
+# What a fork keeps: its draws and the rows of its log go on from its parent's.
+_KEPT = ("seed", "batch", "val_fraction", "split_by", "model", "size", "box_margin")
+
+
+class Trained(NamedTuple):
+    """A run's network at one of its checkpoints."""
+
+    run: Run
+    plan: assemble.Assembly
+    state: State
+    commit: Commit
+
+
+def load(root: Path, which: str = "best") -> Trained:
+    """The run in a folder at the checkpoint `best`, `newest` or of a step number, on as many devices as share its batch.
+
+    Raises ValueError in one line where there is no run, or no such sound checkpoint.
+    """
+    run = runs.load(root)
+    mesh = sharding.mesh_dividing(run.config.batch // run.config.accumulate)
+    plan = assemble.assemble(run.config, run.key, run.scheme, len(run.parts["train"]), mesh)
+    saved, commit = checkpoint.require(run.root, assemble.template(plan), which)
+    return Trained(run, plan, saved, commit)
+
+
+def origin(config: Config) -> str:
+    """The digest of the weights that `--init-from` names: of the file, or of the best state of the run; empty: none."""
+    if not config.init_from:
+        return ""
+    path = Path(config.init_from)
+    if not path.exists():
+        raise ValueError(f"--init-from {path}: there is nothing")
+    if path.is_dir():
+        found = checkpoint.commits(path)
+        best = checkpoint.best(found) or (found[-1] if found else None)
+        if best is None:
+            raise ValueError(f"--init-from {path}: no run folder with a checkpoint")
+        return best.digest
+    return files.digest(path).hex()
+
+
+def first_weights(run: Run, plan: assemble.Assembly) -> tuple[tuple[dict, dict] | None, list[str]]:
+    """(params, stats) that a run begins with, None where it draws them itself; and what a person should know, a line each.
+
+    Raises ValueError in one line where they do not fit, or are not those that the run began with.
+    """
+    config = run.config
+    if not config.init_from:
+        return None, []
+    if origin(config) != run.origin:
+        raise ValueError(f"--init-from {config.init_from}: not the weights that {run.root} began with")
+    path, notes = Path(config.init_from), []
+    if path.is_dir():
+        other = load(path)
+        if other.run.config.model != config.model:
+            raise ValueError(f"{path} is a {other.run.config.model}: give --model {other.run.config.model}")
+        if other.run.config.size != config.size:
+            notes.append(f"{path} was trained at {other.run.config.size} px, this run at {config.size}")
+        given = state.judged(other.state)
+    else:
+        given = torchvision.backbone(config.model, pretrained.read(path))
+    weights, more = models.adopt(plan.model.init(assemble.first_key(plan), config.size), given)
+    return weights, [f"begins with the weights of {path}", *notes, *more]
+
+
+def fork(parent: Path, root: Path, flags: dict, which: str) -> tuple[Run, int]:
+    """A new run folder that goes on from a checkpoint of `parent` under other settings; (the run, its step).
+
+    flags: the fields to change. Key, split, data and the log until then are the parent's; config.json names it. Raises
+    ValueError in one line for a setting that a fork must keep, and where the network or optimiser no longer fits.
+    """
+    old = runs.load(parent)
+    if runs.exists(root):
+        raise ValueError(f"--fork: {root} is there already; take another name, or go on with --name {root.name}")
+    config = runs.settings({**configs.to_dict(old.config), **flags})
+    if kept := [f"--{n.replace('_', '-')}" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
+        raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it goes on with")
+    plan = assemble.assemble(config, old.key, old.scheme, len(old.parts["train"]))
+    saved, commit = checkpoint.require(parent, assemble.template(plan), which)
+    building = root.with_name(f"{root.name}.tmp")
+    shutil.rmtree(building, ignore_errors=True)
+    runs.write_fork(old, building, config, {"run": str(parent), "step": commit.step, "digest": commit.digest})
+    for name in runlog.FILES:
+        with open(parent / name, "rb") as source:
+            (building / name).write_bytes(source.read(commit.offsets[name]))
+    checkpoint.save(building, saved, commit.nme, commit.offsets, anchor=True)
+    building.rename(root)
+    return runs.load(root), commit.step
+
+
+def _seen(run: Run, part: Source) -> history.Seen:
+    rows = runlog.read_examples(run.root, run.config.batch)
+    return history.seen(rows, keys.ordering(run.key, len(part), runs.weights(run)), len(part))
+
+
+def story(run: Run, part: Source, name: str) -> list[str]:
+    """What the run did to one photograph of its training part, a line for each step at which it was seen."""
+    found, config, lines = _seen(run, part), run.config, []
+    settings = augment.configure(config.augment, run.scheme.mirror is not None)
+    for at in np.flatnonzero(found.index == list(part.names).index(name)):
+        drawn = augment.sample(step.augment_key(run.key, found.draw[at]), settings, config.size)
+        fate = "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
+        where = f"step {found.step[at]}, place {found.place[at]}, epoch {found.draw[at, 0]}"
+        lines.append(f"{where}: {augment.told(drawn, config.size)}: loss {found.loss[at]:.4g}{fate}")
+    return lines
+
+
+def where_is(run: Run, name: str) -> str:
+    """Why a name is not among the photographs that a run trains on, and what to do."""
+    if name in run.parts["val"]:
+        return "it was held out for validation, and never trained on"
+    near = difflib.get_close_matches(name, run.parts["train"], 1)
+    return f"not in {run.root / 'split.json'}{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def write_history(run: Run, part: Source) -> list[str]:
+    """Writes history.csv, what the run did to each photograph of its training part, and says what stands out.
+
+    Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
+    the most often trimmed as too hard first, then by last loss.
+    """
+    found = history.per_photograph(_seen(run, part), len(part))
+    share = found["worst"] / np.maximum(found["seen"], 1)
+    ranked = np.lexsort((-np.nan_to_num(found["last_loss"]), -share))
+    with files.whole(run.root / "history.csv") as file:
+        answers.write_table(
+            file, [str(part.names[int(i)]) for i in ranked], {n: column[ranked] for n, column in found.items()}
+        )
+    often = [i for i in ranked[:5] if found["worst"][i] > 1]
+    if not often:
+        return []
+    named = ", ".join(f"{part.names[i]} ({found['worst'][i]} of {found['seen'][i]})" for i in often)
+    return [f"trimmed again and again as the worst of its batch: {named}; all in {run.root / 'history.csv'}"]
