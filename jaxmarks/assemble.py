@@ -41,6 +41,11 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
     per_epoch = max(1, photographs // config.batch)
     model = models.build(config.model, scheme.num_points, precision=config.precision)
     optim.rate(config, steps)  # raises what the schedule refuses
+    frozen = optim.frozen_steps(config, per_epoch)
+    if config.freeze and not 0 < frozen < steps:
+        raise ValueError(
+            f"--freeze {config.freeze:g}: {frozen} of {steps} steps, {per_epoch} an epoch; give 1 or more, not all"
+        )
     return Assembly(config, key, model, scheme, mesh, steps, per_epoch)
 
 

@@ -75,7 +75,7 @@ def told(t: Transform, size: int) -> str:
     turned = linear @ np.diag([-1.0, 1.0]) if mirrored else linear
     angle = np.degrees(np.arctan2(turned[1, 0] - turned[0, 1], turned[0, 0] + turned[1, 1]))  # of the nearest rotation
     longest, shortest = np.linalg.svd(linear, compute_uv=False)
-    shift = linear @ middle + matrix[:, 2] - middle
+    shift = np.round(linear @ middle + matrix[:, 2] - middle, 1) + 0.0  # no -0
     gain, offset = colour[:, :3].sum(1), colour @ np.array([128, 128, 128, 1]) - 128  # of a grey pixel
     covers = int(np.sum(np.abs(covered[:, 0] * covered[:, 4] - covered[:, 1] * covered[:, 3]) > 0))
     parts = [

@@ -5,6 +5,7 @@ unfinished and does not exist as far as a run is concerned. Kept are step 0, the
 it, and about ten anchors over the run.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from orbax.checkpoint import v1 as ocp
 from jaxmarks import state as states
 from jaxmarks.types import State
 
+_NONE = "no checkpoint in {root} can be read: start the run again under another name"
 _log = logging.getLogger(__name__)
 
 
@@ -35,11 +37,39 @@ def _folder(root: Path, step: int) -> Path:
     return root / "checkpoints" / f"{step:08d}"
 
 
+def _seal(fields: dict) -> str:
+    """What commit.json says of itself: sha256 of its other fields."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _commit(path: Path) -> Commit | None:
+    """The content of a commit.json; None where it is not what was written."""
+    try:
+        fields = json.loads(path.read_text())
+        if fields["format_version"] > 1 and fields.pop("seal") != _seal(fields):
+            return None
+        return Commit(fields["step"], fields["digest"], fields["nme"], fields["offsets"], fields.get("anchor", False))
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _read_all(root: Path) -> tuple[list[Commit], list[Path]]:
+    """(finished checkpoints, oldest first; commit.json files that are damaged)."""
+    found = {path: _commit(path) for path in sorted(root.glob("checkpoints/[0-9]*/commit.json"))}
+    sound = {path: c for path, c in found.items() if c is not None and path.parent == _folder(root, c.step)}
+    return list(sound.values()), [path for path in found if path not in sound]
+
+
 def commits(root: Path) -> list[Commit]:
-    """The finished checkpoints of a run folder, oldest first."""
-    found = sorted(root.glob("checkpoints/[0-9]*/commit.json"))
-    fields = [json.loads(path.read_text()) for path in found]
-    return [Commit(f["step"], f["digest"], f["nme"], f["offsets"], f.get("anchor", False)) for f in fields]
+    """The finished checkpoints of a run folder whose commit.json is sound, oldest first."""
+    return _read_all(root)[0]
+
+
+def drop_after(root: Path, step: int) -> None:
+    """Drops what a run that goes on from `step` will make anew: later checkpoints, which were found damaged."""
+    for folder in root.glob("checkpoints/[0-9]*"):
+        if int(folder.name) > step:
+            shutil.rmtree(folder)
 
 
 def newest_step(root: Path) -> int:
@@ -59,7 +89,8 @@ def save(root: Path, state: State, nme: float | None, offsets: dict[str, int], *
     ocp.save_pytree(folder.absolute() / "state", leaves)
     temporary = folder / "commit.json.tmp"
     with open(temporary, "w") as file:
-        json.dump({"format_version": 1, **commit._asdict()}, file)
+        fields = {"format_version": 2, **commit._asdict()}
+        json.dump({**fields, "seal": _seal(fields)}, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(folder / "commit.json")
@@ -95,17 +126,23 @@ def restore(root: Path, template: State, which: str = "newest") -> tuple[State, 
     """The state `best`, `newest` or of a step number, verified; None where there is no checkpoint.
 
     A damaged one is passed over with a warning, for the newest sound one before it. Raises ValueError for a step that
-    is not there, and where no checkpoint is sound.
+    is not there, where no checkpoint is sound, and where a sound one is of another network or optimiser.
     """
-    found = commits(root)
-    if not found:
+    found, damaged = _read_all(root)
+    for path in damaged:
+        _log.warning("checkpoint %s cannot be used: its commit.json is damaged; trying the one before", path.parent)
+    if not found and not damaged:
         return None
+    if not found:
+        raise ValueError(_NONE.format(root=root))
     for commit in _candidates(found, which):
         try:
             return _read(root, commit, template), commit
+        except states.OtherNetworkError as error:  # it is sound
+            raise ValueError(f"{root}: {error}") from None
         except Exception as error:  # orbax raises errors of many kinds on damaged files
             _log.warning("checkpoint of step %d cannot be used: %s; trying the one before", commit.step, _line(error))
-    raise ValueError(f"no checkpoint in {root} can be read: start the run again under another name")
+    raise ValueError(_NONE.format(root=root))
 
 
 def anchor_before(root: Path, template: State, step: int) -> State:

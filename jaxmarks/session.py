@@ -70,6 +70,7 @@ def sit(
 def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[Event]:
     every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
     anchors = max(a.steps // _ANCHORS, _APART)
+    checkpoint.drop_after(root, int(state.step))
     lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
     if new:
         checkpoint.save(root, state, None, log.commit())

@@ -27,16 +27,25 @@ def flatten(state: State) -> dict[str, np.ndarray]:
     return {path: leaf for path, leaf in sorted((jax.tree_util.keystr(p), np.asarray(leaf)) for p, leaf in leaves)}
 
 
+class OtherNetworkError(ValueError):
+    """A saved state is not that of this network or optimiser."""
+
+
 def unflatten(template: State, leaves: dict[str, np.ndarray]) -> State:
-    """The inverse of `flatten`; `template` gives the structure. Raises ValueError on missing, extra or misshapen leaves."""
+    """The inverse of `flatten`; `template` gives the structure. Raises OtherNetworkError on missing, extra or misshapen
+    leaves."""
     paths, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(p) for p, _ in paths]
     if set(names) != set(leaves):
         odd = sorted(set(names) ^ set(leaves))
-        raise ValueError(f"the saved state is of another network or optimiser: {len(odd)} leaves differ, e.g. {odd[0]}")
+        raise OtherNetworkError(
+            f"the saved state is of another network or optimiser: {len(odd)} leaves differ, e.g. {odd[0]}"
+        )
     for name, (_, leaf) in zip(names, paths, strict=True):
         if leaves[name].shape != leaf.shape:
-            raise ValueError(f"the saved state has {name} of shape {leaves[name].shape}, this network {leaf.shape}")
+            raise OtherNetworkError(
+                f"the saved state has {name} of shape {leaves[name].shape}, this network {leaf.shape}"
+            )
     return jax.tree_util.tree_unflatten(structure, [leaves[name] for name in names])
 
 

@@ -82,6 +82,12 @@ def first_weights(run: Run, plan: assemble.Assembly) -> tuple[tuple[dict, dict] 
     return weights, [f"begins with the weights of {path}", *notes, *more]
 
 
+def check(planned: Run) -> None:
+    """Raises ValueError, before anything is written, where a run cannot be: its settings, or the weights it begins with."""
+    plan = assemble.assemble(planned.config, planned.key, planned.scheme, len(planned.parts["train"]))
+    first_weights(planned._replace(origin=origin(planned.config)), plan)
+
+
 def fork(parent: Path, root: Path, flags: dict, which: str) -> tuple[Run, int]:
     """A new run folder that goes on from a checkpoint of `parent` under other settings; (the run, its step).
 

@@ -41,7 +41,7 @@ def main() -> int:
         return describe(asked, root)
     source = runs.data(asked)
     if not runs.exists(root):
-        runs.plan(root, asked, source)  # raises what it can before anything is written
+        trained.check(runs.plan(root, asked, source))  # raises what it can before anything is written
     with runs.lock(root):
         run, notes = runs.resume(runs.load(root), asked, source) if runs.exists(root) else (None, [])
         print("".join(f"note: {n}; the same bits as in one sitting are not promised\n" for n in notes), end="")

@@ -1,6 +1,7 @@
-"""What tests of the step and of the loop share: a tiny configuration, a batch from nothing, a network of one matrix."""
+"""What tests of the step and of the loop share: a tiny configuration, a batch from nothing, two small networks."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmarks import keys, models
@@ -26,6 +27,11 @@ def batch_of(seed=0, batch=8, points=5, size=32):
     )
 
 
+def thumbnails(image):
+    """[batch, 32, 32, 3] -> [batch, 48], about -1..1."""
+    return image.reshape(-1, 4, 8, 4, 8, 3).mean((2, 4)).reshape(-1, 48) / 128 - 1
+
+
 class Linear:
     """A network of one matrix: cheap, smooth, no batch norm, for tests of what is around it."""
 
@@ -35,8 +41,30 @@ class Linear:
 
     @staticmethod
     def apply(params, stats, image, train):
-        small = image.reshape(-1, 4, 8, 4, 8, 3).mean((2, 4)).reshape(-1, 48) / 128 - 1
-        return (small @ params["head"]["kernel"]).reshape(-1, 5, 2), stats
+        return (thumbnails(image) @ params["head"]["kernel"]).reshape(-1, 5, 2), stats
 
 
 LINEAR = models.Model(Linear.init, Linear.apply)
+
+
+class Normed:
+    """A backbone of one matrix with batch norm, and a head: the least network with something to freeze."""
+
+    @staticmethod
+    def init(key, size):
+        first, last = jax.random.split(key)
+        backbone = {"kernel": jax.random.normal(first, (48, 6)), "scale": jnp.ones(6)}
+        head = {"kernel": 0.1 * jax.random.normal(last, (6, 10)), "bias": jnp.zeros(10)}
+        return {"backbone": backbone, "head": head}, {"backbone": {"mean": jnp.zeros(6), "var": jnp.ones(6)}}
+
+    @staticmethod
+    def apply(params, stats, image, train):
+        hidden, old = thumbnails(image) @ params["backbone"]["kernel"], stats["backbone"]
+        used = {"mean": jnp.mean(hidden, 0), "var": jnp.var(hidden, 0)} if train else old
+        after = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, old, used) if train else old
+        features = jnp.tanh(params["backbone"]["scale"] * (hidden - used["mean"]) / jnp.sqrt(used["var"] + 1e-5))
+        points = (features @ params["head"]["kernel"] + params["head"]["bias"]).reshape(-1, 5, 2)
+        return points, {"backbone": after}
+
+
+NORMED = models.Model(Normed.init, Normed.apply)

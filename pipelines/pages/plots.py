@@ -54,7 +54,7 @@ def learning_rate(
         axes.set_xlim(rates[0] / edge, rates[-1] * edge)
         axes.xaxis.set_major_formatter(lambda rate, _: sweep.short(rate))
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 1)))
         axes.tick_params(which="both", labelsize=10)
         axes.set_xlabel("learning rate, in the order of the steps", fontsize=11)
         axes.set_ylabel("training loss", fontsize=11)

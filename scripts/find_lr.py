@@ -1,0 +1,110 @@
+"""Finds a learning rate: a short training whose rate goes from one end to the other, its loss plotted over the rate.
+
+    python scripts/find_lr.py --data PATH --out lr.png
+    python scripts/find_lr.py --data drawn:600:68 --model resnet18 --size 64 --batch 16 --from 1e-5 --to 1 --out lr.png
+
+Down, as by default, the loss falls where the rate is right, since training goes on; up, it falls, stops falling and
+blows up. The suggested rate and range are printed and marked in the plot; the numbers go beside it as .json. No run is
+written. The flags are train.py's, but for those of the schedule, and the batches are those that train.py would see.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxmarks import assemble, optim, sweep, train
+from jaxmarks import config as configs
+from pipelines import console, files, loader, runs, trained, weighting
+from pipelines.pages import plots
+
+UNUSED = (
+    "schedule", "lr", "warmup", "steps", "epochs", "freeze", "thaw_lr", "plateau_factor", "plateau_patience", "ema",
+    "val_every", "save_minutes",
+)  # fmt: skip
+
+
+def main() -> int:
+    parser = console.Parser(__doc__)
+    parser.add_argument("--out", required=True, help="the PNG to write; the numbers go beside it as .json")
+    parser.add_argument("--from", dest="first", type=float, default=1e-2, help="first rate (default: %(default)g)")
+    parser.add_argument("--to", dest="last", type=float, default=1e-5, help="last rate (default: %(default)g)")
+    parser.add_argument("--sweep-steps", type=int, default=200, help="training steps (default: %(default)s)")
+    configs.add_arguments(parser)
+    flags = vars(parser.parse_args())
+    out, first, last, steps = (flags.pop(name) for name in ("out", "first", "last", "sweep_steps"))
+    check(out, first, last, steps, flags)
+    config = runs.settings({**flags, "steps": steps, "schedule": "constant", "warmup": 0})
+    found = sweep_of(config, optim.sweep(first, last, steps))
+    if found is None:
+        print("stopped; nothing was written")
+        return 130
+    rates, losses = found
+    if not len(rates):
+        raise ValueError(f"--from {first:g}: the loss of the very first step is not finite")
+    used = {name: value for name, value in configs.to_dict(config).items() if name not in UNUSED}
+    print("\n".join(write(Path(out), rates, losses, {"from": first, "to": last, "sweep_steps": steps, **used})))
+    return 0
+
+
+def check(out: str, first: float, last: float, steps: int, flags: dict[str, Any]) -> None:
+    """Raises ValueError for what cannot be swept."""
+    if unused := [name for name in UNUSED if name in flags]:
+        raise ValueError(f"--{unused[0].replace('_', '-')} means nothing to a sweep: it tries rates, and ends")
+    if Path(out).suffix != ".png":
+        raise ValueError(f"--out {out}: name a .png file; the numbers go beside it as .json")
+    if not (1e-9 <= first <= 10 and 1e-9 <= last <= 10) or max(first, last) < 2 * min(first, last):
+        raise ValueError(
+            f"--from and --to must lie in 1e-9..10, a factor of 2 or more apart, got {first:g} and {last:g}"
+        )
+    if not sweep.LEAST <= steps <= 10**5:
+        raise ValueError(f"--sweep-steps must lie in {sweep.LEAST}..100000, got {steps}")
+
+
+def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rates and losses f64[steps] of a training as far as the loss is finite; None where stopped."""
+    source, faults = runs.data(config), loader.Faults(config.max_faults)
+    run = runs.plan(Path(), config, source)._replace(origin=trained.origin(config))
+    part = runs.part(run, source, "train")
+    weights = weighting.read(Path(config.weights), part.names) if config.weights else None
+    plan = assemble.assemble(config, run.key, run.scheme, len(part))
+    begin, notes = trained.first_weights(run, plan)
+    print("\n".join([*assemble.remarks(plan), *notes]), flush=True)
+    feed = loader.batches(part, config, run.key, faults=faults, weights=weights, ready=plan.split)
+    take, first = assemble.training_step(plan, schedule), assemble.initial_state(plan, begin)
+    progress, stop = console.Progress(config.steps, "step"), console.Stop()
+    rates, losses = np.zeros(0), np.zeros(0)
+    try:
+        for block in train.blocks(take, first, feed, (config.log_every,), config.steps, stop):
+            bad, record = int(block.state.bad_step), block.record
+            good = len(record.loss) if bad < 0 else bad - block.first
+            rates, losses = np.append(rates, record.lr[:good]), np.append(losses, record.loss[:good])
+            progress.show(block.first + len(record.loss), f"rate {record.lr[-1]:.1e}  loss {record.loss[-1]:.3f}")
+            if bad >= 0:
+                break
+    finally:
+        progress.close()
+        console.faults(faults.report())
+    return None if stop() else (rates, losses)
+
+
+def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, Any]) -> list[str]:
+    """Writes the plot and the numbers; what there is to say of them, a line each."""
+    smoothed, suggestion, told = sweep.smoothed(losses), sweep.suggested(rates, losses), []
+    title = f"{settings['model']}, {settings['size']} px, batch {settings['batch']}, {Path(settings['data']).name}"
+    plots.learning_rate(out, title, rates, losses, smoothed, suggestion)
+    numbers = {"rates": rates.tolist(), "losses": losses.tolist(), "smoothed": smoothed.tolist()}
+    chosen = suggestion._asdict() if suggestion else None
+    files.write_json(out.with_suffix(".json"), {**numbers, "suggested": chosen, "settings": settings})
+    if len(rates) < settings["sweep_steps"]:
+        told.append(f"the loss was not finite after rate {sweep.short(rates[-1])}; the sweep ended there")
+    found = "no rate can be suggested: the loss did not fall beyond its noise; take more --sweep-steps or other ends"
+    if suggestion:
+        low, high, best = map(sweep.short, suggestion)
+        found = f"suggested: --lr {best} (range {low} .. {high})"
+    return [*told, f"{found}; plot: {out}, numbers: {out.with_suffix('.json')}"]
+
+
+if __name__ == "__main__":
+    console.run(main)
