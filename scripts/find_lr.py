@@ -21,7 +21,7 @@ from pipelines.pages import plots
 
 UNUSED = (
     "schedule", "lr", "warmup", "steps", "epochs", "freeze", "thaw_lr", "plateau_factor", "plateau_patience", "ema",
-    "val_every", "save_minutes",
+    "val_every", "save_minutes", "deterministic",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from test_contest import contest_folder, landmarks, small_folder
 from pipelines import decode, faces
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("train", "evaluate", "predict", "replay")
+SCRIPTS = ("train", "evaluate", "predict", "replay", "find_lr", "compare")
 SMALL = ("--model", "resnet18", "--size", "32", "--batch", "4", "--log-every", "1", "--workers", "2")
 
 
