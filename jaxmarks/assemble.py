@@ -41,11 +41,8 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
     per_epoch = max(1, photographs // config.batch)
     model = models.build(config.model, scheme.num_points, precision=config.precision)
     optim.rate(config, steps)  # raises what the schedule refuses
-    frozen = optim.frozen_steps(config, per_epoch)
-    if config.freeze and not 0 < frozen < steps:
-        raise ValueError(
-            f"--freeze {config.freeze:g}: {frozen} of {steps} steps, {per_epoch} an epoch; give 1 or more, not all"
-        )
+    if config.freeze and not optim.frozen_steps(config, per_epoch):
+        raise ValueError(f"--freeze {config.freeze:g} is less than a step: an epoch has {per_epoch}")
     return Assembly(config, key, model, scheme, mesh, steps, per_epoch)
 
 
@@ -62,7 +59,8 @@ def remarks(a: Assembly) -> list[str]:
         )
     if frozen := optim.frozen_steps(a.config, a.steps_per_epoch):
         random = "" if a.config.init_from else "; it is random: --init-from gives it something to keep"
-        found.append(f"the backbone stands still for {frozen} steps{random}")
+        how_long = f"for {frozen} steps" if frozen < a.steps else "all the time"
+        found.append(f"the backbone stands still {how_long}{random}")
     return found
 
 

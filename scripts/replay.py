@@ -31,10 +31,10 @@ def main() -> int:
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")
     parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
     flags = parser.parse_args()
+    first, last = _range(flags.step, flags.verify) if flags.step else (0, 0)
     run = runs.load(Path(flags.run))
     if run.config.deterministic:
         backend.ask_same_bits()
-    first, last = _range(flags.step, flags.verify) if flags.step else (0, 0)
     part = runs.part(run, runs.data_of(run, flags.data), "train")
     if flags.why:
         return why(run, part, flags.why)

@@ -8,6 +8,9 @@ from pathlib import Path
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAXMARKS_CACHE"] = tempfile.mkdtemp(prefix="jaxmarks-")  # for the tests, and the commands they start
+# What one test compiled another need not, nor a command that a test starts; gone with the session.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{os.environ['JAXMARKS_CACHE']}/compiled"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import numpy as np
@@ -15,6 +18,9 @@ import pytest
 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_legacy_prng_key", "error")
+
+pytest.register_assert_rewrite("commands")
+from commands import command, refused, trained  # noqa: E402, F401  fixtures
 
 FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
 

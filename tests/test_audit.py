@@ -227,6 +227,7 @@ def test_script_is_green_and_writes_what_it_says(script, tmp_path, capsys):
     assert "0 beyond their bound" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_script_exits_1_when_a_bound_fails(script, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(table.BOUNDS, "zone plate shrunk 4 times", (0.01, "grey levels"))
     assert script("--sizes", "64", "--keys", "8", "--augment", "none", "--out", str(tmp_path)) == 1

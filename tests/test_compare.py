@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ROOT
 from test_contest import contest_folder, landmarks, picture, small_folder, train_of
 from test_runs import refusal
-from test_scripts import ROOT, command, refused  # noqa: F401  fixtures
 
 from pipelines import comparison, decode, files, sources
 from pipelines.comparison import Result, Row
@@ -142,7 +142,7 @@ def finished(out: Path, row: Row, seed: int, data: Path, nme: float, norms: list
     comparison.note(run, comparison.commands(row, seed, COMMON, str(data), out, "none"))
 
 
-def test_finished_runs_become_a_table_without_being_made_again(tmp_path, command):  # noqa: F811
+def test_finished_runs_become_a_table_without_being_made_again(tmp_path, command):
     data, out = small_folder(tmp_path / "data"), tmp_path / "out"
     rows = [Row("base", ""), Row("l1", "--loss l1")]
     path = rows_file(tmp_path / "rows.json", [{"name": row.name, "flags": row.flags} for row in rows])
@@ -182,7 +182,7 @@ def test_a_run_that_was_made_otherwise_is_not_taken(tmp_path):
     assert comparison.result(tmp_path / "runs" / "base-1", {}) is None
 
 
-def test_what_cannot_be_compared_is_refused_before_anything_is_trained(tmp_path, refused):  # noqa: F811
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(tmp_path, refused):
     data, out = small_folder(tmp_path / "data"), tmp_path / "out"
     given = ("compare", "--data", data, "--out", out)
     assert "not allowed with argument" in refused(*given, "--vary", "loss=l1", "--rows", "rows.json")
@@ -207,7 +207,7 @@ def labels_of(root: Path) -> dict[str, np.ndarray]:
     return dict(zip(names, points.astype(np.float64), strict=True))
 
 
-def test_wrong_labels_are_wrong_in_the_way_that_is_told_and_all_others_as_they_were(forty, tmp_path, command):  # noqa: F811
+def test_wrong_labels_are_wrong_in_the_way_that_is_told_and_all_others_as_they_were(forty, tmp_path, command):
     code, _ = command("bench/mislabel", "--data", forty, "--out", tmp_path / "wrong", "--share", 0.3)
     true, found = labels_of(forty), labels_of(tmp_path / "wrong")
     kinds = dict(list(csv.reader((tmp_path / "wrong" / "wrong.csv").read_text().splitlines()))[1:])
@@ -230,7 +230,7 @@ def test_wrong_labels_are_wrong_in_the_way_that_is_told_and_all_others_as_they_w
     assert np.array_equal(sources.open_source(str(tmp_path / "wrong"), "test")[0].points, [[1, 2]] * 4)
 
 
-def test_the_same_seed_makes_the_same_mistakes(forty, tmp_path, command, refused):  # noqa: F811
+def test_the_same_seed_makes_the_same_mistakes(forty, tmp_path, command, refused):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         command("bench/mislabel", "--data", forty, "--out", tmp_path / name, "--share", 0.3, "--seed", seed)
     texts = [[(tmp_path / n / f).read_bytes() for f in ("wrong.csv", "train/landmarks.csv")] for n in "abc"]

@@ -1,14 +1,11 @@
 """The learning-rate sweep: what it reads from curves whose best rate is known, and the command from end to end."""
 
-# ruff: noqa: F811  fixtures of test_scripts are named again by the tests that take them
-
 import itertools
 import json
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_scripts import command, refused  # noqa: F401  fixtures
 from tiny import LINEAR
 
 from jaxmarks import models, sweep
@@ -149,6 +146,7 @@ def test_the_command_writes_a_plot_and_its_numbers_and_nothing_else(tmp_path, mo
     assert said.out.endswith("; plot: new/lr.png, numbers: new/lr.json\n")
 
 
+@pytest.mark.slow
 def test_the_batches_and_the_first_weights_are_those_of_a_training(tmp_path, monkeypatch, command, linear):
     monkeypatch.chdir(tmp_path)
     rates = ("--from", "1e-9", "--to", "2e-9", "--sweep-steps", 20)

@@ -218,6 +218,7 @@ def compiled(tmp_path_factory) -> Path:
 def begun(script: str, *flags: object, cache: Path | None = None) -> Iterator[subprocess.Popen]:
     """A command on one device; it does not outlive the context."""
     known = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    known.pop("JAX_COMPILATION_CACHE_DIR", None)
     if cache is not None:
         known |= {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     command = [sys.executable, "-u", str(ROOT / "scripts" / script), *map(str, flags)]

@@ -72,9 +72,9 @@ def test_the_plateau_judges_the_smoothed_loss():
     random = np.random.RandomState(0)
     falling = 5 - 0.01 * np.arange(150) + 0.3 * random.randn(150)
     tx, params = optim.plateau(0.5, 20, 20), {"w": jnp.ones(())}
-    state = tx.init(params)
+    state, update = tx.init(params), jax.jit(lambda s, v: tx.update(params, s, params, value=v))
     for value in falling:
-        _, state = tx.update(params, state, params, value=jnp.float32(value))
+        _, state = update(state, jnp.float32(value))
     assert float(state.inner.scale) == 1.0  # noise alone would have cut it: the raw losses do
     assert _rates(falling, 0.5, 20)[-1] < 1
 

@@ -8,7 +8,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from test_scripts import SMALL, command, done, trained  # noqa: F401  fixtures
+from commands import SMALL, done
 
 from jaxmarks import assemble, checkpoint, models, recipes
 from jaxmarks import config as configs
@@ -33,7 +33,7 @@ def _train(data, folder, name, *flags):
     return ("train", "--data", data, "--runs", folder, "--name", name, "--steps", 2, *SMALL, *flags)
 
 
-def test_a_run_begins_with_the_best_weights_of_another_and_says_so(trained, tmp_path):  # noqa: F811
+def test_a_run_begins_with_the_best_weights_of_another_and_says_so(trained, tmp_path):
     data, parent, _ = trained
     said = done(*_train(data, tmp_path, "next", "--init-from", parent, "--size", 40))
     assert f"begins with the weights of {parent}" in said and "trained at 32 px, this run at 40" in said
@@ -44,7 +44,8 @@ def test_a_run_begins_with_the_best_weights_of_another_and_says_so(trained, tmp_
     assert stored["origin"] in {c.digest for c in checkpoint.commits(parent)}
 
 
-def test_another_number_of_points_gets_a_new_head_and_the_backbone(trained, tmp_path):  # noqa: F811
+@pytest.mark.slow
+def test_another_number_of_points_gets_a_new_head_and_the_backbone(trained, tmp_path):
     _, parent, _ = trained
     said = done(*_train("drawn:12:68", tmp_path, "wide", "--init-from", parent))
     assert "the head is of another number of points: it starts anew" in said
@@ -64,7 +65,7 @@ def test_another_number_of_points_gets_a_new_head_and_the_backbone(trained, tmp_
         (("--recipe", "finest"), "choose one of baseline, "),
     ],
 )
-def test_weights_and_recipes_that_cannot_be_are_one_line(trained, command, tmp_path, flags, told):  # noqa: F811
+def test_weights_and_recipes_that_cannot_be_are_one_line(trained, command, tmp_path, flags, told):
     data, run, _ = trained
     flags = [str(f).format(run=run, data=data) for f in flags]
     code, said = command(*_train(data, tmp_path, "bad", *flags))
@@ -72,13 +73,13 @@ def test_weights_and_recipes_that_cannot_be_are_one_line(trained, command, tmp_p
     assert not (tmp_path / "bad").exists()
 
 
-def test_a_run_goes_on_only_with_the_weights_it_began_with(trained, command, tmp_path):  # noqa: F811
+def test_a_run_goes_on_only_with_the_weights_it_began_with(trained, command, tmp_path):
     data, parent, _ = trained
     code, said = command(*_train(data, parent.parent, "one", "--init-from", parent, "--steps", 6))
     assert code == 2 and "began with weights drawn from its key" in said.err
 
 
-def test_a_fork_goes_on_from_its_parents_step_under_other_settings(trained, tmp_path):  # noqa: F811
+def test_a_fork_goes_on_from_its_parents_step_under_other_settings(trained, tmp_path):
     data, parent, _ = trained
     folder = tmp_path / "runs"
     shutil.copytree(parent, folder / "one")
@@ -106,14 +107,14 @@ def test_a_fork_goes_on_from_its_parents_step_under_other_settings(trained, tmp_
         (("--step", 99), "--checkpoint '99' is not there"),
     ],
 )
-def test_a_fork_that_cannot_be_leaves_nothing(trained, command, flags, told):  # noqa: F811
+def test_a_fork_that_cannot_be_leaves_nothing(trained, command, flags, told):
     _, parent, _ = trained
     code, said = command("train", "--runs", parent.parent, "--name", "one", "--fork", "bad", *flags)
     assert code == 2 and told in said.err and said.err.count("\n") == 1
     assert not list(parent.parent.glob("bad*"))
 
 
-def test_the_story_of_a_photograph_agrees_with_the_log(trained, command):  # noqa: F811
+def test_the_story_of_a_photograph_agrees_with_the_log(trained, command):
     data, run, _ = trained
     name = runs.load(run).parts["train"][0]
     code, said = command("replay", "--run", run, "--why", name)
@@ -130,7 +131,7 @@ def test_the_story_of_a_photograph_agrees_with_the_log(trained, command):  # noq
         assert code == 2 and told in said.err
 
 
-def test_every_photograph_has_its_line_in_the_history(trained):  # noqa: F811
+def test_every_photograph_has_its_line_in_the_history(trained):
     _, run, _ = trained
     with open(run / "history.csv") as file:
         rows = list(csv.DictReader(file))
@@ -170,7 +171,7 @@ def test_an_auxiliary_head_takes_the_layers_that_fit():
     assert notes == [f"the {n} is not among the weights: it starts anew" for n in ("head", "aux/head")]
 
 
-def test_a_trained_run_opens_with_what_predicts(trained):  # noqa: F811
+def test_a_trained_run_opens_with_what_predicts(trained):
     _, run, _ = trained
     found = opened.load(run, "newest")
     assert found.commit.step == 6 and _same(states.judged(found.state)[0], _state(run).params)
