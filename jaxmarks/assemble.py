@@ -57,6 +57,11 @@ def remarks(a: Assembly) -> list[str]:
         found.append(
             f"trimmed: of {a.config.batch} the worst {first} and the easiest {a.config.batch - last} are left out"
         )
+        if top and not first:
+            found.append(
+                f"--trim-top {top:g} of {a.config.batch} is none; {1 / a.config.batch:g} is the least that is one"
+            )
+    found += _idle(a)
     if frozen := optim.frozen_steps(a.config, a.steps_per_epoch):
         random = "" if a.config.init_from else "; it is random: --init-from gives it something to keep"
         how_long = f"for {frozen} steps" if frozen < a.steps else "all the time"
@@ -64,11 +69,25 @@ def remarks(a: Assembly) -> list[str]:
     return found
 
 
+def _idle(a: Assembly) -> list[str]:
+    """Settings that do nothing, or less than they say."""
+    c, plain, found = a.config, Config(), []
+    if c.thaw_lr != 1 and not c.freeze:
+        found.append("--thaw-lr does nothing without --freeze")
+    for name in ("plateau_factor", "plateau_patience"):
+        if c.schedule != "plateau" and getattr(c, name) != getattr(plain, name):
+            found.append(f"--{name.replace('_', '-')} does nothing under --schedule {c.schedule}")
+    if c.warmup > a.steps // 2 and c.schedule != "onecycle":
+        found.append(f"the warm-up takes half of the run, {a.steps // 2} steps")
+    return found
+
+
 def describe(a: Assembly) -> list[str]:
     """What the run will do and take, a line each."""
+    devices = "1 device" if a.mesh.size == 1 else f"{a.mesh.size} devices"
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template(a)))
     return [
-        f"{a.steps} steps of {a.config.batch} on {a.mesh.size} devices; {a.config.model} at {a.config.size} px",
+        f"{a.steps} steps of {a.config.batch} on {devices}; {a.config.model} at {a.config.size} px",
         f"a checkpoint takes {size / 1e6:.0f} MB; four are kept, and about one for every tenth of the run",
     ]
 

@@ -177,5 +177,5 @@ def _candidates(found: list[Commit], which: str) -> list[Commit]:
     chosen = (best(found) or found[-1]) if which == "best" else next((c for c in found if str(c.step) == which), None)
     if chosen is None:
         steps = ", ".join(str(c.step) for c in found)
-        raise ValueError(f"--checkpoint {which!r} is not there: choose best, newest or one of {steps}")
+        raise ValueError(f"there is no checkpoint {which!r}: choose best, newest or one of {steps}")
     return [chosen, *(c for c in newest_first if c.step < chosen.step)] if which == "best" else [chosen]

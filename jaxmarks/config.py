@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import math
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +109,8 @@ class Config:
                 raise ValueError(f"--{name.replace('_', '-')} must lie in {low:g}..{high:g}, got {value}")
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
             raise ValueError("--accumulate with a trim band is refused: the band is of the whole batch, seen in parts")
+        if self.accumulate > 1 and self.batch // self.accumulate < 2:
+            raise ValueError(f"--accumulate {self.accumulate} leaves parts of one photograph, too few for batch norm")
         if self.batch % self.accumulate:
             raise ValueError(f"--accumulate {self.accumulate} does not divide --batch {self.batch}")
         return self
@@ -118,11 +121,15 @@ def _choice(name: str, value: str, known) -> None:
         raise ValueError(f"--{name} {value!r} is not known: choose one of {', '.join(known)}")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for each field, absent ones left out of the namespace."""
+def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ()) -> None:
+    """A flag for each field, absent ones left out of the namespace; `hidden` fields are not in the help."""
     hints = typing.get_type_hints(Config)
     for f in dataclasses.fields(Config):
-        shown = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+        shown = (
+            argparse.SUPPRESS
+            if f.name in hidden
+            else f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+        )
         if hints[f.name] is bool:
             flag = f"--{f.name.replace('_', '-')}"
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=shown)

@@ -91,5 +91,5 @@ PRESETS: dict[str, Config] = {
 def preset(name: str) -> Config:
     """The configuration of this name. Raises ValueError naming the known ones."""
     if name not in PRESETS:
-        raise ValueError(f"augmentation {name!r} is not known: choose one of {', '.join(PRESETS)}")
+        raise ValueError(f"augmentation {name!r} is not known: choose auto, {', '.join(PRESETS)}, or a .json file")
     return PRESETS[name]

@@ -85,6 +85,8 @@ class RunLog:
 
     def _scalars(self, step: int, group: str, values: dict[str, float]) -> None:
         for name, value in values.items():
+            if not math.isfinite(value):  # tensorboardX would warn, and has no point to draw
+                continue
             self._board.add_scalar(f"{group}/{name}", value, step)
 
     def commit(self) -> dict[str, int]:

@@ -128,6 +128,9 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
     config = Config(**flags).check()
+    for name in ("scheme", "weights", "boxes"):
+        if (path := getattr(config, name)) and not Path(path).is_file():
+            raise ValueError(f"--{name} {path}: there is no such file")
     if (config.pictures or config.boxes) and sources.is_packed(config.data):
         raise ValueError(
             f"--data {config.data} is packed: --pictures and --boxes were for prepare.py, and do nothing here"
@@ -158,6 +161,11 @@ def folder(parent: str, name: str) -> Path:
     if not name or name in (".", "..") or "/" in name or "\\" in name:
         raise ValueError(f"--name {name!r} is not a plain name; --runs says where run folders lie")
     return Path(parent) / name
+
+
+def parent_of(root: Path) -> dict[str, Any] | None:
+    """Where a fork is from: run, step and digest; None for a run that began by itself."""
+    return _read(root / "config.json").get("parent")
 
 
 def exists(root: Path) -> bool:
@@ -193,16 +201,15 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     Raises ValueError, with the list, where a defining setting differs or the data is not the same.
     """
     if changed := configs.differences(run.config, asked):
-        raise ValueError(f"{run.root} is a run with other settings: {'; '.join(changed)}. Take another --name")
+        said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
+        raise ValueError(f"{said}. Take another --name, or go on from it with --fork NAME")
     check_identity(run, source, asked.data)
     if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
         raise ValueError(f"--weights {asked.weights}: not the weights that {run.root} began with. Take another --name")
     if asked.init_from and asked.init_from != run.config.init_from:
         raise ValueError(f"--init-from: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
     if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
-        raise ValueError(
-            f"--scheme {asked.scheme}: not the scheme that {run.root} was trained with. Take another --name"
-        )
+        raise ValueError(f"--scheme {asked.scheme}: {run.root} was trained with another one. Take another --name")
     return run._replace(config=asked), other_versions(run)
 
 

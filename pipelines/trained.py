@@ -48,7 +48,7 @@ def origin(config: Config) -> str:
         return ""
     path = Path(config.init_from)
     if not path.exists():
-        raise ValueError(f"--init-from {path}: there is nothing")
+        raise ValueError(f"--init-from {path}: there is no such file or run folder")
     if path.is_dir():
         found = checkpoint.commits(path)
         best = checkpoint.best(found) or (found[-1] if found else None)
@@ -77,31 +77,49 @@ def first_weights(run: Run, plan: assemble.Assembly) -> tuple[tuple[dict, dict] 
             notes.append(f"{path} was trained at {other.run.config.size} px, this run at {config.size}")
         given = state.judged(other.state)
     else:
-        given = torchvision.backbone(config.model, pretrained.read(path))
+        given = _published(config.model, path)
     weights, more = models.adopt(plan.model.init(assemble.first_key(plan), config.size), given)
     return weights, [f"begins with the weights of {path}", *notes, *more]
 
 
-def check(planned: Run) -> None:
-    """Raises ValueError, before anything is written, where a run cannot be: its settings, or the weights it begins with."""
+def _published(model: str, path: Path) -> tuple[dict, dict]:
+    named = pretrained.read(path)
+    for name, values in named.items():
+        if wrong := int(np.sum(~np.isfinite(values))):
+            raise ValueError(f"--init-from {path}: {name} has {wrong} values that are not finite")
+    try:
+        return torchvision.backbone(model, named)
+    except ValueError as error:
+        raise ValueError(f"--init-from {path}: {error}") from None
+
+
+def check(planned: Run) -> list[str]:
+    """What a person should know of the weights that a run would begin with, a line each. Raises ValueError, before
+    anything is written, where a run cannot be: its settings, or those weights."""
     plan = assemble.assemble(planned.config, planned.key, planned.scheme, len(planned.parts["train"]))
-    first_weights(planned._replace(origin=origin(planned.config)), plan)
+    return first_weights(planned._replace(origin=origin(planned.config)), plan)[1]
 
 
-def fork(parent: Path, root: Path, flags: dict, which: str) -> tuple[Run, int]:
-    """A new run folder that goes on from a checkpoint of `parent` under other settings; (the run, its step).
+def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run, int]:
+    """A new run folder that goes on from a checkpoint of `parent` under other settings; (the run, its step). The run that
+    is there, where the same command made it.
 
-    flags: the fields to change. Key, split, data and the log until then are the parent's; config.json names it. Raises
-    ValueError in one line for a setting that a fork must keep, and where the network or optimiser no longer fits.
+    flags: the fields to change. which: best, newest or a step; None: newest. Key, split, data and the log until then are
+    the parent's; config.json names it. Raises ValueError in one line for a setting that a fork must keep, and where the
+    network or optimiser no longer fits.
     """
     old = runs.load(parent)
-    if runs.exists(root):
-        raise ValueError(f"--fork: {root} is there already; take another name, or go on with --name {root.name}")
     config = runs.settings({**configs.to_dict(old.config), **flags})
+    if runs.exists(root):
+        known = runs.parent_of(root)
+        asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))
+        if not known or not asked or configs.differences(runs.load(root).config, config):
+            raise ValueError(f"--fork: {root} is there already, and not what this command makes; take another name")
+        return runs.load(root)._replace(config=config), known["step"]
     if kept := [f"--{n.replace('_', '-')}" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
         raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it goes on with")
     plan = assemble.assemble(config, old.key, old.scheme, len(old.parts["train"]))
-    saved, commit = checkpoint.require(parent, assemble.template(plan), which)
+    saved, commit = checkpoint.require(parent, assemble.template(plan), which or "newest")
     building = root.with_name(f"{root.name}.tmp")
     shutil.rmtree(building, ignore_errors=True)
     runs.write_fork(old, building, config, {"run": str(parent), "step": commit.step, "digest": commit.digest})

@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=float, default=1e-2, help="first rate (default: %(default)g)")
     parser.add_argument("--to", dest="last", type=float, default=1e-5, help="last rate (default: %(default)g)")
     parser.add_argument("--sweep-steps", type=int, default=200, help="training steps (default: %(default)s)")
-    configs.add_arguments(parser)
+    configs.add_arguments(parser, UNUSED)
     flags = vars(parser.parse_args())
     out, first, last, steps = (flags.pop(name) for name in ("out", "first", "last", "sweep_steps"))
     check(out, first, last, steps, flags)
@@ -99,7 +99,7 @@ def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, 
     files.write_json(out.with_suffix(".json"), {**numbers, "suggested": chosen, "settings": settings})
     if len(rates) < settings["sweep_steps"]:
         told.append(f"the loss was not finite after rate {sweep.short(rates[-1])}; the sweep ended there")
-    found = "no rate can be suggested: the loss did not fall beyond its noise; take more --sweep-steps or other ends"
+    found = "no rate can be suggested: the loss does not fall clearly; try more --sweep-steps, a larger --batch or other ends"
     if suggestion:
         low, high, best = map(sweep.short, suggestion)
         found = f"suggested: --lr {best} (range {low} .. {high})"

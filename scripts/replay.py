@@ -25,7 +25,7 @@ def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--step", help="which step, from 0; with --verify also FIRST:LAST")
+    what.add_argument("--step", help="which step, from 0; with --verify also FIRST:LAST, both included")
     what.add_argument("--why", metavar="FILE_NAME", help="tell what the run did to a photograph")
     parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")
@@ -48,7 +48,9 @@ def _range(text: str, many: bool) -> tuple[int, int]:
         or not all(f.isascii() and f.isdigit() for f in fields)
         or int(fields[0]) > int(fields[-1])
     ):
-        raise ValueError(f"--step must be 0 or more{', or FIRST:LAST' if many else ''}, got {text}")
+        raise ValueError(
+            f"--step must be 0 or more{', or FIRST:LAST' if many else ' (FIRST:LAST needs --verify)'}, got {text}"
+        )
     return int(fields[0]), int(fields[-1])
 
 
@@ -99,7 +101,8 @@ def why(run: runs.Run, part: sources.Source, name: str) -> int:
         raise ValueError(f"--why {name}: {trained.where_is(run, name)}")
     lines = trained.story(run, part, name)
     print("\n".join(lines))
-    print(f"{name}: seen {len(lines)} times in {len(runlog.read_examples(run.root, run.config.batch))} steps")
+    steps = len(runlog.read_examples(run.root, run.config.batch))
+    print(f"{name}: seen {len(lines)} time{'' if len(lines) == 1 else 's'} in {steps} steps")
     return int(not lines)
 
 

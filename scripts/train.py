@@ -1,7 +1,7 @@
 """Trains a run, or goes on with it.
 
     python scripts/train.py --data PATH --name mine
-    python scripts/train.py --data PATH --name best --recipe small
+    python scripts/train.py --data PATH --name entry --recipe resnet50
     python scripts/train.py --data PATH --name tuned --model resnet50 --init-from resnet50.pth --freeze 1 --thaw-lr 0.1
     python scripts/train.py --name mine --fork calmer --step 3000 --lr 1e-4
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
@@ -9,7 +9,7 @@
 The last is a two-minute trial on a laptop. The same command again goes on from the newest checkpoint; Ctrl-C saves
 first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl. PATH is a
 contest folder, another known format (docs/formats.md), or a folder packed by prepare.py; what is not packed yet is
-checked and packed into the cache first. Recipes and what each flag is worth: docs/training.md.
+checked and packed into the cache first. Recipes and what the flags do: docs/training.md.
 """
 
 from pathlib import Path
@@ -26,12 +26,14 @@ def main() -> int:
     told = "; ".join(f"{name}: {r.about}" for name, r in recipes.NAMES.items())
     parser.add_argument("--recipe", default="", help=f"settings by name, flags have the last word. {told}")
     parser.add_argument("--fork", help="go on from a checkpoint of runs/NAME under other settings, as runs/FORK")
-    parser.add_argument("--step", default="newest", help="with --fork: which checkpoint (default: newest)")
+    parser.add_argument("--step", help="with --fork: the checkpoint to go on from, a step or best (default: newest)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     configs.add_arguments(parser)
     flags = vars(parser.parse_args())
     folder, name, new, dry = (flags.pop(n) for n in ("runs", "name", "fork", "dry_run"))
     root, step, recipe = runs.folder(folder, name), flags.pop("step"), flags.pop("recipe")
+    if step and not new:
+        raise ValueError("--step says where a --fork begins; give both")
     if flags.get("deterministic"):
         backend.ask_same_bits()
     if new:
@@ -54,16 +56,16 @@ def describe(asked: configs.Config, root: Path) -> int:
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
     print(f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on")
-    print("\n".join([*assemble.remarks(plan), *assemble.describe(plan), *configs.unusual(asked)]))
+    print("\n".join([*assemble.remarks(plan), *trained.check(run), *assemble.describe(plan), *configs.unusual(asked)]))
     if runs.exists(root):
         print(f"{root} is there already; it would go on from step {checkpoint.newest_step(root)}")
     return 0
 
 
-def fork(parent: Path, root: Path, flags: dict, step: str) -> int:
-    """--fork: a new run folder from a checkpoint of another, then a sitting of it."""
+def fork(parent: Path, root: Path, flags: dict, step: str | None) -> int:
+    """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a sitting of it."""
     run, at = trained.fork(parent, root, flags, step)
-    print(f"{root}: forked from {parent} at step {at}; from now on: --name {root.name}, with the same flags")
+    print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with runs.lock(root):
         return sit(run, runs.data_of(run))
 

@@ -21,7 +21,7 @@ def test_a_preset_survives_being_written_to_a_file(name):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("nope", "'nope' is not known: choose one of none, recipe"),
+        ("nope", "'nope' is not known: choose auto, none, recipe"),
         ("{a", "not JSON"),
         ("[3]", r"augment\[0\]: expected a preset, a list or an object, got 3"),
         ('{"geomtry": {}}', "'geomtry'.* is not an augmenter; known: identity, geometry"),
