@@ -40,3 +40,10 @@ def faces68() -> Path:
 @pytest.fixture
 def random() -> np.random.RandomState:
     return np.random.RandomState(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_what_was_compiled():
+    """Compiled steps of real networks hold gigabytes by the end of the suite; what is needed again is read from the cache."""
+    yield
+    jax.clear_caches()

@@ -319,7 +319,7 @@ def terminated(whole, compiled) -> tuple[Path, int]:
         said, errors = process.communicate(timeout=120)
     told = f"error: {root} is being trained by another process; wait for it, or take another --name\n"
     assert (code, err) == (2, told) and "steps" not in out
-    assert process.returncode == 130 and "Traceback" not in errors
+    assert process.returncode == 143 and "Traceback" not in errors
     return root, int(re.search(r"stopped at step (\d+) and saved; the same command goes on", said)[1])
 
 
