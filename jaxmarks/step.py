@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jaxmarks import affine, augment, keys, losses, metrics, optim, sharding, transform, units
+from jaxmarks import affine, augment, backend, keys, losses, metrics, optim, sharding, transform, units
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.models import Model
@@ -144,8 +144,10 @@ def _make_gradient(model: Model, config: Config) -> Callable:
             summed = jax.tree.map(lambda a, g: a + count * g, grads, seen.grads)
             return (seen.stats, total + count * seen.loss, summed), (seen.each, seen.kept, seen.error)
 
-        nothing = jax.tree.map(jnp.zeros_like, params)
-        carry, parts = jax.lax.scan(one, (stats, jnp.zeros(()), nothing), _parts(data, config.accumulate))
+        begin = stats, jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+        data = _parts(data, config.accumulate)
+        # unrolled on a CPU: within a loop XLA's convolutions are ten times slower there
+        carry, parts = jax.lax.scan(one, begin, data, unroll=backend.is_cpu())
         each, kept, error = _joined(parts)
         stats, total, grads = carry
         count = jnp.maximum(jnp.sum(kept), 1)
@@ -174,20 +176,11 @@ def make_step(
     render, gradient = make_render(key, config, scheme, over), _make_gradient(model, config)
     schedule = schedule or optim.rate(config, steps, frozen)
 
-    def seen_by(state: State, data) -> _Seen:
-        if not frozen:
-            return gradient(state.params, state.stats, data, False)
-        return jax.lax.cond(
-            state.step < frozen,
-            lambda: gradient(state.params, state.stats, data, True),
-            lambda: gradient(state.params, state.stats, data, False),
-        )
-
-    @partial(jax.jit, donate_argnums=0)
-    def step(state: State, batch: Batch) -> tuple[State, Record]:
+    def step(still: bool, state: State, batch: Batch) -> tuple[State, Record]:
         images, target = render(batch)
         scale = metrics.norm(target, batch.mask, scheme)
-        seen = seen_by(state, (images, target, batch.mask, factor_of(config, batch.frame, scale), scale))
+        data = images, target, batch.mask, factor_of(config, batch.frame, scale), scale
+        seen = gradient(state.params, state.stats, data, still)
         labelled = jnp.any(batch.mask, -1)
         judged = jnp.where(jnp.any(labelled), seen.loss, jnp.nan)
         updates, opt = tx.update(seen.grads, state.opt, state.params, value=judged)
@@ -202,7 +195,11 @@ def make_step(
         record = Record(seen.loss, nme, norm, lr, checksum(images, target), seen.each, seen.kept)
         return _keep_if_finite(new, state, jnp.isfinite(seen.loss) & jnp.isfinite(norm)), record
 
-    return step
+    moving, still = (jax.jit(partial(step, kind), donate_argnums=0) for kind in (False, True))
+    if not frozen:
+        return moving
+    # chosen between steps: under a condition within one XLA's convolutions are twenty times slower on a CPU
+    return lambda state, batch: (still if int(state.step) < frozen else moving)(state, batch)
 
 
 def stack(records: list[Record]) -> Record:

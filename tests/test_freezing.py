@@ -114,9 +114,16 @@ def test_the_rate_changes_at_the_thaw_and_the_record_says_so():
     np.testing.assert_allclose([r.lr for r in records], [1e-2] * FROZEN + [5e-3] * (STEPS - FROZEN), rtol=1e-6)
 
 
-def test_freezing_and_thawing_are_one_compiled_step():
-    take, _, _ = ran()
-    assert take._cache_size() == 1
+def test_a_freezing_run_compiles_two_steps_and_no_more():
+    """One while the backbone stands still, one after."""
+    traced = []
+
+    def apply(params, stats, image, train):
+        traced.append(train)
+        return NORMED.apply(params, stats, image, train)
+
+    run_of(plan_of(NORMED._replace(apply=apply)), STEPS)
+    assert traced == [False, True]
 
 
 @pytest.mark.parametrize("cut", [FROZEN - 1, FROZEN, FROZEN + 1])

@@ -123,8 +123,8 @@ def floating(tree) -> set[str]:
     [("resnet18", 32), pytest.param("inception_v3", LEAST_SIZE_AUXILIARY, marks=pytest.mark.slow)],
 )
 def test_everything_that_a_step_keeps_is_float32(name, size):
-    """By the shapes of the step alone; with averages, parts, a frozen backbone and an auxiliary output in it."""
-    plan = plan_of(name, ema=0.9, accumulate=2, freeze=0.5, backbone_lr=0.1, size=size)
+    """By the shapes of the step alone; with averages, parts and an auxiliary output in it."""
+    plan = plan_of(name, ema=0.9, accumulate=2, backbone_lr=0.1, size=size)
     start, batch = assemble.template(plan), batch_of(size=size)
     assert ("aux" in start.params) == (name == "inception_v3")
     after, record = jax.eval_shape(assemble.training_step(plan), start, batch)
