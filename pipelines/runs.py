@@ -291,6 +291,25 @@ def part(run: Run, source: Source, name: str) -> Subset:
     return Subset(source, [places[n] for n in run.parts[name]])
 
 
+class Held(NamedTuple):
+    """The validation part in two, whole groups each, so that what is fitted on the one is not flattered by the other."""
+
+    chooses: Subset  # the checkpoint, and the weights of views
+    calibrates: Subset  # the expected error; empty where there is one group only
+
+
+def held(run: Run, source: Source) -> Held:
+    """The run's validation part in two. Raises ValueError where a photograph is gone."""
+    names, twins = run.parts["val"], getattr(source, "groups", None)
+    of = split.groups(names, run.config.split_by)
+    if twins is not None:
+        known = dict(zip(source.names, twins, strict=True))
+        of = split.joined(of, [known.get(name, "") for name in names])
+    whole, places = part(run, source, "val"), {n: i for i, n in enumerate(names)}
+    chooses, calibrates = split.halves(names, of)
+    return Held(*(Subset(whole, [places[n] for n in half]) for half in (chooses, calibrates)))
+
+
 def lock(root: Path) -> AbstractContextManager[None]:
     """One run, one writer, as long as the context lasts. Raises ValueError where another process has it."""
     return files.locked(

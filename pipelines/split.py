@@ -77,6 +77,22 @@ def split(
     return parts
 
 
+def halves(names: Sequence[str], of: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names in two parts of about one size, each in its old order: whole groups (`of`, one a name), in the order of the
+    sha256 of their names, to whichever part is the smaller. One group alone: all, and none."""
+    sizes = {group: 0 for group in of}
+    for group in of:
+        sizes[group] += 1
+    taken: tuple[set[str], set[str]] = set(), set()
+    counts = [0, 0]
+    for group in sorted(sizes, key=lambda group: hashlib.sha256(group.encode()).digest()):
+        side = int(counts[1] < counts[0])
+        taken[side].add(group)
+        counts[side] += sizes[group]
+    first, second = ([n for n, g in zip(names, of, strict=True) if g in held] for held in taken)
+    return first, second
+
+
 def digest(parts: dict[str, list[str]]) -> str:
     """sha256 of the parts' names in order."""
     text = "\n".join(f"{part}\t{name}" for part in ("train", "val") for name in parts[part])

@@ -73,7 +73,7 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None) -> int:
 def sit(run: runs.Run, source: sources.Source) -> int:
     """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
     faults, stop = loader.Faults(run.config.max_faults), console.Stop()
-    train_part, val_part, weights = runs.part(run, source, "train"), runs.part(run, source, "val"), runs.weights(run)
+    train_part, weights = runs.part(run, source, "train"), runs.weights(run)
     plan = assemble.assemble(run.config, run.key, run.scheme, len(train_part))
     found = checkpoint.restore(run.root, assemble.template(plan))
     begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
@@ -85,7 +85,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     print("\n".join([*remarks, f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
-    judge = judging.judging(plan, train_part, val_part, weights, faults)
+    judge = judging.judging(plan, train_part, runs.held(run, source).chooses, weights, faults)
     progress, done = console.Progress(plan.steps, "step"), begin
     try:
         for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, judge, stop):

@@ -88,3 +88,23 @@ def test_an_expression_that_makes_no_groups_is_refused_in_one_line(pattern, told
     with pytest.raises(ValueError, match=f"--split-by .*{told}") as caught:
         parts(pattern=pattern)
     assert "\n" not in str(caught.value)
+
+
+def test_halves_hold_whole_groups_and_every_name_once_in_about_equal_numbers():
+    names = [f"person{person:02d}_{frame}.jpg" for person in range(12) for frame in range(1 + person % 5)]
+    first, second = split.halves(names, split.groups(names, PERSON))
+    assert sorted([*first, *second]) == names and first == sorted(first) and second == sorted(second)
+    assert not {n[:8] for n in first} & {n[:8] for n in second}
+    assert abs(len(first) - len(second)) <= 5
+
+
+def test_the_half_of_a_group_does_not_depend_on_the_order_of_names():
+    names = [f"person{person:02d}_{frame}.jpg" for person in range(12) for frame in range(2)]
+    there = split.halves(names, split.groups(names, PERSON))
+    back = split.halves(names[::-1], split.groups(names[::-1], PERSON))
+    assert [sorted(half) for half in back] == [list(half) for half in there]
+
+
+def test_one_group_is_not_halved():
+    assert split.halves(["a1", "a2"], ["a", "a"]) == (["a1", "a2"], [])
+    assert split.halves([], []) == ([], [])
