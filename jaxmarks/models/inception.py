@@ -19,10 +19,10 @@ from jaxmarks.models.layers import MOMENTUM
 from jaxmarks.models.ops import BATCH_NORM_EPS, CPU, Ops, per_channel
 
 AUX_WEIGHT = 0.4  # of the auxiliary loss, to the main loss's 1; torchvision's and the paper's authors' value
-_EPS = 1e-3  # of its batch norms
+EPS = 1e-3  # of its batch norms
 
 # The norm of y / r with eps / r^2 is that of y with eps: so the forms of `ops` serve, whose epsilon is fixed.
-_RATIO = (_EPS / BATCH_NORM_EPS) ** 0.5
+_RATIO = (EPS / BATCH_NORM_EPS) ** 0.5
 
 _kaiming = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -57,7 +57,7 @@ def _convolve(x: Array, kernel: Array, stride: int, padded: bool, ops: Ops) -> A
     if height == width and (padded or height == 1):
         return ops.conv(x, kernel, stride)
     up, left = (height // 2, width // 2) if padded else (0, 0)
-    if ops != CPU or channels < 64:
+    if ops.conv is not CPU.conv or channels < 64:
         padding = [(up, up), (left, left)]
         return lax.conv_general_dilated(
             x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -92,19 +92,21 @@ class _Kernel(nn.Module):
 
 
 class _Norm(nn.Module):
-    """Batch norm as `layers.BatchNorm`'s, with Inception's epsilon and for y / _RATIO, f32[b, h, w, c]."""
+    """Batch norm as `layers.BatchNorm`'s, with Inception's epsilon and for y / _RATIO (folded: for y), f32[b, h, w, c]."""
 
     ops: Ops
 
     @nn.compact
     def __call__(self, y: Array, train: bool) -> Array:
         channels = (y.shape[3],)
-        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        if self.ops.folded:
+            return (y + per_channel(bias)).astype(y.dtype)
+        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         if not train:
-            factor = scale * lax.rsqrt(var.value + _EPS)
+            factor = scale * lax.rsqrt(var.value + EPS)
             return (y * per_channel(_RATIO * factor) + per_channel(bias - mean.value * factor)).astype(y.dtype)
         count = y.size // y.shape[3]
         if count < 2:
@@ -134,7 +136,8 @@ class BasicConv(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         kernel = _Kernel((*self.window, x.shape[3], self.features), name="conv")()
-        y = _convolve(x, (kernel / _RATIO).astype(x.dtype), self.stride, self.padded, self.ops)
+        kernel = kernel if self.ops.folded else kernel / _RATIO
+        y = _convolve(x, kernel.astype(x.dtype), self.stride, self.padded, self.ops)
         return nn.relu(_Norm(self.ops, name="bn")(_mean_pool(y) if self.pool else y, train))
 
 

@@ -30,7 +30,7 @@ class BatchNorm(nn.Module):
 
     In training the batch's own statistics normalise, and the running ones move towards them by 1 - MOMENTUM,
     the variance by its unbiased estimate as torch has it. Else the running ones normalise. Raises ValueError
-    in training where a channel has one value only.
+    in training where a channel has one value only. Folded, it is the shift by `bias` that is left of it.
     """
 
     ops: Ops
@@ -38,8 +38,10 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         channels = (x.shape[3],)
-        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        if self.ops.folded:
+            return (x + per_channel(bias)).astype(x.dtype)
+        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         if not train:

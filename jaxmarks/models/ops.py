@@ -24,11 +24,13 @@ class Ops(NamedTuple):
     batch_norm(x f32[b, h, w, c], scale f32[c], bias f32[c]) -> (y, mean f32[c], biased variance f32[c]); the
     statistics are those of the whole batch and carry no gradient of their own.
     max_pool(x f32[b, h, w, c]) -> f32[b, h', w', c], 3x3 windows with stride 2, padded by 1 on every side.
+    folded: the kernels have the factors of the norms after them (`fold`), and of a norm its shift is left.
     """
 
     conv: Callable[[Array, Array, int], Array]
     batch_norm: Callable[[Array, Array, Array], tuple[Array, Array, Array]]
     max_pool: Callable[[Array], Array]
+    folded: bool = False
 
 
 def chosen() -> Ops:
