@@ -136,8 +136,8 @@ def render(a: Assembly) -> Callable:
     return jax.jit(step.make_render(a.key, a.config, a.scheme, a.mesh))
 
 
-def forward(a: Assembly, views: str) -> Callable:
-    """forward(params, stats, batch) -> (points, spread), in input pixels, under a set of views, equally weighted."""
+def forward(a: Assembly, views: str) -> predict.Forward:
+    """The forward pass under a set of views, equally weighted."""
     chosen = tta.views(views, a.scheme.mirror is not None, a.config.size)
     weights = jnp.ones(chosen.affine.shape[0])
     return predict.make_forward(a.model, a.scheme, a.config.size, chosen, weights, a.mesh)

@@ -10,7 +10,8 @@ def distances(prediction, truth):
     return ((prediction - truth) ** 2).sum(-1) ** 0.5
 
 
-def _masked_extremes(truth, mask):
+def extremes(truth, mask):
+    """(least, greatest) coordinates [..., 2] of the labelled points [..., points, 2]."""
     big = 1e30
     low = truth + (1 - mask[..., None]) * big
     high = truth - (1 - mask[..., None]) * big
@@ -19,7 +20,7 @@ def _masked_extremes(truth, mask):
 
 def box_norm(truth, mask):
     """[...]: square root of the area of the box of the labelled points [..., points, 2]."""
-    low, high = _masked_extremes(truth, mask)
+    low, high = extremes(truth, mask)
     span = (high - low).clip(0)
     return (span[..., 0] * span[..., 1]) ** 0.5
 

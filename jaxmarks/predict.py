@@ -16,32 +16,48 @@ from jaxmarks.transform import Transform
 from jaxmarks.types import Batch, State
 
 
-def make_forward(model: Model, scheme: Scheme, size: int, views: Transform, weights: jax.Array, over: Mesh) -> Callable:
-    """forward(params, stats, batch) -> (points f32[batch, points, 2] in input pixels, spread f32[batch, points]).
+def make_look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
+    """look(folded, batch, views) -> f32[views, batch, points, 2]: what each view says, in input pixels; jitted.
 
-    A view is composed with the photograph's frame, so each is one interpolation; the network's answer is taken back by
-    the view's inverse, in the points' own order.
+    folded: of `model.fold`; views: a Transform with a leading axis. A view is composed with the photograph's frame, so
+    each is one interpolation; the network's answer is taken back by the view's inverse, in the points' own order.
     """
-    count = views.affine.shape[0]
-
-    def render(canvas, fit, extent):
-        def one(view):
-            return transform.apply_image(transform.compose(transform.from_affine(fit), view), canvas, size, extent)
-
-        return jax.vmap(one)(views)
-
-    mapped = sharding.over_examples(render, over)
 
     @jax.jit
-    def forward(params, stats, batch: Batch):
+    def look(folded, batch: Batch, views: Transform):
+        def render(canvas, fit, extent):
+            def one(view):
+                return transform.apply_image(transform.compose(transform.from_affine(fit), view), canvas, size, extent)
+
+            return jax.vmap(one)(views)
+
+        mapped = sharding.over_examples(render, over)
         pictures = mapped(batch.image, batch.fit, batch.extent)  # [batch, views, size, size, 3]
-        output, _ = model.apply(params, stats, pictures.reshape(-1, size, size, 3), False)
-        found = units.to_pixels(output, size).reshape(-1, count, scheme.num_points, 2).swapaxes(0, 1)
+        output = model.predict(folded, pictures.reshape(-1, size, size, 3))
+        found = units.to_pixels(output, size).reshape(-1, pictures.shape[1], scheme.num_points, 2).swapaxes(0, 1)
         back = jax.vmap(transform.invert)(views)
-        home = jax.vmap(lambda t, p: jax.vmap(lambda q: transform.apply_points(t, q, scheme.mirror))(p))(back, found)
+        return jax.vmap(lambda t, p: jax.vmap(lambda q: transform.apply_points(t, q, scheme.mirror))(p))(back, found)
+
+    return look
+
+
+class Forward(NamedTuple):
+    """A network as it predicts under a set of views."""
+
+    fold: Callable  # fold(params, stats) -> folded, once for all batches
+    apply: Callable  # apply(folded, batch) -> (points f32[batch, points, 2] in input pixels, spread f32[batch, points])
+
+
+def make_forward(model: Model, scheme: Scheme, size: int, views: Transform, weights: jax.Array, over: Mesh) -> Forward:
+    """The forward pass under a set of views, merged by weights; views and weights as `tta.merge` has them."""
+    look = make_look(model, scheme, size, over)
+
+    @jax.jit
+    def apply(folded, batch: Batch):
+        home = look(folded, batch, views)
         return tta.merge(home, weights, jnp.all(jnp.isfinite(home), -1))
 
-    return forward
+    return Forward(model.fold, apply)
 
 
 class Predicted(NamedTuple):
@@ -49,34 +65,45 @@ class Predicted(NamedTuple):
 
     index: np.ndarray  # i32[n]
     points: np.ndarray  # f64[n, points, 2]
-    spread: np.ndarray  # f64[n, points]
+    spread: np.ndarray  # f64[n, points]  of the views; NaN: no view was valid
     truth: np.ndarray  # f64[n, points, 2]  the label, where the mask is true
     mask: np.ndarray  # bool[n, points]
     frame: np.ndarray  # f64[n, 2, 3]  photograph -> input
+    expected: np.ndarray  # f64[n, points]  the expected error; NaN: not calibrated
 
 
 def predictions(
-    forward: Callable, state: State, batches: Iterable[tuple[Batch, int]], over: Mesh
+    forward: Forward, state: State, batches: Iterable[tuple[Batch, int]], over: Mesh
 ) -> Iterator[Predicted]:
     """Predictions of each batch's real examples. The next batch is dispatched before the last is fetched."""
+    folded = forward.fold(*states.judged(state))
+    dispatched = ((b, n, forward.apply(folded, sharding.split(over, b))) for b, n in batches)
+    for batch, count, (points, spread) in one_ahead(dispatched):
+        yield home(batch, count, np.asarray(points), np.asarray(spread))
+
+
+def one_ahead(items: Iterable) -> Iterator:
+    """The items, each once the next was asked for: what is dispatched runs while the one before is looked at."""
     waiting = None
-    for batch, count in batches:
-        result = forward(*states.judged(state), sharding.split(over, batch))
+    for item in items:
         if waiting is not None:
-            yield _home(*waiting)
-        waiting = batch, count, result
+            yield waiting
+        waiting = item
     if waiting is not None:
-        yield _home(*waiting)
+        yield waiting
 
 
-def _home(batch: Batch, count: int, result: tuple[jax.Array, jax.Array]) -> Predicted:
-    points, spread = (np.asarray(r, np.float64)[:count] for r in result)
+def home(
+    batch: Batch, count: int, points: np.ndarray, spread: np.ndarray, expected: np.ndarray | None = None
+) -> Predicted:
+    """The first `count` examples of a batch, from its input frames [b, points, ...] to their photographs."""
     frame = batch.frame[:count]
     back = affine.invert(frame)
-    scale = np.sqrt(np.abs(affine.determinant(back)))
-    truth = affine.apply(back, batch.points[:count].astype(np.float64))
-    moved = affine.apply(back, points)
-    return Predicted(batch.index[:count], moved, spread * scale[:, None], truth, batch.mask[:count], frame)
+    scale = np.sqrt(np.abs(affine.determinant(back)))[:, None]
+    expected = np.full(spread.shape, np.nan) if expected is None else expected
+    truth, found = (affine.apply(back, p[:count].astype(np.float64)) for p in (batch.points, points))
+    apart, error = (scale * each[:count].astype(np.float64) for each in (spread, expected))
+    return Predicted(batch.index[:count], found, apart, truth, batch.mask[:count], frame, error)
 
 
 def gather(found: Iterable[Predicted]) -> Predicted:

@@ -1,13 +1,19 @@
-"""Test-time augmentation: a set of views is a Transform with a leading axis, and merging is a weighted mean."""
+"""Test-time augmentation: a set of views is a Transform with a leading axis, and merging is a weighted mean, or one that
+does not believe every view."""
+
+import json
 
 import jax
 import jax.numpy as jnp
 
-from jaxmarks import augment
+from jaxmarks import augment, augment_data
 from jaxmarks.samplers import Config, Geometry
 from jaxmarks.transform import Transform
 
 NAMES = ("none", "flip", "standard")
+MERGES = ("mean", "median", "trimmed")
+
+_TRIMMED = 0.25  # share of the valid views that a trimmed mean leaves out: those farthest from the median
 
 # Chosen on the validation part of real faces: small turns and a closer look help, a wider one does not.
 _PLAIN = (Geometry(), Geometry(rotation=5.0), Geometry(rotation=-5.0), Geometry(scale=1.08))
@@ -24,46 +30,105 @@ def _mirrored(config: Geometry) -> Geometry:
     return Geometry(rotation=config.rotation, scale=config.scale, mirror=1.0)
 
 
-def view_configs(name: str, mirror_known: bool) -> list[Config]:
-    """The fixed configurations of a set of views, the plain view first.
+def view_configs(views: str, mirror_known: bool) -> list[Config]:
+    """The fixed configurations of a set of views: one of NAMES (the plain view first), or the JSON of a list of augmenter
+    configurations.
 
-    Raises ValueError for a name that is not known, or `flip` where the permutation of the points is not known
-    (`standard` then uses eight views without mirroring).
+    Raises ValueError for a name that is not known, for views that mirror where the permutation of the points is not known
+    (`standard` then uses eight views without mirroring), and for a list that is none, or draws anything at random.
     """
-    if name not in NAMES:
-        raise ValueError(f"the set of views {name!r} is not known: choose one of {', '.join(NAMES)}")
-    if name == "none":
+    if views[:1] == "[":
+        return _listed(views, mirror_known)
+    if views not in NAMES:
+        raise ValueError(
+            f"the set of views {views!r} is not known: choose {', '.join(NAMES)}, or a .json file of views"
+        )
+    if views == "none":
         return [Geometry()]
     if not mirror_known:
-        if name == "flip":
+        if views == "flip":
             raise ValueError(
                 "views 'flip' need to know how the points mirror: use standard or none, or train with a --scheme"
             )
         return list(_UNMIRRORED)
-    plain = _PLAIN if name == "standard" else _PLAIN[:1]
+    plain = _PLAIN if views == "standard" else _PLAIN[:1]
     return [*plain, *(_mirrored(view) for view in plain)]
 
 
-def views(name: str, mirror_known: bool, size: int) -> Transform:
-    """The set of views `name` as a Transform with a leading axis."""
-    return augment.fixed(view_configs(name, mirror_known), size)
+def _listed(text: str, mirror_known: bool) -> list[Config]:
+    try:
+        parts = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"views: not JSON ({error})") from None
+    if not parts:
+        raise ValueError('views: an empty list; a view is an augmenter configuration, the plain one "none"')
+    found = [augment_data.parse(part, f"view {n}") for n, part in enumerate(parts)]
+    for n, view in enumerate(found):
+        if not augment.is_fixed(view):
+            raise ValueError(f"view {n} draws at random: give single numbers, and probabilities of 0 or 1")
+        if augment.mirrors(view) and not mirror_known:
+            raise ValueError(f"view {n} mirrors, but how these points mirror is not known: train with a --scheme")
+    return found
 
 
-def merge(points: jax.Array, weights: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
+def views(views: str, mirror_known: bool, size: int) -> Transform:
+    """A set of views, as `view_configs` takes it, as a Transform with a leading axis."""
+    return augment.fixed(view_configs(views, mirror_known), size)
+
+
+def merge(points: jax.Array, weights: jax.Array, valid: jax.Array, how: str = "mean") -> tuple[jax.Array, jax.Array]:
     """f32[views, batch, points, 2] -> (points f32[batch, points, 2], spread f32[batch, points]).
 
-    weights [views] or [views, points], 0 or more; valid bool[views, batch, points]. The mean is by weight * valid,
-    renormalised; what has no weight has no influence, NaN or not. Spread is the weighted root mean square distance
-    from the merged point, in the unit of the points. Where no view is valid the first, plain view is returned and the
-    spread is NaN, which flags it.
+    weights [views] or [views, points], 0 or more; valid bool[views, batch, points]. how: the `mean` by weight * valid,
+    renormalised; the `median` of each coordinate, weighted likewise; or the `trimmed` mean, without the quarter of the
+    used views that lie farthest from that median. What has no weight has no influence, NaN or not. Spread is the weighted
+    root mean square distance of all used views from the merged point, in the unit of the points. Where no view is valid
+    the first view is returned and the spread is NaN, which flags it.
     """
     weights = weights if weights.ndim == 2 else weights[:, None]
     each = jnp.where(valid, weights[:, None, :], 0.0)
     total = jnp.sum(each, 0)
     share = each / jnp.where(total > 0, total, 1)
-    used = (share > 0)[..., None]
-    merged = jnp.sum(jnp.where(used, points, 0) * share[..., None], 0)
-    squared = jnp.sum(jnp.where(used, points - merged, 0) ** 2, -1)
+    used = share > 0
+    points_used = jnp.where(used[..., None], points, 0)
+    merged = _MERGE[how](points_used, share)
+    squared = jnp.sum(jnp.where(used[..., None], points - merged, 0) ** 2, -1)
     spread = jnp.sqrt(jnp.sum(squared * share, 0))
     any_valid = total > 0
     return jnp.where(any_valid[..., None], merged, points[0]), jnp.where(any_valid, spread, jnp.nan)
+
+
+def _mean(points: jax.Array, share: jax.Array) -> jax.Array:
+    """Of points [views, ..., 2] by share [views, ...], which sum to 1."""
+    return jnp.sum(points * share[..., None], 0)
+
+
+def _median(points: jax.Array, share: jax.Array) -> jax.Array:
+    """Of each coordinate: the middle of the lower and the upper weighted median, so that equal weights give NumPy's."""
+    share = jnp.broadcast_to(share[..., None], points.shape)
+    order = jnp.argsort(jnp.where(share > 0, points, jnp.inf), 0)
+    value, below = jnp.take_along_axis(points, order, 0), jnp.cumsum(jnp.take_along_axis(share, order, 0), 0)
+    half = 0.5 * below[-1:]
+    slack = 1e-6 * below[-1:]  # sums of shares round
+    lower, upper = (jnp.argmax(reached, 0)[None] for reached in (below >= half - slack, below > half + slack))
+    return (jnp.take_along_axis(value, lower, 0) + jnp.take_along_axis(value, upper, 0))[0] / 2
+
+
+def _trimmed(points: jax.Array, share: jax.Array) -> jax.Array:
+    far = jnp.where(share > 0, jnp.sum((points - _median(points, share)) ** 2, -1), jnp.inf)
+    rank = jnp.argsort(jnp.argsort(far, 0), 0)
+    count = jnp.sum(share > 0, 0)
+    kept = jnp.where(rank < count - jnp.floor(_TRIMMED * count), share, 0)
+    total = jnp.sum(kept, 0)
+    return _mean(points, kept / jnp.where(total > 0, total, 1))
+
+
+_MERGE = {"mean": _mean, "median": _median, "trimmed": _trimmed}
+
+
+def disagreement(points: jax.Array, merged: jax.Array, valid: jax.Array) -> jax.Array:
+    """f32[batch, points]: the root mean square distance of all valid views f32[views, batch, points, 2] from the merged
+    points, whatever their weights: a view that is not believed still tells how sure the others are. NaN where none is."""
+    squared = jnp.where(valid, jnp.sum(jnp.where(valid[..., None], points - merged, 0) ** 2, -1), 0)
+    count = jnp.sum(valid, 0)
+    return jnp.where(count > 0, jnp.sqrt(jnp.sum(squared, 0) / jnp.maximum(count, 1)), jnp.nan)

@@ -9,11 +9,9 @@ import numpy as np
 from jaxmarks import affine
 from jaxmarks.config import Config
 from jaxmarks.predict import Predicted
-from pipelines import decode, files, formats, loader
-from pipelines.formats import coco
+from pipelines import decode, files, loader
 from pipelines.pages import sheets
 from pipelines.sources import Source, Subset
-from pipelines.tables import Row
 
 _MEAN_OF = 500  # photographs that make the mean face
 
@@ -27,21 +25,6 @@ def mean_face(train: Source, found: Predicted, config: Config, faults: loader.Fa
         total += np.where(batch.mask[..., None], batch.points, 0).sum(0)
         count += batch.mask.sum(0)[:, None]
     return affine.apply(affine.invert(found.frame), total / np.maximum(count, 1))
-
-
-def write_points(out: Path, kind: str, source: Source, found: Predicted, data: str | None) -> None:
-    """Every predicted point, in the files of a format; for COCO annotations as its results, under their own numbers.
-
-    data: the path that `source` was opened from, None for plain pictures. Raises ValueError where the format cannot say it.
-    """
-    rows = (
-        Row(source.names[int(i)], points, np.ones(len(points), bool), decode.photograph_size(source[int(i)]))
-        for i, points in zip(found.index, found.points, strict=True)
-    )
-    if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
-        coco.write_results(out, rows, source.num_points, Path(data))
-    else:
-        formats.FORMATS[kind].write(out, rows, source.num_points)
 
 
 def write_table(file: BinaryIO, names: Sequence[str], columns: dict[str, np.ndarray]) -> None:

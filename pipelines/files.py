@@ -126,3 +126,20 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
     return data
+
+
+def write_sealed(path: str | Path, data: dict[str, Any]) -> None:
+    """As `write_json`, with a digest of the content in it."""
+    write_json(path, {**data, "digest": _seal(data)})
+
+
+def read_sealed(path: str | Path) -> dict[str, Any]:
+    """What `write_sealed` wrote. Raises ValueError, naming the file, when it is not that, or not any more."""
+    data = read_json(path)
+    if data.pop("digest", None) != _seal(data):
+        raise ValueError(f"{path}: its digest does not fit its content; it was changed or damaged")
+    return data
+
+
+def _seal(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,5 @@
 """The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
 
-import hashlib
 import json
 import os
 import platform
@@ -37,21 +36,10 @@ class Run(NamedTuple):
     origin: str = ""  # digest of the weights that it began with; empty: drawn from its key
 
 
-def _digest(data: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    files.write_json(path, {**data, "digest": _digest(data)})
-
-
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: missing; is {path.parent} a run folder?")
-    data = files.read_json(path)
-    if data.pop("digest", None) != _digest(data):
-        raise ValueError(f"{path}: its digest does not fit its content; it was changed or damaged")
-    return data
+    return files.read_sealed(path)
 
 
 def versions() -> dict[str, Any]:
@@ -85,16 +73,16 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     """A new run folder: config.json last, as the sign that it is whole. origin: digest of the weights it begins with."""
     _, _, key, scheme, parts, *_ = plan(root, config, source)
     root.mkdir(parents=True, exist_ok=True)
-    _write(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
-    _write(root / "split.json", {**parts, "names_digest": split.digest(parts)})
-    _write(root / "versions.json", versions())
+    files.write_sealed(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
+    files.write_sealed(root / "split.json", {**parts, "names_digest": split.digest(parts)})
+    files.write_sealed(root / "versions.json", versions())
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
     if config.weights:
         with files.whole(root / _WEIGHTS) as file:
             file.write(Path(config.weights).read_bytes())
     known = files.digest(root / _WEIGHTS).hex() if config.weights else ""
     rest = {"data_identity": identity(source), "weights": known, "origin": origin}
-    _write(root / "config.json", {**described, **rest})
+    files.write_sealed(root / "config.json", {**described, **rest})
     return load(root)
 
 
@@ -104,8 +92,8 @@ def write_fork(old: Run, root: Path, config: Config, parent: dict[str, Any]) -> 
     stored = _read(old.root / "config.json")
     for name in ("key.json", "split.json", *([_WEIGHTS] if old.weights else [])):
         (root / name).write_bytes((old.root / name).read_bytes())
-    _write(root / "versions.json", versions())
-    _write(root / "config.json", {**stored, "config": configs.to_dict(config), "parent": parent})
+    files.write_sealed(root / "versions.json", versions())
+    files.write_sealed(root / "config.json", {**stored, "config": configs.to_dict(config), "parent": parent})
 
 
 def scheme_of(config: Config, num_points: int) -> Scheme:
@@ -296,6 +284,7 @@ class Held(NamedTuple):
 
     chooses: Subset  # the checkpoint, and the weights of views
     calibrates: Subset  # the expected error; empty where there is one group only
+    groups: dict[str, str]  # of each name: what may be alike, by --split-by and near-duplicates
 
 
 def held(run: Run, source: Source) -> Held:
@@ -307,7 +296,8 @@ def held(run: Run, source: Source) -> Held:
         of = split.joined(of, [known.get(name, "") for name in names])
     whole, places = part(run, source, "val"), {n: i for i, n in enumerate(names)}
     chooses, calibrates = split.halves(names, of)
-    return Held(*(Subset(whole, [places[n] for n in half]) for half in (chooses, calibrates)))
+    first, second = (Subset(whole, [places[n] for n in half]) for half in (chooses, calibrates))
+    return Held(first, second, dict(zip(names, of, strict=True)))
 
 
 def lock(root: Path) -> AbstractContextManager[None]:

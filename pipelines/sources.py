@@ -64,6 +64,11 @@ def names_at(source: Source, indices: Sequence[int] | np.ndarray) -> list[str]:
     return [source.names[int(i)] for i in indices]
 
 
+def names_digest(source: Source) -> str:
+    """sha256 of the names in their order."""
+    return hashlib.sha256("\n".join(source.names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def asked_points(source: Source) -> list[np.ndarray] | None:
     """For each photograph the indices of the points to hand in, or None where a source asks for none."""
     return getattr(source, "asked", None)

@@ -1,71 +1,100 @@
-"""Landmarks of photographs, under as many views at once as you like.
+"""Landmarks of photographs, under as many views at once as you like, and how far off each is expected to be.
 
     python scripts/predict.py --run runs/NAME --data PATH --out submission.csv
-    python scripts/predict.py --run runs/NAME --images FOLDER --out points.csv --overlays FOLDER
+    python scripts/predict.py --run runs/NAME --images FOLDER --out points.csv --spread errors.csv --overlays FOLDER
+    python scripts/predict.py --run runs/A --run runs/B --data PATH --out blend.csv
 
 The first writes the contest's submission for the test part (the points asked of each photograph, rounded); with
---all-points, or for plain pictures, every point in the layout of landmarks.csv. The views are rendered and run in one
-vmapped call, un-warped exactly and averaged.
+--all-points, or for plain pictures, every point in the layout of landmarks.csv. The views of a photograph are rendered and
+run in one vmapped call, un-warped exactly and merged. Weights of the views and expected errors are fitted at first use, on
+the run's validation part, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
 """
 
+import argparse
 from pathlib import Path
 
-from jaxmarks import assemble, predict, tta
-from pipelines import answers, console, files, formats, loader, runs, sources, trained
+from pipelines import answers, console, formats, partial, predictor, results, runs, sources
 from pipelines.formats import contest
 
 
 def main() -> int:
+    flags = parsed()
+    net, out = predictor.from_flags(flags), Path(flags.out)
+    source, data = opened(net, flags), None if flags.images else flags.data or net.run.config.data
+    asked = None if flags.all_points or flags.format else sources.asked_points(source)
+    if asked is not None:
+        contest.check_asked(asked)
+    if (flags.spread or flags.photographs) and net.fit.calibration is None:
+        raise ValueError(f"--spread and --photographs need expected errors, and there are none: {net.fit.remark}")
+    print("\n".join(net.remarks), flush=True)
+    if flags.dry_run:
+        megabytes = partial.size(len(source), net.scheme.num_points) / 1e6
+        print(f"{len(source)} photographs under {net.views} views; {megabytes:.0f} MB beside {out} until it is written")
+        return 0
+    progress = console.Progress(len(source), "photograph")
+    about = {"predictor": net.purpose, "data": data or flags.images, "photographs": sources.names_digest(source)}
+    found = partial.predicted(out, about, source, net.predictions, progress.show)
+    progress.close()
+    if asked is None:
+        results.write_points(out, flags.format or "contest", source, found, data)
+    else:
+        results.write_submission(out, source, asked, found)
+    finish(flags, net, source, found)
+    partial.done_with(out)
+    return 0
+
+
+def parsed() -> argparse.Namespace:
     parser = console.Parser(__doc__)
-    parser.add_argument("--run", required=True, help="a run folder")
+    predictor.add_arguments(parser, "standard")
     parser.add_argument("--data", help="data whose test part to predict; default: what the run was trained on")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument("--images", help="a folder of plain pictures, in place of --data")
     parser.add_argument("--out", required=True, help="the file to write")
-    parser.add_argument(
-        "--tta", default="standard", choices=tta.NAMES, help="views of each photograph (default: standard)"
-    )
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
     parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
+    parser.add_argument("--spread", help="CSV to write: the expected error of each point, in pixels of its photograph")
+    parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
+    parser.add_argument("--limit", type=float, default=0.1, help="NME that this confidence is of (default: 0.1)")
     parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
-    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     flags = parser.parse_args()
     if flags.images and flags.data:
         raise ValueError("give --data or --images, not both")
     if flags.images and flags.overlays and Path(flags.overlays).resolve() == Path(flags.images).resolve():
         raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
-    run, plan, state, commit = trained.load(Path(flags.run), flags.checkpoint)
-    faults = loader.Faults()
+    if not 0 < flags.limit < float("inf"):
+        raise ValueError(f"--limit must be above 0, got {flags.limit}")
+    return flags
+
+
+def opened(net: predictor.Predictor, flags: argparse.Namespace) -> sources.Source:
+    """What to predict."""
     if flags.images:
-        source = sources.open_pictures(flags.images, run.scheme.num_points)
-    else:
-        source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
-    runs.check_points(run, source)
-    progress = console.Progress(len(source), "photograph")
-    batches = progress.over(loader.ordered(source, run.config, faults=faults))
-    found = predict.gather(predict.predictions(assemble.forward(plan, flags.tta), state, batches, plan.mesh))
-    progress.close()
-    names, asked = sources.names_at(source, found.index), sources.asked_points(source)
-    if asked is None or flags.all_points or flags.format:
-        answers.write_points(
-            Path(flags.out),
-            flags.format or "contest",
-            source,
-            found,
-            None if flags.images else flags.data or run.config.data,
-        )
-    else:
-        with files.whole(flags.out) as file:
-            contest.write_submission(file, names, found.points, [asked[i] for i in found.index])
+        return sources.open_pictures(flags.images, net.scheme.num_points)
+    source = runs.test_part(net.run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
+    runs.check_points(net.run, source)
+    return source
+
+
+def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.Source, found: partial.Kept) -> None:
+    """What stands beside the points, and what a person is told."""
+    if flags.spread:
+        results.write_spread(Path(flags.spread), source, found)
+        print(f"expected errors: {flags.spread}")
+    if flags.photographs:
+        least = results.write_photographs(Path(flags.photographs), source, net, found, flags.limit)
+        print(f"expected errors of photographs: {flags.photographs}; the least certain: {', '.join(least)}")
     if flags.overlays:
-        answers.write_overlays(Path(flags.overlays), source, found)
-        known = ", red: true" if found.mask.any() else ""
-        print(f"overlays: {flags.overlays} (green: predicted{known})")
-    console.faults(faults.report())
-    short = f" of {len(source)}, the others could not be used" if len(names) < len(source) else ""
-    print(f"{len(names)} photographs{short}, step {commit.step}, views {flags.tta}: {flags.out}")
-    return 0
+        for some in found:
+            answers.write_overlays(Path(flags.overlays), source, some)
+        print(f"overlays: {flags.overlays} (green: predicted{', red: true' if source.labelled else ''})")
+    console.faults(found.faults)
+    count = len(found.index())
+    short = f" of {len(source)}, the others could not be used" if count < len(source) else ""
+    steps = ", ".join(str(n.trained.commit.step) for n in net.nets)
+    print(f"{count} photographs{short}, step {steps}, views {flags.tta}: {flags.out}")
 
 
 if __name__ == "__main__":

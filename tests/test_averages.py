@@ -97,10 +97,12 @@ def test_a_state_without_averages_is_not_restored_into_a_run_with_them():
 def judged_by(now: State) -> np.ndarray:
     """The points that prediction gives, by a forward pass that says nothing but its weights."""
 
-    def forward(params, stats, batch):
+    def apply(folded, batch):
+        params, stats = folded
         said = jnp.stack([params["head"]["bias"][0], stats["backbone"]["mean"][0]])
         return jnp.tile(said, (8, 5, 1)), jnp.zeros((8, 5))
 
+    forward = predict.Forward(NORMED.fold, apply)
     (found,) = predict.predictions(forward, now, [(batch_of(), 8)], sharding.mesh(jax.devices()[:1]))
     return found.points[0, 0]
 

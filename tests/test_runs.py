@@ -10,7 +10,7 @@ from test_contest import small_folder
 
 from jaxmarks import keys, landmarks
 from jaxmarks.config import Config
-from pipelines import runs, sources
+from pipelines import files, runs, sources
 
 
 @pytest.fixture
@@ -117,8 +117,8 @@ def test_more_steps_are_free_where_the_schedule_does_not_count_them(tmp_path, so
 
 def test_other_versions_are_noted(run, source):
     path = run.root / "versions.json"
-    stored = runs._read(path)
-    runs._write(path, {**stored, "python": "2.7"})
+    stored = files.read_sealed(path)
+    files.write_sealed(path, {**stored, "python": "2.7"})
     _, notes = runs.resume(run, run.config, source)
     assert len(notes) == 1 and notes[0].startswith("python: was 2.7, is 3")
 

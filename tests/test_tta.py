@@ -41,7 +41,7 @@ def test_an_oracle_in_place_of_the_network_comes_home_through_the_forward_pass(n
         fit=np.stack([c.fit for c in canvases]).astype(np.float32),
         extent=np.stack([c.extent for c in canvases]).astype(np.float32),
     )  # fmt: skip
-    found, spread = forward({}, {}, sharding.split(over, batch))
+    found, spread = forward.apply(forward.fold({}, {}), sharding.split(over, batch))
     assert np.abs(np.asarray(found, np.float64) - truth).max() < 1e-3
     assert np.asarray(spread).max() < 1e-3
 

@@ -151,18 +151,24 @@ def _indices(field: str) -> np.ndarray | None:
     return np.array(values) if good else None
 
 
-def write_submission(file: BinaryIO, names: Sequence[str], points: np.ndarray, asked: Sequence[np.ndarray]) -> None:
-    """The submission: a comma-separated row a photograph, its asked points in their own order, rounded.
-
-    points f64[photographs, points, 2]. Every row must ask for as many points: the header names them.
-    """
+def check_asked(asked: Sequence[np.ndarray]) -> int:
+    """How many points each row asks for. Raises ValueError unless all ask for as many: the submission's header names them."""
     lengths = {len(a) for a in asked}
     if len(lengths) > 1:
         raise ValueError(
             f"rows ask for {min(lengths)} to {max(lengths)} points: a submission needs the same number in all"
         )
-    count = lengths.pop()
-    file.write(files.csv_row(["file_name", *_columns(count)]))
+    return lengths.pop()
+
+
+def write_submission(
+    file: BinaryIO, names: Sequence[str], points: Iterable[np.ndarray], asked: Sequence[np.ndarray]
+) -> None:
+    """The submission: a comma-separated row a photograph, its asked points in their own order, rounded.
+
+    points f64[points, 2] of each photograph. Every row must ask for as many points (`check_asked`).
+    """
+    file.write(files.csv_row(["file_name", *_columns(check_asked(asked))]))
     for name, face, indices in zip(names, points, asked, strict=True):
         file.write(files.csv_row([name, *np.rint(face[indices]).astype(np.int64).reshape(-1)]))
 

@@ -1,0 +1,189 @@
+"""Landmarks from Python: a trained run, or several, as one object that takes pictures and gives points.
+
+from pipelines import predictor
+net = predictor.load("runs/mine")
+points, spread = net.predict([picture, another])      # u8 RGB of any size; both in pixels of each picture
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmarks import calibrate, metrics, predict, tta
+from jaxmarks.landmarks import Scheme
+from jaxmarks.predict import Predicted
+from pipelines import fitting, loader, looking, trained
+from pipelines.fitted import Fitted
+from pipelines.fitting import Settings
+from pipelines.looking import Net
+from pipelines.runs import Run
+from pipelines.sources import Example, Source
+
+
+class Landmarks(NamedTuple):
+    """What `Predictor.predict` gives, in pixels of each picture."""
+
+    points: np.ndarray  # f64[n, points, 2]
+    spread: np.ndarray  # f64[n, points]  the expected error of each point; NaN where the run is not calibrated
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Networks, how they are asked, and what was fitted for that; made by `load` or `open_runs`."""
+
+    nets: list[Net]
+    settings: Settings
+    fit: Fitted
+    remarks: list[str]  # what a person should know, a line each
+
+    @property
+    def run(self) -> Run:
+        """The first network's, in whose input frame all meet."""
+        return self.nets[0].trained.run
+
+    @property
+    def views(self) -> int:
+        """Of a photograph, over all networks."""
+        return sum(net.views for net in self.nets)
+
+    @property
+    def purpose(self) -> dict:
+        """All that predictions depend on beside the photographs, as plain data."""
+        return fitting.purpose_of(self.nets, self.settings)
+
+    @property
+    def scheme(self) -> Scheme:
+        """Of the points: how many, how they mirror, their regions, the norm of NME."""
+        return self.run.scheme
+
+    def predict(self, pictures: Sequence[np.ndarray] | np.ndarray) -> Landmarks:
+        """Landmarks of pictures u8[h, w, 3], RGB, each of any size. Raises ValueError, with the number of the picture, for
+        anything else."""
+        if not len(pictures):
+            nothing = np.zeros((0, self.scheme.num_points))
+            return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
+        found = predict.gather(self.predictions(Arrays(pictures, self.scheme.num_points)))
+        return Landmarks(found.points, found.expected)
+
+    def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
+        """Predictions of every decodable photograph of a source, in order, some at a time."""
+        return fitting.predictions(self.nets, self.fit, self.settings, source, faults)
+
+    def expected_nme(self, found: Predicted) -> np.ndarray:
+        """f64[n]: the expected NME of each photograph, by the scheme's norm of its predicted points; NaN: not calibrated."""
+        norm = metrics.norm(found.points, np.ones(found.points.shape[:2], bool), self.scheme)
+        return found.expected.mean(1) / np.maximum(norm, 1e-9)
+
+    def confidence(self, found: Predicted, limit: float = 0.1) -> np.ndarray:
+        """f64[n]: how likely it is that each photograph's NME is `limit` at most; NaN: not calibrated."""
+        if self.fit.calibration is None:
+            return np.full(len(found.index), np.nan)
+        return calibrate.confidence(self.fit.calibration, self.expected_nme(found), limit)
+
+
+def add_arguments(parser: argparse.ArgumentParser, views: str) -> None:
+    """The flags that say which networks to ask, and how; views: of each photograph, by default."""
+    parser.add_argument(
+        "--run", required=True, action="append", help="a run folder; again for others, whose answers are mixed"
+    )
+    parser.add_argument(
+        "--tta",
+        default=views,
+        help=f"views of each photograph: {', '.join(tta.NAMES)}, or a .json list (default: {views})",
+    )
+    parser.add_argument(
+        "--weights",
+        default="auto",
+        help="of the views: equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list",
+    )
+    parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(tta.MERGES)} (default: mean)")
+    parser.add_argument(
+        "--refine", action="store_true", help="look again, closer, at faces that fill little of the frame"
+    )
+    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
+    parser.add_argument(
+        "--at-once", type=int, default=128, help="pictures that pass through a network at one time (default: 128)"
+    )
+
+
+def from_flags(flags: argparse.Namespace, data: str | None = None) -> Predictor:
+    """The predictor that `add_arguments`' flags ask for; data: as `load` has it. Raises ValueError in one line."""
+    weights = flags.weights if flags.weights[:1].isalpha() else f"[{flags.weights}]"
+    asked = Settings(
+        _text(flags.tta, "--tta"),
+        flags.merge,
+        _text(flags.weights, "--weights") if flags.weights.endswith(".json") else weights,
+        flags.refine,
+        flags.at_once,
+    )
+    return open_runs([Path(r) for r in flags.run], asked, flags.checkpoint, data)
+
+
+def _text(value: str, flag: str) -> str:
+    """A value, or what stands in the .json file that it names."""
+    if not value.endswith(".json"):
+        return value
+    try:
+        return json.dumps(json.loads(Path(value).read_text()))
+    except FileNotFoundError:
+        raise ValueError(f"{flag} {value}: there is no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{flag} {value}: not JSON ({error})") from None
+
+
+def load(
+    run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **settings
+) -> Predictor:
+    """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`.
+
+    Weights and expected errors that are not fitted yet are fitted first, on the run's validation part, and kept beside it;
+    data: where that data lies now, if not where it was. Raises ValueError in one line.
+    """
+    return open_runs([Path(r) for r in (run, *more)], Settings(**settings), checkpoint, data)
+
+
+def open_runs(roots: Sequence[Path], asked: Settings, checkpoint: str = "best", data: str | None = None) -> Predictor:
+    """As `load`, with the settings as one record."""
+    if asked.merge not in tta.MERGES:
+        raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
+    if asked.at_once < 1:
+        raise ValueError(f"--at-once must be 1 or more, got {asked.at_once}")
+    found = [trained.load(root, checkpoint) for root in roots]
+    first = found[0].run
+    for other in found[1:]:
+        if other.run.scheme.num_points != first.scheme.num_points:
+            raise ValueError(
+                f"{other.run.root} has {other.run.scheme.num_points} points, {first.root} has {first.scheme.num_points}"
+            )
+    if len({t.commit.digest for t in found}) < len(found):
+        raise ValueError("the same network is named twice: give each --run once")
+    nets = looking.nets(found, asked.tta, asked.at_once)
+    return Predictor(nets, asked, *fitting.for_nets(nets, asked, data))
+
+
+class Arrays:
+    """Pictures in memory as a source, named by their numbers."""
+
+    labelled = False
+
+    def __init__(self, pictures: Sequence[np.ndarray] | np.ndarray, num_points: int):
+        for n, picture in enumerate(pictures):
+            shape, kind = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
+            if len(shape) != 3 or shape[2] != 3 or 0 in shape or kind != np.uint8:
+                raise ValueError(
+                    f"picture {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
+                )
+        self._pictures, self.num_points = pictures, num_points
+        self.names = [str(n) for n in range(len(pictures))]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> Example:
+        picture, nothing = np.ascontiguousarray(self._pictures[index]), np.zeros((self.num_points, 2))
+        return Example(picture, nothing, np.zeros(self.num_points, bool))

@@ -1,0 +1,64 @@
+"""Predictions as files: the submission, every point in any format, expected errors, what to expect of each photograph."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxmarks.predict import Predicted
+from pipelines import decode, files, formats, sources
+from pipelines.formats import coco, contest
+from pipelines.partial import Kept
+from pipelines.predictor import Predictor
+from pipelines.sources import Source
+from pipelines.tables import Row
+
+
+def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted], data: str | None) -> None:
+    """Every predicted point, in the files of a format; for COCO annotations as its results, under their own numbers.
+
+    data: the path that `source` was opened from, None for plain pictures. Raises ValueError where the format cannot say it.
+    """
+    rows = (
+        Row(source.names[int(i)], points, np.ones(len(points), bool), decode.photograph_size(source[int(i)]))
+        for some in found
+        for i, points in zip(some.index, some.points, strict=True)
+    )
+    if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
+        coco.write_results(out, rows, source.num_points, Path(data))
+    else:
+        formats.FORMATS[kind].write(out, rows, source.num_points)
+
+
+def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], found: Kept) -> None:
+    """The contest's file: the points asked of each photograph."""
+    index = found.index()
+    points = (face for some in found for face in some.points)
+    with files.whole(out) as file:
+        contest.write_submission(file, sources.names_at(source, index), points, [asked[i] for i in index])
+
+
+def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
+    """The expected error of each point in pixels of its photograph, a comma-separated row a photograph."""
+    with files.whole(out) as file:
+        file.write(files.csv_row(["file_name", *(f"Point_M{i}" for i in range(source.num_points))]))
+        for some in found:
+            for i, errors in zip(some.index, some.expected, strict=True):
+                file.write(files.csv_row([source.names[int(i)], *(f"{v:.4g}" for v in errors)]))
+
+
+def write_photographs(out: Path, source: Source, net: Predictor, found: Iterable[Predicted], limit: float) -> list[str]:
+    """What to expect of each photograph: mean expected error in its pixels, expected NME, how likely its NME is `limit` at
+    most, and at how many points no view gave a finite answer. Returns the names of the least certain, at most three."""
+    worst: list[tuple[float, str]] = []
+    with files.whole(out) as file:
+        file.write(files.csv_row(["file_name", "expected_error", "expected_nme", "confidence", "unseen_points"]))
+        for some in found:
+            columns = some.expected.mean(1), net.expected_nme(some), net.confidence(some, limit)
+            unseen = np.isnan(some.spread).sum(1)
+            for i, error, nme, sure, gone in zip(some.index, *columns, unseen, strict=True):
+                name = source.names[int(i)]
+                file.write(files.csv_row([name, f"{error:.4g}", f"{nme:.4g}", f"{sure:.4g}", gone]))
+                worst.append((-float(nme), name))
+            worst = sorted(worst)[:3]
+    return [name for _, name in worst]
