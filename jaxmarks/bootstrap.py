@@ -40,14 +40,13 @@ def means(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def repeated(
-    statistic: Callable[[np.ndarray], float], groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+    statistics: Callable[[np.ndarray], list[float]], groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> np.ndarray:
-    """f64[resamples]: statistic(weights f64[n]) where weights say how often each photograph is drawn. NaN, all of them,
-    for a single group."""
+    """f64[resamples, k]: the k numbers statistics(weights f64[n]), where weights say how often each photograph is drawn.
+    NaN, all of them, for a single group."""
     names, of = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
-        return np.full(resamples, np.nan)
-    return np.array([statistic(row[of]) for counts in _counts(len(names), resamples, seed) for row in counts])
+    found = [statistics(row[of]) for counts in _counts(len(names), resamples, seed) for row in counts]
+    return np.array(found) if len(names) > 1 else np.full_like(np.array(found), np.nan)
 
 
 def interval(samples: np.ndarray) -> list[float] | None:

@@ -13,7 +13,7 @@ from jaxmarks import bootstrap
 
 BINS = 10
 SHARE = 0.1  # of the points that are left out, those with the largest expected error
-_WORK = 500_000_000  # points times resamples, beyond which there are fewer resamples
+_WORK, _LEAST = 50_000_000, 200  # points times resamples, beyond which there are fewer resamples, but not so few
 
 
 class Curve(NamedTuple):
@@ -29,11 +29,6 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float:
     known = np.isfinite(values)
     total = weights[known].sum()
     return float(values[known] @ weights[known] / total) if total > 0 else np.nan
-
-
-def _percent(before: float, after: float) -> float:
-    """By how many percent it fell; NaN from nothing."""
-    return 100 * (1 - after / before) if before else np.nan
 
 
 def _ranks(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -171,33 +166,39 @@ def report(
     how many percent NME falls without the worst points.
     """
     used = mask & np.isfinite(expected)
-    if not used.any():
+    if not (count := int(used.sum())):
         return {}
-    scale, of = scale.clip(1e-9), np.nonzero(used)[0]
-    nme = np.where(used, error, 0).sum(1) / used.sum(1).clip(1) / scale
-    within = within_photographs(expected, error, mask)
-    fall = _fall(expected, error, mask, scale, SHARE)
-    points, faces = _spearman(expected[used], error[used]), used.any(1)
-    whole = _spearman(confidence(expected, mask, scale)[faces], nme[faces])
-    inside = {f"coverage_{level:g}": covered(error, mask, radius) for level, radius in (radii or {}).items()}
-    statistics: dict[str, Callable[[np.ndarray], float]] = {
-        "spearman_points": lambda w: points(w[of]),
-        "spearman_within": lambda w: _mean(within, w),
-        "spearman_photographs": lambda w: whole(w[faces]),
-        "nme_without": lambda w: fall(w)[1],
-        "fall": lambda w: _percent(*fall(w)),
-        **{
-            name: lambda w, i=i, n=n: _mean(np.where(n > 0, i / n.clip(1), np.nan), w * n)
-            for name, (i, n) in inside.items()
-        },
-    }
-    once = np.ones(len(mask))
-    numbers = {name: float(statistic(once)) for name, statistic in statistics.items()}
-    many = int(np.clip(_WORK // len(of), 100, bootstrap.RESAMPLES))
-    samples = {name: bootstrap.repeated(statistic, groups, many) for name, statistic in statistics.items()}
+    numbers = _numbers(expected, error, used, scale.clip(1e-9), radii or {})
+    once = numbers(np.ones(len(mask)))
+    many = int(np.clip(_WORK // count, _LEAST, bootstrap.RESAMPLES))
+    samples = bootstrap.repeated(lambda w: list(numbers(w).values()), groups, many)
     return {
-        "points": len(of),
-        **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
+        "points": count,
+        **{name: value if np.isfinite(value) else None for name, value in once.items()},
         "curve": {name: values.tolist() for name, values in curve(expected, error, mask)._asdict().items()},
-        "intervals": {name: bootstrap.interval(values) for name, values in samples.items()},
+        "intervals": {name: bootstrap.interval(column) for name, column in zip(once, samples.T, strict=True)},
     }
+
+
+def _numbers(
+    expected: np.ndarray, error: np.ndarray, used: np.ndarray, scale: np.ndarray, radii: Mapping[float, np.ndarray]
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """numbers(weights f64[n]) -> name -> number, with each photograph there `weights` times."""
+    of, faces, fall = np.nonzero(used)[0], used.any(1), _fall(expected, error, used, scale, SHARE)
+    nme = np.where(used, error, 0).sum(1) / used.sum(1).clip(1) / scale
+    points, within = _spearman(expected[used], error[used]), within_photographs(expected, error, used)
+    whole = _spearman(confidence(expected, used, scale)[faces], nme[faces])
+    counts = {f"coverage_{level:g}": covered(error, used, radius) for level, radius in radii.items()}
+
+    def numbers(weights: np.ndarray) -> dict[str, float]:
+        before, after = fall(weights)
+        return {
+            "spearman_points": points(weights[of]),
+            "spearman_within": _mean(within, weights),
+            "spearman_photographs": whole(weights[faces]),
+            "nme_without": after,
+            "fall": 100 * (1 - after / before) if before else np.nan,
+            **{name: _mean(i / n.clip(1), weights * n) for name, (i, n) in counts.items()},
+        }
+
+    return numbers

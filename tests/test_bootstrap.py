@@ -19,8 +19,9 @@ def test_means_are_those_of_groups_drawn_one_by_one(random):
 
 def test_any_statistic_is_given_the_same_draws(random):
     values, groups = random.rand(9, 1), random.randint(0, 4, 9)
-    direct = bootstrap.repeated(lambda w: float(w @ values[:, 0] / w.sum()), groups)
-    np.testing.assert_allclose(direct, bootstrap.means(values, groups)[:, 0])
+    direct = bootstrap.repeated(lambda w: [float(w @ values[:, 0] / w.sum()), w.sum()], groups)
+    np.testing.assert_allclose(direct[:, 0], bootstrap.means(values, groups)[:, 0])
+    assert direct[:, 1].min() < 9 < direct[:, 1].max()
 
 
 def test_the_draws_do_not_depend_on_the_memory_they_are_made_in(random, monkeypatch):
@@ -56,7 +57,7 @@ def test_a_column_known_in_one_group_has_no_interval(random):
     found = bootstrap.means(values, np.array([0, 0, 1, 1, 2, 2]))
     assert np.isfinite(found[:, 0]).all() and np.isnan(found[:, 1]).all()
     assert bootstrap.interval(found[:, 1]) is None
-    assert bootstrap.interval(bootstrap.repeated(lambda w: 1.0, np.zeros(6))) is None
+    assert bootstrap.interval(bootstrap.repeated(lambda w: [1.0], np.zeros(6))) is None
 
 
 def test_a_resample_without_a_column_is_left_out_of_its_interval():

@@ -154,3 +154,9 @@ def test_the_cumulative_curve_reaches_the_limit_and_as_far_as_most_photographs(t
         plots.cumulative(tmp_path / f"{name}.png", name, {name: errors}, 0.1)
         drawn.append((tmp_path / f"{name}.png").read_bytes())
     assert len(set(drawn)) == 3
+
+
+def test_a_run_that_held_nothing_out_has_no_validation_part(trained):
+    run = runs.load(trained[1])
+    with pytest.raises(ValueError, match="has no val photographs: it was trained with --val-fraction 0"):
+        scoring.photographs(run._replace(parts={**run.parts, "val": []}), "val", None)

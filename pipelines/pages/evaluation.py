@@ -15,6 +15,7 @@ _EXPECTED = {
     "nme_without": "NME without the worst 10 %",
     "fall": "NME falls by, %",
 }
+_SLICES = "NME by slice; by the box; photographs, and from where to where"
 _UNITS = {"size": " px", "pose": "", "brightness": ""}
 
 
@@ -24,7 +25,7 @@ def _interval(found: list[float] | None) -> str:
 
 def _line(name: str, value: float | None, interval: list[float] | None, rest: str = "") -> str:
     shown = f"{'':9s}" if value is None else f"{value:9.4f}"
-    return f"{name:26s} {shown}   {_interval(interval):20s} {rest}".rstrip()
+    return f"{name:28s} {shown}   {_interval(interval):20s} {rest}".rstrip()
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -34,7 +35,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     found += [_line(name, report[name], interval) for name, interval in report["intervals"].items()]
     if report["groups"]["count"] < 2:
         found.append("there is one group only, and so no interval: see --groups")
-    for title, part in (("NME by region", _regions(report)), ("NME by slice", _slices(report))):
+    for title, part in (("NME by region", _regions(report)), (_SLICES, _slices(report))):
         found += ["", title, *part] if part else []
     if "expected" in report:
         e = report["expected"]
@@ -54,8 +55,9 @@ def _slices(report: dict[str, Any]) -> list[str]:
     found = []
     for kind, thirds in report["slices"].items():
         for third in thirds:
-            told = f"by the box {third['mean_box']:.4f}   {third['count']:6d}, {third['low']:.3g} to"
-            told = f"{told} {third['high']:.3g}{_UNITS[kind]}"
+            told = (
+                f"{third['mean_box']:.4f}  {third['count']:6d}, {third['low']:.3g} to {third['high']:.3g}{_UNITS[kind]}"
+            )
             found.append(_line(f"  {kind}: {third['name']}", third["mean"], third["interval"], told))
     return found
 
@@ -71,7 +73,7 @@ def _comparison(c: dict[str, Any]) -> list[str]:
         pair = f"{n['ours']:9.4f}   against {n['theirs']:.4f}"
         percent = "" if n["percent"] is None else f"{n['percent']:+.1f} %"
         edges = "" if n["percent_interval"] is None else "[{:+.1f}, {:+.1f}]".format(*n["percent_interval"])
-        found.append(f"{name:26s} {pair:28s} {percent:>9s} {edges}".rstrip())
+        found.append(f"{name:28s} {pair:28s} {percent:>9s} {edges}".rstrip())
     return found
 
 
