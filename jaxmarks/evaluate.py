@@ -1,16 +1,16 @@
 """From predictions and truth to the numbers of a report. Host arrays, float64."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import affine, losses, metrics, step
+from jaxmarks import affine, bootstrap, losses, metrics, slices, step
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
 
-_RESAMPLES = 2000
+Rows = Mapping[str, np.ndarray]  # name -> f64[photographs], a number of each; NaN where there is none
 
 
 class Judged(NamedTuple):
@@ -23,14 +23,28 @@ class Judged(NamedTuple):
 def per_photograph(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme
 ) -> dict[str, np.ndarray]:
-    """NME by the scheme's norm and by the box, f64[faces] each; NaN where no point of a face is labelled.
+    """NME by the scheme's norm, by the box and by the box's diagonal, f64[faces] each; NaN where no point of a face is
+    labelled.
 
     prediction and truth [faces, points, 2] in one frame, mask bool[faces, points].
     """
-    labelled = mask.any(1)
-    chosen, box = metrics.norm(truth, mask, scheme), metrics.box_norm(truth, mask)
-    found = {"nme": chosen, "nme_box": box}
-    return {n: np.where(labelled, metrics.nme(prediction, truth, mask, scale), np.nan) for n, scale in found.items()}
+    scales = {
+        "nme": metrics.norm(truth, mask, scheme),
+        "nme_box": metrics.box_norm(truth, mask),
+        "nme_diagonal": metrics.diagonal_norm(truth, mask),
+    }
+    return {name: _nme(prediction, truth, mask, scale) for name, scale in scales.items()}
+
+
+def _nme(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.where(mask.any(1), metrics.nme(prediction, truth, mask, scale), np.nan)
+
+
+def by_region(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme) -> dict[str, np.ndarray]:
+    """NME over the points of each region, by the norm of the whole face, f64[faces]; NaN where none of them is labelled.
+    Nothing where the scheme has one region only."""
+    scale, parts = metrics.norm(truth, mask, scheme), scheme.regions if len(scheme.regions) > 1 else {}
+    return {name: _nme(prediction[:, p], truth[:, p], mask[:, p], scale) for name, p in parts.items()}
 
 
 def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
@@ -48,14 +62,8 @@ def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
     errors = per_photograph(found.points, found.truth, found.mask, scheme)
     if not np.isfinite(errors["nme"]).any():
         return {}
-    each = {"loss": loss_of(found, config, scheme), **errors}
+    each = {"loss": loss_of(found, config, scheme), "nme": errors["nme"], "nme_box": errors["nme_box"]}
     return {name: float(np.nanmean(values)) for name, values in each.items()}
-
-
-def interval(values: np.ndarray, statistic, seed: int = 0) -> list[float]:
-    """The 95 % percentile bootstrap interval of statistic(values) over faces, from a fixed seed."""
-    draws = np.random.RandomState(seed).randint(0, len(values), (_RESAMPLES, len(values)))
-    return [float(v) for v in np.percentile([statistic(values[d]) for d in draws], [2.5, 97.5])]
 
 
 def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.ndarray]) -> np.ndarray:
@@ -67,15 +75,92 @@ def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.nda
     return np.array([np.mean((p[i] - t[i]) ** 2) for p, t, i in pairs])
 
 
-def report(rows: dict[str, np.ndarray], limit: float) -> dict:
-    """The numbers of `evaluate.py --out`: the mean of each row f64[faces] over the faces where it is finite, AUC and
-    failure rate of the row "nme" at `limit`, and the 95 % bootstrap interval of each."""
-    nme = rows["nme"][np.isfinite(rows["nme"])]
-    statistics: dict[str, tuple[np.ndarray, Callable]] = {
-        name: (values[np.isfinite(values)], np.mean) for name, values in rows.items()
+def report(rows: Rows, limit: float, groups: np.ndarray | None = None) -> dict[str, Any]:
+    """The numbers of `evaluate.py --out`: the mean of each row over the photographs where it is finite, AUC and failure rate
+    of the row "nme" at `limit`, and the 95 % bootstrap interval of each (None for a single group).
+
+    groups: the group of each photograph; None: each is its own. Raises ValueError where "nme" is finite nowhere.
+    """
+    if not (count := int(np.isfinite(rows["nme"]).sum())):
+        raise ValueError("no photograph has a labelled point: there is nothing to compare with")
+    auc, failed = metrics.by_limit(rows["nme"], limit)
+    numbers = table({**rows, "auc": auc, "failure_rate": failed}, groups)
+    means = {name: line["mean"] for name, line in numbers.items()}
+    return {"count": count, "limit": limit, **means, "intervals": {n: line["interval"] for n, line in numbers.items()}}
+
+
+def table(rows: Rows, groups: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
+    """name -> {"count", "mean", "interval"} of each row that is finite somewhere; groups: as `report` takes them."""
+    known = {name: values for name, values in rows.items() if np.isfinite(values).any()}
+    if not known:
+        return {}
+    columns = np.stack(list(known.values()), 1)
+    drawn = bootstrap.means(columns, np.arange(len(columns)) if groups is None else groups)
+    return {
+        name: {
+            "count": int(np.isfinite(values).sum()),
+            "mean": float(np.nanmean(values)),
+            "interval": bootstrap.interval(drawn[:, at]),
+        }
+        for at, (name, values) in enumerate(known.items())
     }
-    statistics["auc"] = (nme, lambda v: metrics.cumulative(v, limit)[0])
-    statistics["failure_rate"] = (nme, lambda v: metrics.cumulative(v, limit)[1])
-    numbers = {name: float(statistic(values)) for name, (values, statistic) in statistics.items()}
-    intervals = {name: interval(values, statistic) for name, (values, statistic) in statistics.items()}
-    return {"count": len(nme), "limit": limit, **numbers, "intervals": intervals}
+
+
+def by_slice(rows: Rows, properties: Rows, groups: np.ndarray) -> dict[str, list[dict[str, Any]]]:
+    """For each property of `slices.NAMES` that is given f64[photographs], its thirds with their NME: a list of {"name",
+    "low", "high", "count", "mean", "interval", "mean_box"}, the lowest first; "mean_box" is by the box's norm."""
+    found = {}
+    for name, values in properties.items():
+        thirds = slices.terciles(np.where(np.isfinite(rows["nme"]), values, np.nan), slices.NAMES[name])
+        numbers = table({s.name: np.where(s.inside, rows["nme"], np.nan) for s in thirds}, groups)
+        boxes = [float(np.mean(rows["nme_box"][s.inside])) for s in thirds]
+        found[name] = [
+            {"name": s.name, "low": s.low, "high": s.high, **numbers[s.name], "mean_box": box}
+            for s, box in zip(thirds, boxes, strict=True)
+        ]
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def compared(ours: Rows, theirs: Rows, groups: np.ndarray) -> dict[str, dict[str, Any]]:
+    """name -> {"count", "ours", "theirs", "difference", "interval", "percent", "percent_interval"} of each row that both
+    have, over the photographs where both are finite.
+
+    Differences are ours less theirs, in percent of theirs (None where that is 0); each resample of the bootstrap draws the
+    same photographs for both, which is what pairs them.
+    """
+    found = {}
+    for name in ours:
+        both = np.isfinite(ours[name]) & np.isfinite(theirs[name]) if name in theirs else np.zeros(0, bool)
+        if not both.any():
+            continue
+        a, b = (np.where(both, rows[name], np.nan) for rows in (ours, theirs))
+        first, second = bootstrap.means(np.stack([a, b], 1), groups).T
+        mean, other = float(np.nanmean(a)), float(np.nanmean(b))
+        share = np.divide(first, second, out=np.full_like(first, np.nan), where=second != 0)
+        found[name] = {
+            **{"count": int(both.sum()), "ours": mean, "theirs": other},
+            **{"difference": mean - other, "interval": bootstrap.interval(first - second)},
+            "percent": 100 * (mean / other - 1) if other else None,
+            "percent_interval": bootstrap.interval(100 * (share - 1)) if other else None,
+        }
+    return found
+
+
+def said(percent: float | None, interval: list[float] | None) -> str:
+    """A difference in percent and its interval, in words: "lower by 5.2 % [3.1, 7.4]"."""
+    if percent is None:
+        return "compared with 0"
+    word, sign = ("lower", -1) if percent < 0 else ("higher", 1)
+    told = f"{word} by {sign * percent:.1f} %"
+    if interval is None:
+        return f"{told}, with no interval: there is one group only"
+    low, high = sorted(sign * edge for edge in interval)
+    chance = "" if low > 0 else ", which may be chance"
+    return f"{told} [{low:.1f}, {high:.1f}]{chance}"
+
+
+def aligned(rows: Rows, index: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of the photographs `index` i[m], each once, as rows of the photographs `wanted` i[n]; NaN where one is not there."""
+    place = {int(i): at for at, i in enumerate(index)}
+    at = np.array([place.get(int(i), -1) for i in wanted])
+    return {name: np.where(at >= 0, values[at], np.nan) for name, values in rows.items()}

@@ -41,11 +41,11 @@ def judging(
     return judge
 
 
-def worst(source: Source, found: Predicted, plan: assemble.Assembly) -> np.ndarray:
+def worst(source: Source, found: Predicted, plan: assemble.Assembly, count: int = _WORST) -> np.ndarray:
     """A sheet of the photographs with the largest NME, prediction green over truth red, as u8 RGB."""
     config, nme = plan.config, evaluate.per_photograph(found.points, found.truth, found.mask, plan.scheme)["nme"]
     pictures, captions = [], []
-    for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[:_WORST]:
+    for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[:count]:
         index = int(found.index[at])
         side = decode.canvas_side(config.size, config.canvas)
         canvas = decode.canvas(source[index], config.size, side, config.box_margin)

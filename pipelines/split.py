@@ -10,23 +10,23 @@ import numpy as np
 from jaxmarks import keys
 
 
-def groups(names: Sequence[str], pattern: str) -> list[str]:
+def groups(names: Sequence[str], pattern: str, flag: str = "--split-by") -> list[str]:
     """The group of each file name: what the regular expression's first group (or all of it) finds; else the name.
 
-    Raises ValueError where the expression is not one, or finds nothing in a name.
+    Raises ValueError, naming the flag it came by, where the expression is not one, or finds nothing in a name.
     """
     if not pattern:
         return list(names)
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"--split-by {pattern!r} is not a regular expression: {error}") from None
+        raise ValueError(f"{flag} {pattern!r} is not a regular expression: {error}") from None
     found = []
     for name in names:
         match = expression.search(name)
         group = match and match.group(1 if expression.groups else 0)
         if group is None:
-            raise ValueError(f"--split-by {pattern!r} finds nothing in the file name {name!r}")
+            raise ValueError(f"{flag} {pattern!r} finds nothing in the file name {name!r}")
         found.append(group)
     return found
 

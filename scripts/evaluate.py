@@ -1,19 +1,29 @@
 """How good a run is: NME, AUC, failure rate and, where points are asked, the contest score, each with its interval.
 
-    python scripts/evaluate.py --run runs/NAME --data PATH --out out.json
+    python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --plots out/plots --sheet out/worst.png
+    python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --against runs/OTHER
+    python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --tta standard --against-tta none
 
 Reads the test part of the data (its truth: test/landmarks_true.csv), or with --part val the run's validation part.
 Writes out.json, and beside it out.csv with a row a photograph. NME is divided by the scheme's norm (68 points: the outer
-eye corners; 971: the pupils; others: the box); the box norm is always reported beside it.
+eye corners; 971: the pupils; others: the box); the box norm is always reported beside it. docs/evaluation.md says what
+each number is.
 """
 
+import argparse
 from pathlib import Path
 
-from jaxmarks import assemble, evaluate, predict, tta
-from pipelines import answers, console, files, loader, runs, sources, trained
+from jaxmarks import assemble, predict, tta
+from jaxmarks.predict import Predicted
+from pipelines import answers, console, decode, files, judging, loader, scoring, sources, trained
+from pipelines.pages import evaluation
+from pipelines.sources import Source
+
+_WORST = 24  # photographs on a sheet
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
+    """The command line, checked."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--data", help="default: what the run was trained on")
@@ -26,48 +36,78 @@ def main() -> int:
     parser.add_argument(
         "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"
     )
+    parser.add_argument("--groups", help="regular expression: what it finds in a file name is a group (the run's own)")
+    parser.add_argument("--against", help="another run folder, to compare with on the same photographs")
+    parser.add_argument("--against-tta", choices=tta.NAMES, help="views of what is compared with (default: as --tta)")
+    parser.add_argument("--plots", help="a folder for PNG files: the cumulative curve, error by region and by slice")
+    parser.add_argument("--sheet", help="a PNG file of the worst photographs, prediction (green) over truth (red)")
     flags = parser.parse_args()
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     if Path(flags.out).suffix == ".csv":
         raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
-    run, plan, state, commit = trained.load(Path(flags.run), flags.checkpoint)
-    faults = loader.Faults()
-    data = flags.data or run.config.data
-    if flags.part == "val":
-        train = runs.data_of(run, flags.data)
-        source = runs.part(run, train, "val")
-    else:
-        train = runs.training_labels(run, flags.data)
-        source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
-    runs.check_points(run, source)
-    if not source.labelled:
-        raise ValueError(
-            f"{data}: no labels to compare with (test/landmarks_true.csv); --part val scores the held-out photographs"
-        )
+    same = flags.against is None or Path(flags.against).resolve() == Path(flags.run).resolve()
+    if same and (flags.against or flags.against_tta) and (flags.against_tta or flags.tta) == flags.tta:
+        raise ValueError(f"--against: {flags.run} with views {flags.tta} would be compared with itself")
+    return flags
+
+
+def predicted(of: trained.Trained, source: Source, views: str, faults: loader.Faults) -> Predicted:
+    """The predictions for all photographs that can be decoded: the one place here that knows how they are made."""
     progress = console.Progress(len(source), "photograph")
-    batches = progress.over(loader.ordered(source, run.config, faults=faults))
-    forward = assemble.forward(plan, flags.tta)
-    found = predict.gather(predict.predictions(forward, state, batches, plan.mesh))
+    batches = progress.over(loader.ordered(source, of.run.config, faults=faults))
+    found = predict.gather(predict.predictions(assemble.forward(of.plan, views), of.state, batches, of.plan.mesh))
     progress.close()
-    rows = evaluate.per_photograph(found.points, found.truth, found.mask, plan.scheme)
-    asked = sources.asked_points(source)
-    if asked is not None:
-        rows["contest_score"] = evaluate.contest_scores(found.points, found.truth, [asked[i] for i in found.index])
+    return found
+
+
+def about(of: trained.Trained, run: str, views: str) -> dict:
+    """Which run it is, at what step, under which views."""
+    return {"run": run, "step": of.commit.step, "tta": views}
+
+
+def main() -> int:
+    flags, faults = arguments(), loader.Faults()
+    ours = trained.load(Path(flags.run), flags.checkpoint)
+    theirs = trained.load(Path(flags.against), flags.checkpoint) if flags.against else ours
+    source, train = scoring.photographs(ours.run, flags.part, flags.data, pictures=flags.pictures, boxes=flags.boxes)
+    if theirs is not ours:
+        scoring.check_rival(ours.run, theirs.run, source)
+    every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
+    found, scheme = predicted(ours, source, flags.tta, faults), ours.plan.scheme
+    groups = every[found.index]
+    scores, properties = scoring.scores(source, found, scheme), scoring.properties(source, found, ours.plan)
     if train is not None:
-        mean = answers.mean_face(train, found, run.config, faults)
-        rows["mean_face_nme"] = evaluate.per_photograph(mean, found.truth, found.mask, plan.scheme)["nme"]
-    report = evaluate.report(rows, flags.limit)
-    about = {"run": flags.run, "step": commit.step, "tta": flags.tta, "part": flags.part}
-    files.write_json(flags.out, {**report, **about})
+        mean = found._replace(points=answers.mean_face(train, found, ours.run.config, faults))
+        scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
+    report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours, flags.run, flags.tta)}
+    report["part"] = flags.part
+    report |= scoring.expected(found, scheme, groups)
+    columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
+    curves, others = {evaluation.named(report): scores.rows["nme"]}, None
+    if flags.against is not None or flags.against_tta is not None:
+        views = flags.against_tta or flags.tta
+        rival = scoring.scores(source, predicted(theirs, source, views, faults), scheme, found.index)
+        against = about(theirs, flags.against or flags.run, views)
+        report["comparison"] = scoring.comparison(scores, rival, groups, against)
+        others = scoring.report(rival, properties, flags.limit, groups, by)
+        curves[evaluation.named(against)] = columns["nme_against"] = rival.rows["nme"]
+    files.write_json(flags.out, report)
     table = Path(flags.out).with_suffix(".csv")
     with files.whole(table) as file:
-        answers.write_table(file, sources.names_at(source, found.index), rows)
-    for name in report["intervals"]:
-        low, high = report["intervals"][name]
-        print(f"{name:16s} {report[name]:9.4f}   [{low:.4f}, {high:.4f}]")
+        answers.write_table(file, sources.names_at(source, found.index), columns)
+    print("\n".join(evaluation.lines(report)))
     console.faults(faults.report())
-    print(f"{report['count']} faces, step {commit.step}, views {flags.tta}: {flags.out}, each photograph in {table}")
+    written = [flags.out, f"each photograph in {table}"]
+    if flags.plots:
+        written += [
+            f"plots in {Path(flags.plots)}: {', '.join(evaluation.draw(Path(flags.plots), report, curves, others))}"
+        ]
+    if flags.sheet:
+        with files.whole(flags.sheet) as file:
+            file.write(decode.encode_png(judging.worst(source, found, ours.plan, _WORST)))
+        written.append(f"the worst in {flags.sheet}")
+    print(f"\n{evaluation.named(report)}: {'; '.join(written)}")
     return 0
 
 

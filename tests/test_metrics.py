@@ -50,7 +50,7 @@ def test_auc_is_the_area_under_the_cumulative_curve(random):
     errors = 0.15 * random.rand(500)
     limits = (np.arange(20000) + 0.5) / 20000 * 0.1
     curve = (errors[:, None] <= limits).mean(0)
-    auc, failure = metrics.cumulative(errors, 0.1)
+    auc, failure = (column.mean() for column in metrics.by_limit(errors, 0.1))
     assert auc == pytest.approx(curve.mean(), abs=1e-4)
     assert failure == np.count_nonzero(errors > 0.1) / 500
 
@@ -62,8 +62,15 @@ def test_the_contest_score_rounds_and_takes_the_asked_points_with_repeats():
     assert score == pytest.approx([(0 + 1 + 4 + 0 + 4 + 0 + 1 + 0) / 8])
 
 
-def test_a_bootstrap_interval_covers_as_often_as_it_says():
-    random = np.random.RandomState(1)
-    samples = random.exponential(size=(60, 80))
-    inside = [low <= 1 <= high for low, high in (evaluate.interval(s, np.mean) for s in samples)]
-    assert 0.8 <= np.mean(inside) <= 1.0
+def test_a_face_without_an_error_has_no_area_and_is_no_failure():
+    area, failed = metrics.by_limit(np.array([0.05, np.nan, 0.2]), 0.1)
+    np.testing.assert_array_equal(area, [0.5, np.nan, 0])
+    np.testing.assert_array_equal(failed, [0, np.nan, 1])
+
+
+def test_the_box_and_its_diagonal_by_hand():
+    truth = np.array([[[10.0, 20.0], [13.0, 20.0], [11.0, 24.0], [900.0, -7.0]]])
+    mask = np.array([[True, True, True, False]])
+    assert metrics.box_norm(truth, mask) == pytest.approx(math.sqrt(12))
+    assert metrics.diagonal_norm(truth, mask) == pytest.approx(5)
+    assert metrics.diagonal_norm(truth, ~mask) == 0

@@ -3,6 +3,7 @@ alone."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -10,14 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from jaxmarks import sweep
+from jaxmarks import metrics, reliability, sweep
 from pipelines import files
 
 _RAW, _SMOOTH, _RANGE = "#9db7d5", "#12467f", "#2e9e5b"
+_OURS, _THEIRS, _GREY, _INK = "#12467f", "#d9772b", "#8a949e", "#1d2329"
 
 
-def _figure(path: str | Path, title: str, draw: Callable[[Axes], None]) -> None:
-    """One pair of axes, 1350 x 810 pixels, drawn under matplotlib's own defaults whatever the user's matplotlibrc says."""
+def _figure(path: str | Path, title: str, draw: Callable[[Axes], None], below: bool = False) -> None:
+    """One pair of axes, 1350 x 810 pixels, drawn under matplotlib's own defaults whatever the user's matplotlibrc says.
+
+    below: the legend goes under the axes, where it can hide nothing.
+    """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         figure = Figure(figsize=(9, 5.4), dpi=150, layout="constrained")
@@ -25,7 +30,10 @@ def _figure(path: str | Path, title: str, draw: Callable[[Axes], None]) -> None:
         axes.set_title(title, fontsize=11, parse_math=False)
         axes.grid(which="major", alpha=0.25)
         draw(axes)
-        axes.legend(fontsize=10, framealpha=0.9)
+        style = {"fontsize": 10, "framealpha": 0.9}
+        legend = figure.legend(loc="outside lower center", **style) if below else axes.legend(**style)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
         with files.whole(path) as file:
             figure.savefig(file, format="png", metadata={"Software": None})
 
@@ -60,3 +68,63 @@ def learning_rate(
         axes.set_ylabel("training loss", fontsize=11)
 
     _figure(path, title, draw)
+
+
+def cumulative(path: str | Path, title: str, curves: dict[str, np.ndarray], limit: float) -> None:
+    """The share of photographs whose NME f64[n] is at most x, of one or two sets under their names. x goes to `limit`, or as
+    far as 95 % of the photographs, but not beyond three times the limit."""
+    known = {name: np.sort(values[np.isfinite(values)]) for name, values in curves.items()}
+    end = max(limit, min(3 * limit, 1.02 * max(float(np.quantile(values, 0.95)) for values in known.values())))
+
+    def draw(axes: Axes) -> None:
+        for (name, errors), colour in zip(known.items(), (_OURS, _THEIRS), strict=False):
+            auc, failed = (np.mean(column) for column in metrics.by_limit(errors, limit))
+            shown = errors[errors <= end]
+            x = np.concatenate([[0], shown, [end]])
+            y = 100 * np.concatenate([np.arange(len(shown) + 1), [len(shown)]]) / len(errors)
+            told = f"AUC {auc:.3f}, failures {100 * failed:.1f} %: {name}"
+            axes.step(x, y, where="post", color=colour, linewidth=2.2, label=told)
+        axes.axvline(limit, color=_GREY, linewidth=1.4, linestyle="--", label=f"limit {limit:g}")
+        axes.set_xlim(0, end)
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("NME, by the scheme's norm", fontsize=11)
+        axes.set_ylabel("photographs with at most this NME, %", fontsize=11)
+
+    _figure(path, title, draw, below=True)
+
+
+def bars(path: str | Path, title: str, series: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """NME of one or two sets of the same things, a bar each from the top down; of a thing "mean" and "interval" are drawn."""
+
+    def draw(axes: Axes) -> None:
+        things, height = list(next(iter(series.values()))), 0.8 / len(series)
+        for place, ((name, lines), colour) in enumerate(zip(series.items(), (_OURS, _THEIRS), strict=False)):
+            known = [(at, lines[thing]) for at, thing in enumerate(things) if thing in lines]
+            where = [at + height * (place + 0.5) - 0.4 for at, _ in known]
+            means = [line["mean"] for _, line in known]
+            axes.barh(where, means, height, color=colour, alpha=0.85, label=name)
+            for y, (_, line) in zip(where, known, strict=True):
+                if line["interval"] is not None:
+                    axes.plot(line["interval"], [y, y], color=_INK, linewidth=1.4)
+        axes.set_yticks(range(len(things)), things, fontsize=10, parse_math=False)
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("NME, and its 95 % interval", fontsize=11)
+
+    _figure(path, title, draw, below=True)
+
+
+def expected(path: str | Path, title: str, curve: reliability.Curve) -> None:
+    """A reliability curve: mean true error against mean expected error, in pixels of the photograph, and where they agree."""
+
+    def draw(axes: Axes) -> None:
+        end = 1.05 * max(curve.expected.max(), curve.error.max())
+        axes.plot([0, end], [0, end], color=_GREY, linewidth=1.4, linestyle="--", label="expected = true")
+        told = f"points in {len(curve.count)} bins of equal number"
+        axes.plot(curve.expected, curve.error, color=_OURS, linewidth=2.2, marker="o", label=told)
+        axes.set_xlim(0, end)
+        axes.set_ylim(0, end)
+        axes.set_xlabel("expected error, pixels of the photograph", fontsize=11)
+        axes.set_ylabel("true error, pixels of the photograph", fontsize=11)
+
+    _figure(path, title, draw, below=True)

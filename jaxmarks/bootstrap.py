@@ -1,0 +1,55 @@
+"""How sure a number is: the percentile bootstrap over groups of photographs.
+
+A group is drawn with all of its photographs, so that twenty frames of one person are not taken for twenty people. The
+draws follow from a fixed seed and the number of groups alone: numbers of the same photographs are drawn together, which
+is what makes their differences paired.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+RESAMPLES = 2000
+_CHUNK = 1 << 22  # counts that are drawn at a time: some 64 MB
+
+
+def _counts(groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """f64[some, groups]: how often each group is drawn, a row a resample."""
+    random, rows = np.random.RandomState(seed), max(1, _CHUNK // groups)
+    for first in range(0, resamples, rows):
+        picks = random.randint(0, groups, (min(rows, resamples - first), groups))
+        places = picks + groups * np.arange(len(picks))[:, None]
+        counts = np.bincount(places.ravel(), minlength=places.size)
+        yield counts.reshape(places.shape).astype(np.float64)
+
+
+def means(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
+    """f64[RESAMPLES, columns]: the mean of each column of values f64[n, columns] in each resample.
+
+    groups: the group of each row, of any kind that can be sorted. What is not finite counts nowhere; NaN where a
+    resample has nothing of a column, and throughout where all that is known of a column is of one group.
+    """
+    known = np.isfinite(values)
+    names, of = np.unique(groups, return_inverse=True)
+    totals = np.zeros((len(names), 2 * values.shape[1]))
+    np.add.at(totals, of, np.concatenate([np.where(known, values, 0.0), known], 1))
+    drawn = np.concatenate([counts @ totals for counts in _counts(len(names), RESAMPLES, seed)])
+    total, size = np.split(drawn, 2, 1)
+    size[:, np.count_nonzero(np.split(totals, 2, 1)[1], 0) < 2] = 0
+    return np.divide(total, size, out=np.full_like(total, np.nan), where=size > 0)
+
+
+def repeated(
+    statistics: Callable[[np.ndarray], list[float]], groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> np.ndarray:
+    """f64[resamples, k]: the k numbers statistics(weights f64[n]), where weights say how often each photograph is drawn.
+    NaN, all of them, for a single group."""
+    names, of = np.unique(groups, return_inverse=True)
+    found = [statistics(row[of]) for counts in _counts(len(names), resamples, seed) for row in counts]
+    return np.array(found) if len(names) > 1 else np.full_like(np.array(found), np.nan)
+
+
+def interval(samples: np.ndarray) -> list[float] | None:
+    """Between these lie the middle 95 % of the samples f64[resamples] that are finite; None where none is."""
+    known = samples[np.isfinite(samples)]
+    return [float(v) for v in np.percentile(known, [2.5, 97.5])] if len(known) else None
