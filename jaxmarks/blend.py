@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 LEAST = 20  # photographs to fit weights on; of fewer, equal weights are the better guess
 _ROUNDS = 30
 _NEAR = 1e-3  # of the norm: below this distance a point weighs no more
-_RIDGE = 1e-2  # pulls towards equal weights where views agree and so nothing tells them apart
+_RIDGE = 0.3  # pulls towards equal weights: few people are fitted on, and views that agree are hard to tell apart
 
 
 def fit(points: np.ndarray, truth: np.ndarray, mask: np.ndarray, norm: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def nme(prediction, truth, mask, scale):
 
 def diagonal_norm(truth, mask):
     """[...]: the diagonal of the box of the labelled points [..., points, 2]."""
-    low, high = _masked_extremes(truth, mask)
+    low, high = extremes(truth, mask)
     return ((high - low).clip(0) ** 2).sum(-1) ** 0.5
 
 

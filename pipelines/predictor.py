@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import calibrate, metrics, predict, tta
+from jaxmarks import assemble, calibrate, metrics, predict, tta
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
 from pipelines import fitting, loader, looking, trained
@@ -45,6 +45,16 @@ class Predictor:
     def run(self) -> Run:
         """The first network's, in whose input frame all meet."""
         return self.nets[0].trained.run
+
+    @property
+    def plan(self) -> assemble.Assembly:
+        """The first network's."""
+        return self.nets[0].trained.plan
+
+    @property
+    def step(self) -> int:
+        """The first network's."""
+        return self.nets[0].trained.commit.step
 
     @property
     def views(self) -> int:
@@ -78,6 +88,16 @@ class Predictor:
         """f64[n]: the expected NME of each photograph, by the scheme's norm of its predicted points; NaN: not calibrated."""
         norm = metrics.norm(found.points, np.ones(found.points.shape[:2], bool), self.scheme)
         return found.expected.mean(1) / np.maximum(norm, 1e-9)
+
+    def radii(self, found: Predicted) -> dict[float, np.ndarray]:
+        """For each level of `calibrate.LEVELS`, f64[n, points]: within so many pixels the truth lies that often; empty: not
+        calibrated."""
+        known = self.fit.calibration
+        return (
+            {}
+            if known is None
+            else {lev: r * found.expected for lev, r in zip(calibrate.LEVELS, known.ratios, strict=True)}
+        )
 
     def confidence(self, found: Predicted, limit: float = 0.1) -> np.ndarray:
         """f64[n]: how likely it is that each photograph's NME is `limit` at most; NaN: not calibrated."""

@@ -95,14 +95,15 @@ def report(ours: Scores, properties: evaluate.Rows, limit: float, groups: np.nda
     }
 
 
-def expected(found: Predicted, scheme: Scheme, groups: np.ndarray) -> dict[str, Any]:
-    """{"expected": what the expected error of each point is worth}; empty where the predictions come without one."""
-    values = getattr(found, "expected", None)
-    if values is None or not (found.mask & np.isfinite(values)).any():
+def expected(found: Predicted, scheme: Scheme, groups: np.ndarray, radii: dict[float, np.ndarray]) -> dict[str, Any]:
+    """{"expected": what the expected error of each point is worth}; empty where the predictions come without one.
+
+    radii: at each level f64[n, points], within which that share of errors should lie.
+    """
+    if not (found.mask & np.isfinite(found.expected)).any():
         return {}
     error, scale = metrics.distances(found.points, found.truth), metrics.norm(found.truth, found.mask, scheme)
-    radii = getattr(found, "radii", None)
-    return {"expected": reliability.report(values, error, found.mask, scale, groups, radii)}
+    return {"expected": reliability.report(found.expected, error, found.mask, scale, groups, radii)}
 
 
 def comparison(ours: Scores, theirs: Scores, groups: np.ndarray, against: dict[str, Any]) -> dict[str, Any]:

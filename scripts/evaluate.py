@@ -13,10 +13,11 @@ each number is.
 import argparse
 from pathlib import Path
 
-from jaxmarks import assemble, predict, tta
+from jaxmarks import predict
 from jaxmarks.predict import Predicted
-from pipelines import answers, console, decode, files, judging, loader, scoring, sources, trained
+from pipelines import answers, console, decode, files, judging, loader, predictor, scoring, sources
 from pipelines.pages import evaluation
+from pipelines.predictor import Predictor
 from pipelines.sources import Source
 
 _WORST = 24  # photographs on a sheet
@@ -25,20 +26,18 @@ _WORST = 24  # photographs on a sheet
 def arguments() -> argparse.Namespace:
     """The command line, checked."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--run", required=True, help="a run folder")
+    predictor.add_arguments(parser, "none")
     parser.add_argument("--data", help="default: what the run was trained on")
     parser.add_argument("--out", required=True, help="the JSON file to write")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
-    parser.add_argument("--tta", default="none", choices=tta.NAMES, help="views of each photograph (default: none)")
-    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument(
         "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"
     )
     parser.add_argument("--groups", help="regular expression: what it finds in a file name is a group (the run's own)")
     parser.add_argument("--against", help="another run folder, to compare with on the same photographs")
-    parser.add_argument("--against-tta", choices=tta.NAMES, help="views of what is compared with (default: as --tta)")
+    parser.add_argument("--against-tta", help="views of what is compared with (default: as --tta)")
     parser.add_argument("--plots", help="a folder for PNG files: the cumulative curve, error by region and by slice")
     parser.add_argument("--sheet", help="a PNG file of the worst photographs, prediction (green) over truth (red)")
     flags = parser.parse_args()
@@ -46,52 +45,64 @@ def arguments() -> argparse.Namespace:
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     if Path(flags.out).suffix == ".csv":
         raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
-    same = flags.against is None or Path(flags.against).resolve() == Path(flags.run).resolve()
-    if same and (flags.against or flags.against_tta) and (flags.against_tta or flags.tta) == flags.tta:
-        raise ValueError(f"--against: {flags.run} with views {flags.tta} would be compared with itself")
+    against = [flags.against] if flags.against else flags.run
+    if flags.against or flags.against_tta:
+        same = [Path(r).resolve() for r in against] == [Path(r).resolve() for r in flags.run]
+        if same and (flags.against_tta or flags.tta) == flags.tta:
+            raise ValueError(f"--against: {against[0]} with views {flags.tta} would be compared with itself")
     return flags
 
 
-def predicted(of: trained.Trained, source: Source, views: str, faults: loader.Faults) -> Predicted:
-    """The predictions for all photographs that can be decoded: the one place here that knows how they are made."""
-    progress = console.Progress(len(source), "photograph")
-    batches = progress.over(loader.ordered(source, of.run.config, faults=faults))
-    found = predict.gather(predict.predictions(assemble.forward(of.plan, views), of.state, batches, of.plan.mesh))
+def predicted(net: Predictor, source: Source, faults: loader.Faults) -> Predicted:
+    """The predictions for all photographs that can be decoded."""
+    progress, parts, done = console.Progress(len(source), "photograph"), [], 0
+    for found in net.predictions(source, faults):
+        parts.append(found)
+        done += len(found.index)
+        progress.show(done)
     progress.close()
-    return found
+    return predict.gather(parts)
 
 
-def about(of: trained.Trained, run: str, views: str) -> dict:
-    """Which run it is, at what step, under which views."""
-    return {"run": run, "step": of.commit.step, "tta": views}
+def rival(flags: argparse.Namespace, net: Predictor) -> Predictor | None:
+    """What to compare with: another run, other views, or both; asked otherwise as ours is."""
+    if not flags.against and not flags.against_tta:
+        return None
+    other = argparse.Namespace(**vars(flags))
+    other.run, other.tta = [flags.against] if flags.against else flags.run, flags.against_tta or flags.tta
+    return predictor.from_flags(other, None if flags.against else flags.data)
+
+
+def about(net: Predictor) -> dict:
+    """Which runs, at what step, under which views."""
+    return {"run": ", ".join(str(n.trained.run.root) for n in net.nets), "step": net.step, "tta": net.settings.tta}
 
 
 def main() -> int:
     flags, faults = arguments(), loader.Faults()
-    ours = trained.load(Path(flags.run), flags.checkpoint)
-    theirs = trained.load(Path(flags.against), flags.checkpoint) if flags.against else ours
+    ours = predictor.from_flags(flags, flags.data)
+    theirs = rival(flags, ours)
+    print("\n".join(ours.remarks), flush=True)
     source, train = scoring.photographs(ours.run, flags.part, flags.data, pictures=flags.pictures, boxes=flags.boxes)
-    if theirs is not ours:
+    if theirs is not None:
         scoring.check_rival(ours.run, theirs.run, source)
     every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
-    found, scheme = predicted(ours, source, flags.tta, faults), ours.plan.scheme
+    found, scheme = predicted(ours, source, faults), ours.scheme
     groups = every[found.index]
     scores, properties = scoring.scores(source, found, scheme), scoring.properties(source, found, ours.plan)
     if train is not None:
         mean = found._replace(points=answers.mean_face(train, found, ours.run.config, faults))
         scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
-    report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours, flags.run, flags.tta)}
+    report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours)}
     report["part"] = flags.part
-    report |= scoring.expected(found, scheme, groups)
+    report |= scoring.expected(found, scheme, groups, ours.radii(found))
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
     curves, others = {evaluation.named(report): scores.rows["nme"]}, None
-    if flags.against is not None or flags.against_tta is not None:
-        views = flags.against_tta or flags.tta
-        rival = scoring.scores(source, predicted(theirs, source, views, faults), scheme, found.index)
-        against = about(theirs, flags.against or flags.run, views)
-        report["comparison"] = scoring.comparison(scores, rival, groups, against)
-        others = scoring.report(rival, properties, flags.limit, groups, by)
-        curves[evaluation.named(against)] = columns["nme_against"] = rival.rows["nme"]
+    if theirs is not None:
+        judged = scoring.scores(source, predicted(theirs, source, faults), scheme, found.index)
+        report["comparison"] = scoring.comparison(scores, judged, groups, about(theirs))
+        others = scoring.report(judged, properties, flags.limit, groups, by)
+        curves[evaluation.named(about(theirs))] = columns["nme_against"] = judged.rows["nme"]
     files.write_json(flags.out, report)
     table = Path(flags.out).with_suffix(".csv")
     with files.whole(table) as file:
