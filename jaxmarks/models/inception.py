@@ -71,14 +71,20 @@ def _convolve(x: Array, kernel: Array, stride: int, padded: bool, ops: Ops) -> A
 def _max_pool(x: Array, ops: Ops) -> Array:
     """3x3 windows with stride 2, unpadded: those of `ops` are padded, so one more row and column shift them."""
     padded = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)), constant_values=-jnp.inf)
-    return ops.max_pool(padded)[:, 1 : 1 + _halved(x.shape[1]), 1 : 1 + _halved(x.shape[2])]
+    rows = lax.slice_in_dim(ops.max_pool(padded), 1, 1 + _halved(x.shape[1]), axis=1)
+    return lax.slice_in_dim(rows, 1, 1 + _halved(x.shape[2]), axis=2)
 
 
 def _mean_pool(x: Array) -> Array:
-    """Means over 3x3 windows, padded with zeros that count: rows, then columns."""
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    return (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
+    """Means over 3x3 windows, padded with zeros that count: rows, then columns.
+
+    By slices and not by indices, which are gathers where the batch's size is a symbol (jax.export).
+    """
+    sums = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    for axis in (1, 2):
+        before, here, after = (lax.slice_in_dim(sums, i, i + x.shape[axis], axis=axis) for i in range(3))
+        sums = before + here + after
+    return sums / 9
 
 
 class _Kernel(nn.Module):

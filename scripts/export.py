@@ -1,0 +1,61 @@
+"""A run's network as a file for other programs: StableHLO, for JAX and whatever runs on it, or ONNX.
+
+    python scripts/export.py --run runs/NAME --out network.stablehlo
+    python scripts/export.py --run runs/NAME --out network.onnx --format onnx
+
+Pictures go in as RGB [batch, size, size, 3] in 0..255, cut as the run cuts them; points come out in pixels of that square.
+FILE.json beside the file says what a program must know, with the formulas. The file is then read again and run on
+photographs of the run's validation part; where a point is off by more than 0.05 px, nothing is written and it
+exits with 1.
+docs/export.md shows how to load each.
+"""
+
+import sys
+from pathlib import Path
+
+from pipelines import console, exported, files, runs, sources, trained
+
+
+def main() -> int:
+    parser = console.Parser(__doc__)
+    parser.add_argument("--run", required=True, help="a run folder")
+    parser.add_argument("--out", required=True, help="the file to write; FILE.json goes beside it")
+    parser.add_argument("--format", default="stablehlo", choices=exported.FORMATS, help="default: stablehlo")
+    parser.add_argument("--batch", type=int, help="pictures a call; default: any number")
+    parser.add_argument("--input", default="float32", choices=exported.TYPES, help="type of pixels (default: float32)")
+    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
+    parser.add_argument("--data", help="where the run's data lies, if not where it was")
+    parser.add_argument("--faces", type=int, default=64, help="photographs to check with (default: %(default)s)")
+    flags = parser.parse_args()
+    out, beside = Path(flags.out), Path(f"{flags.out}.json")
+    for path in (out, beside):
+        if path.is_dir():
+            raise ValueError(f"--out {flags.out}: {path} is a folder; name a file")
+    for name in ("batch", "faces"):
+        if (given := getattr(flags, name)) is not None and given < 1:
+            raise ValueError(f"--{name} must be 1 or more, got {given}")
+    exported.check(flags.format)
+    found = trained.load(Path(flags.run), flags.checkpoint)
+    data = runs.data_of(found.run, flags.data)
+    part = runs.part(found.run, data, "val" if found.run.parts["val"] else "train")
+    part = sources.Subset(part, list(range(min(flags.faces, len(part)))))
+    with files.whole(out) as file:
+        file.write(exported.make(flags.format, found, flags.input, flags.batch))
+        file.flush()
+        network = exported.read(Path(file.name), flags.format)
+        worst, count = exported.difference(network, found, part, flags.input, flags.batch)
+        print(
+            f"read again, run on {count} photographs: {worst:.2g} px from the run at most, {exported.TOLERANCE} asked"
+        )
+        if not worst <= exported.TOLERANCE:
+            print(f"error: that is not what the run predicts: {out} was not written", file=sys.stderr)
+            sys.exit(1)
+        beside.unlink(missing_ok=True)  # of an older file
+    about = exported.describe(found, flags.format, flags.input, flags.batch)
+    files.write_json(beside, {**about, "parity": {"largest_px": worst, "photographs": count}})
+    print(f"{found.run.config.model}, step {found.commit.step}, {out.stat().st_size / 1e6:.1f} MB: {out}, {beside}")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
