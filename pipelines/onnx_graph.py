@@ -102,7 +102,7 @@ class _Graph:
             known.update(zip(equation.outvars, self._step(equation, arguments), strict=True))
         return [value(v) for v in jaxpr.outvars]
 
-    def _step(self, equation: core.JaxprEqn, inputs: list[Value]) -> list[Value]:
+    def _step(self, equation: core.JaxprEqn, inputs: list[Value]) -> Sequence[Value]:
         name, params = equation.primitive.name, equation.params
         inner = params.get("jaxpr", params.get("call_jaxpr"))
         if inner is not None:
@@ -110,7 +110,7 @@ class _Graph:
         if all(isinstance(v, np.ndarray) for v in inputs):
             return [np.asarray(equation.primitive.bind(*inputs, **params))]
         if name in _ELEMENTWISE:
-            return [self.add(_ELEMENTWISE[name], map(self.named, inputs))]
+            return [self.add(_ELEMENTWISE[name], [self.named(v) for v in inputs])]
         if name not in _RULES:
             raise ValueError(f"--format onnx: no ONNX node is known for {name}; --format stablehlo takes any network")
         return [_RULES[name](self, equation, inputs)]
@@ -126,10 +126,10 @@ def _max(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
     tensors, zeros = [v for v in inputs if isinstance(v, str)], [v for v in inputs if not isinstance(v, str)]
     if len(tensors) == 1 and not np.any(zeros[0]):
         return graph.add("Relu", tensors)
-    return graph.add("Max", map(graph.named, inputs))
+    return graph.add("Max", [graph.named(v) for v in inputs])
 
 
-def _window(padding: Sequence[tuple[int, int]], sides: Sequence[int], strides: Sequence[int]) -> dict[str, list[int]]:
+def _window(padding: Sequence[tuple[int, int]], sides: Sequence[int], strides: Sequence[int]) -> dict[str, Any]:
     """ONNX's attributes of a window over rows and columns."""
     (top, bottom), (left, right) = padding
     return {"pads": [top, left, bottom, right], "kernel_shape": list(sides), "strides": list(strides)}
@@ -160,12 +160,12 @@ def _sum(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
 
 def _product(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
     _expect(equation, {"dimension_numbers": (((1,), (0,)), ((), ()))})
-    return graph.add("MatMul", map(graph.named, inputs))
+    return graph.add("MatMul", [graph.named(v) for v in inputs])
 
 
 def _reshape(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
     """After the mean over positions; 0 keeps the batch, whatever it is."""
-    before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    before, after = _shape(equation.invars[0]), _shape(equation.outvars[0])
     if 4 in (len(before), len(after)) or before[0] != after[0]:
         raise ValueError(f"--format onnx: no reshaping of {before} to {after}")
     return graph.add("Reshape", [*inputs, graph.constant(np.array([0, *after[1:]]))])
@@ -178,7 +178,7 @@ def _pad(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
 
 
 def _slice(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
-    p, shape = equation.params, equation.invars[0].aval.shape
+    p, shape = equation.params, _shape(equation.invars[0])
     steps = p["strides"] or (1,) * 4
     cut = [a for a in range(4) if (p["start_indices"][a], p["limit_indices"][a], steps[a]) != (0, shape[a], 1)]
     rows = [[p["start_indices"][a], p["limit_indices"][a], _PLACE[a], steps[a]] for a in cut]
@@ -186,7 +186,11 @@ def _slice(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
 
 
 def _join(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
-    return graph.add("Concat", map(graph.named, inputs), axis=_PLACE[equation.params["dimension"]])
+    return graph.add("Concat", [graph.named(v) for v in inputs], axis=_PLACE[equation.params["dimension"]])
+
+
+def _shape(variable: Any) -> tuple[Any, ...]:
+    return variable.aval.shape
 
 
 def _expect(equation: core.JaxprEqn, wanted: dict[str, Any]) -> None:

@@ -89,7 +89,10 @@ class Model(NamedTuple):
 
     def predict(self, folded: Any, image: Array) -> Array:
         """The points of pictures, by folded weights."""
-        return self.apply(*folded, image, False)[0] if self.apply_folded is None else self.apply_folded(folded, image)
+        if self.apply_folded is not None:
+            return self.apply_folded(folded, image)
+        params, stats = folded
+        return self.apply(params, stats, image, False)[0]
 
 
 class _Regressor(nn.Module):

@@ -51,7 +51,7 @@ def network(name: str, points: int) -> nn.Module:
 
 def ready(name: str, points: int, image: np.ndarray) -> Callable[[], object]:
     """Runs the network on pictures f32[n, s, s, 3] in 0..255, normalisation included as ours includes it."""
-    model = network(name, points).eval().to(memory_format=torch.channels_last)
+    model = network(name, points).eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     mean, deviation = (255 * torch.tensor(v).reshape(1, 3, 1, 1) for v in (MEAN, DEVIATION))
     pixels = torch.from_numpy(image).permute(0, 3, 1, 2)
 
