@@ -63,7 +63,10 @@ def purpose_of(nets: Sequence[Net], asked: Settings) -> dict:
     """What a fit is for, as plain data: the states of the networks, and everything that changes what they say."""
     views = json.loads(asked.tta) if asked.tta[:1] == "[" else asked.tta
     weights = json.loads(asked.weights) if asked.weights[:1] == "[" else asked.weights
-    networks = [{"digest": n.trained.commit.digest, "step": n.trained.commit.step, "views": n.views} for n in nets]
+    networks = [
+        {"digest": n.trained.commit.digest, "step": n.trained.commit.step, "size": n.config.size, "views": n.views}
+        for n in nets
+    ]
     return {"networks": networks, "views": views, "merge": asked.merge, "weights": weights, "refine": asked.refine}
 
 

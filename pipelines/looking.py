@@ -143,7 +143,7 @@ def closer(
     """`found`, with the photographs whose faces fill less of the frame than they do in training looked at again, each in a
     crop in which its predicted points lie as labels lie (`typical`, of `framing`). Where that crop leaves the photograph
     the first look stays."""
-    boxes, zoom = _crops(found, typical, over[0].config)
+    boxes, zoom = crops(found, typical, over[0].config)
     again = np.flatnonzero((zoom > _CLOSER) & np.isfinite(boxes).all(1))
     if not len(again):
         return found
@@ -158,7 +158,7 @@ def closer(
     return found._replace(**changed)
 
 
-def _crops(found: Predicted, typical: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
+def crops(found: Predicted, typical: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """(boxes f64[n, 4] in pixels of the photographs, by how much each would enlarge its face f64[n])."""
     low, high = found.points.min(1), found.points.max(1)
     longer = np.maximum((high - low).max(1), 1e-6)

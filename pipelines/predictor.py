@@ -180,7 +180,7 @@ def open_runs(roots: Sequence[Path], asked: Settings, checkpoint: str = "best", 
             raise ValueError(
                 f"{other.run.root} has {other.run.scheme.num_points} points, {first.root} has {first.scheme.num_points}"
             )
-    if len({t.commit.digest for t in found}) < len(found):
+    if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
     nets = looking.nets(found, asked.tta, asked.at_once)
     return Predictor(nets, asked, *fitting.for_nets(nets, asked, data))

@@ -1,5 +1,6 @@
 """Commands as a person uses them, in a process of their own or here, and a small trained run; its fixtures are conftest's."""
 
+import dataclasses
 import os
 import runpy
 import signal
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from test_contest import contest_folder
+from tiny import CONFIG
 
-from pipelines import decode, faces
+from jaxmarks import assemble, checkpoint, runlog
+from pipelines import decode, faces, runs
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--model", "resnet18", "--size", "32", "--batch", "4", "--log-every", "1", "--workers", "2")
@@ -54,6 +57,15 @@ def trained(tmp_path_factory) -> tuple[Path, Path, str]:
 
 def training(data: Path, runs: Path) -> tuple:
     return ("--data", data, "--runs", runs, "--name", "one", "--steps", 6, *SMALL)
+
+
+def begun(root: Path, **settings) -> Path:
+    """A run folder at step 0: for what is around a network, its first weights serve as well as trained ones."""
+    config = dataclasses.replace(CONFIG, cache=False, **settings)
+    made = runs.create(root, config, runs.data(config))
+    plan = assemble.assemble(config, made.key, made.scheme, len(made.parts["train"]))
+    checkpoint.save(root, assemble.initial_state(plan), 0.5, {name: 0 for name in runlog.FILES}, anchor=True)
+    return root
 
 
 @pytest.fixture

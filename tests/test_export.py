@@ -1,29 +1,21 @@
 """Networks as files: read again by those who read them, the same points as the run; and what is refused."""
 
-import dataclasses
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import begun
 from jax import lax
-from tiny import CONFIG
 
-from jaxmarks import assemble, checkpoint, runlog
 from pipelines import decode, exported, onnx_graph, runs, sources
 from pipelines import trained as opened
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder at step 0, of drawn faces: a network's first weights serve as well as a trained one's."""
-    config = dataclasses.replace(CONFIG, data="drawn:24:5", batch=4, val_fraction=0.1, cache=False)
-    root = tmp_path_factory.mktemp("runs") / "one"
-    made = runs.create(root, config, runs.data(config))
-    plan = assemble.assemble(config, made.key, made.scheme, len(made.parts["train"]))
-    checkpoint.save(root, assemble.initial_state(plan), 0.5, {name: 0 for name in runlog.FILES}, anchor=True)
-    return root
+    return begun(tmp_path_factory.mktemp("runs") / "one", data="drawn:24:5", batch=4, val_fraction=0.1)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,88 @@
+"""Expected errors: recovered where they are known, covering as often as they say, and never below zero."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxmarks import calibrate
+
+POINTS = 6
+
+
+def made(random, faces: int, noise: float = 1.0, groups: int = 20):
+    """(points, spread, truth, mask, norm, groups): errors of which the mean is 0.02 (1 + point) of the face + 0.7 spread."""
+    truth = random.uniform(0, 1, (faces, POINTS, 2)) * random.uniform(40, 160, (faces, 1, 1))
+    spread = random.gamma(2.0, 2.0, (faces, POINTS))
+    mean = 0.02 * (1 + np.arange(POINTS)) * calibrate.size_of(truth)[:, None] + 0.7 * spread
+    length = mean * (1 + noise * random.uniform(-1, 1, mean.shape))
+    angle = random.uniform(0, 2 * np.pi, mean.shape)
+    points = truth + (length[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1))
+    of = [f"person{n % groups}" for n in range(faces)]
+    return points, spread, truth, np.ones(mean.shape, bool), np.full(faces, 50.0), of
+
+
+def test_what_errors_are_made_of_is_found(random):
+    """The size that is known is the prediction's, which errors of this size make a little larger."""
+    found = calibrate.fit(*made(random, 4000, noise=0.3))
+    assert found.spread == pytest.approx(0.7, rel=0.1)
+    assert np.all(np.diff(found.usual) > 0.01)
+    assert found.usual.mean() == pytest.approx(0.02 * 3.5, rel=0.2)
+
+
+def test_on_others_the_expected_error_is_the_true_one_on_average_and_covers_as_it_says(random):
+    known = calibrate.fit(*made(random, 1000))
+    points, spread, truth, *_ = made(random, 4000)
+    expected, error = calibrate.expected(known, points, spread), np.linalg.norm(points - truth, axis=-1)
+    assert expected.mean() == pytest.approx(error.mean(), rel=0.03)
+    for level, ratio in zip(calibrate.LEVELS, known.ratios, strict=True):
+        assert (error <= ratio * expected).mean() == pytest.approx(level, abs=0.02)
+
+
+def test_a_confidence_is_how_often_the_limit_holds(random):
+    known = calibrate.fit(*made(random, 2000))
+    points, spread, truth, _, norm, _ = made(random, 4000)
+    expected_nme = calibrate.expected(known, points, spread).mean(1) / norm
+    nme = np.linalg.norm(points - truth, axis=-1).mean(1) / norm
+    limit = float(np.median(nme))
+    sure = calibrate.confidence(known, expected_nme, limit)
+    assert ((sure >= 0) & (sure <= 1)).all()
+    for low, high in ((0.2, 0.4), (0.4, 0.6), (0.6, 0.8)):
+        there = (sure >= low) & (sure < high)
+        assert there.sum() > 100 and (nme[there] <= limit).mean() == pytest.approx(sure[there].mean(), abs=0.08)
+
+
+def test_expected_errors_follow_the_unit_of_the_points(random):
+    points, spread, truth, mask, norm, of = made(random, 300)
+    known = calibrate.fit(points, spread, truth, mask, norm, of)
+    larger = calibrate.fit(3 * points, 3 * spread, 3 * truth, mask, 3 * norm, of)
+    assert np.allclose(
+        calibrate.expected(larger, 3 * points, 3 * spread), 3 * calibrate.expected(known, points, spread)
+    )
+    assert np.allclose(known.ratios, larger.ratios) and np.allclose(known.photographs, larger.photographs)
+
+
+def test_labels_that_are_missing_have_no_influence_and_no_error_is_expected_below_zero(random):
+    points, spread, truth, mask, norm, of = made(random, 200)
+    gone = mask.copy()
+    gone[::3, 2], gone[5] = False, False
+    known = calibrate.fit(points, spread, truth, gone, norm, of)
+    other = calibrate.fit(points, spread, np.where(gone[..., None], truth, -1e6), gone, norm, of)
+    assert np.allclose(known.usual, other.usual) and np.allclose(known.ratios, other.ratios)
+    falling = calibrate.fit(truth + 0.1, 1 / (spread + 1), truth, mask, norm, of)
+    assert (falling.usual >= 0).all() and falling.spread >= 0
+    assert (calibrate.expected(falling, points, np.full(spread.shape, np.nan)) >= 0).all()
+
+
+def test_it_comes_back_from_a_file(random):
+    known = calibrate.fit(*made(random, 100))
+    again = calibrate.from_data(json.loads(json.dumps(calibrate.to_data(known))))
+    assert all(np.array_equal(a, b) for a, b in zip(known, again, strict=True))
+
+
+@pytest.mark.parametrize(("faces", "groups"), [(calibrate.LEAST - 1, 5), (100, 1)])
+def test_too_few_to_calibrate_on_is_said_in_one_line(random, faces, groups):
+    with pytest.raises(
+        ValueError, match=r"^\d+ labelled photographs of \d+ groups are too few [^\n]*--val-fraction\)$"
+    ):
+        calibrate.fit(*made(random, faces, groups=groups))
