@@ -18,7 +18,7 @@ from pipelines.runs import Run
 from pipelines.sources import Source
 
 # What a fork keeps: its draws and the rows of its log go on from its parent's.
-_KEPT = ("seed", "batch", "val_fraction", "split_by", "model", "size", "box_margin")
+_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "review", "model", "size", "box_margin")
 
 
 class Trained(NamedTuple):
@@ -136,6 +136,11 @@ def _seen(run: Run, part: Source) -> history.Seen:
     return history.seen(rows, keys.ordering(run.key, len(part), runs.weights(run)), len(part))
 
 
+def fates(run: Run, part: Source) -> dict[str, np.ndarray]:
+    """What the run did to each photograph of its training part, as `history.per_photograph` has it."""
+    return history.per_photograph(_seen(run, part), len(part))
+
+
 def story(run: Run, part: Source, name: str) -> list[str]:
     """What the run did to one photograph of its training part, a line for each step at which it was seen."""
     found, config, lines = _seen(run, part), run.config, []
@@ -162,7 +167,7 @@ def write_history(run: Run, part: Source) -> list[str]:
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.
     """
-    found = history.per_photograph(_seen(run, part), len(part))
+    found = fates(run, part)
     share = found["worst"] / np.maximum(found["seen"], 1)
     ranked = np.lexsort((-np.nan_to_num(found["last_loss"]), -share))
     with files.whole(run.root / "history.csv") as file:
