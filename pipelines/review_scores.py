@@ -10,7 +10,8 @@ stays where it is until half of the labels are wrong.
 - `twins`: the logarithm of how much its distance from the prediction is unlike that of its near-duplicates, taken point
   by point. What a network does wrong it does wrong in both. Of two the farther from its prediction is to blame.
 - `odd`: the oddness of its shape (`pipelines.oddness`), which looks at no picture and believes no network.
-- `trimmed`: the share of the times it was seen that training left it out as one of the worst.
+- `trimmed`: the share of the times it was seen that training left it out as one of the worst, with two times added
+  that it was not, so that once of one says little.
 """
 
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def parts(known: Known, mirror: np.ndarray | None, groups: Sequence[str] | None)
         swapped = _mean((known.labels[:, mirror] - known.points) / side[:, None, None], seen)
     error = _unusual(np.log(far + 1e-6), np.log(known.spread / side + 1e-6), known.asked)
     twins, twin = _twins(gaps, known.mask, far, groups)
-    share = known.trimmed / np.maximum(known.seen, 1)
+    share = known.trimmed / (known.seen + 2)
     z = [error, twins, oddness.scores(known.labels, known.mask), (share - np.median(share)) / _deviation(share, 0.1)]
     return Parts(far, swapped, _mean(gaps - shift[:, None], known.mask), shift, twin, *(np.maximum(v, 0) for v in z))
 

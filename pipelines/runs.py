@@ -266,7 +266,7 @@ def data_of(run: Run, path: str | None = None) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. Raises ValueError in one line."""
     if path is None and not sources.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
-    known = {**configs.to_dict(run.config), "data": path or run.config.data, "review": ""}
+    known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": ""}
     if sources.is_packed(known["data"]):
         known |= {"pictures": "", "boxes": ""}  # they were used when it was packed
     found = data(settings(known), run.root)

@@ -18,7 +18,7 @@ from pipelines.runs import Run
 from pipelines.sources import Source
 
 # What a fork keeps: its draws and the rows of its log go on from its parent's.
-_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "review", "model", "size", "box_margin")
+_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "model", "size", "box_margin")
 
 
 class Trained(NamedTuple):
@@ -109,7 +109,9 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
     network or optimiser no longer fits.
     """
     old = runs.load(parent)
-    config = runs.settings({**configs.to_dict(old.config), **flags})
+    config = runs.settings({**configs.to_dict(old.config), "review": "", **flags})
+    if config.review:
+        raise ValueError(f"--review {config.review}: a fork keeps its parent's labels; train anew with these decisions")
     if runs.exists(root):
         known = runs.parent_of(root)
         asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))

@@ -16,7 +16,7 @@ from pipelines.pages import html
 from pipelines.sources import Example
 
 _SIDE = 640  # pixels of a picture's longer side, at most
-_AROUND = 0.35  # of the face: what is shown about label and prediction on each side
+_AROUND = 0.2  # of the face: what is shown about label and prediction on each side
 
 
 class Item(NamedTuple):
@@ -137,7 +137,7 @@ _BODY = """<header><h1>{title}</h1><p>{lead}</p></header>
 <div class="row">
 <button type="button" data-key="ArrowLeft">&larr; back</button>
 <button type="button" data-key="ArrowRight">on &rarr;</button>
-<button type="button" data-key="n">next undecided<kbd>n</kbd></button>
+<button type="button" data-key="n">undecided<kbd>n</kbd></button>
 <button type="button" data-key="u">undo<kbd>u</kbd></button>
 </div>
 <div class="row">
