@@ -1,12 +1,13 @@
 """How suspicious each label is, and why in words.
 
-The score is a sum of four robust z-scores, each counted from 0 up: how far a value lies above the median of its kind,
-over 1.4826 times the median absolute deviation, which is the standard deviation where values are normal. Medians
-because the wrong labels that are looked for would bend a mean and swell a deviation, and so hide one another; a median
-stays where it is until half of the labels are wrong.
+The score is a sum of four robust z-scores: how far a value lies above the median of its kind, over 1.4826 times the
+median absolute deviation, which is the standard deviation where values are normal. Medians because the wrong labels
+that are looked for would bend a mean and swell a deviation, and so hide one another; a median stays where it is until
+half of the labels are wrong. The first counts from 0 up, the others by what they have above 3: right labels have less.
 
-- `error`: the logarithm of the distance between label and prediction, against what is usual for photographs whose
-  views disagree as much, predicted by the same runs. A hard photograph is predicted badly, but its views say so.
+- `error`: the logarithm of the distance between label and prediction (the median over points), its median and deviation
+  both those of the 101 photographs whose views disagree as much, predicted by the same runs. A hard photograph is
+  predicted badly, and more or less so, but its views say so.
 - `twins`: the logarithm of how much its distance from the prediction is unlike that of its near-duplicates, taken point
   by point. What a network does wrong it does wrong in both. Of two the farther from its prediction is to blame.
 - `odd`: the oddness of its shape (`pipelines.oddness`), which looks at no picture and believes no network.
@@ -23,9 +24,9 @@ from scipy.ndimage import median_filter
 from pipelines import oddness
 from pipelines.review_predictions import Known
 
-_WINDOW = 201  # photographs of about the same spread that say what is usual
+_WINDOW = 101  # photographs of about the same spread that say what is usual
 _FEW = 50  # predicted by the same runs: fewer are compared with all others
-_TOLD = 3.0  # the z-score from which a part of the score is among the reasons
+_TOLD = 3.0  # the z-score from which a part is among the reasons
 _BETTER = 0.5  # of the distance: what renumbering or shifting must leave of it, to be told
 _FAR = 0.05  # of the face: a shift that is told
 
@@ -55,7 +56,8 @@ def parts(known: Known, mirror: np.ndarray | None, groups: Sequence[str] | None)
     if mirror is not None:
         seen = known.mask[:, mirror]
         swapped = _mean((known.labels[:, mirror] - known.points) / side[:, None, None], seen)
-    error = _unusual(np.log(far + 1e-6), np.log(known.spread / side + 1e-6), known.asked)
+    typical = np.nanmedian(np.where(known.mask, np.linalg.norm(gaps, axis=-1), np.nan), 1)
+    error = _unusual(np.log(typical + 1e-6), np.log(known.spread / side + 1e-6), known.asked)
     twins, twin = _twins(gaps, known.mask, far, groups)
     share = known.trimmed / (known.seen + 2)
     z = [error, twins, oddness.scores(known.labels, known.mask), (share - np.median(share)) / _deviation(share, 0.1)]
@@ -75,7 +77,8 @@ def _deviation(values: np.ndarray, least: float) -> float:
 
 
 def _unusual(values: np.ndarray, given: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """By how many robust standard deviations values lie above the running median along `given`, in each set of runs."""
+    """By how many robust standard deviations values lie above their median, both of the _WINDOW values that are nearest
+    in `given`, in each set of runs."""
     numbers, which, counts = np.unique(asked, return_inverse=True, return_counts=True)
     which = np.where(counts[which] < _FEW, len(numbers), which)  # too few: together
     result = np.zeros(len(values))
@@ -84,7 +87,7 @@ def _unusual(values: np.ndarray, given: np.ndarray, asked: np.ndarray) -> np.nda
         order = rows[np.argsort(given[rows], kind="stable")]
         window = min(_WINDOW, len(order) - 1) | 1
         above = values[order] - median_filter(values[order], window, mode="reflect")
-        result[order] = (above - np.median(above)) / _deviation(above, 0.05)
+        result[order] = above / (1.4826 * median_filter(np.abs(above), window, mode="reflect") + 0.05)
     return result
 
 
@@ -115,7 +118,7 @@ def _twins(
 
 def score(p: Parts) -> np.ndarray:
     """f64[n]: the higher, the more suspicious."""
-    return p.error + p.twins + p.odd + p.trimmed
+    return p.error + sum(np.maximum(z - _TOLD, 0) for z in (p.twins, p.odd, p.trimmed))
 
 
 def reasons(known: Known, p: Parts, names: Sequence[str]) -> list[str]:
