@@ -77,6 +77,8 @@ def _idle(a: Assembly) -> list[str]:
     for name in ("plateau_factor", "plateau_patience"):
         if c.schedule != "plateau" and getattr(c, name) != getattr(plain, name):
             found.append(f"--{name.replace('_', '-')} does nothing under --schedule {c.schedule}")
+    if c.fold and c.val_fraction != plain.val_fraction:
+        found.append("--val-fraction does nothing with --fold, which says what validates")
     if c.warmup > a.steps // 2 and c.schedule != "onecycle":
         found.append(f"the warm-up takes half of the run, {a.steps // 2} steps")
     return found

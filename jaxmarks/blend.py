@@ -33,8 +33,9 @@ def fit(points: np.ndarray, truth: np.ndarray, mask: np.ndarray, norm: np.ndarra
         distance = np.linalg.norm(np.tensordot(weights, residual, 1), axis=-1)
         each = share / np.maximum(distance, _NEAR)
         gram = np.einsum("vpk,p,upk->vu", residual, each, residual, optimize=True)
-        apart = np.trace(gram) / count - gram.mean()  # how far views disagree, in the same unit
-        before, weights = weights, _least(gram + _RIDGE * apart * np.eye(count))
+        usual = np.trace(gram) / count
+        pull = _RIDGE * (usual - gram.mean()) + 1e-9 * usual  # by how far the views disagree
+        before, weights = weights, _least(gram + pull * np.eye(count))
         if np.abs(weights - before).max() < 1e-6:
             break
     return weights

@@ -37,6 +37,9 @@ class Config:
     boxes: str = _operational("", "CSV of file_name,x,y,width,height: what part of each photograph to look at")
     box_margin: float = _defining(0.25, "what is added on each side of a box, as a share of its longer side")
     weights: str = _operational("", "CSV of file_name,weight: how often photographs are drawn; kept in the run folder")
+    review: str = _operational(
+        "", "decisions.csv of the review page: labels left out or replaced; kept in the run folder"
+    )
     cache: bool = _operational(True, "pack a data set into the cache when it is first used")
     max_faults: int = _operational(100, "pictures that may turn out to be undecodable before the run stops")
     seed: int = _defining(0, "root key of the run: every random number follows from it")
@@ -81,10 +84,22 @@ class Config:
     plateau_patience: float = _defining(0.25, "how long that may last, in epochs")
     val_fraction: float = _defining(0.05, "share of the photographs held out for validation")
     split_by: str = _defining("", "regular expression: what it finds in a file name is a group, kept on one side")
+    fold: str = _defining(
+        "", "K/N: the groups are cut into N parts, and the K-th validates, whatever --val-fraction says"
+    )
     val_every: int = _operational(0, "steps between validations; 0: after each epoch")
     log_every: int = _operational(20, "steps between lines of the log")
     save_minutes: float = _operational(5.0, "minutes between checkpoints")
     workers: int = _operational(4, "decoding threads")
+
+    @property
+    def fold_of(self) -> tuple[int, int] | None:
+        """(which part validates, from 1, and of how many), or None where --val-fraction says what does."""
+        which, _, of = self.fold.partition("/")
+        digits = which.isascii() and which.isdigit() and of.isascii() and of.isdigit()
+        if self.fold and not (digits and 1 <= int(which) <= int(of) <= 1000 and int(of) > 1):
+            raise ValueError(f"--fold {self.fold!r}: expected K/N with K in 1..N and N in 2..1000, as 1/3")
+        return (int(which), int(of)) if self.fold else None
 
     def check(self) -> "Config":
         """Itself, if every value is one that a run can have."""
@@ -94,6 +109,7 @@ class Config:
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
         _choice("loss-unit", self.loss_unit, LOSS_UNITS)
+        _ = self.fold_of  # raises what is none
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
             "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (1e-9, 1e6), "steps": (0, 10**9),

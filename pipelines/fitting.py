@@ -1,6 +1,6 @@
 """What predictions are fitted with: weights of views and expected errors, from the run's validation part.
 
-Weights are fitted on the half of it that chose the checkpoint, expected errors on the other (`runs.held`).
+Weights are fitted on the half of it that chose the checkpoint, expected errors on the other (`parts.held`).
 """
 
 import json
@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmarks import blend, calibrate, metrics, predict
 from jaxmarks.predict import Predicted
-from pipelines import fitted, loader, looking, runs
+from pipelines import fitted, loader, looking, parts, runs
 from pipelines.fitted import Fitted
 from pipelines.looking import Net
 from pipelines.sources import Source, Subset, names_at
@@ -40,7 +40,7 @@ def for_nets(nets: Sequence[Net], asked: Settings, data: str | None) -> tuple[Fi
     if (known := fitted.read(run.root, purpose)) is not None:
         return known, _remarks(known)
     try:
-        found = _fit(nets, asked, given, runs.held(run, runs.data_of(run, data)))
+        found = _fit(nets, asked, given, parts.held(run, runs.data_of(run, data)))
     except ValueError as error:
         if asked.weights == "fitted" or asked.refine:
             raise
@@ -112,7 +112,7 @@ def _unseen(nets: Sequence[Net], half: Source) -> Subset:
     return Subset(half, [there[i] for i in evenly])
 
 
-def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: runs.Held) -> Fitted:
+def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: parts.Held) -> Fitted:
     chooses, calibrates = _unseen(nets, held.chooses), _unseen(nets, held.calibrates)
     weights, count = _fitted_weights(nets, asked, chooses) if given is None else (given, 0)
     typical = None

@@ -16,11 +16,12 @@ from jaxmarks import config as configs
 from jaxmarks import keys, landmarks, recipes
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
-from pipelines import cache, files, schemes, sources, split, weighting
+from pipelines import cache, files, review, schemes, sources, split, weighting
 from pipelines.sources import Source, Subset, identity
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "numpy", "opencv-python-headless")
 _WEIGHTS = "weights.csv"
+_DECISIONS = "decisions.csv"
 
 
 class Run(NamedTuple):
@@ -34,6 +35,7 @@ class Run(NamedTuple):
     data_identity: str
     weights: str = ""  # digest of weights.csv; empty: every photograph once an epoch
     origin: str = ""  # digest of the weights that it began with; empty: drawn from its key
+    review: str = ""  # digest of decisions.csv; empty: every label as it is
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     """What a run of this configuration would be; nothing is written and no picture read."""
     key = key_of(config)
     twins = getattr(source, "groups", None)
-    parts = split.split(source.names, config.split_by, config.val_fraction, key, twins)
+    parts = split.split(source.names, config.split_by, config.val_fraction, key, twins, fold=config.fold_of)
     if config.weights:
         weighting.read(Path(config.weights), parts["train"])
     return Run(root, config, key, scheme_of(config, source.num_points), parts, "")
@@ -77,20 +79,27 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     files.write_sealed(root / "split.json", {**parts, "names_digest": split.digest(parts)})
     files.write_sealed(root / "versions.json", versions())
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
-    if config.weights:
-        with files.whole(root / _WEIGHTS) as file:
-            file.write(Path(config.weights).read_bytes())
-    known = files.digest(root / _WEIGHTS).hex() if config.weights else ""
-    rest = {"data_identity": identity(source), "weights": known, "origin": origin}
+    weights, decided = _kept(config.weights, root / _WEIGHTS), _kept(config.review, root / _DECISIONS)
+    rest = {"data_identity": identity(source), "weights": weights, "origin": origin, "review": decided}
     files.write_sealed(root / "config.json", {**described, **rest})
     return load(root)
+
+
+def _kept(path: str, own: Path) -> str:
+    """The digest of the run's own copy of a file, made here; empty where there is no such file."""
+    if not path:
+        return ""
+    with files.whole(own) as file:
+        file.write(Path(path).read_bytes())
+    return files.digest(own).hex()
 
 
 def write_fork(old: Run, root: Path, config: Config, parent: dict[str, Any]) -> None:
     """The files of a run that goes on from `old` under another configuration; parent: where from, kept in config.json."""
     root.mkdir(parents=True)
     stored = _read(old.root / "config.json")
-    for name in ("key.json", "split.json", *([_WEIGHTS] if old.weights else [])):
+    own = [name for name, known in ((_WEIGHTS, old.weights), (_DECISIONS, old.review)) if known]
+    for name in ("key.json", "split.json", *own):
         (root / name).write_bytes((old.root / name).read_bytes())
     files.write_sealed(root / "versions.json", versions())
     files.write_sealed(root / "config.json", {**stored, "config": configs.to_dict(config), "parent": parent})
@@ -112,11 +121,11 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
         except json.JSONDecodeError as error:
             raise ValueError(f"--augment {path}: not JSON ({error})") from None
         flags = {**flags, "augment": text}
-    for name in ("data", "pictures", "boxes", "weights", "init_from"):
+    for name in ("data", "pictures", "boxes", "weights", "review", "init_from"):
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
     config = Config(**flags).check()
-    for name in ("scheme", "weights", "boxes"):
+    for name in ("scheme", "weights", "review", "boxes"):
         if (path := getattr(config, name)) and not Path(path).is_file():
             raise ValueError(f"--{name} {path}: there is no such file")
     if (config.pictures or config.boxes) and sources.is_packed(config.data):
@@ -169,7 +178,7 @@ def load(root: Path) -> Run:
     key = keys.from_json(_read(root / "key.json")["key"])
     config = configs.from_dict(stored["config"])
     scheme = landmarks.from_data(stored["scheme"])
-    known = stored.get("weights", ""), stored.get("origin", "")
+    known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     return Run(root, config, key, scheme, parts, stored["data_identity"], *known)
 
 
@@ -177,10 +186,14 @@ def weights(run: Run) -> np.ndarray | None:
     """The sampling weights f64[photographs] of the run's training part, or None: each once an epoch."""
     if not run.weights:
         return None
-    path = run.root / _WEIGHTS
-    if not path.is_file() or files.digest(path).hex() != run.weights:
-        raise ValueError(f"{path}: missing, or not the weights that the run began with")
-    return weighting.read(path, run.parts["train"])
+    return weighting.read(_own(run.root / _WEIGHTS, run.weights), run.parts["train"])
+
+
+def _own(path: Path, known: str) -> Path:
+    """A run's own copy of a file, which must be as it was."""
+    if not path.is_file() or files.digest(path).hex() != known:
+        raise ValueError(f"{path}: missing, or not the {path.stem} that the run began with")
+    return path
 
 
 def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
@@ -191,6 +204,8 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     if changed := configs.differences(run.config, asked):
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
         raise ValueError(f"{said}. Take another --name, or go on from it with --fork NAME")
+    if asked.review and files.digest(Path(asked.review)).hex() != run.review:
+        raise ValueError(f"--review {asked.review}: not the decisions that {run.root} began with. Take another --name")
     check_identity(run, source, asked.data)
     if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
         raise ValueError(f"--weights {asked.weights}: not the weights that {run.root} began with. Take another --name")
@@ -213,26 +228,36 @@ def check_identity(run: Run, source: Source, path: str) -> None:
         raise ValueError(f"--data {path}: not the data that {run.root} was trained on, or it was changed since")
 
 
+def check_same_data(one: Run, other: Run) -> None:
+    """Raises ValueError unless both runs were trained on the very same records, and as many points."""
+    if one.data_identity != other.data_identity or one.scheme.num_points != other.scheme.num_points:
+        raise ValueError(f"{other.root} was trained on other data than {one.root}; take runs of one data set")
+
+
 def check_points(run: Run, source: Source) -> None:
     """Raises ValueError unless the source has as many points as the run's network."""
     if source.num_points != run.scheme.num_points:
         raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.scheme.num_points}")
 
 
-def data(config: Config) -> Source:
-    """The training set of a configuration: every record checked and, unless it says otherwise, packed."""
-    c = config
-    return cache.training_set(c.data, pictures=c.pictures, boxes=c.boxes, packed=c.cache, workers=c.workers)
+def data(config: Config, root: Path | None = None) -> Source:
+    """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
+    decided or, where it names none, as did that of the run in the folder `root`, if there is one."""
+    c, decided = config, Path(config.review) if config.review else None
+    if root and exists(root) and not decided and (known := _read(root / "config.json").get("review")):
+        decided = _own(root / _DECISIONS, known)
+    found = cache.training_set(c.data, pictures=c.pictures, boxes=c.boxes, packed=c.cache, workers=c.workers)
+    return review.applied(found, decided)
 
 
 def data_of(run: Run, path: str | None = None) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. Raises ValueError in one line."""
     if path is None and not sources.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
-    known = {**configs.to_dict(run.config), "data": path or run.config.data}
+    known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": ""}
     if sources.is_packed(known["data"]):
         known |= {"pictures": "", "boxes": ""}  # they were used when it was packed
-    found = data(settings(known))
+    found = data(settings(known), run.root)
     check_identity(run, found, path or run.config.data)
     return found
 
@@ -277,27 +302,6 @@ def part(run: Run, source: Source, name: str) -> Subset:
             f"{run.root / 'split.json'} names {gone[0]}, which the data does not have ({len(gone)} in all)"
         )
     return Subset(source, [places[n] for n in run.parts[name]])
-
-
-class Held(NamedTuple):
-    """The validation part in two, whole groups each, so that what is fitted on the one is not flattered by the other."""
-
-    chooses: Subset  # the checkpoint, and the weights of views
-    calibrates: Subset  # the expected error; empty where there is one group only
-    groups: dict[str, str]  # of each name: what may be alike, by --split-by and near-duplicates
-
-
-def held(run: Run, source: Source) -> Held:
-    """The run's validation part in two. Raises ValueError where a photograph is gone."""
-    names, twins = run.parts["val"], getattr(source, "groups", None)
-    of = split.groups(names, run.config.split_by)
-    if twins is not None:
-        known = dict(zip(source.names, twins, strict=True))
-        of = split.joined(of, [known.get(name, "") for name in names])
-    whole, places = part(run, source, "val"), {n: i for i, n in enumerate(names)}
-    chooses, calibrates = split.halves(names, of)
-    first, second = (Subset(whole, [places[n] for n in half]) for half in (chooses, calibrates))
-    return Held(first, second, dict(zip(names, of, strict=True)))
 
 
 def lock(root: Path) -> AbstractContextManager[None]:

@@ -50,12 +50,20 @@ def joined(of: Sequence[str], twins: Sequence[str]) -> list[str]:
 
 
 def split(
-    names: Sequence[str], pattern: str, fraction: float, root: jax.Array, twins: Sequence[str] | None = None
+    names: Sequence[str],
+    pattern: str,
+    fraction: float,
+    root: jax.Array,
+    twins: Sequence[str] | None = None,
+    *,
+    fold: tuple[int, int] | None = None,
 ) -> dict[str, list[str]]:
     """{"train": names, "val": names}: groups ranked by sha256 of (split key, group), the smallest validating.
 
     Whole groups are taken until `fraction` of the photographs is reached, never the last group. twins: near-duplicates,
-    as `joined` takes them, which stay on one side.
+    as `joined` takes them, which stay on one side. fold (K, N): in place of the fraction the K-th (from 1) of N runs of
+    groups validates; each group is in exactly one, and they hold about as many photographs each. Raises ValueError
+    where one would hold none.
     """
     key = np.asarray(jax.random.key_data(keys.named(root, "split"))).astype("<u4").tobytes()
     of = groups(names, pattern)
@@ -65,12 +73,7 @@ def split(
     sizes = {group: 0 for group in ranked}
     for group in of:
         sizes[group] += 1
-    held, count = set(), 0
-    for group in ranked[:-1]:
-        if count >= fraction * len(names):
-            break
-        held.add(group)
-        count += sizes[group]
+    held = _fold(ranked, sizes, *fold) if fold else _first(ranked, sizes, fraction * len(names))
     parts: dict[str, list[str]] = {"train": [], "val": []}
     for name, group in zip(names, of, strict=True):
         parts["val" if group in held else "train"].append(name)
@@ -91,6 +94,29 @@ def halves(names: Sequence[str], of: Sequence[str]) -> tuple[list[str], list[str
         counts[side] += sizes[group]
     first, second = ([n for n, g in zip(names, of, strict=True) if g in held] for held in taken)
     return first, second
+
+
+def _first(ranked: list[str], sizes: dict[str, int], enough: float) -> set[str]:
+    """The groups from the first on, until they hold `enough` photographs; never the last."""
+    held, count = set(), 0
+    for group in ranked[:-1]:
+        if count >= enough:
+            break
+        held.add(group)
+        count += sizes[group]
+    return held
+
+
+def _fold(ranked: list[str], sizes: dict[str, int], which: int, of: int) -> set[str]:
+    """The groups whose middle photograph, counted through all groups, lies in the `which`-th of `of` equal stretches."""
+    folds: list[set[str]] = [set() for _ in range(of)]
+    total, before = sum(sizes.values()), 0
+    for group in ranked:
+        folds[(2 * before + sizes[group]) * of // (2 * total)].add(group)
+        before += sizes[group]
+    if not all(folds):
+        raise ValueError(f"--fold {which}/{of}: the {len(ranked)} groups cannot be cut into {of} parts; take fewer")
+    return folds[which - 1]
 
 
 def digest(parts: dict[str, list[str]]) -> str:

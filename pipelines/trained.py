@@ -18,7 +18,7 @@ from pipelines.runs import Run
 from pipelines.sources import Source
 
 # What a fork keeps: its draws and the rows of its log go on from its parent's.
-_KEPT = ("seed", "batch", "val_fraction", "split_by", "model", "size", "box_margin")
+_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "model", "size", "box_margin")
 
 
 class Trained(NamedTuple):
@@ -109,7 +109,9 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
     network or optimiser no longer fits.
     """
     old = runs.load(parent)
-    config = runs.settings({**configs.to_dict(old.config), **flags})
+    config = runs.settings({**configs.to_dict(old.config), "review": "", **flags})
+    if config.review:
+        raise ValueError(f"--review {config.review}: a fork keeps its parent's labels; train anew with these decisions")
     if runs.exists(root):
         known = runs.parent_of(root)
         asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))
@@ -134,6 +136,11 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
 def _seen(run: Run, part: Source) -> history.Seen:
     rows = runlog.read_examples(run.root, run.config.batch)
     return history.seen(rows, keys.ordering(run.key, len(part), runs.weights(run)), len(part))
+
+
+def fates(run: Run, part: Source) -> dict[str, np.ndarray]:
+    """What the run did to each photograph of its training part, as `history.per_photograph` has it."""
+    return history.per_photograph(_seen(run, part), len(part))
 
 
 def story(run: Run, part: Source, name: str) -> list[str]:
@@ -162,7 +169,7 @@ def write_history(run: Run, part: Source) -> list[str]:
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.
     """
-    found = history.per_photograph(_seen(run, part), len(part))
+    found = fates(run, part)
     share = found["worst"] / np.maximum(found["seen"], 1)
     ranked = np.lexsort((-np.nan_to_num(found["last_loss"]), -share))
     with files.whole(run.root / "history.csv") as file:

@@ -3,6 +3,7 @@
     python scripts/train.py --data PATH --name mine
     python scripts/train.py --data PATH --name entry --recipe resnet50
     python scripts/train.py --data PATH --name tuned --model resnet50 --init-from resnet50.pth --freeze 1 --thaw-lr 0.1
+    python scripts/train.py --data PATH --name cleaned --review decisions.csv
     python scripts/train.py --name mine --fork calmer --step 3000 --lr 1e-4
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session
 from jaxmarks import config as configs
-from pipelines import console, judging, loader, runs, sources, trained
+from pipelines import console, judging, loader, parts, review, runs, sources, trained
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def main() -> int:
     asked = runs.settings(flags, recipe)
     if dry:
         return describe(asked, root)
-    source = runs.data(asked)
+    source = runs.data(asked, root)
     if not runs.exists(root):
         trained.check(runs.plan(root, asked, source))  # raises what it can before anything is written
     with runs.lock(root):
@@ -53,6 +54,7 @@ def main() -> int:
 def describe(asked: configs.Config, root: Path) -> int:
     """--dry-run: sizes and steps, from the tables alone."""
     source = sources.open_source(asked.data, pictures=asked.pictures, boxes=asked.boxes)
+    source = review.applied(source, Path(asked.review) if asked.review else None)
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
     print(f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on")
@@ -85,7 +87,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     print("\n".join([*remarks, f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
-    judge = judging.judging(plan, train_part, runs.held(run, source).chooses, weights, faults)
+    judge = judging.judging(plan, train_part, parts.held(run, source).chooses, weights, faults)
     progress, done = console.Progress(plan.steps, "step"), begin
     try:
         for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, judge, stop):

@@ -2,7 +2,9 @@
 
 import pytest
 
+from jaxmarks import config as configs
 from jaxmarks import keys
+from jaxmarks.config import Config
 from pipelines import split
 
 NAMES = [f"person{i // 4:02d}_{i % 4}.jpg" for i in range(80)]
@@ -108,3 +110,51 @@ def test_the_half_of_a_group_does_not_depend_on_the_order_of_names():
 def test_one_group_is_not_halved():
     assert split.halves(["a1", "a2"], ["a", "a"]) == (["a1", "a2"], [])
     assert split.halves([], []) == ([], [])
+
+
+def fold(which: int, of: int, names=NAMES, pattern=PERSON, seed=0) -> dict[str, list[str]]:
+    return split.split(names, pattern, 0.25, keys.root(seed), fold=(which, of))
+
+
+@pytest.mark.parametrize("of", [2, 3, 7, 20])
+def test_every_group_validates_in_exactly_one_fold_and_folds_are_about_as_large(of):
+    folds = [fold(k, of) for k in range(1, of + 1)]
+    held = [name for parts in folds for name in parts["val"]]
+    assert sorted(held) == sorted(NAMES)
+    for parts in folds:
+        assert sorted(parts["train"] + parts["val"]) == sorted(NAMES)
+        assert not {n[:8] for n in parts["train"]} & {n[:8] for n in parts["val"]}
+        assert abs(len(parts["val"]) - 80 / of) <= 4  # a group
+
+
+def test_folds_go_by_the_rank_that_the_fraction_goes_by():
+    by_fraction, first = parts(fraction=0.25), fold(1, 4)
+    assert by_fraction == first and fold(1, 4, seed=1) != first
+
+
+def test_unequal_groups_fill_every_fold_and_twins_stay_together():
+    names = [f"p{n}_{i}" for n in range(12) for i in range(1 + 5 * (n % 3))]
+    sizes = [len(fold(k, 3, names, "^(p[0-9]+)")["val"]) for k in (1, 2, 3)]
+    assert sum(sizes) == len(names) and max(sizes) - min(sizes) <= 11
+    twins = ["t" if name in ("p0_0", "p1_0") else "" for name in names]
+    for k in (1, 2, 3):
+        held = split.split(names, "^(p[0-9]+)", 0, keys.root(0), twins, fold=(k, 3))["val"]
+        assert ("p0_0" in held) == ("p1_0" in held)
+
+
+@pytest.mark.parametrize(("of", "names"), [(3, ["a", "b"]), (2, ["a"]), (2, ["a"] * 1)])
+def test_more_folds_than_groups_are_refused(of, names):
+    with pytest.raises(ValueError, match="--fold 1/.: the . groups cannot be cut"):
+        fold(1, of, names, "")
+
+
+@pytest.mark.parametrize("text", ["3", "0/3", "4/3", "1/1", "a/3", "1/", "/", "-1/3", "1/3/5", "1/1001", "²/3"])
+def test_a_fold_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="--fold .*: expected K/N") as caught:
+        Config(fold=text).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_fold_is_part_of_what_a_run_is():
+    assert Config().fold_of is None and Config(fold="2/3").check().fold_of == (2, 3)
+    assert configs.differences(Config(fold="2/3"), Config()) == ["--fold: the run has '2/3', got ''"]

@@ -53,7 +53,12 @@ td img { display: block; max-width: 72px; max-height: 72px; border-radius: 4px; 
 
 def text(value: object) -> str:
     """Any text as HTML that says just this, in an attribute too; what is not Unicode is spelled out."""
-    return html.escape(str(value).encode("utf-8", "backslashreplace").decode(), quote=True)
+    return html.escape(plain(value), quote=True)
+
+
+def plain(value: object) -> str:
+    """Any text as Unicode; what is not is spelled out."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def page(title: str, lead: str, sections: Sequence[tuple[str, str, str]]) -> str:
@@ -63,11 +68,16 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, str, str]]) -> str
         f'<section id="s{n}">\n<h2>{text(heading)}</h2>\n<p>{text(about)}</p>\n{inner}\n</section>\n'
         for n, (heading, about, inner) in enumerate(sections)
     )
+    return document(title, f"<h1>{text(title)}</h1>\n<p>{text(lead)}</p>\n<nav>\n{links}</nav>\n{body}")
+
+
+def document(title: str, body: str, *, style: str = "", head: str = "") -> str:
+    """A whole page around a body that is HTML already. The title is plain text; `style` is CSS after the common one,
+    `head` more HTML before it."""
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{head}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{text(title)}</h1>\n<p>{text(lead)}</p>\n<nav>\n{links}</nav>\n{body}</body>\n</html>\n"
+        f"<title>{text(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
 
 
@@ -81,8 +91,12 @@ def tiles(facts: Sequence[tuple[str, str, bool]]) -> str:
 
 def picture(image: np.ndarray, about: str) -> str:
     """u8[h, w, 3] RGB as an image inside the page."""
-    data = base64.b64encode(decode.encode_jpeg(image, 82)).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" width="{image.shape[1]}" height="{image.shape[0]}" alt="{text(about)}">'
+    return f'<img src="{data_of(image)}" width="{image.shape[1]}" height="{image.shape[0]}" alt="{text(about)}">'
+
+
+def data_of(image: np.ndarray) -> str:
+    """u8[h, w, 3] RGB as an address that holds the picture itself."""
+    return f"data:image/jpeg;base64,{base64.b64encode(decode.encode_jpeg(image, 82)).decode()}"
 
 
 def grid(figures: Sequence[tuple[np.ndarray, str, str]], side: int = 170) -> str:

@@ -2,18 +2,24 @@
 
     python scripts/bench/mislabel.py --data PATH --out DIR
     python scripts/bench/mislabel.py --data PATH --out DIR --share 0.1 --seed 1
+    python scripts/bench/mislabel.py --data PATH --out DIR --share 0.01 --kinds another,shifted,exchanged --shift 0.15
 
-A third each: `another` photograph's label as it stands, in pixels; the label `shifted` by 10 to 25 % of its box's longer
-side in any direction; the label `mirrored` in place but not renumbered, so that left and right change names. Pictures
-are hard links where that can be, copies elsewhere; the test part stays as it is. DIR/wrong.csv tells which are wrong.
+As many each of the --kinds: `another` photograph's label as it stands, in pixels; the label `shifted` by --shift (else
+10 to 25 %) of its box's longer side in any direction; the label `mirrored` in place but not renumbered, so that left
+and right change names; left and right `exchanged`, the points where they were but renumbered, where that is known for
+so many. Pictures are hard links where that can be, copies elsewhere; the test part stays as it is. DIR/wrong.csv tells
+which are wrong, and how.
 """
 
+import functools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from jaxmarks import landmarks
 from pipelines import console, files
 from pipelines.formats import contest
 from pipelines.tables import Row, Table
@@ -27,16 +33,25 @@ def main() -> int:
     parser.add_argument("--data", required=True, help="a contest folder")
     parser.add_argument("--out", required=True, help="the folder to make")
     parser.add_argument("--share", type=float, default=0.05, help="of the labels, wrong (default: %(default)s)")
+    parser.add_argument("--kinds", default="another,shifted,mirrored", help="by commas (default: %(default)s)")
+    parser.add_argument("--shift", type=float, default=0.0, help="of the box's longer side; 0: 0.10 to 0.25 (default)")
     parser.add_argument("--seed", type=int, default=0, help="of which and how (default: %(default)s)")
     flags = parser.parse_args()
     data, out = Path(flags.data).expanduser(), Path(flags.out)
     if not 0 < flags.share <= 1 or not 0 <= flags.seed < 2**32:
         raise ValueError(f"expected 0 < --share <= 1 and a --seed of 0 or more, got {flags.share} and {flags.seed}")
+    if unknown := [kind for kind in flags.kinds.split(",") if kind not in CHANGES]:
+        raise ValueError(f"--kinds: {unknown[0]!r} is not known; these are: {', '.join(CHANGES)}")
+    if not 0 <= flags.shift <= 10:
+        raise ValueError(f"--shift must lie in 0..10, got {flags.shift}")
     if out.exists():
         raise ValueError(f"--out {out} is there already; remove it or name another folder")
     table = contest.read(data, "train")
     labels = labels_of(table)
-    kinds = wrong(labels, flags.share, np.random.RandomState(flags.seed), table.whole)
+    asked = {kind: CHANGES[kind] for kind in flags.kinds.split(",")}
+    if flags.shift and "shifted" in asked:
+        asked["shifted"] = functools.partial(shifted, least=flags.shift, most=flags.shift)
+    kinds = wrong(labels, flags.share, np.random.RandomState(flags.seed), table.whole, asked)
     made = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         copy(data, made, table, labels, kinds)
@@ -54,13 +69,15 @@ def labels_of(table: Table) -> np.ndarray:
     return np.stack([table.label(i)[0] for i in range(len(table.names))])
 
 
-def wrong(labels: np.ndarray, share: float, random: np.random.RandomState, whole: bool) -> dict[int, str]:
+def wrong(
+    labels: np.ndarray, share: float, random: np.random.RandomState, whole: bool, changes: dict[str, Callable]
+) -> dict[int, str]:
     """Makes this share of the labels f[photographs, points, 2] wrong, in place; {which: how}. whole: to whole pixels."""
     true = labels.copy()
     places = random.choice(len(labels), max(1, round(share * len(labels))), replace=False)
-    kinds = {int(place): list(CHANGES)[n % len(CHANGES)] for n, place in enumerate(places)}
+    kinds = {int(place): list(changes)[n % len(changes)] for n, place in enumerate(places)}
     for place, kind in kinds.items():
-        changed = CHANGES[kind](true, place, random)
+        changed = changes[kind](true, place, random)
         labels[place] = np.rint(changed) if whole else changed
     return kinds
 
@@ -79,9 +96,11 @@ def another(labels: np.ndarray, place: int, random: np.random.RandomState) -> np
     raise ValueError(f"of {TRIES} other labels none differs from number {place}; the data is too uniform for this")
 
 
-def shifted(labels: np.ndarray, place: int, random: np.random.RandomState) -> np.ndarray:
+def shifted(
+    labels: np.ndarray, place: int, random: np.random.RandomState, least: float = LEAST, most: float = MOST
+) -> np.ndarray:
     """The label elsewhere."""
-    angle, share = random.uniform(0, 2 * np.pi), random.uniform(LEAST, MOST)
+    angle, share = random.uniform(0, 2 * np.pi), random.uniform(least, most)
     return labels[place] + share * side(labels[place]) * np.array([np.cos(angle), np.sin(angle)])
 
 
@@ -91,7 +110,15 @@ def mirrored(labels: np.ndarray, place: int, random: np.random.RandomState) -> n
     return np.stack([x.min() + x.max() - x, labels[place][:, 1]], 1)
 
 
-CHANGES = {"another": another, "shifted": shifted, "mirrored": mirrored}
+def exchanged(labels: np.ndarray, place: int, random: np.random.RandomState) -> np.ndarray:
+    """The label's points where they were, in the order that a mirrored label would have."""
+    mirror = landmarks.scheme(labels.shape[1]).mirror
+    if mirror is None:
+        raise ValueError(f"--kinds exchanged: how {labels.shape[1]} points mirror is not known; take mirrored")
+    return labels[place][mirror]
+
+
+CHANGES = {"another": another, "shifted": shifted, "mirrored": mirrored, "exchanged": exchanged}
 
 
 def copy(data: Path, out: Path, table: Table, labels: np.ndarray, kinds: dict[int, str]) -> None:

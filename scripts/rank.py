@@ -1,0 +1,61 @@
+"""Which labels are probably wrong: all of them ranked, and a page on which a person decides about the first.
+
+    python scripts/train.py --data PATH --name one --fold 1/3        and 2/3 as two, 3/3 as three
+    python scripts/rank.py --run runs/one --run runs/two --run runs/three --out review
+    python scripts/train.py --data PATH --name cleaned --review decisions.csv
+
+Each photograph is predicted by the runs that had not trained on it, if there are any. Writes to --out: review.csv
+(file_name, score, reason; the most suspicious first, every labelled photograph) and review.html, which needs no other
+file and no network: photograph, label and prediction; keep, exclude or take the prediction, by mouse or keys; it gives
+decisions.csv. What the score is made of: docs/review.md.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import console, files, loader, review_predictions, review_scores, sources
+from pipelines.pages import review
+
+
+def main() -> int:
+    parser = console.Parser(__doc__)
+    parser.add_argument("--run", action="append", required=True, help="a run folder; several of one data set")
+    parser.add_argument("--data", help="where the runs' data lies now; default: where it was")
+    parser.add_argument("--out", required=True, help="the folder to write to")
+    parser.add_argument("--show", type=int, default=200, help="photographs on the page (default: %(default)s)")
+    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
+    flags = parser.parse_args()
+    if flags.show < 1:
+        raise ValueError(f"--show must be 1 or more, got {flags.show}")
+    out, faults = Path(flags.out), loader.Faults()
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out}: a file; name a folder")
+    found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
+    known = review_predictions.gather(found, source, faults)
+    names, groups = sources.names_at(source, known.index), getattr(source, "groups", None)
+    twins = groups and [groups[i] for i in known.index]
+    parts = review_scores.parts(known, found[0].plan.scheme.mirror, twins)
+    score, reasons = review_scores.score(parts), review_scores.reasons(known, parts, names)
+    order = np.argsort(-score, kind="stable")
+    with files.whole(out / "review.csv") as file:
+        file.write(files.csv_row(["file_name", "score", "reason"]))
+        for i in order:
+            file.write(files.csv_row([names[i], f"{score[i]:.3f}", reasons[i]]))
+    items = [
+        review.Item(names[i], source[int(known.index[i])], known.points[i], float(score[i]), reasons[i])
+        for i in order[: flags.show]
+    ]
+    lead = f"The {len(items)} most suspicious of {len(names)} labels, by {', '.join(flags.run)}."
+    with files.whole(out / "review.html") as file:
+        file.write(review.page("Labels to review", items, lead).encode())
+    console.faults(faults.report())
+    print("\n".join(review_predictions.remarks(known)))
+    print(
+        f"{len(names)} labels ranked: {out / 'review.csv'}; the first {len(items)} to decide about: {out / 'review.html'}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
