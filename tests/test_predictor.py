@@ -101,7 +101,7 @@ def test_a_small_face_is_looked_at_again_in_a_crop_that_lies_as_labels_lie(one, 
     size, typical = 32, np.array([0.1, -0.05, 0.6])
     config = dataclasses.replace(opened.load(one).run.config, box_margin=0.2)
     points = random.uniform(0, 1, (1, 5, 2)) * [30, 20] + [50, 120]
-    frame = np.array([[[0.1, 0, 3.0], [0, 0.1, -2.0]]])
+    frame = np.array([[[0.4, 0, 3.0], [0, 0.4, -2.0]]])
     nothing = np.zeros((1, 5))
     found = predict.Predicted(np.zeros(1, int), points, nothing, points, nothing > 0, frame, nothing)
     boxes, zoom = looking.crops(found, typical, config)
@@ -111,7 +111,7 @@ def test_a_small_face_is_looked_at_again_in_a_crop_that_lies_as_labels_lie(one, 
     low, high = inside.min(0), inside.max(0)
     assert (high - low).max() / size == pytest.approx(0.6)
     assert ((low + high) / 2 - (size - 1) / 2) / size == pytest.approx([0.1, -0.05])
-    assert zoom[0] == pytest.approx(canvas.frame[0, 0] / 0.1)
+    assert zoom[0] == pytest.approx(canvas.frame[0, 0] / 0.4)
 
 
 def test_a_closer_look_changes_small_faces_and_leaves_others(one, pictures):
