@@ -18,7 +18,7 @@ from pipelines import files
 
 Commands = dict[str, list[str]]  # a script's name and its arguments, in the order of their running
 _OWN = ("--data", "--runs", "--name", "--seed")  # flags that the comparison gives itself
-_KINDS = {"name": str, "flags": str, "data": str, "judge": bool}
+_KINDS = {"name": str, "flags": str, "data": str, "judge": bool, "seeds": int}
 
 
 class Row(NamedTuple):
@@ -28,6 +28,11 @@ class Row(NamedTuple):
     flags: str  # of train.py
     data: str = ""  # what to train on; empty: what all are judged on
     judge: bool = True  # False: trained only, for others to begin from
+    seeds: int = 0  # of this row alone: 1 for what all others begin from; 0: as many as of all
+
+    def has(self, seed: int) -> bool:
+        """Whether the row is to be made with a seed."""
+        return not self.seeds or seed < self.seeds
 
 
 class Result(NamedTuple):
@@ -38,7 +43,7 @@ class Result(NamedTuple):
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a JSON list of {"name", "flags"} and, where wanted, "data" and "judge".
+    """The rows of a JSON list of {"name", "flags"} and, where wanted, "data", "judge" and "seeds".
 
     Raises ValueError in one line for a file that is none, an unknown key, a value of the wrong kind, a name twice.
     """

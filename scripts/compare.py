@@ -7,9 +7,10 @@
         --model resnet18 --size 64 --batch 32 --steps 600 --split-by '^(.*)_'
 
 What follows -- goes to train.py as it is. Rows of a file are {"name", "flags"} with, where wanted, "data" (to train on
-instead; {out} is OUT) and "judge": false (train only); in flags {seed} and {runs} may stand, as in --init-from
-{runs}/NAME-{seed}. Every row is judged on the test part of --data. Runs lie in OUT/runs and go on where they were
-stopped; one that was made by the same commands is taken as it is. The table is OUT/table.md, the numbers OUT/table.json.
+instead; {out} is OUT), "judge": false (train only) and "seeds": 1 (of this row alone); in flags {seed} and {runs} may
+stand, as in --init-from {runs}/NAME-{seed}. Every row is judged on the test part of --data. Runs lie in OUT/runs and go on
+where they were stopped; one that was made by the same commands is taken as it is. The table is OUT/table.md, the numbers
+OUT/table.json.
 """
 
 import shlex
@@ -51,7 +52,7 @@ def main() -> int:
     for row, seed in ((r, s) for r in rows for s in range(flags.seeds)):
         if (known := comparison.result(run_of(out, row, seed), made(row, seed))) is not None:
             found[row.name][seed] = known
-    for seed, row in ((s, r) for s in range(flags.seeds) for r in asked):
+    for seed, row in ((s, r) for s in range(flags.seeds) for r in asked if r.has(s)):
         if seed not in found[row.name]:
             found[row.name][seed] = new = make(run_of(out, row, seed), made(row, seed))
             print(f"{row.name}, seed {seed}: {'trained' if new.nme is None else f'{new.nme:.4f}'}", flush=True)

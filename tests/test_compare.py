@@ -89,6 +89,7 @@ def test_the_rows_of_the_project_can_be_read_and_begin_from_what_comes_before_th
         assert not any("{" in flag for flag in made)
         if "--init-from" in made:
             assert Path(made[made.index("--init-from") + 1]).name in [f"{name}-2" for name in names[:place]]
+    assert [row.name for row in rows if not row.has(1)] == ["pretrained"] and all(row.has(0) for row in rows)
     assert rows[0] == Row("baseline", "") and [row.name for row in rows if not row.judge] == ["pretrained"]
 
 
