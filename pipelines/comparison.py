@@ -71,7 +71,7 @@ def _row(where: str, data: dict[str, Any]) -> Row:
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; a row has {', '.join(_KINDS)}")
     for key, kind in _KINDS.items():
         if key in data and not isinstance(data[key], kind):
-            raise ValueError(f"{where}: {key} must be a {kind.__name__}, got {data[key]!r}")
+            raise ValueError(f"{where}: {key} must be of type {kind.__name__}, got {data[key]!r}")
     if gone := [key for key in ("name", "flags") if key not in data]:
         raise ValueError(f"{where}: {gone[0]} is missing")
     return Row(**data)

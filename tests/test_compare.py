@@ -41,11 +41,12 @@ def test_rows_are_read_as_they_are_written(tmp_path):
         ("{}", "rows.json: expected a list of rows"),
         ([], "rows.json: expected a list of rows"),
         (["--loss l1"], "rows.json: expected a list of rows"),
-        ([{"name": "a", "flags": ""}, {"name": "b", "flags": "", "seeds": 3}], "row 2: unknown key 'seeds'"),
+        ([{"name": "a", "flags": ""}, {"name": "b", "flags": "", "seed": 3}], "row 2: unknown key 'seed'"),
+        ([{"name": "a", "flags": "", "seeds": "3"}], "row 1: seeds must be of type int"),
         ([{"name": "a"}], "row 1: flags is missing"),
         ([{"flags": ""}], "row 1: name is missing"),
-        ([{"name": "a", "flags": ["--loss", "l1"]}], "row 1: flags must be a str"),
-        ([{"name": "a", "flags": "", "judge": "no"}], "row 1: judge must be a bool"),
+        ([{"name": "a", "flags": ["--loss", "l1"]}], "row 1: flags must be of type str"),
+        ([{"name": "a", "flags": "", "judge": "no"}], "row 1: judge must be of type bool"),
         ([{"name": "a", "flags": ""}, {"name": "a", "flags": "--loss l1"}], "two rows are named a"),
         ([{"name": "../a", "flags": ""}], "'../a' is not a plain name"),
         ([{"name": "a", "flags": "--split-by '^("}], "row a: No closing quotation"),
@@ -88,7 +89,10 @@ def test_the_rows_of_the_project_can_be_read_and_begin_from_what_comes_before_th
         made = comparison.commands(row, 2, [], "faces", Path("out"), "none")["train"]
         assert not any("{" in flag for flag in made)
         if "--init-from" in made:
-            assert Path(made[made.index("--init-from") + 1]).name in [f"{name}-2" for name in names[:place]]
+            begins = Path(made[made.index("--init-from") + 1]).name
+            assert begins in [
+                f"{name}-{s}" for name, row in zip(names[:place], rows, strict=False) for s in (2, 0) if row.has(s)
+            ]
     assert [row.name for row in rows if not row.has(1)] == ["pretrained"] and all(row.has(0) for row in rows)
     assert rows[0] == Row("baseline", "") and [row.name for row in rows if not row.judge] == ["pretrained"]
 
