@@ -50,13 +50,15 @@ def for_nets(nets: Sequence[Net], asked: Settings, data: str | None) -> tuple[Fi
 
 
 def _remarks(found: Fitted) -> list[str]:
-    views = len(found.weights)
-    weighed = f"{views} views weighed by a fit to {found.photographs} photographs of the validation part"
-    known = found.calibration
-    calibrated = (
+    views, known = len(found.weights), found.calibration
+    if found.photographs:
+        told = f"weighed by a fit to {found.photographs} photographs of the validation part"
+    else:
+        told = "equally weighted" if np.ptp(found.weights) < 1e-12 else "weighed as given"
+    more = (
         f"errors calibrated on {len(known.photographs)} others" if known else f"errors not calibrated: {found.remark}"
     )
-    return [f"{weighed}; {calibrated}" if found.photographs else f"weights of {views} views as given; {calibrated}"]
+    return [f"{views} {'view' if views == 1 else 'views'}, {told}; {more}"]
 
 
 def purpose_of(nets: Sequence[Net], asked: Settings) -> dict:

@@ -62,7 +62,8 @@ def predicted(
     if not (where / _ABOUT).is_file() or files.read_sealed(where / _ABOUT) != about:
         shutil.rmtree(where, ignore_errors=True)
         files.write_sealed(where / _ABOUT, about)
-    show(sum(path.is_file() for path in _paths(where, len(source))) * BLOCK)
+    if known := sum(path.is_file() for path in _paths(where, len(source))):
+        show(min(known * BLOCK, len(source)))
     for start, path in zip(range(0, len(source), BLOCK), _paths(where, len(source)), strict=True):
         if not path.is_file():
             _write(path, source, range(start, min(start + BLOCK, len(source))), predictions, show)

@@ -169,6 +169,7 @@ def load(
 
 def open_runs(roots: Sequence[Path], asked: Settings, checkpoint: str = "best", data: str | None = None) -> Predictor:
     """As `load`, with the settings as one record."""
+    tta.view_configs(asked.tta, True)  # raises what it can before anything is read
     if asked.merge not in tta.MERGES:
         raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once < 1:

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmarks import landmarks, reliability
+from jaxmarks import landmarks
 from jaxmarks.predict import Predicted
 from pipelines import decode, runs, scoring, sources
 from pipelines.pages import evaluation, plots
@@ -54,7 +54,7 @@ def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, c
         (("--groups", "["), "--groups '[' is not a regular expression"),
         (("--groups", "person(.)"), "--groups 'person(.)' finds nothing in the file name 'test"),
         (("--against", "/no/run"), "config.json: missing"),
-        (("--against-tta", "every"), "--against-tta"),
+        (("--against-tta", "every"), "the set of views 'every' is not known"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(trained, tmp_path, refused, flags, told):
@@ -108,10 +108,10 @@ class Painted:
 POINTS = np.array([[15.0, 20], [25, 20], [20, 25], [15, 30], [25, 30]])
 
 
-def predicted(truth, mask, **more):
-    n = len(truth)
+def predicted(truth, mask):
+    n, unknown = len(truth), np.full(truth.shape[:2], np.nan)
     frame = np.tile(np.array([[1.0, 0, 0], [0, 1, 0]]), (n, 1, 1))
-    return Predicted(np.arange(n), truth + 1, np.zeros(truth.shape[:2]), truth, mask, frame)
+    return Predicted(np.arange(n), truth + 1, np.zeros(truth.shape[:2]), truth, mask, frame, unknown)
 
 
 def test_brightness_is_that_of_the_faces_box(trained):
@@ -129,11 +129,11 @@ def test_brightness_is_that_of_the_faces_box(trained):
 def test_expected_errors_have_a_section_lines_and_a_plot(random, tmp_path):
     truth, mask = 100 * random.rand(20, 5, 2), np.ones((20, 5), bool)
     found = predicted(truth, mask)
-    assert scoring.expected(found, landmarks.scheme(5), np.arange(20)) == {}
+    assert scoring.expected(found, landmarks.scheme(5), np.arange(20), {}) == {}
     error = np.linalg.norm(found.points - truth, axis=-1)
-    section = reliability.report(
-        error * random.rand(20, 5), error, mask, np.full(20, 50.0), np.arange(20), {0.9: error}
-    )
+    known = found._replace(expected=error * random.rand(20, 5))
+    section = scoring.expected(known, landmarks.scheme(5), np.arange(20), {0.9: error})["expected"]
+    assert section["points"] == 100 and section["coverage_0.9"] == 1
     scores = scoring.scores(Painted(), found, landmarks.scheme(5))
     report = scoring.report(scores, {}, 0.1, np.arange(20), "") | {"expected": section}
     told = "\n".join(evaluation.lines(report))

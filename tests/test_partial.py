@@ -107,7 +107,7 @@ def test_what_stands_beside_the_points(tmp_path, run, command):
         "predict", "--run", run, "--tta", views, "--out", tmp_path / "a.csv", "--all-points",
         "--spread", tmp_path / "e.csv", "--photographs", tmp_path / "p.csv",
     )  # fmt: skip
-    assert code == 0 and "2 views weighed by a fit to" in said.out and "the least certain: test_0000" in said.out
+    assert code == 0 and "2 views, weighed by a fit to" in said.out and "the least certain: test_0000" in said.out
     head, *rows = [line.split(",") for line in (tmp_path / "e.csv").read_text().splitlines()]
     assert head == ["file_name", *(f"Point_M{i}" for i in range(5))] and len(rows) == 16
     assert all(float(v) > 0 for row in rows for v in row[1:])
