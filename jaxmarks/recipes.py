@@ -1,6 +1,7 @@
 """Settings that belong together, by name: `train.py --recipe NAME`; flags beside it have the last word.
 
-The first seven are the 2020 entry's own experiments, the last two ours: what did best on real faces (docs/training.md).
+The first seven are the 2020 entry's own experiments, the last two ours: `small` is what did best on real faces within
+minutes on two cores (docs/training.md), `large` the same for a GPU and for days, as the contest's best entries had it.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ _ENTRY = {
     "schedule": "plateau", "plateau_factor": 0.8, "plateau_patience": 0.25, "lr": 1e-2, "weight_decay": 1e-2,
 }  # fmt: skip
 _PLAIN = {"augment": "none", "loss": "l2", "weight_decay": 0.0, "clip": 0.0, "warmup": 0}
+_OURS = {"augment": "auto", "loss": "smooth_l1", "schedule": "cosine", "lr": 1e-3, "weight_decay": 1e-2, "clip": 1.0}
 
 NAMES: dict[str, Recipe] = {
     "baseline": Recipe(
@@ -44,6 +46,14 @@ NAMES: dict[str, Recipe] = {
         "a trained run taken further with ENME at 1e-4",
         {**_ENTRY, "loss": "enme", "loss_unit": "face", "lr": 1e-4, "trim_top": 0.0, "trim_keep": 1.0},
         needs_weights=True,
+    ),
+    "small": Recipe(
+        "ours for a laptop: ResNet18 at 96 px, mirrored light augmentation, cosine, average of the weights",
+        {**_OURS, "model": "resnet18", "size": 96, "epochs": 25.0, "ema": 0.99},
+    ),
+    "large": Recipe(
+        "ours for a GPU: ResNet50 at 224 px, augmented after the contest, long; not yet measured",
+        {**_OURS, "model": "resnet50", "size": 224, "epochs": 60.0, "ema": 0.999, "augment": "contest", "warmup": 1000},
     ),
 }
 
