@@ -34,18 +34,20 @@ def size_of(points: np.ndarray) -> np.ndarray:
 
 
 def expected(c: Calibration, points: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """f64[n, points]: the expected error of predictions f[n, points, 2] with the views' spread f[n, points], in their unit."""
+    """f64[n, points]: the expected error of predictions f[n, points, 2] with the views' spread f[n, points], in their unit;
+    NaN where there is no prediction, or no view was valid."""
     return _expected(c.usual, c.spread, size_of(points), spread)
 
 
 def _expected(usual: np.ndarray, slope: float, size: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    return usual * size[:, None] + slope * np.nan_to_num(spread, nan=0.0)
+    return usual * size[:, None] + slope * spread
 
 
 def confidence(c: Calibration, expected_nme: np.ndarray, limit: float) -> np.ndarray:
     """f64[n]: how likely each photograph's NME is at most `limit`: the share of the calibrating photographs whose NME
-    would be, had it been expected as this one's is."""
-    return np.searchsorted(c.photographs, limit / np.maximum(expected_nme, 1e-12), side="right") / len(c.photographs)
+    would be, had it been expected as this one's is; 0 where nothing is expected (NaN)."""
+    ratio = np.where(np.isfinite(expected_nme), limit / np.maximum(expected_nme, 1e-12), -1.0)
+    return np.searchsorted(c.photographs, ratio, side="right") / len(c.photographs)
 
 
 def fit(
@@ -59,10 +61,11 @@ def fit(
     """The calibration of predictions f[n, points, 2] and spreads f[n, points] against truth, in one frame.
 
     mask bool[n, points]; norm f[n]: what each NME divides by; groups: one a photograph, what may be alike. Raises
-    ValueError where fewer than LEAST photographs are labelled, or all are of one group.
+    ValueError where fewer than LEAST photographs are labelled, or all are of one group. Faces without a norm (one point, or
+    all on a line) and points that were not predicted are left out.
     """
     error, size = metrics.distances(points, truth), size_of(points)
-    seen = mask & np.isfinite(error)
+    seen = mask & np.isfinite(error) & np.isfinite(spread) & (np.isfinite(size) & (norm > 0))[:, None]
     labelled = seen.any(1)
     names = sorted({g for g, known in zip(groups, labelled, strict=True) if known})
     if labelled.sum() < LEAST or len(names) < 2:
@@ -79,7 +82,7 @@ def fit(
         apart[inside] = _expected(usual, slope, size[inside], spread[inside])
     usual, slope = _fit(error[labelled], size[labelled], spread[labelled], seen[labelled])
     nme = np.where(seen, error, 0).sum(1)[labelled] / seen.sum(1)[labelled] / norm[labelled]
-    expected_nme = apart[labelled].mean(1) / norm[labelled]
+    expected_nme = np.where(seen, apart, 0).sum(1)[labelled] / seen.sum(1)[labelled] / norm[labelled]
     return Calibration(
         usual, slope, _quantiles(error / np.maximum(apart, 1e-12), seen), np.sort(nme / np.maximum(expected_nme, 1e-12))
     )
@@ -88,7 +91,7 @@ def fit(
 def _fit(error: np.ndarray, size: np.ndarray, spread: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, float]:
     """(a f64[points], b) by least squares on errors over the face's size, both 0 or more; a is drawn to its mean over the
     points where few photographs have the point."""
-    share, apart = (np.where(seen, v / size[:, None], 0) for v in (error, np.nan_to_num(spread, nan=0.0)))
+    share, apart = (np.where(seen, v / size[:, None], 0) for v in (error, spread))
     count = np.maximum(seen.sum(0), 1)
     mean_share, mean_apart = share.sum(0) / count, apart.sum(0) / count
     loose = np.where(seen, apart - mean_apart, 0)

@@ -37,7 +37,8 @@ def per_photograph(
 
 
 def _nme(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    return np.where(mask.any(1), metrics.nme(prediction, truth, mask, scale), np.nan)
+    """NaN where nothing is labelled, and where what is has no extent to divide by: one point, or all on a line."""
+    return np.where(mask.any(1) & (scale > 0), metrics.nme(prediction, truth, mask, scale), np.nan)
 
 
 def by_region(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme) -> dict[str, np.ndarray]:

@@ -165,7 +165,7 @@ def report(
     scale f64[n]: the face's norm. groups: of each photograph, for the 95 % bootstrap "intervals" of the numbers. "fall": by
     how many percent NME falls without the worst points.
     """
-    used = mask & np.isfinite(expected)
+    used = mask & np.isfinite(expected) & (scale > 0)[:, None]
     if not (count := int(used.sum())):
         return {}
     numbers = _numbers(expected, error, used, scale.clip(1e-9), radii or {})

@@ -39,7 +39,7 @@ def view_configs(views: str, mirror_known: bool) -> list[Config]:
     Raises ValueError for a name that is not known, for views that mirror where the permutation of the points is not known
     (`standard` then uses eight views without mirroring), and for a list that is none, or draws anything at random.
     """
-    if views[:1] == "[":
+    if views[:1] in ("[", "{"):
         return _listed(views, mirror_known)
     if views not in NAMES:
         raise ValueError(
@@ -62,8 +62,10 @@ def _listed(text: str, mirror_known: bool) -> list[Config]:
         parts = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"views: not JSON ({error})") from None
-    if not parts:
-        raise ValueError('views: an empty list; a view is an augmenter configuration, the plain one "none"')
+    if not isinstance(parts, list) or not parts:
+        raise ValueError(
+            'views: expected a list that is not empty; a view is an augmenter configuration, the plain one "none"'
+        )
     found = [augment_data.parse(part, f"view {n}") for n, part in enumerate(parts)]
     for n, view in enumerate(found):
         if not augment.is_fixed(view):

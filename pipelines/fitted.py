@@ -53,15 +53,16 @@ def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
 def write(root: Path, purpose: dict[str, Any], found: Fitted) -> Path:
     """Keeps a fit beside the run; where it lies."""
     where = path(root, purpose)
-    files.write_sealed(
-        where,
-        {
-            "purpose": purpose,
-            "weights": found.weights.tolist(),
-            "photographs": found.photographs,
-            "framing": None if found.framing is None else found.framing.tolist(),
-            "calibration": None if found.calibration is None else calibrate.to_data(found.calibration),
-            "remark": found.remark,
-        },
-    )
+    files.write_sealed(where, {"purpose": purpose, **to_data(found)})
     return where
+
+
+def to_data(found: Fitted) -> dict[str, Any]:
+    """A fit as plain data."""
+    return {
+        "weights": found.weights.tolist(),
+        "photographs": found.photographs,
+        "framing": None if found.framing is None else found.framing.tolist(),
+        "calibration": None if found.calibration is None else calibrate.to_data(found.calibration),
+        "remark": found.remark,
+    }

@@ -5,17 +5,19 @@ Weights are fitted on the half of it that chose the checkpoint, expected errors 
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import blend, calibrate, metrics, predict
+from jaxmarks import augment_data, blend, calibrate, metrics, predict, tta
 from jaxmarks.predict import Predicted
-from pipelines import fitted, loader, looking, parts, runs
+from pipelines import fitted, loader, looking, parts, runs, sources
 from pipelines.fitted import Fitted
 from pipelines.looking import Net
 from pipelines.sources import Source, Subset, names_at
 
+_SEEN_BY = ("model", "size", "canvas", "box_margin", "precision")  # how a network sees, beside its state
 _MOST = 2000  # photographs of a half that are looked at: more would say no more
 
 
@@ -29,24 +31,43 @@ class Settings(NamedTuple):
     at_once: int = 128  # pictures that go through a network at one time
 
 
-def for_nets(nets: Sequence[Net], asked: Settings, data: str | None) -> tuple[Fitted, list[str]]:
+def for_nets(nets: Sequence[Net], asked: Settings, data: str | None, dry: bool = False) -> tuple[Fitted, list[str]]:
     """The fit for these networks and settings, made and kept beside the first run where it is not there yet, and what a
     person should know of it, a line each.
 
-    data: where the first run's data lies now, else where it was. Without it weights are equal and errors not expected;
-    that is refused (ValueError) where fitted weights or --refine were asked for.
+    data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
+    expected; that is refused (ValueError) where fitted weights or --refine were asked for. dry: nothing is fitted.
     """
     given, purpose, run = given_weights(nets, asked), purpose_of(nets, asked), nets[0].trained.run
     if (known := fitted.read(run.root, purpose)) is not None:
         return known, _remarks(known)
+    equal = Fitted(equal_weights(nets) if given is None else given, 0, None, None)
+    if dry:
+        return equal, ["weights and expected errors would be fitted first, on the run's validation part"]
     try:
-        found = _fit(nets, asked, given, parts.held(run, runs.data_of(run, data)))
+        found = _fit(nets, asked, given, parts.held(run, _data(run, data)))
     except ValueError as error:
         if asked.weights == "fitted" or asked.refine:
             raise
-        found = Fitted(equal_weights(nets) if given is None else given, 0, None, None, str(error))
-        return found, _remarks(found)
-    return found, [*_remarks(found), f"kept for the next time: {fitted.write(run.root, purpose, found)}"]
+        found = equal._replace(remark=str(error))
+    return found, [*_remarks(found), *_kept(run.root, purpose, found)]
+
+
+def _data(run: runs.Run, elsewhere: str | None) -> Source:
+    """The run's own data, where it was or else where it may be now."""
+    if sources.exists(run.config.data) or elsewhere is None:
+        return runs.data_of(run)
+    return runs.data_of(run, elsewhere)
+
+
+def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
+    """Keeps a whole fit beside the run, and says so: half a one may be made whole by the next command."""
+    if found.calibration is None:
+        return []
+    try:
+        return [f"kept for the next time: {fitted.write(root, purpose, found)}"]
+    except OSError as error:
+        return [f"not kept for the next time: {error}"]
 
 
 def _remarks(found: Fitted) -> list[str]:
@@ -63,10 +84,10 @@ def _remarks(found: Fitted) -> list[str]:
 
 def purpose_of(nets: Sequence[Net], asked: Settings) -> dict:
     """What a fit is for, as plain data: the states of the networks, and everything that changes what they say."""
-    views = json.loads(asked.tta) if asked.tta[:1] == "[" else asked.tta
     weights = json.loads(asked.weights) if asked.weights[:1] == "[" else asked.weights
-    networks = [
-        {"digest": n.trained.commit.digest, "step": n.trained.commit.step, "size": n.config.size, "views": n.views}
+    networks = [{"digest": n.trained.commit.digest, **{f: getattr(n.config, f) for f in _SEEN_BY}} for n in nets]
+    views = [
+        [augment_data.dump(v) for v in tta.view_configs(asked.tta, n.trained.run.scheme.mirror is not None)]
         for n in nets
     ]
     return {"networks": networks, "views": views, "merge": asked.merge, "weights": weights, "refine": asked.refine}
@@ -122,6 +143,8 @@ def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: p
         first = predict.gather(looking.merged(nets, weights, asked.merge, chooses))
         typical = looking.framing(first, nets[0].config.size)
     try:
+        if not len(calibrates):
+            raise ValueError("no photograph is held out for it; validate on more (--val-fraction)")
         found = predict.gather(predictions(nets, Fitted(weights, count, typical, None), asked, calibrates))
         norm = metrics.norm(found.truth, found.mask, nets[0].trained.run.scheme)
         of = [held.groups[name] for name in names_at(calibrates, found.index)]
@@ -133,14 +156,19 @@ def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: p
 
 def _fitted_weights(nets: Sequence[Net], asked: Settings, part: Source) -> tuple[np.ndarray, int]:
     """(weights, photographs that they were fitted on, or 0 where these are too few and auto takes equal ones)."""
-    seen = list(looking.looked(nets, part))
-    count = sum(s.count for s in seen)
+    seen = [
+        (s.points[:, : s.count], s.batch.points[: s.count], s.batch.mask[: s.count]) for s in looking.looked(nets, part)
+    ]
+    count = sum(len(mask) for _, _, mask in seen)
     if count < blend.LEAST:
         if asked.weights == "fitted":
-            raise ValueError(f"--weights fitted: {count} photographs to fit on, {blend.LEAST} are needed")
+            raise ValueError(
+                f"--weights fitted: {count} photographs to fit on, {blend.LEAST} are needed; validate on more (--val-fraction)"
+            )
         return equal_weights(nets), 0
-    points = np.concatenate([s.points[:, : s.count] for s in seen], 1).astype(np.float64)
-    truth, mask = (np.concatenate([getattr(s.batch, name)[: s.count] for s in seen]) for name in ("points", "mask"))
+    points, truth, mask = (
+        np.concatenate(arrays, axis) for arrays, axis in zip(zip(*seen, strict=True), (1, 0, 0), strict=True)
+    )
     return blend.fit(points, truth, mask, metrics.norm(truth, mask, nets[0].trained.run.scheme)), count
 
 

@@ -5,6 +5,7 @@ in the first one's input frame, and goes home to the photograph by one inverse.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -49,7 +50,7 @@ class Looked(NamedTuple):
 def nets(found: Sequence[Trained], views: str, at_once: int) -> list[Net]:
     """The networks with their views; at_once: how many pictures may go through a network at one time."""
     chosen = [tta.views(views, t.run.scheme.mirror is not None, t.run.config.size) for t in found]
-    devices = max(t.plan.mesh.size for t in found)
+    devices = math.lcm(*(t.plan.mesh.size for t in found))
     batch = max(at_once // max(v.affine.shape[0] for v in chosen) // devices, 1) * devices
     return [_net(t, v, batch, max(1, at_once // batch)) for t, v in zip(found, chosen, strict=True)]
 
@@ -76,6 +77,8 @@ def looked(over: Sequence[Net], source: Source, faults: loader.Faults | None = N
 
     def dispatched():
         for batches in zip(*feeds, strict=True):
+            if any(not np.array_equal(batch.index, batches[0][0].index) for batch, _ in batches):
+                raise OSError("a photograph could be read for one network and not for another; run the command again")
             yield batches, [_said(net, batch) for net, (batch, _) in zip(over, batches, strict=True)]
 
     for batches, said in predict.one_ahead(dispatched()):
@@ -129,8 +132,11 @@ class Boxed:
 
 def framing(found: Predicted, size: int) -> np.ndarray:
     """f64[3]: how faces lie in the input of size x size pixels, by their labels: the median centre (x, y) of their boxes, from
-    the input's centre, and the median longer side, over `size`."""
-    labelled = found.mask.any(1)
+    the input's centre, and the median longer side, over `size`. Faces with all points labelled, if there are any. Raises
+    ValueError where nothing is labelled."""
+    labelled = found.mask.all(1) if found.mask.all(1).any() else found.mask.any(1)
+    if not labelled.any():
+        raise ValueError("--refine: no held-out photograph is labelled, so how faces lie in the frame is not known")
     inside = affine.apply(found.frame, found.truth)[labelled]
     low, high = metrics.extremes(inside, found.mask[labelled])
     centre = ((low + high) / 2 - (size - 1) / 2) / size

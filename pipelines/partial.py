@@ -6,6 +6,7 @@ memory.
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,17 @@ def folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
 
 
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """One file, one writer, as long as the context lasts. Raises ValueError where another process has it."""
+    beside = out.with_name(f".{out.name}.lock")
+    with files.locked(beside, f"{out} is being written by another process"):
+        try:
+            yield
+        finally:
+            beside.unlink(missing_ok=True)
+
+
 def size(count: int, points: int) -> int:
     """Bytes that the predictions of so many photographs take meanwhile, about."""
     return count * points * (8 * 6 + 1)
@@ -58,7 +70,7 @@ def predicted(
     about: plain data, all that they depend on: blocks of anything else are thrown away. show(photographs done). Raises
     ValueError where none can be decoded. `done_with` removes the blocks.
     """
-    where = folder(out)
+    where, about = folder(out), {**about, "block": BLOCK}
     if not (where / _ABOUT).is_file() or files.read_sealed(where / _ABOUT) != about:
         shutil.rmtree(where, ignore_errors=True)
         files.write_sealed(where / _ABOUT, about)

@@ -6,7 +6,9 @@ points, spread = net.predict([picture, another])      # u8 RGB of any size; both
 """
 
 import argparse
+import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import assemble, calibrate, metrics, predict, tta
+from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
-from pipelines import fitting, loader, looking, trained
+from pipelines import fitted, fitting, loader, looking, trained
 from pipelines.fitted import Fitted
 from pipelines.fitting import Settings
 from pipelines.looking import Net
@@ -67,18 +69,37 @@ class Predictor:
         return fitting.purpose_of(self.nets, self.settings)
 
     @property
+    def about(self) -> dict:
+        """Who is asked, and with what: `purpose` and the fit itself, as plain data."""
+        return {"purpose": self.purpose, "fit": fitted.to_data(self.fit)}
+
+    @property
     def scheme(self) -> Scheme:
         """Of the points: how many, how they mirror, their regions, the norm of NME."""
         return self.run.scheme
 
-    def predict(self, pictures: Sequence[np.ndarray] | np.ndarray) -> Landmarks:
-        """Landmarks of pictures u8[h, w, 3], RGB, each of any size. Raises ValueError, with the number of the picture, for
-        anything else."""
+    def predict(
+        self, pictures: Sequence[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
+    ) -> Landmarks:
+        """Landmarks of pictures u8[h, w, 3], RGB, each of any size. boxes f[n, 4]: x, y, width, height of what to look at in
+        each, which a run that was trained on boxes needs. Raises ValueError, with the number of the picture, for anything
+        else."""
+        if self.run.config.boxes and boxes is None:
+            raise ValueError(f"{self.run.root} was trained on boxes: give boxes, [x, y, width, height] of each picture")
         if not len(pictures):
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
-        found = predict.gather(self.predictions(Arrays(pictures, self.scheme.num_points)))
+        source, faults = Arrays(pictures, self.scheme.num_points, boxes), loader.Faults()
+        found = predict.gather(dataclasses.replace(self, nets=self._nets_for(len(source))).predictions(source, faults))
+        if len(faults):
+            raise ValueError(f"picture {faults.report()[0]}")
         return Landmarks(found.points, found.expected)
+
+    def _nets_for(self, count: int) -> list[Net]:
+        """The networks with batches no larger than `count` pictures need; a few sizes, each compiled once."""
+        devices = math.lcm(*(n.trained.plan.mesh.size for n in self.nets))
+        batch = min(self.nets[0].config.batch, devices * 2 ** math.ceil(math.log2(-(-count // devices))))
+        return [n._replace(config=dataclasses.replace(n.config, batch=batch)) for n in self.nets]
 
     def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
         """Predictions of every decodable photograph of a source, in order, some at a time."""
@@ -131,9 +152,10 @@ def add_arguments(parser: argparse.ArgumentParser, views: str) -> None:
     )
 
 
-def from_flags(flags: argparse.Namespace, data: str | None = None) -> Predictor:
-    """The predictor that `add_arguments`' flags ask for; data: as `load` has it. Raises ValueError in one line."""
-    weights = flags.weights if flags.weights[:1].isalpha() else f"[{flags.weights}]"
+def from_flags(flags: argparse.Namespace, data: str | None = None, dry: bool = False) -> Predictor:
+    """The predictor that `add_arguments`' flags ask for; data: as `load` has it; dry: nothing is fitted. Raises ValueError
+    in one line."""
+    weights = flags.weights if flags.weights[:1].isalpha() else json.dumps(_numbers(flags.weights))
     asked = Settings(
         _text(flags.tta, "--tta"),
         flags.merge,
@@ -141,7 +163,16 @@ def from_flags(flags: argparse.Namespace, data: str | None = None) -> Predictor:
         flags.refine,
         flags.at_once,
     )
-    return open_runs([Path(r) for r in flags.run], asked, flags.checkpoint, data)
+    return open_runs([Path(r) for r in flags.run], asked, flags.checkpoint, data, dry)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--weights {text[:60]}: expected auto, equal, fitted, numbers such as 1,1,2, or a .json list"
+        ) from None
 
 
 def _text(value: str, flag: str) -> str:
@@ -167,7 +198,9 @@ def load(
     return open_runs([Path(r) for r in (run, *more)], Settings(**settings), checkpoint, data)
 
 
-def open_runs(roots: Sequence[Path], asked: Settings, checkpoint: str = "best", data: str | None = None) -> Predictor:
+def open_runs(
+    roots: Sequence[Path], asked: Settings, checkpoint: str = "best", data: str | None = None, dry: bool = False
+) -> Predictor:
     """As `load`, with the settings as one record."""
     tta.view_configs(asked.tta, True)  # raises what it can before anything is read
     if asked.merge not in tta.MERGES:
@@ -176,15 +209,21 @@ def open_runs(roots: Sequence[Path], asked: Settings, checkpoint: str = "best", 
         raise ValueError(f"--at-once must be 1 or more, got {asked.at_once}")
     found = [trained.load(root, checkpoint) for root in roots]
     first = found[0].run
-    for other in found[1:]:
-        if other.run.scheme.num_points != first.scheme.num_points:
+    for other in (t.run for t in found[1:]):
+        if other.scheme.num_points != first.scheme.num_points:
             raise ValueError(
-                f"{other.run.root} has {other.run.scheme.num_points} points, {first.root} has {first.scheme.num_points}"
+                f"{other.root} has {other.scheme.num_points} points, {first.root} has {first.scheme.num_points}"
+            )
+        if landmarks.to_data(other.scheme) != landmarks.to_data(first.scheme):
+            raise ValueError(f"{other.root} and {first.root} have points of other schemes, which cannot be mixed")
+        if bool(other.config.boxes) != bool(first.config.boxes) or other.config.box_margin != first.config.box_margin:
+            raise ValueError(
+                f"{other.root} and {first.root} look at photographs in other boxes, or one of them at the whole"
             )
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
     nets = looking.nets(found, asked.tta, asked.at_once)
-    return Predictor(nets, asked, *fitting.for_nets(nets, asked, data))
+    return Predictor(nets, asked, *fitting.for_nets(nets, asked, data, dry))
 
 
 class Arrays:
@@ -192,13 +231,21 @@ class Arrays:
 
     labelled = False
 
-    def __init__(self, pictures: Sequence[np.ndarray] | np.ndarray, num_points: int):
+    def __init__(
+        self,
+        pictures: Sequence[np.ndarray] | np.ndarray,
+        num_points: int,
+        boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
+    ):
         for n, picture in enumerate(pictures):
             shape, kind = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
             if len(shape) != 3 or shape[2] != 3 or 0 in shape or kind != np.uint8:
                 raise ValueError(
                     f"picture {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
                 )
+        self._boxes = None if boxes is None else np.asarray(boxes, np.float64)
+        if self._boxes is not None and self._boxes.shape != (len(pictures), 4):
+            raise ValueError(f"boxes: expected [{len(pictures)}, 4], got {list(self._boxes.shape)}")
         self._pictures, self.num_points = pictures, num_points
         self.names = [str(n) for n in range(len(pictures))]
 
@@ -207,4 +254,5 @@ class Arrays:
 
     def __getitem__(self, index: int) -> Example:
         picture, nothing = np.ascontiguousarray(self._pictures[index]), np.zeros((self.num_points, 2))
-        return Example(picture, nothing, np.zeros(self.num_points, bool))
+        box = None if self._boxes is None else self._boxes[index]
+        return Example(picture, nothing, np.zeros(self.num_points, bool), box)

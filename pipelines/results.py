@@ -19,8 +19,12 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
 
     data: the path that `source` was opened from, None for plain pictures. Raises ValueError where the format cannot say it.
     """
+
+    def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the photographs are
+        return decode.photograph_size(source[index]) if kind == coco.NAME else (0, 0)
+
     rows = (
-        Row(source.names[int(i)], points, np.ones(len(points), bool), decode.photograph_size(source[int(i)]))
+        Row(source.names[int(i)], points, np.ones(len(points), bool), sized(int(i)))
         for some in found
         for i, points in zip(some.index, some.points, strict=True)
     )
@@ -59,6 +63,6 @@ def write_photographs(out: Path, source: Source, net: Predictor, found: Iterable
             for i, error, nme, sure, gone in zip(some.index, *columns, unseen, strict=True):
                 name = source.names[int(i)]
                 file.write(files.csv_row([name, f"{error:.4g}", f"{nme:.4g}", f"{sure:.4g}", gone]))
-                worst.append((-float(nme), name))
+                worst.append((-float(np.nan_to_num(nme, nan=np.inf)), name))
             worst = sorted(worst)[:3]
     return [name for _, name in worst]

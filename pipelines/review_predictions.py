@@ -24,7 +24,7 @@ class Known(NamedTuple):
     labels: np.ndarray  # f32[n, points, 2]
     mask: np.ndarray  # bool[n, points]
     fresh: np.ndarray  # bool[n]  no run that was asked had trained on it
-    asked: np.ndarray  # i64[n]  a number for each set of runs that were asked together
+    asked: np.ndarray  # i64[n]  a number for each set of runs that were asked together, fresh and not apart
     seen: np.ndarray  # i64[n]  how often training came by it, over all runs
     trimmed: np.ndarray  # i64[n]  and how often it was left out as one of the worst of its batch
 
@@ -52,21 +52,22 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
     count, points = len(source), source.num_points
     total, labels = np.zeros((count, points, 2), np.float32), np.zeros((count, points, 2), np.float32)
     spread, answers, mask = np.zeros(count), np.zeros(count, int), np.zeros((count, points), bool)
-    progress = console.Progress(int(asked.sum()), "prediction")
+    progress, done = console.Progress(int(asked.sum()), "prediction"), 0
     for t, which in zip(found, asked, strict=True):
-        for part, _ in progress.over(_predicted(t, source, np.flatnonzero(which), faults)):
+        for part in _predicted(t, source, np.flatnonzero(which), faults):
             at = np.flatnonzero(which)[part.index]
             total[at] += part.points
             spread[at] += np.nan_to_num(part.spread).mean(1)
             labels[at], mask[at] = part.truth, part.mask
             answers[at] += 1
+            progress.show(done := done + len(at))
     progress.close()
     if not np.isfinite(total).all():
         raise ValueError("a run predicts points that are not finite; take another --checkpoint")
     rows = np.flatnonzero(answers.astype(bool) & mask.any(1))
     if not len(rows):
         raise ValueError("none of the photographs can be decoded and has a label")
-    groups = np.unique(asked, axis=1, return_inverse=True)[1].reshape(-1)
+    groups = np.unique(np.vstack([asked, fresh]), axis=1, return_inverse=True)[1].reshape(-1)
     seen, trimmed = _history(found, source)
     total[rows] /= answers[rows, None, None]
     each = fresh, groups, seen, trimmed
@@ -81,13 +82,10 @@ def assignments(names: Sequence[str], trained_on: Sequence[Sequence[str]]) -> tu
     return fresh, np.where(fresh, unseen, True)
 
 
-def _predicted(
-    t: Trained, source: Source, indices: np.ndarray, faults: loader.Faults
-) -> Iterator[tuple[predict.Predicted, int]]:
+def _predicted(t: Trained, source: Source, indices: np.ndarray, faults: loader.Faults) -> Iterator[predict.Predicted]:
     forward = assemble.forward(t.plan, VIEWS)
     batches = loader.ordered(Subset(source, indices.tolist()), t.run.config, faults=faults)
-    for part in predict.predictions(forward, t.state, batches, t.plan.mesh):
-        yield part, len(part.index)
+    yield from predict.predictions(forward, t.state, batches, t.plan.mesh)
 
 
 def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.ndarray]:
@@ -102,12 +100,16 @@ def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.n
     return seen, trimmed
 
 
-def remarks(known: Known) -> list[str]:
-    """What a person should know of these predictions, a line each."""
-    if known.fresh.all():
-        return []
-    stale = int((~known.fresh).sum())
-    return [
-        f"{stale} of {len(known.fresh)} photographs were predicted by runs that had trained on them, which hides wrong"
-        " labels; train.py --fold 1/3, 2/3 and 3/3 makes runs that had not"
-    ]
+def remarks(known: Known, run: runs.Run) -> list[str]:
+    """What a person should know of these predictions, a line each; run: one of those that were asked."""
+    told = []
+    if stale := int((~known.fresh).sum()):
+        told.append(
+            f"{stale} of {len(known.fresh)} photographs were predicted by runs that had trained on them, which hides wrong"
+            " labels; train.py --fold 1/3, 2/3 and 3/3 makes runs that had not"
+        )
+    if run.review:
+        told.append(
+            f"these runs obeyed {run.root / 'decisions.csv'}: join its rows to those of the new decisions, or they are lost"
+        )
+    return told

@@ -28,7 +28,8 @@ from pipelines import oddness
 from pipelines.review_predictions import Known
 
 _WINDOW = 101  # photographs of about the same spread that say what is usual
-_FEW = 50  # predicted by the same runs: fewer are compared with all others
+_FEW = 50  # predicted by the same runs: sets of fewer are compared with one another
+_TWINS = 50  # near-duplicates that each is compared with, at most
 _COUNTED = 3.0  # the z-score above which shape, near-duplicates and trimming count
 _TOLD = 2.0  # the z-score from which a part is among the reasons
 _BETTER = 0.5  # of the distance: what renumbering or shifting must leave of it, to be told
@@ -52,7 +53,7 @@ class Parts(NamedTuple):
 def parts(known: Known, mirror: np.ndarray | None, groups: Sequence[str] | None) -> Parts:
     """What the score is made of. groups: of each row of `known`, what near-duplicates have in common; empty: none."""
     side = np.maximum(np.ptp(known.points, axis=1).max(1), 1e-6).astype(np.float64)
-    gaps = np.where(known.mask[..., None], known.labels - known.points, 0) / side[:, None, None]
+    gaps = np.where(known.mask[..., None], known.labels - known.points, 0) / side[:, None, None].astype(np.float32)
     count = known.mask.sum(1)
     shift = gaps.sum(1) / count[:, None]
     far = _mean(gaps, known.mask)
@@ -107,6 +108,7 @@ def _twins(
     for rows in (np.array(m) for m in members.values() if len(m) > 1):
         for at, i in enumerate(rows):
             others = np.delete(rows, at)
+            others = others[np.unique(np.linspace(0, len(others) - 1, min(_TWINS, len(others))).astype(int))]
             apart = _mean(gaps[others] - gaps[i], mask[others] & mask[i])
             if np.isfinite(apart).any():
                 unlike[i] = np.nanmedian(apart)

@@ -121,7 +121,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
         except json.JSONDecodeError as error:
             raise ValueError(f"--augment {path}: not JSON ({error})") from None
         flags = {**flags, "augment": text}
-    for name in ("data", "pictures", "boxes", "weights", "review", "init_from"):
+    for name in ("data", "pictures", "boxes", "weights", "review", "scheme", "init_from"):
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
     config = Config(**flags).check()
@@ -254,7 +254,7 @@ def data_of(run: Run, path: str | None = None) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. Raises ValueError in one line."""
     if path is None and not sources.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
-    known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": ""}
+    known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
     if sources.is_packed(known["data"]):
         known |= {"pictures": "", "boxes": ""}  # they were used when it was packed
     found = data(settings(known), run.root)

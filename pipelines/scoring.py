@@ -46,18 +46,17 @@ def photographs(
     return source, train
 
 
-def check_rival(ours: Run, theirs: Run, source: Source) -> None:
-    """Raises ValueError where two runs cannot be judged on the same photographs of `source`."""
+def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
+    """Raises ValueError where another run cannot be judged, or mixed in, on the same photographs: those of `source`, which
+    are the part `test` or `val` of `ours`."""
     runs.check_points(theirs, source)
     if bool(ours.config.boxes) != bool(theirs.config.boxes):
+        raise ValueError(f"{theirs.root}: one of the runs was trained on boxes, the other on whole photographs")
+    same = part == "val" or ours.data_identity == theirs.data_identity
+    if seen := set(theirs.parts["train"]) & set(source.names) if same else set():
         raise ValueError(
-            f"--against {theirs.root}: one of the runs was trained on boxes, the other on whole photographs"
-        )
-    seen = set(theirs.parts["train"]) & set(source.names) if ours.data_identity == theirs.data_identity else set()
-    if seen:
-        raise ValueError(
-            f"--against {theirs.root}: it was trained on {len(seen)} of these photographs, {min(seen)} among them; give"
-            " photographs that neither has seen"
+            f"{theirs.root} was trained on {len(seen)} of these photographs, {min(seen)} among them; give photographs that"
+            " no run has seen"
         )
 
 

@@ -221,8 +221,10 @@ def parts(path: str) -> list[str]:
     return formats.recognise(root).parts(root)
 
 
-def open_pictures(folder: str, num_points: int) -> "Pictures":
-    """The plain pictures of a folder, without labels, by name. Raises ValueError where there are none."""
+def open_pictures(folder: str, num_points: int, boxes: str = "") -> "Pictures":
+    """The plain pictures of a folder, without labels, by name; boxes: a file of what part of each to look at. Raises
+    ValueError where there are none."""
+    from pipelines import formats
     from pipelines.tables import Pictures, Table
 
     root = Path(folder).expanduser()
@@ -232,4 +234,5 @@ def open_pictures(folder: str, num_points: int) -> "Pictures":
     names = sorted(p.name for p in root.iterdir() if p.suffix.lower() in endings and p.is_file())
     if not names:
         raise ValueError(f"--images {folder}: no picture there (looked for {' '.join(sorted(endings))})")
-    return Pictures(Table(root, folder, num_points, names, [0] * len(names), None))
+    table = Table(root, folder, num_points, names, [0] * len(names), None)
+    return Pictures(formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table)

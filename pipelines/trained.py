@@ -109,9 +109,10 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
     network or optimiser no longer fits.
     """
     old = runs.load(parent)
-    config = runs.settings({**configs.to_dict(old.config), "review": "", **flags})
-    if config.review:
-        raise ValueError(f"--review {config.review}: a fork keeps its parent's labels; train anew with these decisions")
+    config = runs.settings({**configs.to_dict(old.config), "review": "", "weights": "", "scheme": "", **flags})
+    for name, what in (("review", "labels"), ("weights", "sampling weights"), ("scheme", "scheme of points")):
+        if given := getattr(config, name):
+            raise ValueError(f"--{name} {given}: a fork keeps its parent's {what}; train anew with this file")
     if runs.exists(root):
         known = runs.parent_of(root)
         asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))

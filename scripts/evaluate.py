@@ -70,22 +70,30 @@ def rival(flags: argparse.Namespace, net: Predictor) -> Predictor | None:
         return None
     other = argparse.Namespace(**vars(flags))
     other.run, other.tta = [flags.against] if flags.against else flags.run, flags.against_tta or flags.tta
-    return predictor.from_flags(other, None if flags.against else flags.data)
+    if flags.weights not in ("auto", "equal"):
+        other.weights = "auto"  # what was given is for our views
+    return predictor.from_flags(other, flags.data)
 
 
 def about(net: Predictor) -> dict:
     """Which runs, at what step, under which views."""
-    return {"run": ", ".join(str(n.trained.run.root) for n in net.nets), "step": net.step, "tta": net.settings.tta}
+    asked = net.settings
+    how = {"tta": asked.tta, "merge": asked.merge, "weights": asked.weights, "refine": asked.refine}
+    return {"run": ", ".join(str(n.trained.run.root) for n in net.nets), "step": net.step, **how}
 
 
 def main() -> int:
     flags, faults = arguments(), loader.Faults()
     ours = predictor.from_flags(flags, flags.data)
     theirs = rival(flags, ours)
-    print("\n".join(ours.remarks), flush=True)
+    print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
     source, train = scoring.photographs(ours.run, flags.part, flags.data, pictures=flags.pictures, boxes=flags.boxes)
-    if theirs is not None:
-        scoring.check_rival(ours.run, theirs.run, source)
+    for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
+        scoring.check_other(ours.run, other.trained.run, source, flags.part)
+    if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):
+        print(
+            "the validation part chose the checkpoint and what was fitted: its numbers flatter; the test part's do not"
+        )
     every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
     found, scheme = predicted(ours, source, faults), ours.scheme
     groups = every[found.index]

@@ -35,6 +35,8 @@ def main() -> int:
         if (given := getattr(flags, name)) is not None and given < 1:
             raise ValueError(f"--{name} must be 1 or more, got {given}")
     exported.check(flags.format)
+    if out.suffix == ".onnx" and flags.format != "onnx":
+        raise ValueError(f"--out {out}: for that give --format onnx")
     found = trained.load(Path(flags.run), flags.checkpoint)
     data = runs.data_of(found.run, flags.data)
     part = runs.part(found.run, data, "val" if found.run.parts["val"] else "train")

@@ -13,18 +13,19 @@ the run's validation part, and kept beside the run. Interrupted, the same comman
 import argparse
 from pathlib import Path
 
-from pipelines import answers, console, formats, partial, predictor, results, runs, sources
+from pipelines import answers, console, files, formats, partial, predictor, results, runs, sources
 from pipelines.formats import contest
 
 
 def main() -> int:
     flags = parsed()
-    net, out = predictor.from_flags(flags), Path(flags.out)
-    source, data = opened(net, flags), None if flags.images else flags.data or net.run.config.data
+    run, out = runs.load(Path(flags.run[0])), Path(flags.out)
+    source, data = opened(run, flags), None if flags.images else flags.data or run.config.data
+    net = predictor.from_flags(flags, flags.data, flags.dry_run)
     asked = None if flags.all_points or flags.format else sources.asked_points(source)
     if asked is not None:
         contest.check_asked(asked)
-    if (flags.spread or flags.photographs) and net.fit.calibration is None:
+    if (flags.spread or flags.photographs) and net.fit.calibration is None and not flags.dry_run:
         raise ValueError(f"--spread and --photographs need expected errors, and there are none: {net.fit.remark}")
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
@@ -32,16 +33,23 @@ def main() -> int:
         print(f"{len(source)} photographs under {net.views} views; {megabytes:.0f} MB beside {out} until it is written")
         return 0
     progress = console.Progress(len(source), "photograph")
-    about = {"predictor": net.purpose, "data": data or flags.images, "photographs": sources.names_digest(source)}
-    found = partial.predicted(out, about, source, net.predictions, progress.show)
-    progress.close()
-    if asked is None:
-        results.write_points(out, flags.format or "contest", source, found, data)
-    else:
-        results.write_submission(out, source, asked, found)
-    finish(flags, net, source, found)
-    partial.done_with(out)
+    with partial.locked(out):
+        found = partial.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
+        progress.close()
+        if asked is None:
+            results.write_points(out, flags.format or "contest", source, found, data)
+        else:
+            results.write_submission(out, source, asked, found)
+        finish(flags, net, source, found)
+        partial.done_with(out)
     return 0
+
+
+def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.Source) -> dict:
+    """All that the predictions depend on, as plain data."""
+    boxes = files.digest(Path(flags.boxes)).hex() if flags.boxes else ""
+    looked_at = {"data": flags.images or flags.data, "pictures": flags.pictures, "boxes": boxes}
+    return {"predictor": net.about, **looked_at, "photographs": sources.names_digest(source)}
 
 
 def parsed() -> argparse.Namespace:
@@ -62,6 +70,8 @@ def parsed() -> argparse.Namespace:
     flags = parser.parse_args()
     if flags.images and flags.data:
         raise ValueError("give --data or --images, not both")
+    if flags.images and flags.pictures:
+        raise ValueError("--pictures goes with --data; --images is a folder of pictures already")
     if flags.images and flags.overlays and Path(flags.overlays).resolve() == Path(flags.images).resolve():
         raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
     if not 0 < flags.limit < float("inf"):
@@ -69,12 +79,14 @@ def parsed() -> argparse.Namespace:
     return flags
 
 
-def opened(net: predictor.Predictor, flags: argparse.Namespace) -> sources.Source:
+def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
     """What to predict."""
     if flags.images:
-        return sources.open_pictures(flags.images, net.scheme.num_points)
-    source = runs.test_part(net.run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
-    runs.check_points(net.run, source)
+        if run.config.boxes and not flags.boxes:
+            raise ValueError(f"{run.root} was trained on boxes: give --boxes FILE for {flags.images}")
+        return sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes)
+    source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
+    runs.check_points(run, source)
     return source
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from pipelines import console, files, loader, review_predictions, review_scores, sources
 from pipelines.pages import review
 
+_MOST = 2000  # photographs on a page
+
 
 def main() -> int:
     parser = console.Parser(__doc__)
@@ -26,11 +28,12 @@ def main() -> int:
     parser.add_argument("--show", type=int, default=200, help="photographs on the page (default: %(default)s)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     flags = parser.parse_args()
-    if flags.show < 1:
-        raise ValueError(f"--show must be 1 or more, got {flags.show}")
+    if not 1 <= flags.show <= _MOST:
+        raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
     out, faults = Path(flags.out), loader.Faults()
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out}: a file; name a folder")
+    out.mkdir(parents=True, exist_ok=True)
     found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
     known = review_predictions.gather(found, source, faults)
     names, groups = sources.names_at(source, known.index), getattr(source, "groups", None)
@@ -50,7 +53,8 @@ def main() -> int:
     with files.whole(out / "review.html") as file:
         file.write(review.page("Labels to review", items, lead).encode())
     console.faults(faults.report())
-    print("\n".join(review_predictions.remarks(known)))
+    for remark in review_predictions.remarks(known, found[0].run):
+        print(remark)
     print(
         f"{len(names)} labels ranked: {out / 'review.csv'}; the first {len(items)} to decide about: {out / 'review.html'}"
     )

@@ -71,7 +71,7 @@ def test_labels_that_are_missing_have_no_influence_and_no_error_is_expected_belo
     assert np.allclose(known.usual, other.usual) and np.allclose(known.ratios, other.ratios)
     falling = calibrate.fit(truth + 0.1, 1 / (spread + 1), truth, mask, norm, of)
     assert (falling.usual >= 0).all() and falling.spread >= 0
-    assert (calibrate.expected(falling, points, np.full(spread.shape, np.nan)) >= 0).all()
+    assert (calibrate.expected(falling, points, np.zeros(spread.shape)) >= 0).all()
 
 
 def test_it_comes_back_from_a_file(random):
@@ -86,3 +86,23 @@ def test_too_few_to_calibrate_on_is_said_in_one_line(random, faces, groups):
         ValueError, match=r"^\d+ labelled photographs of \d+ groups are too few [^\n]*--val-fraction\)$"
     ):
         calibrate.fit(*made(random, faces, groups=groups))
+
+
+def test_faces_without_a_norm_and_points_without_a_prediction_are_left_out(random):
+    points, spread, truth, mask, norm, of = made(random, 120)
+    known = calibrate.fit(points[:100], spread[:100], truth[:100], mask[:100], norm[:100], of[:100])
+    norm[100:110], points[110:, 2] = 0, np.nan
+    mask[110:] = False
+    mask[110:, 2] = True
+    again = calibrate.fit(points, spread, truth, mask, norm, of)
+    assert all(np.allclose(a, b) for a, b in zip(known, again, strict=True))
+
+
+def test_what_was_not_predicted_is_not_sure(random):
+    known = calibrate.fit(*made(random, 100))
+    points, spread = 100 * random.rand(3, POINTS, 2), random.rand(3, POINTS)
+    points[1], spread[2, 3] = np.nan, np.nan
+    expected = calibrate.expected(known, points, spread)
+    assert np.isfinite(expected[0]).all() and np.isnan(expected[1]).all() and np.isnan(expected[2, 3])
+    sure = calibrate.confidence(known, expected.mean(1) / 50, 10.0)
+    assert sure[0] == 1 and sure[1] == sure[2] == 0

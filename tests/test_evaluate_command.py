@@ -25,7 +25,8 @@ def test_two_sets_of_views_are_compared_plotted_and_the_worst_drawn(trained, tmp
     assert code == 0 and found["groups"] == {"count": 6, "by": r"test0(\d)"}
     assert set(found["regions"]) == {"eyes", "nose", "mouth"} and set(found["slices"]) == {"size", "pose", "brightness"}
     against, numbers = found["comparison"]["against"], found["comparison"]["numbers"]
-    assert against == {"run": str(run), "step": 6, "tta": "none"} and numbers["nme"]["ours"] == found["nme"]
+    how = {"merge": "mean", "weights": "auto", "refine": False}
+    assert against == {"run": str(run), "step": 6, "tta": "none", **how} and numbers["nme"]["ours"] == found["nme"]
     assert {"nme", "nme_box", "nme_diagonal", "contest_score"} == set(numbers)
     assert f"against {run}, step 6, views none: NME {found['comparison']['said']}" in said.out
     plain = tmp_path / "plain.json"
@@ -66,13 +67,18 @@ def test_a_rival_that_was_trained_on_the_photographs_is_refused(trained):
     run = runs.load(trained[1])
     rival = run._replace(parts={"train": run.parts["val"], "val": []})
     source = runs.part(run, runs.data_of(run), "val")
-    scoring.check_rival(run, run, source)
-    with pytest.raises(ValueError, match="it was trained on 2 of these photographs, train"):
-        scoring.check_rival(run, rival, source)
-    scoring.check_rival(run, rival._replace(data_identity="of other data"), source)
+    scoring.check_other(run, run, source, "val")
+    with pytest.raises(ValueError, match="was trained on 2 of these photographs, train"):
+        scoring.check_other(run, rival, source, "val")
+    other = rival._replace(data_identity="of other data")
+    scoring.check_other(run, other, source, "test")  # names alone say nothing of other data
+    with pytest.raises(ValueError, match="was trained on 2 of these photographs"):
+        scoring.check_other(
+            run, other, source, "val"
+        )  # the same photographs under decisions are other data by identity
     boxed = run._replace(config=run.config.__class__(**{**run.config.__dict__, "boxes": "b.csv"}))
     with pytest.raises(ValueError, match="one of the runs was trained on boxes"):
-        scoring.check_rival(run, boxed, source)
+        scoring.check_other(run, boxed, source, "val")
 
 
 def test_groups_are_the_runs_own_where_they_fit_those_asked_for_and_else_each_photograph():

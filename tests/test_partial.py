@@ -128,7 +128,7 @@ def test_a_dry_run_says_what_would_be_done(tmp_path, run, command):
     [
         (("--tta", "gone.json"), "--tta gone.json: there is no such file"),
         (("--weights", "gone.json"), "--weights gone.json: there is no such file"),
-        (("--weights", "1,x"), "--weights [1,x]: expected auto, equal, fitted"),
+        (("--weights", "1,x"), "--weights 1,x: expected auto, equal, fitted"),
         (("--limit", "0"), "--limit must be above 0"),
         (("--at-once", "0"), "--at-once must be 1 or more"),
     ],

@@ -131,16 +131,19 @@ def _labelled(root):
     )
 
 
-def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp_path, pictures):
+def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp_path, pictures, monkeypatch):
     copy = tmp_path / "copy"
     shutil.copytree(one, copy, ignore=shutil.ignore_patterns("fitted"))
-    net = predictor.load(copy, tta="flip", data="drawn:50:5")
-    assert "errors not calibrated" in net.remarks[0] and np.array_equal(net.fit.weights, [0.5, 0.5])
+    monkeypatch.setattr(sources, "exists", lambda path: False)
+    net = predictor.load(copy, tta="flip")
+    assert "errors not calibrated: the run's data was at drawn:96:5; say with --data" in net.remarks[0]
+    assert np.array_equal(net.fit.weights, [0.5, 0.5])
     found = net.predict(pictures)
     assert np.isfinite(found.points).all() and np.isnan(found.spread).all()
     with pytest.raises(ValueError, match="not the data that"):
         predictor.load(copy, tta="flip", data="drawn:50:5", weights="fitted")
     assert not (copy / "fitted").exists()
+    assert predictor.load(copy, tta="flip", data="drawn:96:5").fit.calibration is not None  # where it lies now
 
 
 def test_how_sure_a_photograph_is(one):
@@ -156,7 +159,7 @@ def test_how_sure_a_photograph_is(one):
     ("settings", "told"),
     [
         ({"tta": "swirl"}, "the set of views 'swirl' is not known"),
-        ({"tta": "[]"}, "views: an empty list"),
+        ({"tta": "[]"}, "views: expected a list that is not empty"),
         ({"tta": "[{]"}, "views: not JSON"),
         ({"tta": '[{"geometry": {"rotation": [-5, 5]}}]'}, "view 0 draws at random"),
         ({"tta": '["none", {"geometry": {"turn": 5}}]'}, "view 1"),
@@ -193,3 +196,40 @@ def test_purposes_are_plain_data(one):
     net = predictor.load(one, tta=VIEWS, weights="[1, 2, 3]")
     assert json.loads(json.dumps(net.purpose)) == net.purpose
     assert fitting.Settings().tta == "standard" and np.allclose(net.fit.weights, [1 / 6, 1 / 3, 1 / 2])
+
+
+def test_pictures_are_looked_at_in_their_boxes(one, pictures):
+    """A box about the whole short side, with the run's margin, is what the network sees without one."""
+    net = predictor.load(one, tta="none", weights="equal")
+    margin = net.run.config.box_margin
+    sides = [min(p.shape[:2]) / (1 + 2 * margin) for p in pictures]
+    corners = [((p.shape[1] - s) / 2, (p.shape[0] - s) / 2) for p, s in zip(pictures, sides, strict=True)]
+    boxes = [[x, y, s, s] for (x, y), s in zip(corners, sides, strict=True)]
+    unit = np.array([min(p.shape[:2]) / 32 for p in pictures])[:, None, None]  # pixels of a picture per input pixel
+    plain = net.predict(pictures).points / unit
+    assert np.abs(net.predict(pictures, boxes).points / unit - plain).max() < 0.6  # the plain cut is at whole pixels
+    smaller = [[x + s / 4, y + s / 4, s / 2, s / 2] for x, y, s, _ in boxes]
+    assert np.abs(net.predict(pictures, smaller).points / unit - plain).max() > 2
+    with pytest.raises(ValueError, match=r"^boxes: expected \[5, 4\], got \[1, 4\]"):
+        net.predict(pictures, boxes[:1])
+    with pytest.raises(ValueError, match="^picture 1: box outside the photograph"):
+        net.predict(pictures, [boxes[0], [9000, 0, 5, 5], *boxes[2:]])
+
+
+def test_one_picture_is_not_padded_to_a_whole_batch(one, pictures):
+    net = predictor.load(one, tta="none", weights="equal")
+    small = net._nets_for(1)[0].config.batch
+    assert small < net.nets[0].config.batch and net._nets_for(10**6)[0].config.batch == net.nets[0].config.batch
+    assert equal(net.predict(pictures[:1]), [v[:1] for v in net.predict(pictures)])
+
+
+def test_a_closer_look_is_left_out_where_the_crop_leaves_the_photograph(one):
+    net = predictor.load(one, tta="none", weights="equal")
+    source = sources.Subset(sources.open_source("drawn:40:5", "test"), range(3))
+    found = predict.gather(net.predictions(source))
+    typical = np.array([0.0, 0.0, 0.9])
+    away = found.points.copy()
+    away[1] += 5000  # no such place in the photograph
+    moved = looking.closer(net.nets, net.fit.weights, "mean", typical, source, found._replace(points=away))
+    assert np.array_equal(moved.points[1], away[1]) and not np.allclose(moved.points[[0, 2]], away[[0, 2]])
+    assert not np.allclose(moved.frame[0], found.frame[0]) and np.array_equal(moved.frame[1], found.frame[1])

@@ -1,6 +1,8 @@
 """Wrong labels come first, each with the reason that it has; who predicts what; the commands from a run to its count."""
 
 import csv
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,10 +120,13 @@ def test_a_photograph_that_training_saw_says_so(truth):
     k = known(truth, truth, fresh=fresh)
     reasons = ranked(k)[1]
     assert [r.endswith("; predicted by a run that had trained on it") for r in reasons] == (~fresh).tolist()
-    assert review_predictions.remarks(k)[0].startswith(
+    plain, decided = (SimpleNamespace(root=Path("runs/a"), review=digest) for digest in ("", "c0ffee"))
+    assert review_predictions.remarks(k, plain)[0].startswith(
         "50 of 200 photographs were predicted by runs that had trained on them"
     )
-    assert review_predictions.remarks(known(truth, truth)) == []
+    assert review_predictions.remarks(known(truth, truth), plain) == []
+    (told,) = review_predictions.remarks(known(truth, truth), decided)
+    assert told.startswith("these runs obeyed runs/a/decisions.csv: join its rows")
 
 
 def test_photographs_are_predicted_by_those_that_had_not_trained_on_them_if_there_are_any():
@@ -149,7 +154,7 @@ def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, com
     assert "The 4 most suspicious of 22 labels" in page and page.count("data:image/jpeg") == 4
     assert sorted(p.name for p in (tmp_path / "review").iterdir()) == ["review.csv", "review.html"]
     assert "the same run comes twice" in refused("rank", "--run", run, "--run", run, "--out", tmp_path / "no")
-    assert "--show must be 1" in refused("rank", "--run", run, "--out", tmp_path / "no", "--show", 0)
+    assert "--show must lie in 1..2000, got 0" in refused("rank", "--run", run, "--out", tmp_path / "no", "--show", 0)
     assert "name a folder" in refused("rank", "--run", run, "--out", tmp_path / "review" / "review.csv")
     assert "config.json: missing" in refused("rank", "--run", tmp_path, "--out", tmp_path / "no")
     assert not (tmp_path / "no").exists()

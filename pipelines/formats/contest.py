@@ -170,6 +170,8 @@ def write_submission(
     """
     file.write(files.csv_row(["file_name", *_columns(check_asked(asked))]))
     for name, face, indices in zip(names, points, asked, strict=True):
+        if not np.isfinite(face[indices]).all():
+            raise ValueError(f"{name}: a point is predicted that is not finite; take another --checkpoint")
         file.write(files.csv_row([name, *np.rint(face[indices]).astype(np.int64).reshape(-1)]))
 
 

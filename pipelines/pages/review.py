@@ -52,7 +52,7 @@ def _item(item: Item) -> dict:
     )
     first, last = (
         np.floor(low * scale).astype(int),
-        np.maximum(np.ceil(high * scale), np.floor(low * scale) + 1).astype(int),
+        np.minimum(np.maximum(np.ceil(high * scale), np.floor(low * scale) + 1), image.shape[1::-1]).astype(int),
     )
     part = image[first[1] : last[1], first[0] : last[0]]
     return {
@@ -245,7 +245,7 @@ items.forEach((item, i) => {
 });
 document.addEventListener("keydown", event => {
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!action || (event.repeat && !event.key.startsWith("Arrow")) || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   action();
 });
