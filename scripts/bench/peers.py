@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
+import torch  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports]
+from torch.utils.data import DataLoader, Dataset  # pyright: ignore[reportMissingImports]
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 

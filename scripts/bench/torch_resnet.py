@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from peers import DEVIATION, MEAN
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import nn  # pyright: ignore[reportMissingImports]
+from torch.nn.utils.fusion import fuse_conv_bn_eval  # pyright: ignore[reportMissingImports]
 
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 
