@@ -155,15 +155,22 @@ def add_arguments(parser: argparse.ArgumentParser, views: str) -> None:
 def from_flags(flags: argparse.Namespace, data: str | None = None, dry: bool = False) -> Predictor:
     """The predictor that `add_arguments`' flags ask for; data: as `load` has it; dry: nothing is fitted. Raises ValueError
     in one line."""
-    weights = flags.weights if flags.weights[:1].isalpha() else json.dumps(_numbers(flags.weights))
-    asked = Settings(
+    return open_runs([Path(r) for r in flags.run], asked(flags), flags.checkpoint, data, dry)
+
+
+def asked(flags: argparse.Namespace) -> Settings:
+    """The settings that `add_arguments`' flags ask for. Raises ValueError in one line, before anything is opened."""
+    named = flags.weights[:1].isalpha() or flags.weights.endswith(".json")
+    weights = _text(flags.weights, "--weights") if named else json.dumps(_numbers(flags.weights))
+    found = Settings(
         _text(flags.tta, "--tta"),
         flags.merge,
-        _text(flags.weights, "--weights") if flags.weights.endswith(".json") else weights,
+        weights,
         flags.refine,
         flags.at_once,
     )
-    return open_runs([Path(r) for r in flags.run], asked, flags.checkpoint, data, dry)
+    tta.view_configs(found.tta, True)
+    return found
 
 
 def _numbers(text: str) -> list[float]:
@@ -202,7 +209,6 @@ def open_runs(
     roots: Sequence[Path], asked: Settings, checkpoint: str = "best", data: str | None = None, dry: bool = False
 ) -> Predictor:
     """As `load`, with the settings as one record."""
-    tta.view_configs(asked.tta, True)  # raises what it can before anything is read
     if asked.merge not in tta.MERGES:
         raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once < 1:

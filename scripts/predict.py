@@ -76,6 +76,7 @@ def parsed() -> argparse.Namespace:
         raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
+    predictor.asked(flags)
     return flags
 
 

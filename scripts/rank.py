@@ -33,8 +33,8 @@ def main() -> int:
     out, faults = Path(flags.out), loader.Faults()
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out}: a file; name a folder")
-    out.mkdir(parents=True, exist_ok=True)
     found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before an hour's work
     known = review_predictions.gather(found, source, faults)
     names, groups = sources.names_at(source, known.index), getattr(source, "groups", None)
     twins = groups and [groups[i] for i in known.index]
