@@ -30,7 +30,7 @@ def check(kind: str) -> None:
     """Raises ValueError, with what to install, where a format's packages are missing."""
     if kind == "onnx":
         for name in ("onnx", "onnxruntime"):
-            onnx_graph.library(name)
+            onnx_graph.package(name)
 
 
 def make(kind: str, trained: Trained, dtype: str, batch: int | None) -> bytes:

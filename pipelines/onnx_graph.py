@@ -22,7 +22,7 @@ _ELEMENTWISE = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div"}
 Value = str | np.ndarray  # a tensor's name; or a constant, in JAX's axes
 
 
-def library(name: str) -> ModuleType:
+def package(name: str) -> ModuleType:
     """onnx or onnxruntime. Raises ValueError where it is not installed."""
     try:
         return importlib.import_module(name)
@@ -35,7 +35,7 @@ def build(function: Callable, shape: tuple[int, int, int], dtype: str, batch: in
 
     batch: None for any. Raises ValueError for an operation that has no node here.
     """
-    onnx = library("onnx")
+    onnx = package("onnx")
     closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((1, *shape), dtype))
     graph = _Graph(onnx)
     (points,) = graph.run(closed.jaxpr, closed.consts, [graph.add("Transpose", ["image"], perm=list(_STORED))])
@@ -61,7 +61,7 @@ def build(function: Callable, shape: tuple[int, int, int], dtype: str, batch: in
 
 def reader(data: bytes) -> Callable[[np.ndarray], np.ndarray]:
     """The function of a model's bytes, by onnxruntime on the CPU."""
-    session = library("onnxruntime").InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = package("onnxruntime").InferenceSession(data, providers=["CPUExecutionProvider"])
     return lambda image: session.run(["points"], {"image": image})[0]
 
 
