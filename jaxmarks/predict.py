@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxmarks import affine, sharding, transform, tta, units
+from jaxmarks import affine, backend, sharding, transform, tta, units
 from jaxmarks import state as states
 from jaxmarks.landmarks import Scheme
 from jaxmarks.models import Model
@@ -22,17 +22,20 @@ def make_look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
     folded: of `model.fold`; views: a Transform with a leading axis. A view is composed with the photograph's frame, so
     each is one interpolation; the network's answer is taken back by the view's inverse, in the points' own order.
     """
+    return jax.jit(_look(model, scheme, size, over), compiler_options=backend.compiler_options())
 
-    @jax.jit
+
+def _look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
     def look(folded, batch: Batch, views: Transform):
         def render(canvas, fit, extent):
             def one(view):
                 return transform.apply_image(transform.compose(transform.from_affine(fit), view), canvas, size, extent)
 
-            return jax.vmap(one)(views)
+            return sharding.mapped(one)(views)
 
-        mapped = sharding.over_examples(render, over)
-        pictures = mapped(batch.image, batch.fit, batch.extent)  # [batch, views, size, size, 3]
+        pictures = sharding.over_examples(render, over)(
+            batch.image, batch.fit, batch.extent
+        )  # [batch, views, size, size, 3]
         output = model.predict(folded, pictures.reshape(-1, size, size, 3))
         found = units.to_pixels(output, size).reshape(-1, pictures.shape[1], scheme.num_points, 2).swapaxes(0, 1)
         back = jax.vmap(transform.invert)(views)
@@ -50,14 +53,13 @@ class Forward(NamedTuple):
 
 def make_forward(model: Model, scheme: Scheme, size: int, views: Transform, weights: jax.Array, over: Mesh) -> Forward:
     """The forward pass under a set of views, merged by weights; views and weights as `tta.merge` has them."""
-    look = make_look(model, scheme, size, over)
+    look = _look(model, scheme, size, over)
 
-    @jax.jit
     def apply(folded, batch: Batch):
         home = look(folded, batch, views)
         return tta.merge(home, weights, jnp.all(jnp.isfinite(home), -1))
 
-    return Forward(model.fold, apply)
+    return Forward(model.fold, jax.jit(apply, compiler_options=backend.compiler_options()))
 
 
 class Predicted(NamedTuple):

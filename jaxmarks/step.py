@@ -195,7 +195,8 @@ def make_step(
         record = Record(seen.loss, nme, norm, lr, checksum(images, target), seen.each, seen.kept)
         return _keep_if_finite(new, state, jnp.isfinite(seen.loss) & jnp.isfinite(norm)), record
 
-    moving, still = (jax.jit(partial(step, kind), donate_argnums=0) for kind in (False, True))
+    options = backend.compiler_options()
+    moving, still = (jax.jit(partial(step, k), donate_argnums=0, compiler_options=options) for k in (False, True))
     if not frozen:
         return moving
     # chosen between steps: under a condition within one XLA's convolutions are twenty times slower on a CPU

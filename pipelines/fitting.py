@@ -28,7 +28,7 @@ class Settings(NamedTuple):
     merge: str = "mean"  # mean, median or trimmed
     weights: str = "auto"  # equal, fitted, auto (fitted where that can be), or the JSON of [views] or [views][points]
     refine: bool = False  # look again, closer, at faces that fill little of the frame
-    at_once: int = 128  # pictures that go through a network at one time
+    at_once: int | None = None  # pictures that go through a network at one time; None: as many as are fast
 
 
 def for_nets(nets: Sequence[Net], asked: Settings, data: str | None, dry: bool = False) -> tuple[Fitted, list[str]]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmarks import affine, metrics, predict, sharding, tta
+from jaxmarks import affine, backend, metrics, predict, sharding, tta
 from jaxmarks import state as states
 from jaxmarks.config import Config
 from jaxmarks.predict import Predicted
@@ -47,8 +47,10 @@ class Looked(NamedTuple):
     points: np.ndarray  # f32[views, batch, points, 2]  in the first network's input frame
 
 
-def nets(found: Sequence[Trained], views: str, at_once: int) -> list[Net]:
-    """The networks with their views; at_once: how many pictures may go through a network at one time."""
+def nets(found: Sequence[Trained], views: str, at_once: int | None) -> list[Net]:
+    """The networks with their views; at_once: how many pictures may go through a network at one time. None: so many as are
+    fast, on a CPU those whose layers its caches hold."""
+    at_once = at_once or (32 if backend.is_cpu() else 128)
     chosen = [tta.views(views, t.run.scheme.mirror is not None, t.run.config.size) for t in found]
     devices = math.lcm(*(t.plan.mesh.size for t in found))
     batch = max(at_once // max(v.affine.shape[0] for v in chosen) // devices, 1) * devices

@@ -140,7 +140,7 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision:
     auxiliary, aux_weight = _AUXILIARY.get(name, (None, 0.0))
 
     def network(folded: bool = False) -> _Regressor:
-        forms = (_ops.chosen() if ops is None else ops)._replace(folded=folded)
+        forms = _ops.chosen(folded) if ops is None else ops._replace(folded=folded)
         return _Regressor(NAMES[name], num_points, forms, auxiliary, precision == "bfloat16")
 
     def init(key: Array, size: int) -> tuple[Any, Any]:

@@ -33,11 +33,13 @@ class Ops(NamedTuple):
     folded: bool = False
 
 
-def chosen() -> Ops:
-    """The set for JAX's default backend. Where a GPU is asked for the same bits, max-pool is the sliced one: the gradient of
-    the other scatters, in any order."""
+def chosen(folded: bool = False) -> Ops:
+    """The set for JAX's default backend; folded: the one for inference. Where a GPU is asked for the same bits, max-pool is
+    the sliced one: the gradient of the other scatters, in any order."""
     if backend.is_cpu():
-        return CPU
+        return CPU_FOLDED if folded else CPU
+    if folded:
+        return PLAIN._replace(folded=True)
     return PLAIN._replace(max_pool=CPU.max_pool) if backend.same_bits_asked() else PLAIN
 
 
@@ -75,16 +77,16 @@ def _moments(x: Array) -> tuple[Array, Array]:
     return mean, jnp.mean(jnp.square(x - per_channel(mean)), axis=(0, 1, 2))
 
 
-def _cpu_conv(x: Array, kernel: Array, stride: int) -> Array:
-    """1x1: one matrix product. 3x3 with a stride or of many channels: one over patches of nine pixels.
+def _cpu_conv(x: Array, kernel: Array, stride: int, gradients: bool = True) -> Array:
+    """1x1: one matrix product. 3x3 of few positions, and with a stride where gradients are wanted: one over patches.
 
-    XLA's own convolution loses most in its gradients there (a fifth of a ResNet18 step at 96 px). Patches of
-    few channels at full resolution cost more memory traffic than they save.
+    Of convolutions with a stride XLA's own loses most in its gradients (a fifth of a ResNet18 step at 96 px); that of 512
+    channels at 2 x 2 positions is a hundred times slower. Elsewhere patches cost more memory traffic than they save.
     """
-    size, channels = kernel.shape[0], x.shape[3]
+    size, (batch, rows, columns, channels) = kernel.shape[0], x.shape
     if size == 1:
         return _matrix_product(x[:, ::stride, ::stride], kernel[0, 0])
-    if size == 3 and (stride == 2 or channels >= 256):
+    if size == 3 and (rows < 4 or batch * rows * columns <= 512 or (gradients and stride == 2)):
         patches = jnp.concatenate(_nine_shifts(x, stride, 0.0), axis=3)
         return _matrix_product(patches, kernel.reshape(9 * channels, -1))
     return _plain_conv(x, kernel, stride)
@@ -173,3 +175,4 @@ _cpu_max_pool.defvjp(_cpu_max_pool_forward, _cpu_max_pool_backward)
 
 PLAIN = Ops(_plain_conv, _plain_batch_norm, _plain_max_pool)
 CPU = Ops(_cpu_conv, _cpu_batch_norm, _cpu_max_pool)
+CPU_FOLDED = CPU._replace(conv=functools.partial(_cpu_conv, gradients=False), folded=True)

@@ -5,10 +5,11 @@
 
 From JPEG files to points in pixels of the photographs, by the run's own network (weights of views equal), in turn with
 PyTorch: the same canvases, a Python loop over the views with grid_sample and a network of the same shape, batch norm fused,
-batches of the same size. Photographs a second, medians of rounds; the cost of eight views in views is the median ratio of
+batches of 32 photographs. Photographs a second, medians of rounds; the cost of eight views in views is the median ratio of
 neighbouring turns: 8 would be no more than eight times one. Without PyTorch only ours is measured.
 """
 
+import dataclasses
 import statistics
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pipelines import console, files, fitting, loader, predictor, runs, sources
 from pipelines.predictor import Predictor
 
 ROUNDS = 5
+PEER_BATCH = 32  # photographs, as many pictures as a view: where PyTorch is fastest here
 
 
 def main() -> int:
@@ -78,7 +80,7 @@ def by_torch(net: Predictor, part: sources.Source, peer):
     @torch.inference_mode()
     def predicted():
         total = 0
-        for batch, count in loader.ordered(part, net.nets[0].config):
+        for batch, count in loader.ordered(part, dataclasses.replace(run.config, batch=PEER_BATCH)):
             canvas = torch.from_numpy(batch.image).permute(0, 3, 1, 2).float()
             points = 0
             for view, inverse in zip(views, back, strict=True):
