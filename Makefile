@@ -20,11 +20,12 @@ demo: install
 	$(BIN)/python scripts/train.py --data drawn:1500 --name demo --model resnet18 --size 64 --steps 700 --val-every 350
 	$(BIN)/python scripts/replay.py --run runs/demo --step 600 --out runs/demo/sheet.png
 	$(BIN)/python scripts/evaluate.py --run runs/demo --out runs/demo/evaluation.json
-	$(BIN)/python scripts/predict.py --run runs/demo --out runs/demo/submission.csv --overlays runs/demo/overlays
+	$(BIN)/python scripts/predict.py --run runs/demo --out runs/demo/submission.csv --spread runs/demo/spread.csv --overlays runs/demo/overlays
 	@echo
 	@echo "Look at:  runs/demo/sheet.png        a training batch as the network saw it, re-created from the saved key"
 	@echo "          runs/demo/overlays/        predictions (green) and truth (red) on faces it never saw"
 	@echo "          runs/demo/submission.csv   the contest's file; runs/demo/evaluation.json the scores"
+	@echo "          runs/demo/spread.csv       the expected error of every point, in pixels of its photograph"
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -37,6 +38,7 @@ lint: install
 bench: install
 	$(BIN)/python scripts/bench/render.py
 	$(BIN)/python scripts/bench/loader.py
+	$(BIN)/python scripts/bench/inference.py
 
 clean:
 	rm -rf .venv runs build *.egg-info

@@ -202,7 +202,7 @@ def test_gradients_equal_torch(name: str, size: int) -> None:
         assert_trees_close(new_stats, ours_of(network.state_dict())[1], 1e-6)
 
 
-# The two forms of each operation.
+# The forms of each operation.
 
 
 def agree(one: Callable, other: Callable, arguments: tuple, tolerance: float) -> None:
@@ -220,12 +220,14 @@ def normal(seed: int, *shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-@pytest.mark.parametrize("size", [8, 9])
-@pytest.mark.parametrize(("window", "channels"), [(1, 16), (3, 16), (3, 256)])
+@pytest.mark.parametrize("size", [2, 9, 24])  # two sizes at which a CPU takes patches, one at which it does not
+@pytest.mark.parametrize(("window", "channels"), [(1, 16), (3, 16), (3, 64)])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_convolutions_agree(size: int, window: int, channels: int, stride: int) -> None:
-    forms = [jax.jit(functools.partial(form.conv, stride=stride)) for form in (ops.CPU, ops.PLAIN)]
-    agree(*forms, (normal(0, 2, size, size, channels), normal(1, window, window, channels, 8)), 1e-5)
+    forms = [jax.jit(functools.partial(f.conv, stride=stride)) for f in (ops.CPU, ops.CPU_FOLDED, ops.PLAIN)]
+    arguments = normal(0, 2, size, size, channels), normal(1, window, window, channels, 8)
+    for form in forms[:2]:
+        agree(form, forms[2], arguments, 1e-5)
 
 
 @pytest.mark.parametrize("size", [8, 9])

@@ -1,0 +1,34 @@
+"""What is chosen for the backend changes the speed, not the values."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmarks import backend, models, sharding
+
+
+@pytest.fixture
+def unknown(monkeypatch):
+    monkeypatch.setattr(backend, "_OPTIONS", {"xla_an_option_of_another_version": "1"})
+    backend.compiler_options.cache_clear()
+    yield
+    backend.compiler_options.cache_clear()
+
+
+def test_an_option_that_this_xla_does_not_know_is_left_out(unknown):
+    assert backend.compiler_options() == {}
+
+
+def test_a_network_is_the_same_compiled_with_the_options(random):
+    model = models.build("resnet18", 5)
+    folded = model.fold(*jax.jit(model.init, static_argnums=1)(jax.random.key(0), 64))
+    image = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    found, plain = (jax.jit(model.predict, compiler_options=o)(folded, image) for o in (backend.compiler_options(), {}))
+    assert np.abs(found - plain).max() <= 1e-5 * np.abs(plain).max()
+
+
+def test_mapped_is_one_at_a_time(random):
+    a, b = random.normal(size=(3, 4)), random.normal(size=(3, 4))
+    found = sharding.mapped(lambda x, y: jax.lax.cond(x[0] > 0, lambda: x * y, lambda: x - y))(a, b)
+    expected = [x * y if x[0] > 0 else x - y for x, y in zip(a, b, strict=True)]
+    assert np.allclose(found, expected, atol=1e-6)
