@@ -18,11 +18,11 @@ _TRIMMED = 0.25  # share of the valid views that a trimmed mean leaves out: thos
 
 # Chosen on the validation part of real faces (docs/prediction.md): unlike one another, so that where they disagree tells
 # something, and closer looks rather than wider ones.
-_PLAIN = (Geometry(), Geometry(rotation=-12.0), Geometry(scale=1.12), Geometry(shift_y=0.03))
+_PLAIN = (Geometry(), Geometry(rotation=-12.0), Geometry(scale=1.2), Geometry(scale=1.12, rotation=10.0))
 _UNMIRRORED = (
     *_PLAIN,
     Geometry(rotation=12.0),
-    Geometry(shift_y=-0.03),
+    Geometry(scale=1.12, rotation=-10.0),
     Geometry(shift_x=0.03),
     Geometry(shift_x=-0.03),
 )
