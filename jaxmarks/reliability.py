@@ -163,7 +163,7 @@ def report(
     """The section "expected" of a report, plain data; empty where no point has a finite expected error.
 
     scale f64[n]: the face's norm. groups: of each photograph, for the 95 % bootstrap "intervals" of the numbers. "fall": by
-    how many percent NME falls without the worst points.
+    how many percent NME falls without the worst points; "fall_at_most": without those truly the worst.
     """
     used = mask & np.isfinite(expected) & (scale > 0)[:, None]
     if not (count := int(used.sum())):
@@ -184,20 +184,22 @@ def _numbers(
     expected: np.ndarray, error: np.ndarray, used: np.ndarray, scale: np.ndarray, radii: Mapping[float, np.ndarray]
 ) -> Callable[[np.ndarray], dict[str, float]]:
     """numbers(weights f64[n]) -> name -> number, with each photograph there `weights` times."""
-    of, faces, fall = np.nonzero(used)[0], used.any(1), _fall(expected, error, used, scale, SHARE)
+    of, faces = np.nonzero(used)[0], used.any(1)
+    fall, best = (_fall(key, error, used, scale, SHARE) for key in (expected, np.where(used, error, np.nan)))
     nme = np.where(used, error, 0).sum(1) / used.sum(1).clip(1) / scale
     points, within = _spearman(expected[used], error[used]), within_photographs(expected, error, used)
     whole = _spearman(confidence(expected, used, scale)[faces], nme[faces])
     counts = {f"coverage_{level:g}": covered(error, used, radius) for level, radius in radii.items()}
 
     def numbers(weights: np.ndarray) -> dict[str, float]:
-        before, after = fall(weights)
+        (before, after), (_, least) = fall(weights), best(weights)
         return {
             "spearman_points": points(weights[of]),
             "spearman_within": _mean(within, weights),
             "spearman_photographs": whole(weights[faces]),
             "nme_without": after,
             "fall": 100 * (1 - after / before) if before else np.nan,
+            "fall_at_most": 100 * (1 - least / before) if before else np.nan,
             **{name: _mean(i / n.clip(1), weights * n) for name, (i, n) in counts.items()},
         }
 

@@ -97,6 +97,8 @@ def test_the_report_says_the_same_and_its_intervals_are_of_groups_drawn_again(kn
     assert found["spearman_points"] == pytest.approx(reliability.over_points(expected, error, mask))
     assert found["spearman_within"] == pytest.approx(np.nanmean(reliability.within_photographs(expected, error, mask)))
     assert found["nme_without"] == pytest.approx(after) and found["fall"] == pytest.approx(100 * (1 - after / before))
+    best = reliability.without_worst(error, error, mask, scale)[1]
+    assert found["fall_at_most"] == pytest.approx(100 * (1 - best / before)) and best < after
     assert found["coverage_0.9"] == pytest.approx(reliability.coverage(error, mask, radii)[0.9])
     picks, samples = np.random.RandomState(0).randint(0, 10, (bootstrap.RESAMPLES, 10)), []
     for row in picks[:400]:

@@ -14,6 +14,7 @@ _EXPECTED = {
     "spearman_photographs": "Spearman, photographs",
     "nme_without": "NME without the worst 10 %",
     "fall": "NME falls by, %",
+    "fall_at_most": "... if errors were known",
 }
 _SLICES = "NME by slice; by the box; photographs, and from where to where"
 _UNITS = {"size": " px", "pose": "", "brightness": ""}
