@@ -33,9 +33,8 @@ def _look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
 
             return sharding.mapped(one)(views)
 
-        pictures = sharding.over_examples(render, over)(
-            batch.image, batch.fit, batch.extent
-        )  # [batch, views, size, size, 3]
+        rendered = sharding.over_examples(render, over)
+        pictures = rendered(batch.image, batch.fit, batch.extent)  # [batch, views, size, size, 3]
         output = model.predict(folded, pictures.reshape(-1, size, size, 3))
         found = units.to_pixels(output, size).reshape(-1, pictures.shape[1], scheme.num_points, 2).swapaxes(0, 1)
         back = jax.vmap(transform.invert)(views)

@@ -51,7 +51,7 @@ def write_overlays(folder: Path, source: Source, found: Predicted) -> None:
         example = source[int(index)]
         image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
         scale = np.array(image.shape[1::-1]) / (example.size or image.shape[1::-1])  # below 1: packed at a working size
-        placed, known = ((p + 0.5) * scale - 0.5 for p in (points, truth[mask]))
+        placed, known = ((p + 0.5) * scale - 0.5 for p in (points, np.where(mask[:, None], truth, np.nan)))
         drawn = sheets.overlay(image, placed, known if mask.any() else None)
         name = source.names[int(index)]
         with files.whole(folder / (name if name.endswith(".png") else f"{name}.png")) as file:

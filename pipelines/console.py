@@ -91,8 +91,7 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(main() or 0)
     except KeyboardInterrupt:
         print(
-            "\nended at once; nothing half-written was left, and the same command goes on where it can",
-            file=sys.stderr,
+            "\nended at once; no file is half-written, and the same command goes on from what it kept", file=sys.stderr
         )
         sys.exit(130)
     except (ValueError, OSError) as error:

@@ -20,6 +20,13 @@ _NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
+def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
+    """Raises ValueError where a folder lies at what is to become a file, or the other way round."""
+    if Path(path).exists() and Path(path).is_dir() != folder:
+        there, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
+        raise ValueError(f"{flag} {path}: {there} is there; name {wanted}")
+
+
 @contextmanager
 def whole(path: str | Path) -> Iterator[BinaryIO]:
     """A file open for writing bytes under a temporary name, renamed to `path` when the block ends well."""
@@ -27,6 +34,8 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         opened = open(temporary, "wb")  # noqa: SIM115  closed below
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None

@@ -73,13 +73,15 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
     if found.photographs:
-        told = f"weighed by a fit to {found.photographs} photographs of the validation part"
+        told = f", weighed by a fit to {found.photographs} photographs of the validation part"
+    elif views > 1:
+        told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
-        told = "equally weighted" if np.ptp(found.weights) < 1e-12 else "weighed as given"
+        told = ""
     more = (
         f"errors calibrated on {len(known.photographs)} others" if known else f"errors not calibrated: {found.remark}"
     )
-    return [f"{views} {'view' if views == 1 else 'views'}, {told}; {more}"]
+    return [f"{views} {'view' if views == 1 else 'views'}{told}; {more}"]
 
 
 def purpose_of(nets: Sequence[Net], asked: Settings) -> dict:

@@ -42,7 +42,7 @@ def judging(
 
 
 def worst(source: Source, found: Predicted, plan: assemble.Assembly, count: int = _WORST) -> np.ndarray:
-    """A sheet of the photographs with the largest NME, prediction green over truth red, as u8 RGB."""
+    """A sheet of the photographs with the largest NME, prediction green, truth red, as u8 RGB."""
     config, nme = plan.config, evaluate.per_photograph(found.points, found.truth, found.mask, plan.scheme)["nme"]
     pictures, captions = [], []
     for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[:count]:
@@ -50,7 +50,8 @@ def worst(source: Source, found: Predicted, plan: assemble.Assembly, count: int 
         side = decode.canvas_side(config.size, config.canvas)
         canvas = decode.canvas(source[index], config.size, side, config.box_margin)
         to_canvas = affine.compose(canvas.frame, affine.invert(canvas.fit))
-        points, truth = (affine.apply(to_canvas, p) for p in (found.points[at], found.truth[at][found.mask[at]]))
+        known = np.where(found.mask[at][:, None], found.truth[at], np.nan)
+        points, truth = (affine.apply(to_canvas, p) for p in (found.points[at], known))
         pictures.append(sheets.fitted(sheets.overlay(canvas.image, points, truth), _SIDE))
-        captions.append(f"{source.names[index][-20:]} {nme[at]:.3f}")
+        captions.append(f"{source.names[index][-20:]}  NME {nme[at]:.3f}")
     return sheets.contact(pictures, 4, captions)

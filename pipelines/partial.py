@@ -58,6 +58,14 @@ def size(count: int, points: int) -> int:
     return count * points * (8 * 6 + 1)
 
 
+def known(out: Path, about: dict[str, Any], count: int) -> int:
+    """How many of so many photographs are predicted already, for a file and under all that `about` says."""
+    where = folder(out)
+    if not (where / _ABOUT).is_file() or files.read_sealed(where / _ABOUT) != {**about, "block": BLOCK}:
+        return 0
+    return min(sum(path.is_file() for path in _paths(where, count)) * BLOCK, count)
+
+
 def predicted(
     out: Path,
     about: dict[str, Any],
@@ -70,12 +78,12 @@ def predicted(
     about: plain data, all that they depend on: blocks of anything else are thrown away. show(photographs done). Raises
     ValueError where none can be decoded. `done_with` removes the blocks.
     """
-    where, about = folder(out), {**about, "block": BLOCK}
-    if not (where / _ABOUT).is_file() or files.read_sealed(where / _ABOUT) != about:
+    where = folder(out)
+    if done := known(out, about, len(source)):
+        show(done)
+    else:
         shutil.rmtree(where, ignore_errors=True)
-        files.write_sealed(where / _ABOUT, about)
-    if known := sum(path.is_file() for path in _paths(where, len(source))):
-        show(min(known * BLOCK, len(source)))
+        files.write_sealed(where / _ABOUT, {**about, "block": BLOCK})
     for start, path in zip(range(0, len(source), BLOCK), _paths(where, len(source)), strict=True):
         if not path.is_file():
             _write(path, source, range(start, min(start + BLOCK, len(source))), predictions, show)

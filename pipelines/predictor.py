@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -79,13 +79,16 @@ class Predictor:
         return self.run.scheme
 
     def predict(
-        self, pictures: Sequence[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
+        self, pictures: Iterable[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
     ) -> Landmarks:
-        """Landmarks of pictures u8[h, w, 3], RGB, each of any size. boxes f[n, 4]: x, y, width, height of what to look at in
-        each, which a run that was trained on boxes needs. Raises ValueError, with the number of the picture, for anything
-        else."""
+        """Landmarks of pictures u8[h, w, 3], RGB, each of any size.
+
+        boxes f[n, 4]: x, y, width, height of what to look at in each; a run that was trained on boxes needs them, any other
+        looks at that part alone if they are given. Raises ValueError, with the number of the picture, for anything else.
+        """
         if self.run.config.boxes and boxes is None:
             raise ValueError(f"{self.run.root} was trained on boxes: give boxes, [x, y, width, height] of each picture")
+        pictures = _pictures(pictures)
         if not len(pictures):
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
@@ -194,14 +197,27 @@ def _text(value: str, flag: str) -> str:
         raise ValueError(f"{flag} {value}: not JSON ({error})") from None
 
 
+def _pictures(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
+    """Several pictures; what is likely to be meant as one is refused."""
+    if isinstance(given, np.ndarray) and given.ndim == 3:
+        raise ValueError(f"pictures: one array of three axes, {list(given.shape)}; of a single picture give [picture]")
+    if isinstance(given, str | Path):
+        raise ValueError(f"pictures: {str(given)[:80]!r} is no array; read the file first, as uint8 RGB")
+    return given if isinstance(given, np.ndarray | Sequence) else list(given)
+
+
 def load(
     run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **settings
 ) -> Predictor:
-    """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`.
+    """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`, where
+    `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views][points].
 
     Weights and expected errors that are not fitted yet are fitted first, on the run's validation part, and kept beside it;
     data: where that data lies now, if not where it was. Raises ValueError in one line.
     """
+    for name in {"tta", "weights"} & settings.keys():
+        if not isinstance(settings[name], str):
+            settings[name] = json.dumps(np.asarray(settings[name]).tolist() if name == "weights" else settings[name])
     return open_runs([Path(r) for r in (run, *more)], Settings(**settings), checkpoint, data)
 
 

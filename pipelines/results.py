@@ -43,9 +43,12 @@ def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], fou
 
 
 def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
-    """The expected error of each point in pixels of its photograph, a comma-separated row a photograph."""
+    """The expected error of each point in pixels of its photograph, a comma-separated row a photograph.
+
+    `error_3` is that of the scheme's point 3; a submission's `Point_M3_X` is the fourth point ASKED of its photograph.
+    """
     with files.whole(out) as file:
-        file.write(files.csv_row(["file_name", *(f"Point_M{i}" for i in range(source.num_points))]))
+        file.write(files.csv_row(["file_name", *(f"error_{i}" for i in range(source.num_points))]))
         for some in found:
             for i, errors in zip(some.index, some.expected, strict=True):
                 file.write(files.csv_row([source.names[int(i)], *(f"{v:.4g}" for v in errors)]))

@@ -91,13 +91,13 @@ class Reviewed(Subset):
     def __init__(self, source: Source, decisions: Decisions):
         kept = [i for i, name in enumerate(source.names) if name not in decisions.excluded]
         super().__init__(source, kept)
-        self._replaced = decisions.replaced
+        self.decisions = decisions
         self.identity = _identity(source, decisions)
         if (groups := getattr(source, "groups", None)) is not None:
             self.groups = [groups[i] for i in kept]
 
     def __getitem__(self, index: int) -> Example:
-        example, points = super().__getitem__(index), self._replaced.get(self.names[index])
+        example, points = super().__getitem__(index), self.decisions.replaced.get(self.names[index])
         return example if points is None else example._replace(points=points, mask=np.ones(len(points), bool))
 
 
@@ -116,3 +116,11 @@ def _identity(source: Source, decisions: Decisions) -> str:
 def applied(source: Source, path: Path | None) -> Source:
     """The source as the decisions of a file have it; as it is without one. Raises ValueError as `read` does."""
     return Reviewed(source, read(path, source.names, source.num_points)) if path else source
+
+
+def told(source: Source) -> list[str]:
+    """What decisions make of a source's labels, a line for a person; none where no decision was applied."""
+    if not isinstance(source, Reviewed):
+        return []
+    excluded, replaced = source.decisions
+    return [f"decisions: photographs left out: {len(excluded)}, labels replaced by predictions: {len(replaced)}"]

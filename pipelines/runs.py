@@ -243,11 +243,17 @@ def check_points(run: Run, source: Source) -> None:
 def data(config: Config, root: Path | None = None) -> Source:
     """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
     decided or, where it names none, as did that of the run in the folder `root`, if there is one."""
-    c, decided = config, Path(config.review) if config.review else None
-    if root and exists(root) and not decided and (known := _read(root / "config.json").get("review")):
-        decided = _own(root / _DECISIONS, known)
+    c = config
     found = cache.training_set(c.data, pictures=c.pictures, boxes=c.boxes, packed=c.cache, workers=c.workers)
-    return review.applied(found, decided)
+    return review.applied(found, decided(config, root))
+
+
+def decided(config: Config, root: Path | None) -> Path | None:
+    """The file of decisions that a configuration names, else that of the run in the folder `root`, if there is one."""
+    if config.review:
+        return Path(config.review)
+    known = _read(root / "config.json").get("review") if root and exists(root) else None
+    return _own(root / _DECISIONS, known) if root and known else None
 
 
 def data_of(run: Run, path: str | None = None) -> Source:

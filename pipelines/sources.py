@@ -229,7 +229,8 @@ def open_pictures(folder: str, num_points: int, boxes: str = "") -> "Pictures":
 
     root = Path(folder).expanduser()
     if not root.is_dir():
-        raise ValueError(f"--images {folder}: there is no such folder")
+        told = "a file; name the folder it is in" if root.is_file() else "there is no such folder"
+        raise ValueError(f"--images {folder}: {told}")
     endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
     names = sorted(p.name for p in root.iterdir() if p.suffix.lower() in endings and p.is_file())
     if not names:

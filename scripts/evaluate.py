@@ -39,12 +39,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--against", help="another run folder, to compare with on the same photographs")
     parser.add_argument("--against-tta", help="views of what is compared with (default: as --tta)")
     parser.add_argument("--plots", help="a folder for PNG files: the cumulative curve, error by region and by slice")
-    parser.add_argument("--sheet", help="a PNG file of the worst photographs, prediction (green) over truth (red)")
+    parser.add_argument("--sheet", help="a PNG file of the worst photographs, prediction (green) and truth (red)")
     flags = parser.parse_args()
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     if Path(flags.out).suffix == ".csv":
         raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
+    for name in ("out", "plots", "sheet"):
+        if path := getattr(flags, name):
+            files.check_out(f"--{name}", path, folder=name == "plots")
     against = [flags.against] if flags.against else flags.run
     if flags.against or flags.against_tta:
         same = [Path(r).resolve() for r in against] == [Path(r).resolve() for r in flags.run]

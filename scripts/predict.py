@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from pipelines import answers, console, files, formats, partial, predictor, results, runs, sources
-from pipelines.formats import contest
+from pipelines.formats import contest, w300
 
 
 def main() -> int:
@@ -29,8 +29,12 @@ def main() -> int:
         raise ValueError(f"--spread and --photographs need expected errors, and there are none: {net.fit.remark}")
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
-        megabytes = partial.size(len(source), net.scheme.num_points) / 1e6
-        print(f"{len(source)} photographs under {net.views} views; {megabytes:.0f} MB beside {out} until it is written")
+        megabytes, views = partial.size(len(source), net.scheme.num_points) / 1e6, net.views
+        known = partial.known(out, about(flags, net, source), len(source))
+        print(
+            f"{len(source)} photographs under {views} view{'s' * (views > 1)}{f', {known} of them done' if known else ''};"
+            f" {megabytes:.0f} MB beside {out} until it is written"
+        )
         return 0
     progress = console.Progress(len(source), "photograph")
     with partial.locked(out):
@@ -59,10 +63,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument("--images", help="a folder of plain pictures, in place of --data")
-    parser.add_argument("--out", required=True, help="the file to write")
+    parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
     parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
-    parser.add_argument("--spread", help="CSV to write: the expected error of each point, in pixels of its photograph")
+    parser.add_argument(
+        "--spread",
+        help="CSV to write: the expected error of every point, asked for or not, in pixels of its photograph",
+    )
     parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
     parser.add_argument("--limit", type=float, default=0.1, help="NME that this confidence is of (default: 0.1)")
     parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
@@ -74,6 +81,10 @@ def parsed() -> argparse.Namespace:
         raise ValueError("--pictures goes with --data; --images is a folder of pictures already")
     if flags.images and flags.overlays and Path(flags.overlays).resolve() == Path(flags.images).resolve():
         raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
+    folders = {"out": flags.format == w300.NAME, "overlays": True}
+    for name in ("out", "spread", "photographs", "overlays"):
+        if path := getattr(flags, name):
+            files.check_out(f"--{name}", path, folders.get(name, False))
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     predictor.asked(flags)
@@ -105,7 +116,7 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.
         print(f"overlays: {flags.overlays} (green: predicted{', red: true' if source.labelled else ''})")
     console.faults(found.faults)
     count = len(found.index())
-    short = f" of {len(source)}, the others could not be used" if count < len(source) else ""
+    short = f" of {len(source)} (the others could not be used)" if count < len(source) else ""
     steps = ", ".join(str(n.trained.commit.step) for n in net.nets)
     print(f"{count} photographs{short}, step {steps}, views {flags.tta}: {flags.out}")
 

@@ -31,8 +31,7 @@ def main() -> int:
     if not 1 <= flags.show <= _MOST:
         raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
     out, faults = Path(flags.out), loader.Faults()
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out}: a file; name a folder")
+    files.check_out("--out", out, folder=True)
     found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before an hour's work
     known = review_predictions.gather(found, source, faults)

@@ -54,10 +54,13 @@ def main() -> int:
 def describe(asked: configs.Config, root: Path) -> int:
     """--dry-run: sizes and steps, from the tables alone."""
     source = sources.open_source(asked.data, pictures=asked.pictures, boxes=asked.boxes)
-    source = review.applied(source, Path(asked.review) if asked.review else None)
+    source = review.applied(source, runs.decided(asked, root))
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
-    print(f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on")
+    told = review.told(source)
+    print(
+        "\n".join([*told, f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on"])
+    )
     print("\n".join([*assemble.remarks(plan), *trained.check(run), *assemble.describe(plan), *configs.unusual(asked)]))
     if runs.exists(root):
         print(f"{root} is there already; it would go on from step {checkpoint.newest_step(root)}")
@@ -83,7 +86,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         return finish(run, train_part)
     given, notes = (None, []) if found else trained.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
-    remarks = [*assemble.remarks(plan), *notes]
+    remarks = [*review.told(source), *assemble.remarks(plan), *notes]
     print("\n".join([*remarks, f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)

@@ -109,7 +109,7 @@ def test_what_stands_beside_the_points(tmp_path, run, command):
     )  # fmt: skip
     assert code == 0 and "2 views, weighed by a fit to" in said.out and "the least certain: test_0000" in said.out
     head, *rows = [line.split(",") for line in (tmp_path / "e.csv").read_text().splitlines()]
-    assert head == ["file_name", *(f"Point_M{i}" for i in range(5))] and len(rows) == 16
+    assert head == ["file_name", *(f"error_{i}" for i in range(5))] and len(rows) == 16
     assert all(float(v) > 0 for row in rows for v in row[1:])
     table = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()]
     assert table[0] == ["file_name", "expected_error", "expected_nme", "confidence", "unseen_points"]
@@ -120,7 +120,28 @@ def test_what_stands_beside_the_points(tmp_path, run, command):
 
 def test_a_dry_run_says_what_would_be_done(tmp_path, run, command):
     code, said = command("predict", "--run", run, "--tta", "none", "--out", tmp_path / "s.csv", "--dry-run")
-    assert code == 0 and "16 photographs under 1 views" in said.out and not list(tmp_path.iterdir())
+    assert code == 0 and "16 photographs under 1 view;" in said.out and not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_is_refused_before_a_photograph_is_looked_at(tmp_path, run, refused):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").write_text("")
+    flags = ("--run", run, "--tta", "none", "--out")
+    for more, told in (
+        ((tmp_path / "there",), "there: a folder is there; name a file"),
+        ((tmp_path / "file", "--format", "pts"), "file: a file is there; name a folder"),
+        ((tmp_path / "s.csv", "--spread", tmp_path / "there"), "there: a folder is there; name a file"),
+        ((tmp_path / "s.csv", "--overlays", tmp_path / "file"), "file: a file is there; name a folder"),
+    ):
+        assert told in refused("predict", *flags, *more)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "there"] and not list((tmp_path / "there").iterdir())
+
+
+def test_what_is_done_already_is_known(tmp_path, source):
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path, source, Counting(stop=6))
+    assert partial.known(tmp_path / "out.csv", {"what": 1}, len(source)) == 4
+    assert partial.known(tmp_path / "out.csv", {"what": 2}, len(source)) == 0
 
 
 @pytest.mark.parametrize(

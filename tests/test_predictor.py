@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +46,21 @@ def test_views_and_photographs_in_chunks_are_as_all_at_once(one, pictures):
         assert equal(net.predict(pictures), whole)
     with pytest.raises(ValueError, match="--at-once must be 1 or more, got 0"):
         predictor.load(one, at_once=0)
+
+
+def test_views_and_weights_may_be_lists(one, pictures):
+    views = ["none", {"geometry": {"mirror": 1}}]
+    found = predictor.load(one, tta=views, weights=[3, 1]).predict(pictures)
+    assert equal(found, predictor.load(one, tta=json.dumps(views), weights="[3.0, 1.0]").predict(iter(pictures)))
+
+
+def test_what_is_likely_to_be_meant_as_one_picture_is_refused(one, pictures):
+    net = predictor.load(one, tta="none")
+    with pytest.raises(ValueError, match=r"of a single picture give \[picture\]"):
+        net.predict(pictures[0])
+    for path in ("me.jpg", Path("me.jpg")):
+        with pytest.raises(ValueError, match=r"'me.jpg' is no array; read the file first"):
+            net.predict(path)
 
 
 def test_the_plain_view_is_what_validation_sees(one):

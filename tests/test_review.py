@@ -72,6 +72,13 @@ def test_the_excluded_are_gone_and_predictions_stand_for_labels(tmp_path, data):
         assert new.points.tolist() == ([[1.5, -2], [3, 40]] if name == "7.png" else old.points.tolist())
 
 
+def test_what_was_decided_is_told(tmp_path, data):
+    plain = sources.open_source(str(data))
+    assert review.told(plain) == []
+    told = "decisions: photographs left out: 1, labels replaced by predictions: 1"
+    assert review.told(review.Reviewed(plain, read(tmp_path, SOME))) == [told]
+
+
 def test_a_prediction_says_where_all_points_are(tmp_path, data):
     plain = sources.open_source(str(data))
 
@@ -162,7 +169,8 @@ def test_a_run_under_decisions_is_trained_replayed_evaluated_and_goes_on(trained
     decided.write_text(f"{HEAD}{names[0]},exclude,\n{val[0]},prediction,{'9.25 7 ' * 5}\n")
     flags = training(data, tmp_path / "runs")
     code, said = command("train", *flags, "--review", decided)
-    assert code == 0, said.err
+    told = "decisions: photographs left out: 1, labels replaced by predictions: 1"
+    assert code == 0 and told in said.out, said.err
     reviewed = runs.load(tmp_path / "runs" / "one")
     assert names[0] not in reviewed.parts["train"] + reviewed.parts["val"]
     assert sorted([names[0], *reviewed.parts["train"], *reviewed.parts["val"]]) == sorted(names)
@@ -170,6 +178,8 @@ def test_a_run_under_decisions_is_trained_replayed_evaluated_and_goes_on(trained
     other.write_text(f"{HEAD}{names[1]},exclude,\n")
     assert "not the decisions that" in refused("train", *flags, "--review", other)
     decided.unlink()
+    code, said = command("train", *flags, "--dry-run")
+    assert code == 0 and told in said.out, said.err
     assert command("train", *flags)[0] == 0  # finished, and knows its decisions
     code, said = command("replay", "--run", reviewed.root, "--step", 4)
     assert code == 0 and ": equal" in said.out

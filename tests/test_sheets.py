@@ -39,6 +39,9 @@ def test_an_overlay_is_green_where_predicted_and_red_where_true_and_small_ones_a
     assert drawn.shape == (320, 480, 3)
     green, red = (drawn[int((y + 0.5) * 8), int((x + 0.5) * 8)].astype(int) for x, y in ((10, 10), (40, 30)))
     assert green.argmax() == 1 and green[1] > 200 and red.argmax() == 0 and red[0] > 200
+    nowhere = np.full((1, 2), np.nan)  # one point's truth is not known: no dot of it, and no line
+    alone = sheets.overlay(GREY, np.array([[10.0, 10.0]]), nowhere)
+    assert not (alone[..., 0] > alone[..., 1]).any() and (drawn[int(20.5 * 8), int(25.5 * 8)] != 100).any()
     large = np.zeros((700, 500, 3), np.uint8)
     assert sheets.overlay(large, np.array([[10.0, 10.0]])).shape == large.shape
 

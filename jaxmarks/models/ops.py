@@ -38,9 +38,7 @@ def chosen(folded: bool = False) -> Ops:
     the sliced one: the gradient of the other scatters, in any order."""
     if backend.is_cpu():
         return CPU_FOLDED if folded else CPU
-    if folded:
-        return PLAIN._replace(folded=True)
-    return PLAIN._replace(max_pool=CPU.max_pool) if backend.same_bits_asked() else PLAIN
+    return PLAIN._replace(max_pool=(CPU if backend.same_bits_asked() else PLAIN).max_pool, folded=folded)
 
 
 def per_channel(vector: Array) -> Array:

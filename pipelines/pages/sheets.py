@@ -3,18 +3,19 @@
 import cv2
 import numpy as np
 
-_GREEN, _RED = (80, 255, 120), (255, 70, 70)
+_GREEN, _RED, _YELLOW = (80, 255, 120), (255, 70, 70), (255, 220, 90)
+_SMALL = 0.5  # of a dot's usual size: two sets of dots are to be told apart
 _SHIFT = 4  # OpenCV's fixed-point bits: points are drawn at sixteenths of a pixel
 
 
 def draw_points(
-    image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int] = _GREEN, scale: int = 1
+    image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int] = _GREEN, scale: int = 1, share: float = 1.0
 ) -> np.ndarray:
-    """A copy of u8[h, w, 3], enlarged `scale` times, with a dot on each of points [points, 2] (pixels of the image)."""
+    """A copy of u8[h, w, 3], enlarged `scale` times, with a dot on each of points [points, 2] (pixels of the image);
+    share: of the dots' usual size."""
     enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) if scale > 1 else image.copy()
-    radius = (
-        max(0.6, 0.006 * min(enlarged.shape[:2])) if len(points) > 200 else max(1.0, 0.011 * min(enlarged.shape[:2]))
-    )
+    least, of_side = (0.6, 0.006) if len(points) > 200 else (1.0, 0.011)
+    radius = share * max(least, of_side * min(enlarged.shape[:2]))
     placed = (np.asarray(points, np.float64) + 0.5) * scale - 0.5
     for x, y in placed[np.isfinite(placed).all(1) & (np.abs(placed) < 1e5).all(1)]:
         centre = int(round(x * 2**_SHIFT)), int(round(y * 2**_SHIFT))
@@ -23,12 +24,16 @@ def draw_points(
 
 
 def overlay(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
-    """A photograph with its prediction (green) and, where known, its truth (red) under it; small ones enlarged."""
+    """A photograph with its prediction (green) and, where known, its truth (red; NaN: this point's is not), small dots with
+    a line from one to the other; small ones enlarged."""
     scale = max(1, round(480 / max(image.shape[:2])))
     if truth is None:
         return draw_points(image, prediction, _GREEN, scale)
-    below = draw_points(image, truth, _RED, scale)
-    return draw_points(below, (prediction + 0.5) * scale - 0.5, _GREEN)
+    drawn = draw_points(image, truth, _RED, scale, _SMALL)
+    ends = ((np.stack([truth, prediction], 1) + 0.5) * scale - 0.5) * 2**_SHIFT
+    for one, other in ends[(np.abs(ends) < 1e6).all((1, 2))].round().astype(int):
+        cv2.line(drawn, tuple(map(int, one)), tuple(map(int, other)), _YELLOW, 1, cv2.LINE_AA, _SHIFT)
+    return draw_points(drawn, (prediction + 0.5) * scale - 0.5, _GREEN, share=_SMALL)
 
 
 def contact(pictures: list[np.ndarray], columns: int, captions: list[str] | None = None) -> np.ndarray:
