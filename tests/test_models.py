@@ -257,9 +257,15 @@ def test_max_pools_agree(size: int) -> None:
 
 
 def test_chosen_by_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    for backend, expected in (("cpu", ops.CPU), ("gpu", ops.PLAIN), ("tpu", ops.PLAIN)):
+    folded = ops.PLAIN._replace(folded=True)
+    for backend, whole, once in (
+        ("cpu", ops.CPU, ops.CPU_FOLDED),
+        ("gpu", ops.PLAIN, folded),
+        ("tpu", ops.PLAIN, folded),
+    ):
         monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
-        assert ops.chosen() is expected
+        assert ops.chosen() == whole
+        assert ops.chosen(folded=True) == once
 
 
 # The face.
