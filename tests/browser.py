@@ -69,6 +69,12 @@ class Page:
         self.call("Page.navigate", url=path.as_uri())
         self.wait(f"location.href === {json.dumps(path.as_uri())} && document.readyState === 'complete'")
 
+    def reload(self) -> None:
+        """Loads the page again, and waits until its script ran."""
+        self.value("window.before = true")
+        self.call("Page.reload")
+        self.wait("!window.before && document.readyState === 'complete'")
+
     def wait(self, condition: str) -> None:
         """Until an expression is true."""
         until = time.monotonic() + 60

@@ -5,12 +5,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAXMARKS_CACHE"] = tempfile.mkdtemp(prefix="jaxmarks-")  # for the tests, and the commands they start
-# What one test compiled another need not, nor a command that a test starts; gone with the session.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{os.environ['JAXMARKS_CACHE']}/compiled"
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits these
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    # What one test compiled another need not, nor a command that a test starts; gone with the session.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{os.environ['JAXMARKS_CACHE']}/compiled"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import numpy as np

@@ -36,6 +36,7 @@ def test_a_finished_run_says_so_and_changes_nothing(trained, command):
     assert {p: p.read_bytes() for p in run.glob("*.*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_verify_takes_steps_again_and_tells_a_log_that_was_changed(trained, tmp_path):
     data, run, _ = trained
     said = done("replay", "--run", run, "--step", "2:5", "--verify")

@@ -33,6 +33,7 @@ def _train(data, folder, name, *flags):
     return ("train", "--data", data, "--runs", folder, "--name", name, "--steps", 2, *SMALL, *flags)
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_best_weights_of_another_and_says_so(trained, tmp_path):
     data, parent, _ = trained
     said = done(*_train(data, tmp_path, "next", "--init-from", parent, "--size", 40))
@@ -79,6 +80,7 @@ def test_a_run_goes_on_only_with_the_weights_it_began_with(trained, command, tmp
     assert code == 2 and "began with weights drawn from its key" in said.err
 
 
+@pytest.mark.slow
 def test_a_fork_goes_on_from_its_parents_step_under_other_settings(trained, tmp_path):
     data, parent, _ = trained
     folder = tmp_path / "runs"

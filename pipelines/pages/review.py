@@ -163,16 +163,24 @@ const shown = {l: true, g: true, c: true}, layers = {l: "label", g: "prediction"
 const told = {keep: "keep", exclude: "exclude", prediction: "prediction"};
 let at = 0, decisions = {}, past = [];
 
+// In the tab for reloading it, in the browser for opening the file again: a label has a key of its own, so that what is
+// written never puts out another's, also where a browser shows a page opened from a file an empty storage.
+const held = key => { try { return localStorage.getItem(`${memory}-${key}`); } catch { return null; } };
+function hold(key, value) {
+  try { value == null ? localStorage.removeItem(`${memory}-${key}`) : localStorage.setItem(`${memory}-${key}`, value); }
+  catch { /* then only until it is closed */ }
+}
 function remember() {
-  try { localStorage.setItem(memory, JSON.stringify({at, decisions})); } catch { /* then only until it is closed */ }
+  hold("at", at);
+  try { history.replaceState({memory, at, decisions}, ""); } catch { /* too often for this browser: the next will do */ }
 }
 function recall() {
-  try {
-    const known = JSON.parse(localStorage.getItem(memory)) || {};
-    for (const [i, decision] of Object.entries(known.decisions || {}))
-      if (items[i] && told[decision]) decisions[i] = decision;
-    if (items[known.at]) at = known.at;
-  } catch { decisions = {}; }
+  const tab = history.state?.memory === memory ? history.state : {}, before = Number(tab.at ?? held("at"));
+  items.forEach((_, i) => {
+    const decision = tab.decisions?.[i] ?? held(i);
+    if (Object.hasOwn(told, decision)) decisions[i] = decision;
+  });
+  if (items[before]) at = before;
 }
 const dots = points => points.filter(Boolean).map(([x, y]) => `M${x} ${y}h0`).join("");
 
@@ -208,12 +216,14 @@ function go(to) { at = Math.max(0, Math.min(items.length - 1, to)); remember(); 
 function decide(decision) {
   past.push([at, decisions[at]]);
   decisions[at] = decision;
+  hold(at, decision);
   go(at + 1);
 }
 function undo() {
   if (!past.length) return;
   const [where, before] = past.pop();
   if (before) decisions[where] = before; else delete decisions[where];
+  hold(where, before);
   go(where);
 }
 function next() {
