@@ -87,6 +87,10 @@ class Config:
     fold: str = _defining(
         "", "K/N: the groups are cut into N parts, and the K-th validates, whatever --val-fraction says"
     )
+    split_seed: int = _defining(
+        -1,
+        "runs that share it hold out the same photographs, so that they can be mixed with fitted weights; -1: --seed",
+    )
     val_every: int = _operational(0, "steps between validations; 0: after each epoch")
     log_every: int = _operational(20, "steps between lines of the log")
     save_minutes: float = _operational(5.0, "minutes between checkpoints")
@@ -117,7 +121,7 @@ class Config:
             "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (0, 0.9),
             "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (1, 256),
             "box_margin": (0, 4), "max_faults": (0, 10**9), "accumulate": (1, 4096), "backbone_lr": (0, 1e3),
-            "freeze": (0, 1e6), "thaw_lr": (1e-9, 1e3), "ema": (0, 0.999999),
+            "freeze": (0, 1e6), "thaw_lr": (1e-9, 1e3), "ema": (0, 0.999999), "split_seed": (-1, 2**32 - 1),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)

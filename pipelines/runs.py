@@ -65,7 +65,8 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     """What a run of this configuration would be; nothing is written and no picture read."""
     key = key_of(config)
     twins = getattr(source, "groups", None)
-    parts = split.split(source.names, config.split_by, config.val_fraction, key, twins, fold=config.fold_of)
+    drawn_by = keys.root(config.split_seed) if config.split_seed >= 0 else key
+    parts = split.split(source.names, config.split_by, config.val_fraction, drawn_by, twins, fold=config.fold_of)
     if config.weights:
         weighting.read(Path(config.weights), parts["train"])
     return Run(root, config, key, scheme_of(config, source.num_points), parts, "")

@@ -18,7 +18,7 @@ from pipelines.runs import Run
 from pipelines.sources import Source
 
 # What a fork keeps: its draws and the rows of its log go on from its parent's.
-_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "model", "size", "box_margin")
+_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "split_seed", "model", "size", "box_margin")
 
 
 class Trained(NamedTuple):

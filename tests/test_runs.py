@@ -45,6 +45,17 @@ def test_a_plan_is_the_run_to_be_and_writes_nothing(tmp_path, run, source):
     assert planned.parts == run.parts and not planned.root.exists()
 
 
+def test_runs_of_one_split_seed_hold_out_the_same_photographs(tmp_path):
+    source = sources.open_source("drawn:60:5")
+    plain = Config(data="drawn:60:5", val_fraction=0.3, seed=7)
+    first, other = (runs.plan(tmp_path, dataclasses.replace(plain, seed=s), source).parts for s in (7, 8))
+    assert first != other
+    for seed in (0, 7, 8):
+        asked = dataclasses.replace(plain, seed=seed, split_seed=7)
+        planned = runs.plan(tmp_path, asked, source)
+        assert planned.parts == first and keys.to_json(planned.key) == keys.to_json(keys.root(seed))
+
+
 def test_a_folder_is_a_run_once_its_configuration_is_there(tmp_path, run):
     assert runs.exists(run.root) and not runs.exists(tmp_path)
     assert "config.json: missing; is" in refusal(runs.load, tmp_path)
@@ -89,6 +100,7 @@ def test_a_file_that_is_gone_or_cut_is_told(run, name):
         {"steps": 9},
         {"split_by": "."},
         {"val_fraction": 0.1},
+        {"split_seed": 7},
     ],
     ids=lambda field: next(iter(field)),
 )
