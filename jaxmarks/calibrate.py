@@ -44,10 +44,11 @@ def _expected(usual: np.ndarray, slope: float, size: np.ndarray, spread: np.ndar
 
 
 def confidence(c: Calibration, expected_nme: np.ndarray, limit: float) -> np.ndarray:
-    """f64[n]: how likely each photograph's NME is at most `limit`: the share of the calibrating photographs whose NME
-    would be, had it been expected as this one's is; 0 where nothing is expected (NaN)."""
+    """f64[n] in 0..1, never 1: how likely each photograph's NME is at most `limit`: the share of the calibrating photographs,
+    and one that is not known, whose NME would be, had it been expected as this one's is (split conformal: a new photograph
+    keeps to it at least as often); 0 where nothing is expected (NaN)."""
     ratio = np.where(np.isfinite(expected_nme), limit / np.maximum(expected_nme, 1e-12), -1.0)
-    return np.searchsorted(c.photographs, ratio, side="right") / len(c.photographs)
+    return np.searchsorted(c.photographs, ratio, side="right") / (len(c.photographs) + 1)
 
 
 def fit(

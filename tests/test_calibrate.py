@@ -105,4 +105,4 @@ def test_what_was_not_predicted_is_not_sure(random):
     expected = calibrate.expected(known, points, spread)
     assert np.isfinite(expected[0]).all() and np.isnan(expected[1]).all() and np.isnan(expected[2, 3])
     sure = calibrate.confidence(known, expected.mean(1) / 50, 10.0)
-    assert sure[0] == 1 and sure[1] == sure[2] == 0
+    assert sure[0] == 100 / 101 and sure[1] == sure[2] == 0
