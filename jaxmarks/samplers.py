@@ -34,7 +34,8 @@ def _check(config: object, **limits: tuple[float, float]) -> None:
         except (TypeError, ValueError):
             raise ValueError(f"{place} must be a number or [low, high], got {value!r}") from None
         if not (least <= low <= high <= most):
-            raise ValueError(f"{place} must satisfy {least:g} <= low <= high <= {most:g}, got {value!r}")
+            ordered = ", the lower end first" if isinstance(value, tuple | list) else ""
+            raise ValueError(f"{place} must lie in {least:g}..{most:g}{ordered}, got {value!r}")
 
 
 def _check_single(config: object, name: str, kind: type, most: float) -> None:

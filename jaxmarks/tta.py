@@ -3,6 +3,7 @@ does not believe every view."""
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,16 +58,25 @@ def view_configs(views: str, mirror_known: bool) -> list[Config]:
     return [*plain, *(_mirrored(view) for view in plain)]
 
 
+def _parsed(part: Any, place: str) -> Config:
+    try:
+        return augment_data.parse(part, place)
+    except ValueError as error:
+        told = str(error)
+        raise ValueError(told if told.startswith(place) else f"{place}: {told}") from None
+
+
 def _listed(text: str, mirror_known: bool) -> list[Config]:
     try:
         parts = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"views: not JSON ({error})") from None
     if not isinstance(parts, list) or not parts:
+        given = "an empty one" if parts == [] else f"one {type(parts).__name__}"
         raise ValueError(
-            'views: expected a list that is not empty; a view is an augmenter configuration, the plain one "none"'
+            f'views: expected a list of augmenter configurations, the plain view "none" one of them; got {given}'
         )
-    found = [augment_data.parse(part, f"view {n}") for n, part in enumerate(parts)]
+    found = [_parsed(part, f"view {n}") for n, part in enumerate(parts)]
     for n, view in enumerate(found):
         if not augment.is_fixed(view):
             raise ValueError(f"view {n} draws at random: give single numbers, and probabilities of 0 or 1")

@@ -85,7 +85,10 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[], int | None]) -> None:
     """Runs a command; what it refuses (ValueError) or cannot read or write (OSError) is one line and exit code 2."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:  # orbax and absl, imported, made one with a form of its own
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter("warning: %(message)s"))
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         sys.exit(main() or 0)

@@ -8,8 +8,9 @@ import io
 import json
 import os
 import stat
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -21,10 +22,29 @@ _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
 def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
-    """Raises ValueError where a folder lies at what is to become a file, or the other way round."""
-    if Path(path).exists() and Path(path).is_dir() != folder:
+    """Raises ValueError where a folder lies at what is to become a file, or the other way round, and where nothing can be
+    written there: by writing a file without a name, which leaves nothing."""
+    path = Path(path)
+    if path.exists() and path.is_dir() != folder:
         there, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
         raise ValueError(f"{flag} {path}: {there} is there; name {wanted}")
+    around = next(p for p in (path if folder else path.parent, *path.absolute().parents) if p.exists())
+    if not around.is_dir():
+        raise ValueError(f"{flag} {path}: {around} is a file, so nothing can lie in it; name another place")
+    try:
+        tempfile.TemporaryFile(dir=around).close()
+    except OSError as error:
+        raise ValueError(f"{flag} {path}: nothing can be written in {around} ({error.strerror})") from None
+
+
+def check_outs(outs: Mapping[str, str | None], folders: Iterable[str] = ()) -> None:
+    """`check_out` of each flag that names an output, and ValueError where two name the same."""
+    taken: dict[Path, str] = {}
+    for flag, path in outs.items():
+        if path:
+            check_out(flag, path, flag in folders)
+            if (other := taken.setdefault(Path(path).resolve(), flag)) != flag:
+                raise ValueError(f"{other} and {flag} are both {path}: one would take the other's place")
 
 
 @contextmanager

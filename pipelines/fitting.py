@@ -114,7 +114,7 @@ def given_weights(nets: Sequence[Net], asked: Settings) -> np.ndarray | None:
         weights = np.array(json.loads(asked.weights), np.float64)
     except (json.JSONDecodeError, ValueError, TypeError):
         raise ValueError(
-            f"--weights {asked.weights[:60]}: expected auto, equal, fitted, numbers such as 1,1,2, or a .json list"
+            f"--weights {asked.weights[:60]}: expected auto, equal, fitted, one number a view, or a .json list"
         ) from None
     views, points = sum(n.views for n in nets), nets[0].trained.run.scheme.num_points
     if len(nets) > 1 and weights.shape == (len(nets),):  # of each network: its views share it
@@ -125,7 +125,7 @@ def given_weights(nets: Sequence[Net], asked: Settings) -> np.ndarray | None:
             f" got {'x'.join(map(str, weights.shape))}"
         )
     if not (np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(0) > 0).all()):
-        raise ValueError("--weights must be finite, 0 or more, and not all 0")
+        raise ValueError(f"--weights {asked.weights[:60]}: must be finite, 0 or more, and not all 0")
     return weights / weights.sum(0)
 
 

@@ -54,9 +54,9 @@ class Predictor:
         return self.nets[0].trained.plan
 
     @property
-    def step(self) -> int:
-        """The first network's."""
-        return self.nets[0].trained.commit.step
+    def steps(self) -> list[int]:
+        """Of each network's checkpoint."""
+        return [net.trained.commit.step for net in self.nets]
 
     @property
     def views(self) -> int:
@@ -163,7 +163,7 @@ def from_flags(flags: argparse.Namespace, data: str | None = None, dry: bool = F
 
 def asked(flags: argparse.Namespace) -> Settings:
     """The settings that `add_arguments`' flags ask for. Raises ValueError in one line, before anything is opened."""
-    named = flags.weights[:1].isalpha() or flags.weights.endswith(".json")
+    named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
     weights = _text(flags.weights, "--weights") if named else json.dumps(_numbers(flags.weights))
     found = Settings(
         _text(flags.tta, "--tta"),
@@ -172,17 +172,23 @@ def asked(flags: argparse.Namespace) -> Settings:
         flags.refine,
         flags.at_once,
     )
-    tta.view_configs(found.tta, True)
+    try:
+        tta.view_configs(found.tta, True)
+    except ValueError as error:
+        raise ValueError(f"--tta {flags.tta}: {error}") from None
     return found
 
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        found = [float(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(
-            f"--weights {text[:60]}: expected auto, equal, fitted, numbers such as 1,1,2, or a .json list"
+            f"--weights {text[:60]}: expected auto, equal, fitted, one number a view, as 1,1,2 for three, or a .json list"
         ) from None
+    if odd := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
+        raise ValueError(f"--weights {text[:60]}: {odd[0]} is no weight; 0 or more")
+    return found
 
 
 def _text(value: str, flag: str) -> str:

@@ -1,6 +1,7 @@
 """The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
 
 import json
+import logging
 import os
 import platform
 import sys
@@ -18,6 +19,8 @@ from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from pipelines import cache, files, review, schemes, sources, split, weighting
 from pipelines.sources import Source, Subset, identity
+
+_log = logging.getLogger("jaxmarks")
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "numpy", "opencv-python-headless")
 _WEIGHTS = "weights.csv"
@@ -288,6 +291,7 @@ def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = ""
             f"{where} has no test part, only what the run was trained on; give other data with --data (evaluate.py:"
             " or --part val)"
         )
+    _log.warning("%s has no test part: all of its photographs are looked at", where)
     return sources.open_source(where, "train", points, pictures=pictures, boxes=boxes)
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -183,6 +184,20 @@ def open_table(
     return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table
 
 
+def check_apart(source: Source, outs: Mapping[str, str | None]) -> None:
+    """Raises ValueError where a flag names, as an output, a file that the source is read from or a folder of its pictures."""
+    if (table := getattr(source, "table", None)) is None:
+        return
+    root, pictures = table.root.resolve(), set(table.pictures or table.names)
+    around = {root / folder for folder in {os.path.dirname(name) for name in pictures}}
+    kept = {p.resolve() for p in table.files} | around
+    for flag, path in outs.items():
+        there = Path(path or "").resolve()
+        inside = there.is_relative_to(root) and str(there.relative_to(root)) in pictures
+        if path and (inside or there in kept):
+            raise ValueError(f"{flag} {path}: that is part of the data, which would be lost; name another place")
+
+
 def described(source: Source) -> str:
     """What a source was read from, in words."""
     table = getattr(source, "table", None)
@@ -236,4 +251,12 @@ def open_pictures(folder: str, num_points: int, boxes: str = "") -> "Pictures":
     if not names:
         raise ValueError(f"--images {folder}: no picture there (looked for {' '.join(sorted(endings))})")
     table = Table(root, folder, num_points, names, [0] * len(names), None)
-    return Pictures(formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table)
+    if boxes:
+        table = formats.with_boxes(table, Path(boxes).expanduser())
+        if not table.names:
+            raise ValueError(f"--boxes {boxes}: it names none of the {len(names)} pictures of {folder}")
+        if gone := table.refused:
+            _log.warning(
+                "%s: %d of %d pictures have no box in %s and are left out", folder, len(gone), len(names), boxes
+            )
+    return Pictures(table)

@@ -45,9 +45,7 @@ def arguments() -> argparse.Namespace:
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     if Path(flags.out).suffix == ".csv":
         raise ValueError(f"--out {flags.out}: name a .json file; the table goes beside it as .csv")
-    for name in ("out", "plots", "sheet"):
-        if path := getattr(flags, name):
-            files.check_out(f"--{name}", path, folder=name == "plots")
+    files.check_outs(outs(flags), {"--plots"})
     against = [flags.against] if flags.against else flags.run
     if flags.against or flags.against_tta:
         same = [Path(r).resolve() for r in against] == [Path(r).resolve() for r in flags.run]
@@ -56,9 +54,15 @@ def arguments() -> argparse.Namespace:
     return flags
 
 
-def predicted(net: Predictor, source: Source, faults: loader.Faults) -> Predicted:
+def outs(flags: argparse.Namespace) -> dict[str, str | None]:
+    """What to write, by flag."""
+    table = str(Path(flags.out).with_suffix(".csv"))
+    return {"--out": flags.out, "the table of --out": table, "--plots": flags.plots, "--sheet": flags.sheet}
+
+
+def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "photograph") -> Predicted:
     """The predictions for all photographs that can be decoded."""
-    progress, parts, done = console.Progress(len(source), "photograph"), [], 0
+    progress, parts, done = console.Progress(len(source), what), [], 0
     for found in net.predictions(source, faults):
         parts.append(found)
         done += len(found.index)
@@ -82,7 +86,11 @@ def about(net: Predictor) -> dict:
     """Which runs, at what step, under which views."""
     asked = net.settings
     how = {"tta": asked.tta, "merge": asked.merge, "weights": asked.weights, "refine": asked.refine}
-    return {"run": ", ".join(str(n.trained.run.root) for n in net.nets), "step": net.step, **how}
+    return {
+        "run": ", ".join(str(n.trained.run.root) for n in net.nets),
+        "step": net.steps if len(net.steps) > 1 else net.steps[0],
+        **how,
+    }
 
 
 def main() -> int:
@@ -91,6 +99,7 @@ def main() -> int:
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
     source, train = scoring.photographs(ours.run, flags.part, flags.data, pictures=flags.pictures, boxes=flags.boxes)
+    sources.check_apart(source, outs(flags))
     for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
         scoring.check_other(ours.run, other.trained.run, source, flags.part)
     if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):
@@ -110,7 +119,7 @@ def main() -> int:
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
     curves, others = {evaluation.named(report): scores.rows["nme"]}, None
     if theirs is not None:
-        judged = scoring.scores(source, predicted(theirs, source, faults), scheme, found.index)
+        judged = scoring.scores(source, predicted(theirs, source, faults, "against: photograph"), scheme, found.index)
         report["comparison"] = scoring.comparison(scores, judged, groups, about(theirs))
         others = scoring.report(judged, properties, flags.limit, groups, by)
         curves[evaluation.named(about(theirs))] = columns["nme_against"] = judged.rows["nme"]
@@ -128,7 +137,7 @@ def main() -> int:
     if flags.sheet:
         with files.whole(flags.sheet) as file:
             file.write(decode.encode_png(judging.worst(source, found, ours.plan, _WORST)))
-        written.append(f"the worst in {flags.sheet}")
+        written.append(f"the worst in {flags.sheet} (predicted green, true red)")
     print(f"\n{evaluation.named(report)}: {'; '.join(written)}")
     return 0
 

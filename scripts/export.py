@@ -29,8 +29,7 @@ def main() -> int:
     flags = parser.parse_args()
     out, beside = Path(flags.out), Path(f"{flags.out}.json")
     for path in (out, beside):
-        if path.is_dir():
-            raise ValueError(f"--out {flags.out}: {path} is a folder; name a file")
+        files.check_out("--out", path)
     for name in ("batch", "faces"):
         if (given := getattr(flags, name)) is not None and given < 1:
             raise ValueError(f"--{name} must be 1 or more, got {given}")

@@ -21,19 +21,22 @@ def main() -> int:
     flags = parsed()
     run, out = runs.load(Path(flags.run[0])), Path(flags.out)
     source, data = opened(run, flags), None if flags.images else flags.data or run.config.data
+    sources.check_apart(source, outs(flags))
     net = predictor.from_flags(flags, flags.data, flags.dry_run)
     asked = None if flags.all_points or flags.format else sources.asked_points(source)
     if asked is not None:
         contest.check_asked(asked)
     if (flags.spread or flags.photographs) and net.fit.calibration is None and not flags.dry_run:
-        raise ValueError(f"--spread and --photographs need expected errors, and there are none: {net.fit.remark}")
+        raise ValueError(
+            f"--spread and --photographs need expected errors, and there are none, points alone can be had: {net.fit.remark}"
+        )
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
         megabytes, views = partial.size(len(source), net.scheme.num_points) / 1e6, net.views
         known = partial.known(out, about(flags, net, source), len(source))
         print(
             f"{len(source)} photographs under {views} view{'s' * (views > 1)}{f', {known} of them done' if known else ''};"
-            f" {megabytes:.0f} MB beside {out} until it is written"
+            f" {megabytes:.1f} MB beside {out} until it is written"
         )
         return 0
     progress = console.Progress(len(source), "photograph")
@@ -59,10 +62,14 @@ def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.S
 def parsed() -> argparse.Namespace:
     parser = console.Parser(__doc__)
     predictor.add_arguments(parser, "standard")
-    parser.add_argument("--data", help="data whose test part to predict; default: what the run was trained on")
+    parser.add_argument(
+        "--data",
+        help="data whose test part to predict, or all of it where it has none; default: what the run was trained on."
+        " With --images: where that lies now, for what has to be fitted",
+    )
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
-    parser.add_argument("--images", help="a folder of plain pictures, in place of --data")
+    parser.add_argument("--images", help="a folder whose pictures (not those of its folders) to predict")
     parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
     parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
@@ -75,20 +82,18 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     flags = parser.parse_args()
-    if flags.images and flags.data:
-        raise ValueError("give --data or --images, not both")
     if flags.images and flags.pictures:
         raise ValueError("--pictures goes with --data; --images is a folder of pictures already")
-    if flags.images and flags.overlays and Path(flags.overlays).resolve() == Path(flags.images).resolve():
-        raise ValueError(f"--overlays {flags.overlays}: that is the folder of the photographs; take another")
-    folders = {"out": flags.format == w300.NAME, "overlays": True}
-    for name in ("out", "spread", "photographs", "overlays"):
-        if path := getattr(flags, name):
-            files.check_out(f"--{name}", path, folders.get(name, False))
+    files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == w300.NAME else [])})
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     predictor.asked(flags)
     return flags
+
+
+def outs(flags: argparse.Namespace) -> dict[str, str | None]:
+    """What to write, by flag."""
+    return {f"--{name}": getattr(flags, name) for name in ("out", "spread", "photographs", "overlays")}
 
 
 def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
@@ -117,8 +122,8 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.
     console.faults(found.faults)
     count = len(found.index())
     short = f" of {len(source)} (the others could not be used)" if count < len(source) else ""
-    steps = ", ".join(str(n.trained.commit.step) for n in net.nets)
-    print(f"{count} photographs{short}, step {steps}, views {flags.tta}: {flags.out}")
+    steps = ", ".join(map(str, net.steps))
+    print(f"{count} photograph{'s' * (count != 1)}{short}, step {steps}, views {flags.tta}: {flags.out}")
 
 
 if __name__ == "__main__":

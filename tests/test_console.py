@@ -1,7 +1,9 @@
 """What a person reads: times, progress, errors of one line, and stopping in good order."""
 
+import logging
 import os
 import signal
+import sys
 
 import pytest
 
@@ -113,6 +115,13 @@ def test_the_first_signal_asks_and_a_second_ctrl_c_ends(handlers, number, capsys
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()
+
+
+def test_a_warning_is_a_line_without_the_names_of_loggers(monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])  # as absl leaves it
+    with pytest.raises(SystemExit):
+        console.run(lambda: logging.getLogger("jaxmarks").warning("one thing %s", "odd"))
+    assert capsys.readouterr().err == "warning: one thing odd\n"
 
 
 def test_pictures_that_could_not_be_used_are_counted_and_the_first_ten_named(capsys):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmarks import landmarks
+from jaxmarks import checkpoint, landmarks
 from jaxmarks.predict import Predicted
 from pipelines import decode, runs, scoring, sources
 from pipelines.pages import evaluation, plots
@@ -36,6 +36,28 @@ def test_two_sets_of_views_are_compared_plotted_and_the_worst_drawn(trained, tmp
     assert decode.decode((tmp_path / "worst.png").read_bytes()).std() > 10
     header, *rows = [line.split(",") for line in out.with_suffix(".csv").read_text().splitlines()]
     assert {"region_eyes", "size", "pose", "brightness", "nme_against"} <= set(header) and len(rows) == 6
+
+
+def test_mixed_runs_are_named_with_the_step_of_each(trained, tmp_path, command):
+    data, run, _ = trained
+    shutil.copytree(run, other := tmp_path / "other")
+    middle = checkpoint.commits(other)[1]
+    for commit in checkpoint.commits(other)[2:]:
+        shutil.rmtree(other / "checkpoints" / f"{commit.step:08d}")
+    flags = ("--run", run, "--run", other, "--checkpoint", "newest", "--out", tmp_path / "out.json")
+    code, said = command("evaluate", *flags)
+    assert code == 0 and f"{run}, {other}, step 6, {middle.step}, views none" in said.out, said.err
+    assert report_of(tmp_path / "out.json")["step"] == [6, middle.step]
+
+
+def test_photographs_of_data_without_a_test_part_are_all_predicted_and_it_says_so(trained, tmp_path, command, caplog):
+    data, run, _ = trained
+    shutil.copytree(data / "train", tmp_path / "new" / "train")
+    code, said = command(
+        "predict", "--run", run, "--data", tmp_path / "new", "--tta", "none", "--out", tmp_path / "p.csv"
+    )
+    assert code == 0 and "new has no test part: all of its photographs are looked at" in caplog.text, said.err
+    assert "22 photographs" in said.out
 
 
 def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, command, refused):

@@ -132,6 +132,12 @@ def test_what_cannot_be_written_is_refused_before_a_photograph_is_looked_at(tmp_
         ((tmp_path / "file", "--format", "pts"), "file: a file is there; name a folder"),
         ((tmp_path / "s.csv", "--spread", tmp_path / "there"), "there: a folder is there; name a file"),
         ((tmp_path / "s.csv", "--overlays", tmp_path / "file"), "file: a file is there; name a folder"),
+        ((tmp_path / "s.csv", "--spread", tmp_path / "s.csv"), "--out and --spread are both "),
+        ((tmp_path / "file" / "s.csv",), "file is a file, so nothing can lie in it"),
+        (
+            (tmp_path / "new" / "s.csv", "--spread", "/proc/e.csv"),
+            "--spread /proc/e.csv: nothing can be written in /proc",
+        ),
     ):
         assert told in refused("predict", *flags, *more)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "there"] and not list((tmp_path / "there").iterdir())
@@ -150,6 +156,8 @@ def test_what_is_done_already_is_known(tmp_path, source):
         (("--tta", "gone.json"), "--tta gone.json: there is no such file"),
         (("--weights", "gone.json"), "--weights gone.json: there is no such file"),
         (("--weights", "1,x"), "--weights 1,x: expected auto, equal, fitted"),
+        (("--weights", "nan,1"), "--weights nan,1: nan is no weight"),
+        (("--weights", "1,-1"), "--weights 1,-1: -1 is no weight"),
         (("--limit", "0"), "--limit must be above 0"),
         (("--at-once", "0"), "--at-once must be 1 or more"),
     ],
@@ -163,7 +171,11 @@ def test_flags_that_cannot_be_are_one_line(tmp_path, monkeypatch, run, refused, 
 def test_expected_errors_need_a_validation_part(tmp_path, refused):
     bare = begun(tmp_path / "bare", data="drawn:24:5", batch=8, val_fraction=0.05)
     told = refused("predict", "--run", bare, "--out", tmp_path / "s.csv", "--spread", tmp_path / "e.csv")
-    assert "there are none: " in told and "--val-fraction" in told and not (tmp_path / "s.csv").exists()
+    assert (
+        "there are none, points alone can be had: " in told
+        and "--val-fraction" in told
+        and not (tmp_path / "s.csv").exists()
+    )
 
 
 def test_a_damaged_list_of_what_blocks_are_of_is_told(tmp_path, source):

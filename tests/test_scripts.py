@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import SMALL, begin, done, end, photographs, training
+from commands import SMALL, begin, begun, done, end, photographs, training
 from test_contest import contest_folder, landmarks, small_folder
 
 from pipelines import decode, faces
@@ -112,7 +112,7 @@ def test_help_has_an_example_to_paste(command, script):
         ("evaluate", ["--run", "/no/run", "--tta", "all"], "standard"),
         ("predict", ["--run", "/no/run"], "config.json: missing"),
         ("predict", ["--run", "/no/run", "--tta", "all"], "standard"),
-        ("predict", ["--run", "/no/run", "--images", "a", "--data", "b"], "not both"),
+        ("predict", ["--run", "/no/run", "--images", "a", "--pictures", "b"], "a folder of pictures already"),
         ("replay", ["--run", "/no/run", "--step", "0"], "config.json: missing"),
         ("replay", ["--run", "/no/run", "--step", "-1"], "--step must be 0 or more"),
         ("replay", ["--run", "/no/run", "--step", "3:2", "--verify"], "--step must be 0 or more, or FIRST:LAST"),
@@ -166,6 +166,53 @@ def test_overlays_never_replace_the_photographs(trained, tmp_path, refused):
     flags = ("--images", tmp_path, "--overlays", tmp_path, "--out", tmp_path / "p.csv", "--tta", "none")
     assert "--overlays" in refused("predict", "--run", trained[1], *flags)
     assert (tmp_path / "a.png").read_bytes() == picture
+
+
+@pytest.mark.parametrize("flag", ["--out", "--spread", "--photographs", "--overlays"])
+@pytest.mark.parametrize("name", ["test/images/test00.jpg", "test/points.csv", "test/images"])
+def test_nothing_that_is_written_takes_the_place_of_what_is_read(trained, tmp_path, refused, flag, name):
+    data, run, _ = trained
+    shutil.copytree(data, copy := tmp_path / "data")
+    asked = next((copy / "test").glob("*.csv"))
+    there = asked if name.endswith(".csv") else copy / name
+    before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    outs = {"--out": tmp_path / "p.csv", flag: there}
+    kind = there.is_dir() != (flag == "--overlays")
+    told = refused("predict", "--run", run, "--data", copy, *[x for pair in outs.items() for x in pair])
+    assert f"{flag} {there}: " + ("a f" if kind else "that is part of the data, which would be lost") in told
+    assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
+
+
+def test_pictures_without_a_box_are_told(trained, tmp_path, command, refused, caplog):
+    data, run, _ = trained
+    (tmp_path / "b.csv").write_text("file_name,x,y,width,height\ntest00.jpg,10,10,60,60\n")
+    flags = ("--run", run, "--images", data / "test/images", "--tta", "none", "--out", tmp_path / "p.csv", "--boxes")
+    code, said = command("predict", *flags, tmp_path / "b.csv")
+    assert code == 0 and "6 of 7 pictures have no box in" in caplog.text and "1 photograph, step" in said.out
+    (tmp_path / "b.csv").write_text("file_name,x,y,width,height\nother.jpg,10,10,60,60\n")
+    assert "it names none of the 7 pictures of" in refused("predict", *flags, tmp_path / "b.csv")
+
+
+def test_where_the_data_of_a_run_lies_now_is_said_beside_pictures(tmp_path, command):
+    data = contest_folder(tmp_path / "data", photographs("train", 96))
+    run = begun(tmp_path / "run", data=str(data), batch=8, val_fraction=0.5)
+    data.rename(tmp_path / "moved")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(decode.encode_png(faces.draw(0, num_points=5).image))
+    flags = (
+        "--images",
+        tmp_path / "pictures",
+        "--tta",
+        "flip",
+        "--out",
+        tmp_path / "p.csv",
+        "--spread",
+        tmp_path / "e",
+    )
+    code, said = command("predict", "--run", run, *flags)
+    assert code == 2 and "say with --data where it lies now" in said.err and not (tmp_path / "p.csv").exists()
+    code, said = command("predict", "--run", run, *flags, "--data", tmp_path / "moved")
+    assert code == 0 and (tmp_path / "e").read_text().startswith("file_name,error_0"), said.err
 
 
 @pytest.mark.slow

@@ -65,7 +65,8 @@ def _slices(report: dict[str, Any]) -> list[str]:
 
 def named(about: dict[str, Any]) -> str:
     """A run under its views, in a few words."""
-    return f"{about['run']}, step {about['step']}, views {about['tta']}"
+    steps = about["step"] if isinstance(about["step"], list) else [about["step"]]
+    return f"{about['run']}, step {', '.join(map(str, steps))}, views {about['tta']}"
 
 
 def _comparison(c: dict[str, Any]) -> list[str]:
