@@ -8,6 +8,7 @@
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from jaxmarks.presets import preset
@@ -28,7 +29,7 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 def parse(data: Any, place: str = "augment") -> Config:
     """The configuration that plain data describes. Raises ValueError in one line that names the place in it."""
     if isinstance(data, str):
-        return preset(data)
+        return _made(place, preset, data)
     if isinstance(data, list):
         return Chain(tuple(parse(part, f"{place}[{n}]") for n, part in enumerate(data)))
     if not isinstance(data, dict):
@@ -38,7 +39,7 @@ def parse(data: Any, place: str = "augment") -> Config:
         if not (isinstance(data["one_of"], list) and isinstance(data["probabilities"], list)):
             raise ValueError(f"{place}: one_of and probabilities must be lists of equal length")
         parts = tuple(parse(part, f"{place}.one_of[{n}]") for n, part in enumerate(data["one_of"]))
-        return OneOf(parts, tuple(data["probabilities"]))
+        return _made(place, OneOf, parts, tuple(data["probabilities"]))
     if keys == {"sometimes", "chance"}:
         if not isinstance(data["chance"], int | float) or not 0 <= data["chance"] <= 1:
             raise ValueError(f"{place}: chance must lie in 0..1, got {data['chance']!r}")
@@ -55,7 +56,15 @@ def _one(kind: type, fields: Any, place: str) -> Config:
     if not isinstance(fields, dict) or (unknown := sorted(set(fields) - set(known))):
         odd = ", ".join(unknown) if isinstance(fields, dict) else repr(fields)
         raise ValueError(f"{place}: {odd} is not a field of it; known: {', '.join(known) or 'none'}")
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+    return _made(place, kind, **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+
+
+def _made(place: str, make: Callable[..., Config], *arguments: Any, **fields: Any) -> Config:
+    """What `make` makes; what it refuses, with the place."""
+    try:
+        return make(*arguments, **fields)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
 
 
 def dump(config: Config) -> Any:

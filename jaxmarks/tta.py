@@ -3,7 +3,6 @@ does not believe every view."""
 
 import dataclasses
 import json
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,14 +57,6 @@ def view_configs(views: str, mirror_known: bool) -> list[Config]:
     return [*plain, *(_mirrored(view) for view in plain)]
 
 
-def _parsed(part: Any, place: str) -> Config:
-    try:
-        return augment_data.parse(part, place)
-    except ValueError as error:
-        told = str(error)
-        raise ValueError(told if told.startswith(place) else f"{place}: {told}") from None
-
-
 def _listed(text: str, mirror_known: bool) -> list[Config]:
     try:
         parts = json.loads(text)
@@ -76,7 +67,7 @@ def _listed(text: str, mirror_known: bool) -> list[Config]:
         raise ValueError(
             f'views: expected a list of augmenter configurations, the plain view "none" one of them; got {given}'
         )
-    found = [_parsed(part, f"view {n}") for n, part in enumerate(parts)]
+    found = [augment_data.parse(part, f"view {n}") for n, part in enumerate(parts)]
     for n, view in enumerate(found):
         if not augment.is_fixed(view):
             raise ValueError(f"view {n} draws at random: give single numbers, and probabilities of 0 or 1")

@@ -28,7 +28,8 @@ def main() -> int:
         contest.check_asked(asked)
     if (flags.spread or flags.photographs) and net.fit.calibration is None and not flags.dry_run:
         raise ValueError(
-            f"--spread and --photographs need expected errors, and there are none, points alone can be had: {net.fit.remark}"
+            f"--spread and --photographs need expected errors, and there are none: {net.fit.remark}. Leave them out for"
+            " the points alone"
         )
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:

@@ -258,11 +258,8 @@ def test_max_pools_agree(size: int) -> None:
 
 def test_chosen_by_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     folded = ops.PLAIN._replace(folded=True)
-    for backend, whole, once in (
-        ("cpu", ops.CPU, ops.CPU_FOLDED),
-        ("gpu", ops.PLAIN, folded),
-        ("tpu", ops.PLAIN, folded),
-    ):
+    accelerator = ops.PLAIN, folded
+    for backend, (whole, once) in {"cpu": (ops.CPU, ops.CPU_FOLDED), "gpu": accelerator, "tpu": accelerator}.items():
         monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
         assert ops.chosen() == whole
         assert ops.chosen(folded=True) == once

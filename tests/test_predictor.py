@@ -181,7 +181,7 @@ def test_how_sure_a_photograph_is(one):
         ({"tta": '[{"geometry": {"rotation": [-5, 5]}}]'}, "view 0 draws at random"),
         ({"tta": '["none", {"geometry": {"turn": 5}}]'}, "view 1"),
         ({"tta": '{"geometry": {}}'}, "got one dict"),
-        ({"tta": '[{"geometry": {"scale": 0}}]'}, "view 0: Geometry.scale must lie in 0.1..10, got 0"),
+        ({"tta": '[{"geometry": {"scale": 0}}]'}, "view 0.geometry: Geometry.scale must lie in 0.1..10, got 0"),
         ({"merge": "mode"}, "--merge 'mode' is not known: choose mean, median, trimmed"),
         ({"weights": "[1, 2]"}, r"expected \[8\] or \[8\]\[5\] numbers, got 2"),
         ({"weights": "[1, -1]", "tta": "flip"}, "0 or more"),

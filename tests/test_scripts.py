@@ -169,17 +169,16 @@ def test_overlays_never_replace_the_photographs(trained, tmp_path, refused):
 
 
 @pytest.mark.parametrize("flag", ["--out", "--spread", "--photographs", "--overlays"])
-@pytest.mark.parametrize("name", ["test/images/test00.jpg", "test/points.csv", "test/images"])
+@pytest.mark.parametrize("name", ["test/images/test00.jpg", "test/test_points.csv", "test/images"])
 def test_nothing_that_is_written_takes_the_place_of_what_is_read(trained, tmp_path, refused, flag, name):
     data, run, _ = trained
     shutil.copytree(data, copy := tmp_path / "data")
-    asked = next((copy / "test").glob("*.csv"))
-    there = asked if name.endswith(".csv") else copy / name
     before = {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()}
-    outs = {"--out": tmp_path / "p.csv", flag: there}
-    kind = there.is_dir() != (flag == "--overlays")
-    told = refused("predict", "--run", run, "--data", copy, *[x for pair in outs.items() for x in pair])
-    assert f"{flag} {there}: " + ("a f" if kind else "that is part of the data, which would be lost") in told
+    there, folder = copy / name, flag == "--overlays"
+    fits = there.is_dir() == folder
+    told = refused("predict", "--run", run, "--data", copy, "--out", tmp_path / "p.csv", flag, there)
+    odd = "that is part of the data, which would be lost" if fits else f"name {'a folder' if folder else 'a file'}"
+    assert f"{flag} {there}: " in told and odd in told
     assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
 
 
@@ -199,20 +198,12 @@ def test_where_the_data_of_a_run_lies_now_is_said_beside_pictures(tmp_path, comm
     data.rename(tmp_path / "moved")
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").write_bytes(decode.encode_png(faces.draw(0, num_points=5).image))
-    flags = (
-        "--images",
-        tmp_path / "pictures",
-        "--tta",
-        "flip",
-        "--out",
-        tmp_path / "p.csv",
-        "--spread",
-        tmp_path / "e",
-    )
-    code, said = command("predict", "--run", run, *flags)
+    written = ("--out", tmp_path / "p.csv", "--spread", tmp_path / "e.csv")
+    flags = ("--run", run, "--images", tmp_path / "pictures", "--tta", "flip", *written)
+    code, said = command("predict", *flags)
     assert code == 2 and "say with --data where it lies now" in said.err and not (tmp_path / "p.csv").exists()
-    code, said = command("predict", "--run", run, *flags, "--data", tmp_path / "moved")
-    assert code == 0 and (tmp_path / "e").read_text().startswith("file_name,error_0"), said.err
+    code, said = command("predict", *flags, "--data", tmp_path / "moved")
+    assert code == 0 and (tmp_path / "e.csv").read_text().startswith("file_name,error_0"), said.err
 
 
 @pytest.mark.slow
