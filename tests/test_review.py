@@ -161,6 +161,7 @@ def test_changed_decisions_in_the_run_folder_are_refused(begun, change):
     assert f"{path}: missing, or not the decisions that the run began with" in refusal(runs.data_of, begun[0])
 
 
+@pytest.mark.slow
 def test_a_run_under_decisions_is_trained_replayed_evaluated_and_goes_on(trained, command, tmp_path, refused):
     data, run, _ = trained
     names = [n for part in runs.load(run).parts.values() for n in part]

@@ -192,6 +192,7 @@ def test_pictures_without_a_box_are_told(trained, tmp_path, command, refused, ca
     assert "it names none of the 7 pictures of" in refused("predict", *flags, tmp_path / "b.csv")
 
 
+@pytest.mark.slow
 def test_where_the_data_of_a_run_lies_now_is_said_beside_pictures(tmp_path, command):
     data = contest_folder(tmp_path / "data", photographs("train", 96))
     run = begun(tmp_path / "run", data=str(data), batch=8, val_fraction=0.5)
