@@ -2,8 +2,10 @@
 
 import functools
 import os
+from collections.abc import Callable
 
 import jax
+from jax.experimental.xla_metadata import set_xla_metadata
 
 # XLA's library for products and sums on a CPU, and its older convolution: with 64 channels the newer one takes half as long
 # again (measured with jaxlib 0.10.2). The list replaces XLA's own: without REDUCE, sums over a batch take thirty times as long.
@@ -15,6 +17,23 @@ _FLAG = "--xla_gpu_deterministic_ops=true"
 def is_cpu() -> bool:
     """Whether computations are traced for the CPU: loops over examples and stored gathers, products for convolutions."""
     return jax.default_backend() == "cpu"
+
+
+def apart(function: Callable) -> Callable:
+    """The function as a call that XLA does not inline on a CPU: its arguments and its result are computed once and stored.
+
+    Fusion would compute what feeds it, and it, anew for each of several readers. Elsewhere the function as it is.
+    """
+    compiled = jax.jit(function)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        if not is_cpu():
+            return function(*arguments)
+        with set_xla_metadata(inlineable="false"):
+            return compiled(*arguments)
+
+    return call
 
 
 def ask_same_bits() -> None:

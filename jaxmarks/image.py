@@ -4,10 +4,13 @@ Pixel centres lie at whole numbers. Nothing here reduces over a picture, so a pi
 bit for bit, whatever else is in its batch.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
-from jaxmarks import affine, backend
+from jaxmarks import backend
 
 BORDER = 128.0  # grey, where nothing was seen
 RADIUS = 12  # taps to each side of a blur: four deviations at the largest variance allowed
@@ -31,45 +34,70 @@ def full_extent(image: jax.Array) -> jax.Array:
     return jnp.array([0, 0, image.shape[1] - 1, image.shape[0] - 1], jnp.float32)
 
 
-def inside(xy: jax.Array, extent: jax.Array) -> jax.Array:
-    """bool[...]: whether xy f32[..., 2] lies on the area of the pixels of `extent` (half a pixel beyond centres)."""
-    return jnp.all((xy >= extent[:2] - 0.5) & (xy <= extent[2:] + 0.5), -1)
+def places(matrix: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    """(x, y), each f32[size, size]: where matrix f32[2, 3] takes every pixel; the numbers of `affine.apply` to `grid`."""
+    x, y = jnp.arange(size, dtype=jnp.float32)[None], jnp.arange(size, dtype=jnp.float32)[:, None]
+    (a, b, c), (d, e, f) = matrix
+    return a * x + b * y + c, d * x + e * y + f
 
 
-def _between(corners: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
-    """Bilinear between corners [4, ...]: upper left, upper right, lower left, lower right. Exact at u = v = 0."""
-    a, b, c, d = corners
+def inside(x: jax.Array, y: jax.Array, extent: jax.Array) -> jax.Array:
+    """bool[...]: whether (x, y) lies on the area of the pixels of `extent` (half a pixel beyond centres)."""
+    left, top, right, bottom = extent
+    return (x >= left - 0.5) & (x <= right + 0.5) & (y >= top - 0.5) & (y <= bottom + 0.5)
+
+
+def _between(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array, u: jax.Array, v: jax.Array) -> jax.Array:
+    """Bilinear between corners: upper left, upper right, lower left, lower right. Exact at u = v = 0."""
     upper, lower = a + u * (b - a), c + u * (d - c)
     return upper + v * (lower - upper)
 
 
-def _gather(flat: jax.Array, index: jax.Array) -> jax.Array:
-    """flat[index] for index i32[4, ...]. On CPU a corner at a time in a loop, whose result is stored: fused onto what
-    follows, XLA would gather anew for every channel."""
-    if backend.is_cpu():
-        return jax.lax.map(lambda corner: flat[corner], index)
-    return flat[index]
+@backend.apart
+def _corners(flat: jax.Array, first: jax.Array, right: jax.Array, below: jax.Array) -> tuple[jax.Array, ...]:
+    """flat [n] at first i32[...] and at its neighbours, which lie `right` and `below` further on.
+
+    Stored on a CPU: fused onto what follows, XLA would gather anew for every channel.
+    """
+    found = [flat.at[index].get(mode="promise_in_bounds") for index in (first, first + right, first + below)]
+    return *found, flat.at[first + right + below].get(mode="promise_in_bounds")
+
+
+def _packed(image: jax.Array) -> jax.Array:
+    """u32[n]: the n pixels of u8[..., 3], three bytes of each in one number."""
+    wide = image.astype(jnp.uint32)
+    return (wide[..., 0] | (wide[..., 1] << 8) | (wide[..., 2] << 16)).reshape(-1)
+
+
+def _unpacked(pixels: jax.Array) -> jax.Array:
+    """f32[3, ...]: the channels of packed pixels u32[...]."""
+    shifts = jnp.arange(0, 24, 8, dtype=jnp.uint32).reshape(3, *[1] * pixels.ndim)
+    return ((pixels[None] >> shifts) & 255).astype(jnp.float32)
 
 
 def sample(image: jax.Array, xy: jax.Array) -> jax.Array:
-    """Bilinear values f32[..., channels] of image [h, w, channels] at xy f32[..., 2]; the edge is repeated outwards.
+    """Bilinear values f32[..., channels] of image [h, w, channels] at xy f32[..., 2]; the edge is repeated outwards."""
+    return jnp.moveaxis(_planes(image, xy[..., 0], xy[..., 1]), 0, -1)
 
-    Bytes (RGB) travel packed, one gather a neighbour instead of three.
-    """
-    height, width = image.shape[:2]
-    x, y = jnp.clip(xy[..., 0], 0, width - 1), jnp.clip(xy[..., 1], 0, height - 1)
+
+def _planes(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """`sample` with the channels first. Bytes (RGB) travel packed, one gather a neighbour instead of three."""
+    first, right, below, u, v = _neighbours(x, y, *image.shape[:2])
+    if image.dtype == jnp.uint8:
+        corners = [_unpacked(corner) for corner in _corners(_packed(image), first, right, below)]
+    else:
+        each = [_corners(image[..., c].reshape(-1), first, right, below) for c in range(image.shape[2])]
+        corners = [jnp.stack(corner) for corner in zip(*each, strict=True)]
+    return _between(*corners, u[None], v[None])
+
+
+def _neighbours(x: jax.Array, y: jax.Array, height: int, width: int) -> tuple[jax.Array, ...]:
+    """(index i32 of the pixel up and left of (x, y); how far on its right and its lower neighbour lie; the rest u, v f32)."""
+    x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
     left, top = jnp.floor(x), jnp.floor(y)
-    u, v = x - left, y - top
     i, j = top.astype(jnp.int32), left.astype(jnp.int32)
-    below, right = jnp.minimum(i + 1, height - 1), jnp.minimum(j + 1, width - 1)
-    index = jnp.stack([i * width + j, i * width + right, below * width + j, below * width + right])
-    if image.dtype != jnp.uint8:
-        return _between(_gather(image.reshape(-1, image.shape[2]), index), u[..., None], v[..., None])
-    wide = image.astype(jnp.uint32)
-    packed = (wide[..., 0] | (wide[..., 1] << 8) | (wide[..., 2] << 16)).reshape(-1)
-    found = _gather(packed, index)
-    planes = [((found >> shift) & 255).astype(jnp.float32) for shift in (0, 8, 16)]
-    return jnp.stack([_between(plane, u, v) for plane in planes], -1)
+    right, below = (j < width - 1).astype(jnp.int32), width * (i < height - 1).astype(jnp.int32)
+    return i * width + j, right, below, x - left, y - top
 
 
 def _smooth(image: jax.Array, variance: jax.Array, axis: int, radius: int) -> jax.Array:
@@ -83,42 +111,83 @@ def _smooth(image: jax.Array, variance: jax.Array, axis: int, radius: int) -> ja
     return sum(pieces, jnp.zeros_like(image))
 
 
-def gaussian(image: jax.Array, variance_x: jax.Array, variance_y: jax.Array) -> jax.Array:
-    """Gaussian blur of f32[h, w, channels] by variances in pixels squared; edges repeated. Variance 0: the identity.
+def gaussian(planes: jax.Array, variance_x: jax.Array, variance_y: jax.Array) -> jax.Array:
+    """Gaussian blur of f32[channels, h, w] by variances in pixels squared; edges repeated. Variance 0: the identity.
 
     The sampled Gaussian, `scipy.ndimage.gaussian_filter(mode="nearest")`, cut where five deviations or RADIUS taps end.
     """
     most = jnp.maximum(variance_x, variance_y)
     radius = [r for r, _ in _RADII]
-    blurs = [lambda i, r=r: _smooth(_smooth(i, variance_y, 0, r), variance_x, 1, r) for r in radius]
-    return jax.lax.switch(jnp.sum(most > jnp.array([limit for _, limit in _RADII])), [lambda i: i, *blurs], image)
+    blurs = [lambda i, r=r: _smooth(_smooth(i, variance_y, 1, r), variance_x, 2, r) for r in radius]
+    return jax.lax.switch(jnp.sum(most > jnp.array([limit for _, limit in _RADII])), [lambda i: i, *blurs], planes)
 
 
 def warp(image: jax.Array, back: jax.Array, size: int) -> jax.Array:
-    """f32[size, size, 3]: the picture pulled through `back` f32[2, 3], output pixel -> picture pixel.
+    """f32[3, size, size]: the picture pulled through `back` f32[2, 3], output pixel -> picture pixel.
 
     One bilinear gather. Where the map shrinks the picture, it is filtered first by the Gaussian whose variance on
     each axis makes the whole as wide as the triangle filter of an antialiased resize.
     """
-    xy = affine.apply(back, grid(size))
-    shrink = jnp.sum(jnp.square(back[:, :2]), 1)  # squared source pixels an output pixel, on x and on y
-    variance = _TRIANGLE * jnp.maximum(shrink - 1, 0)
+    x, y = places(back, size)
+    variance = _missing(back)
     return jax.lax.cond(
         jnp.max(variance) > _NO_BLUR,
-        lambda: sample(gaussian(image.astype(jnp.float32), variance[0], variance[1]), xy),
-        lambda: sample(image, xy),
+        lambda: _planes(_filtered(image, variance), x, y),
+        lambda: _planes(image, x, y),
     )
 
 
-def recolour(colour: jax.Array, rgb: jax.Array) -> jax.Array:
-    """f32[..., 3] under colour f32[3, 4]: a 3x3 matrix, then an offset in grey levels."""
-    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    return jnp.stack([c[0] * r + c[1] * g + c[2] * b + c[3] for c in (colour[0], colour[1], colour[2])], -1)
+def warps(images: jax.Array, which: jax.Array, back: jax.Array, size: int) -> jax.Array:
+    """f32[n, 3, size, size]: `warp` of images[which[k]] through back[k], for images u8[m, h, w, 3] and which i32[n].
+
+    On a CPU: one gather for all, which its cores share, then the few that are filtered first, one by one.
+    """
+    _, height, width, _ = images.shape
+    x, y = jax.vmap(places, (0, None))(back, size)
+    first, right, below, u, v = _neighbours(x, y, height, width)
+    corners = _corners(_packed(images), first + (height * width * which)[:, None, None], right, below)
+    plain = jax.vmap(lambda *c: _between(*map(_unpacked, c[:4]), c[4][None], c[5][None]))(*corners, u, v)
+    shrunk = jnp.max(jax.vmap(_missing)(back), 1) > _NO_BLUR
+    return where(shrunk, lambda _, k, back: warp(images[k], back, size), plain, which, back)
+
+
+def where(chosen: jax.Array, change: Callable, images: jax.Array, *others: jax.Array) -> jax.Array:
+    """images[k], or change(images[k], *others[k]) where chosen[k]; a loop over them, where any is chosen at all."""
+
+    def one(each):
+        return jax.lax.cond(each[0], change, lambda image, *_: image, *each[1:])
+
+    loop = functools.partial(jax.lax.map, one)
+    return jax.lax.cond(jnp.any(chosen), loop, lambda all_of: all_of[1], (chosen, images, *others))
+
+
+def blurred(planes: jax.Array, variance: jax.Array) -> jax.Array:
+    """`gaussian` of each of f32[n, 3, h, w] by variance f32[n]; a loop, as `where`."""
+    return where(variance > _NO_BLUR, lambda p, v: gaussian(p, v, v), planes, variance)
+
+
+def _missing(back: jax.Array) -> jax.Array:
+    """f32[2]: the variance on x and y, in squared pixels of the picture, that a map which shrinks must be filtered by."""
+    shrink = jnp.sum(jnp.square(back[:, :2]), 1)  # squared source pixels an output pixel, on x and on y
+    return _TRIANGLE * jnp.maximum(shrink - 1, 0)
+
+
+def _filtered(image: jax.Array, variance: jax.Array) -> jax.Array:
+    planes = jnp.moveaxis(image.astype(jnp.float32), -1, 0)
+    return jnp.moveaxis(gaussian(planes, variance[0], variance[1]), 0, -1)
+
+
+def recolour(colour: jax.Array, rgb: jax.Array, axis: int = -1) -> jax.Array:
+    """RGB f32, its channels on an axis of 3, under colour f32[3, 4]: a 3x3 matrix, then an offset in grey levels."""
+    planes = jnp.moveaxis(rgb, axis, 0)
+    weights = colour.reshape(3, 4, *[1] * (rgb.ndim - 1))
+    r, g, b, offset = weights[:, 0], weights[:, 1], weights[:, 2], weights[:, 3]
+    return jnp.moveaxis(r * planes[:1] + g * planes[1:2] + b * planes[2:] + offset, 0, axis)
 
 
 def covered(cover: jax.Array, size: int) -> jax.Array:
     """bool[size, size]: the pixels whose centre lies in the parallelogram of a cover f32[9]; none if it has no area."""
-    x, y = grid(size)[..., 0], grid(size)[..., 1]
+    x, y = jnp.arange(size, dtype=jnp.float32)[None], jnp.arange(size, dtype=jnp.float32)[:, None]
     a, b, c, d, e, f = (cover[n] for n in range(6))
     area = a * e - b * d
     u, v = e * (x - c) - b * (y - f), a * (y - f) - d * (x - c)  # the unit square's coordinates times area
@@ -126,12 +195,16 @@ def covered(cover: jax.Array, size: int) -> jax.Array:
     return (u >= 0) & (u < full) & (v >= 0) & (v < full)
 
 
+def has_area(covers: jax.Array) -> jax.Array:
+    """bool[...]: which of covers f32[..., 9] cover anything."""
+    return covers[..., 0] * covers[..., 4] != covers[..., 1] * covers[..., 3]
+
+
 def cover(covers: jax.Array, image: jax.Array) -> jax.Array:
-    """The picture f32[size, size, 3] with covers f32[K, 9] painted over it, the last one on top."""
+    """The picture f32[3, size, size] with covers f32[K, 9] painted over it, the last one on top."""
 
     def paint(picture, one):
-        there = one[0] * one[4] != one[1] * one[3]
-        painted = lambda p: jnp.where(covered(one, image.shape[0])[..., None], one[6:], p)  # noqa: E731
-        return jax.lax.cond(there, painted, lambda p: p, picture), None
+        painted = lambda p: jnp.where(covered(one, image.shape[-1])[None], one[6:, None, None], p)  # noqa: E731
+        return jax.lax.cond(has_area(one), painted, lambda p: p, picture), None
 
     return jax.lax.scan(paint, image, covers)[0]

@@ -28,15 +28,14 @@ def make_look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
 def _look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
     def look(folded, batch: Batch, views: Transform):
         def render(canvas, fit, extent):
-            def one(view):
-                return transform.apply_image(transform.compose(transform.from_affine(fit), view), canvas, size, extent)
+            each = jax.vmap(lambda f: jax.vmap(lambda v: transform.compose(transform.from_affine(f), v))(views))(fit)
+            flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), each)  # example by example
+            which = jnp.repeat(jnp.arange(len(canvas)), views.affine.shape[0])
+            return transform.apply_images(flat, canvas, which, size, extent)
 
-            return sharding.mapped(one)(views)
-
-        rendered = sharding.over_examples(render, over)
-        pictures = rendered(batch.image, batch.fit, batch.extent)  # [batch, views, size, size, 3]
-        output = model.predict(folded, pictures.reshape(-1, size, size, 3))
-        found = units.to_pixels(output, size).reshape(-1, pictures.shape[1], scheme.num_points, 2).swapaxes(0, 1)
+        pictures = sharding.over_batches(render, over)(batch.image, batch.fit, batch.extent)
+        output = model.predict(folded, pictures)
+        found = units.to_pixels(output, size).reshape(-1, views.affine.shape[0], scheme.num_points, 2).swapaxes(0, 1)
         back = jax.vmap(transform.invert)(views)
         return jax.vmap(lambda t, p: jax.vmap(lambda q: transform.apply_points(t, q, scheme.mirror))(p))(back, found)
 

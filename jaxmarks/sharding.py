@@ -44,20 +44,11 @@ def replicate(over: Mesh, tree):
     return jax.device_put(tree, NamedSharding(over, PartitionSpec()))
 
 
-def mapped(function: Callable) -> Callable:
-    """`function` of one, mapped over leading axes in the way that is fast on the backend.
+def over_batches(function: Callable, over: Mesh) -> Callable:
+    """`function` of arrays with a leading axis of examples, each device on its own examples.
 
-    On CPU a loop: branches are then branches (under `vmap` every one is computed, and rendering takes fifteen times as
-    long), and one's numbers cannot depend on its neighbours. Elsewhere `vmap`.
-    """
-    return (lambda *each: jax.lax.map(lambda one: function(*one), each)) if backend.is_cpu() else jax.vmap(function)
-
-
-def over_examples(function: Callable, over: Mesh) -> Callable:
-    """`function` of one example `mapped` over leading axes; on CPU each device loops over its own examples.
-
-    The loop stays within shard_map: outside, every device would gather the whole batch.
+    On a CPU within shard_map: a loop over examples outside of it would gather the whole batch to every device.
     """
     if not backend.is_cpu():
-        return mapped(function)
-    return jax.shard_map(mapped(function), mesh=over, in_specs=DATA, out_specs=DATA, check_vma=False)
+        return function
+    return jax.shard_map(function, mesh=over, in_specs=DATA, out_specs=DATA, check_vma=False)

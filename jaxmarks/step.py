@@ -33,15 +33,16 @@ def make_render(key: jax.Array, config: Config, scheme: Scheme, over: Mesh) -> C
     """
     settings = augment.configure(config.augment, scheme.mirror is not None)
 
-    def one(canvas, points, fit, extent, draw):
+    def drawn(points, fit, draw):
         t = augment.sample(augment_key(key, draw), settings, config.size)
-        whole = transform.compose(transform.from_affine(fit), t)
-        return transform.apply_image(whole, canvas, config.size, extent), transform.apply_points(
-            t, points, scheme.mirror
-        )
+        return transform.compose(transform.from_affine(fit), t), transform.apply_points(t, points, scheme.mirror)
 
-    mapped = sharding.over_examples(one, over)
-    return lambda batch: mapped(batch.image, batch.points, batch.fit, batch.extent, batch.draw)
+    def rendered(image, points, fit, extent, draw):
+        whole, moved = jax.vmap(drawn)(points, fit, draw)
+        return transform.apply_images(whole, image, jnp.arange(len(image)), config.size, extent), moved
+
+    over_devices = sharding.over_batches(rendered, over)
+    return lambda batch: over_devices(batch.image, batch.points, batch.fit, batch.extent, batch.draw)
 
 
 def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
@@ -72,10 +73,13 @@ def _unit(config: Config, frame: Array, scale: Array) -> jax.Array:
     return jnp.ones_like(scale)
 
 
-def _keep_if_finite(new: State, old: State, finite: jax.Array) -> State:
-    """The new state; from the first step that is not finite on, the old one, with that step latched."""
+def _keep_if_finite(update: Callable[[State], State], old: State, finite: jax.Array) -> State:
+    """The updated state; from the first step that is not finite on, the old one, with that step latched."""
     good = finite & (old.bad_step < 0)
-    kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old)
+    if backend.is_cpu():  # in place; a choice element by element copies weights and moments first
+        kept = jax.lax.cond(good, update, lambda state: state, old)
+    else:
+        kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), update(old), old)
     return kept._replace(bad_step=jnp.where(finite | (old.bad_step >= 0), old.bad_step, old.step))
 
 
@@ -183,17 +187,19 @@ def make_step(
         seen = gradient(state.params, state.stats, data, still)
         labelled = jnp.any(batch.mask, -1)
         judged = jnp.where(jnp.any(labelled), seen.loss, jnp.nan)
-        updates, opt = tx.update(seen.grads, state.opt, state.params, value=judged)
         norm = optax.global_norm(seen.grads)
-        lr = optim.current_rate(schedule, opt, state.step)
-        params = optax.apply_updates(state.params, updates)
-        ema = (
-            state.ema if state.ema is None else optim.averaged(config.ema, state.ema, (params, seen.stats), state.step)
-        )
-        new = State(state.step + 1, params, seen.stats, opt, state.bad_step, ema)
+
+        def update(old: State) -> State:
+            updates, opt = tx.update(seen.grads, old.opt, old.params, value=judged)
+            params = optax.apply_updates(old.params, updates)
+            ema = old.ema if old.ema is None else optim.averaged(config.ema, old.ema, (params, seen.stats), old.step)
+            return State(old.step + 1, params, seen.stats, opt, old.bad_step, ema)
+
+        new = _keep_if_finite(update, state, jnp.isfinite(seen.loss) & jnp.isfinite(norm))
+        lr = optim.current_rate(schedule, new.opt, state.step)
         nme = jnp.sum(seen.error * labelled) / jnp.maximum(jnp.sum(labelled), 1)
         record = Record(seen.loss, nme, norm, lr, checksum(images, target), seen.each, seen.kept)
-        return _keep_if_finite(new, state, jnp.isfinite(seen.loss) & jnp.isfinite(norm)), record
+        return new, record
 
     options = backend.compiler_options()
     moving, still = (jax.jit(partial(step, k), donate_argnums=0, compiler_options=options) for k in (False, True))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxmarks import affine, image
+from jaxmarks import affine, backend, image
 
 
 class Transform(NamedTuple):
@@ -102,12 +102,48 @@ def apply_image(t: Transform, picture: jax.Array, size: int, extent: jax.Array |
     back = affine.invert(t.affine)
     seen = _seen(back, size, image.full_extent(picture) if extent is None else extent)
     pixels = image.gaussian(image.warp(picture, back, size), t.blur, t.blur)
-    pixels = jnp.where(seen[..., None], image.recolour(t.colour, pixels), image.BORDER)
-    return jnp.clip(image.cover(t.covers, pixels), 0, 255)
+    pixels = jnp.where(seen[None], image.recolour(t.colour, pixels, axis=0), image.BORDER)
+    return _channels_last(jnp.clip(image.cover(t.covers, pixels), 0, 255))
+
+
+def apply_images(t: Transform, pictures: jax.Array, which: jax.Array, size: int, extent: jax.Array) -> jax.Array:
+    """f32[n, size, size, 3]: `apply_image` of pictures[which[k]] under the k-th of n transforms, the same numbers.
+
+    pictures u8[m, h, w, 3], which i32[n], extent f32[m, 4]; t has a leading axis n. On a CPU what all need is done for all
+    at once, and branches are loops: under `vmap` every branch would be computed for every picture.
+    """
+    if not backend.is_cpu():
+        return jax.vmap(lambda one, k: apply_image(one, pictures[k], size, extent[k]))(t, which)
+    import os
+    c=int(os.environ.get("CH","8"))
+    return jax.lax.map(lambda one: _apply_one(*one, pictures, size, extent), (t, which), batch_size=c) if 0 else _chunked(t,which,pictures,size,extent,c)
+
+
+def _chunked(t,which,pictures,size,extent,c):
+    if c==0: return _render(t,which,pictures,size,extent)
+    cut = jax.tree.map(lambda l: l.reshape(l.shape[0]//c,c,*l.shape[1:]),(t,pictures[which],extent[which]))
+    out = jax.lax.map(lambda one: _render(one[0],jnp.arange(c),one[1],size,one[2]),cut)
+    return out.reshape(-1,*out.shape[2:])
+
+
+def _render(t,which,pictures,size,extent):
+    back = affine.invert(t.affine)
+    seen = jax.vmap(_seen, (0, None, 0))(back, size, extent[which])
+    pixels = image.blurred(image.warps(pictures, which, back, size), t.blur)
+    pixels = jnp.where(seen[:, None], jax.vmap(lambda c, p: image.recolour(c, p, axis=0))(t.colour, pixels), image.BORDER)
+    covered = jnp.any(image.has_area(t.covers), 1)
+    pixels = image.where(covered, lambda p, covers: image.cover(covers, p), pixels, t.covers)
+    return _channels_last(jnp.clip(pixels, 0, 255))
+
+
+@backend.apart
+def _channels_last(planes: jax.Array) -> jax.Array:
+    """f32[..., 3, h, w] -> f32[..., h, w, 3]. Pixels are computed plane by plane, which a CPU does eight at a time."""
+    return jnp.moveaxis(planes, -3, -1)
 
 
 def _seen(back: jax.Array, size: int, extent: jax.Array) -> jax.Array:
-    return image.inside(affine.apply(back, image.grid(size)), extent)
+    return image.inside(*image.places(back, size), extent)
 
 
 def restore(t: Transform, picture: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
@@ -128,6 +164,6 @@ def restore(t: Transform, picture: jax.Array, size: int) -> tuple[jax.Array, jax
         image.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine, image.grid(size)))[..., 0] > 0.999
     )
     seen = _seen(t.affine, size, image.full_extent(picture))
-    pixels = image.recolour(_invert_colour(t.colour), image.warp(picture, t.affine, size))
+    pixels = image.recolour(_invert_colour(t.colour), image.warp(picture, t.affine, size), axis=0)
     mask = seen & known & _invertible(t.colour)
-    return jnp.where(mask[..., None], pixels, image.BORDER), mask
+    return jnp.moveaxis(jnp.where(mask[None], pixels, image.BORDER), 0, -1), mask

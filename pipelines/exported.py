@@ -91,11 +91,12 @@ def _inputs(trained: Trained, source: Source) -> Iterator[np.ndarray]:
     size = trained.run.config.size
 
     def render(fit, canvas, extent):
-        return transform.apply_image(transform.from_affine(fit), canvas, size, extent)
+        t = jax.vmap(transform.from_affine)(fit)
+        return transform.apply_images(t, canvas, jnp.arange(len(canvas)), size, extent)
 
-    mapped = jax.jit(sharding.over_examples(render, trained.plan.mesh))
+    rendered = jax.jit(sharding.over_batches(render, trained.plan.mesh))
     for batch, count in loader.ordered(source, trained.run.config):
-        yield np.asarray(mapped(batch.fit, batch.image, batch.extent))[:count]
+        yield np.asarray(rendered(batch.fit, batch.image, batch.extent))[:count]
 
 
 def _in_parts(network: Network, pictures: np.ndarray, size: int) -> np.ndarray:

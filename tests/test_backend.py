@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxmarks import backend, models, sharding
+from jaxmarks import backend, models
 
 
 @pytest.fixture
@@ -25,10 +25,3 @@ def test_a_network_is_the_same_compiled_with_the_options(random):
     image = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     found, plain = (jax.jit(model.predict, compiler_options=o)(folded, image) for o in (backend.compiler_options(), {}))
     assert np.abs(found - plain).max() <= 1e-5 * np.abs(plain).max()
-
-
-def test_mapped_is_one_at_a_time(random):
-    a, b = random.normal(size=(3, 4)), random.normal(size=(3, 4))
-    found = sharding.mapped(lambda x, y: jax.lax.cond(x[0] > 0, lambda: x * y, lambda: x - y))(a, b)
-    expected = [x * y if x[0] > 0 else x - y for x, y in zip(a, b, strict=True)]
-    assert np.allclose(found, expected, atol=1e-6)

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxmarks import backend
+
 Four = Sequence[Array]  # what lies at the four places of an axis of a tile
 
 
@@ -60,7 +62,7 @@ def _tiles(x: Array) -> list[Array]:
     """f32[b, h, w, c] -> the transformed tiles of the padded input, sixteen [b * h/2 * w/2, c]."""
     rows, columns = _halves(x)
     odd = (2 * rows - x.shape[1], 2 * columns - x.shape[2])
-    padded = jnp.pad(x, ((0, 0), (1, 1 + odd[0]), (1, 1 + odd[1]), (0, 0)))
+    padded = lax.pad(x, x.dtype.type(0), ((0, 0, 0), (1, 1 + odd[0], 0), (1, 1 + odd[1], 0), (0, 0, 0)))
     places = [[padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2] for j in range(4)] for i in range(4)]
     return _flat(_both(_input, places))
 
@@ -85,26 +87,37 @@ def _product(x: Array, matrices: Sequence[Array], contracted: int, channels: int
     return _untiled(products, (*x.shape[:3], channels))
 
 
-@jax.custom_vjp
-def conv(x: Array, kernel: Array) -> Array:
-    """f32[b, h, w, i], f32[3, 3, i, o] -> f32[b, h, w, o], padded by 1 on every side."""
+@backend.apart
+def _conv(x: Array, kernel: Array) -> Array:
     return _product(x, _flat(_both(_kernel, _taps(kernel))), 0, kernel.shape[3])
 
 
+@jax.custom_vjp
+def conv(x: Array, kernel: Array) -> Array:
+    """f32[b, h, w, i], f32[3, 3, i, o] -> f32[b, h, w, o], padded by 1 on every side."""
+    return _conv(x, kernel)
+
+
 def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return conv(x, kernel), (x, kernel)
+    return _conv(x, kernel), (x, kernel)
 
 
-def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-    x, kernel = saved
+@backend.apart
+def _gradients(x: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
     turned = [row[::-1] for row in _taps(kernel)[::-1]]
     dx = _product(dy, _flat(_both(_kernel, turned)), 1, x.shape[3])
     rows, columns = _halves(dy)
-    even = jnp.pad(dy, ((0, 0), (0, 2 * rows - dy.shape[1]), (0, 2 * columns - dy.shape[2]), (0, 0)))
+    even = lax.pad(
+        dy, dy.dtype.type(0), ((0, 0, 0), (0, 2 * rows - dy.shape[1], 0), (0, 2 * columns - dy.shape[2], 0), (0, 0, 0))
+    )
     spread = _flat(_both(_spread, [[even[:, i::2, j::2] for j in range(2)] for i in range(2)]))
     over_tiles = (((0,), (0,)), ((), ()))
     slopes = [lax.dot_general(tile, each, over_tiles) for tile, each in zip(_tiles(x), spread, strict=True)]
     return dx, jnp.stack([jnp.stack(row) for row in _both(_gathered, _square(slopes))])
+
+
+def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    return _gradients(*saved, dy)
 
 
 conv.defvjp(_forward, _backward)
