@@ -6,7 +6,6 @@ inverse of its distance and solves a quadratic programme over the simplex, which
 """
 
 import numpy as np
-from scipy.optimize import nnls
 
 LEAST = 20  # photographs to fit weights on; of fewer, equal weights are the better guess
 _ROUNDS = 30
@@ -44,6 +43,8 @@ def fit(points: np.ndarray, truth: np.ndarray, mask: np.ndarray, norm: np.ndarra
 def _least(gram: np.ndarray) -> np.ndarray:
     """The w on the simplex with the least w G w, G positive definite. Of u >= 0, |A u|^2 + (1 - sum u)^2 with A'A = G is
     least at a multiple of it."""
+    from scipy.optimize import nnls
+
     factor = np.linalg.cholesky(gram / np.trace(gram)).T
     found, _ = nnls(np.concatenate([factor, np.ones((1, len(gram)))]), np.append(np.zeros(len(gram)), 1.0))
     return found / found.sum()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
 from jaxmarks import state as states
 from jaxmarks.types import State
@@ -86,6 +85,8 @@ def save(root: Path, state: State, nme: float | None, offsets: dict[str, int], *
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
+    from orbax.checkpoint import v1 as ocp  # a second: for the commands that need it
+
     ocp.save_pytree(folder.absolute() / "state", leaves)
     temporary = folder / "commit.json.tmp"
     with open(temporary, "w") as file:
@@ -116,6 +117,8 @@ def _prune(root: Path) -> None:
 
 
 def _read(root: Path, commit: Commit, template: State) -> State:
+    from orbax.checkpoint import v1 as ocp
+
     leaves = {k: np.asarray(v) for k, v in ocp.load_pytree(_folder(root, commit.step).absolute() / "state").items()}
     if states.digest(leaves) != commit.digest:
         raise ValueError("its content is not what was saved: the digest differs")

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from jaxmarks.types import Record
 
@@ -40,6 +39,8 @@ class RunLog:
     """The open files of a run folder. `offsets` None starts them anew; else they are cut there first."""
 
     def __init__(self, root: Path, batch: int, step: int = 0, offsets: dict[str, int] | None = None):
+        from tensorboardX import SummaryWriter  # seconds where torch is installed, which it imports
+
         self._root, self._dtype = root, example_dtype(batch)
         for name in FILES:
             with open(root / name, "ab") as file:

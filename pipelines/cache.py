@@ -19,11 +19,6 @@ from pipelines.tables import Pictures, Table
 _ABOUT = "cached.json"
 
 
-def root() -> Path:
-    """The cache's folder."""
-    return Path(os.environ.get("JAXMARKS_CACHE") or "~/.cache/jaxmarks").expanduser()
-
-
 class Surveyed(Subset):
     """The records of a source that can be used, all opened once."""
 
@@ -56,7 +51,7 @@ def training_set(
         return source
     if not packed:
         return _survey(source, workers)
-    folder = root() / key(path, source.table)
+    folder = files.cache_root() / key(path, source.table)
     if not pack.is_whole(folder):
         job = pack.plan(folder, {"train": source})
         size = pack.check_space(job)
@@ -129,7 +124,7 @@ def listing() -> list[Cached]:
 
 
 def _listed() -> Iterator[Cached]:
-    for folder in root().iterdir() if root().is_dir() else []:
+    for folder in files.cache_root().glob("*"):
         if not folder.is_dir() or not (dataset.is_packed(folder) or (folder / "notes").is_dir()):
             continue  # not ours
         about, whole = folder / _ABOUT, (folder / _ABOUT).is_file()

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn, TypeVar
 
+from pipelines import compiled
+
 T = TypeVar("T")
 
 
@@ -84,12 +86,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a command; what it refuses (ValueError) or cannot read or write (OSError) is one line and exit code 2."""
-    logging.basicConfig(level=logging.WARNING)
-    for handler in logging.getLogger().handlers:  # orbax and absl, imported, made one with a form of its own
+    """Runs a command; what it refuses (ValueError) or cannot read or write (OSError) is one line and exit code 2. What JAX
+    compiles for it is kept."""
+    logging.basicConfig(level=logging.WARNING)  # with a handler there, orbax and absl, imported later, add none
+    for handler in logging.getLogger().handlers:  # absl, imported before, made one with a form of its own
         if type(handler) is logging.StreamHandler:
             handler.setFormatter(logging.Formatter("warning: %(message)s"))
     logging.getLogger("absl").setLevel(logging.ERROR)
+    compiled.keep()
     try:
         sys.exit(main() or 0)
     except KeyboardInterrupt:

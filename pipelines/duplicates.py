@@ -8,11 +8,7 @@ import itertools
 from collections.abc import Sequence
 
 import cv2
-import imagehash
 import numpy as np
-from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 D = 6  # bits; how it was chosen stands in `groups`
 _BITS = 64
@@ -33,6 +29,9 @@ def fingerprint(image: np.ndarray) -> int | None:
 
     0.3 ms for a photograph of 250 x 250 pixels, 0.6 ms for 500 x 500, 3.8 ms for 1300 x 1300.
     """
+    import imagehash  # with SciPy
+    from PIL import Image
+
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if np.median(np.abs(cv2.dct(grey)[:8, :8])) / _SIDE < _FLAT:
@@ -117,6 +116,9 @@ def _compared(prints: np.ndarray, band: np.uint64, family: np.ndarray, distance:
 
 def _joined(family: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
     """The families after those of each pair (i, j) became one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ends = family[np.concatenate(pairs)] if pairs else np.empty((0, 2), np.int64)
     ends = ends[ends[:, 0] != ends[:, 1]]
     if not len(ends):

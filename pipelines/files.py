@@ -21,6 +21,11 @@ _NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
+def cache_root() -> Path:
+    """The folder of what is kept between commands."""
+    return Path(os.environ.get("JAXMARKS_CACHE") or "~/.cache/jaxmarks").expanduser()
+
+
 def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
     """Raises ValueError where a folder lies at what is to become a file, or the other way round, and where nothing can be
     written there: by writing a file without a name, which leaves nothing."""

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import grain
 import jax
 import numpy as np
 
@@ -91,10 +90,6 @@ def _stack(rows: list[_Row], draws: np.ndarray) -> Batch:
     )
 
 
-def _read(options: Config) -> grain.ReadOptions:
-    return grain.ReadOptions(num_threads=options.workers, prefetch_buffer_size=4 * options.batch)
-
-
 def batches(
     source: Source,
     config: Config,
@@ -111,6 +106,8 @@ def batches(
     proportion; without, once. ready: done to each batch in a thread of its own, two batches ahead of the one that is
     asked for; puts them on the devices. Raises ValueError where the source is empty or nothing in it can be decoded.
     """
+    import grain  # half a second: for the commands that read pictures
+
     if not len(source):
         raise ValueError("the training part is empty: lower --val-fraction or add photographs")
     faults = Faults() if faults is None else faults
@@ -135,10 +132,13 @@ def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> 
     The last batch is filled up by repeating its first example with an empty mask. What cannot be decoded is left out
     and noted in `faults`.
     """
+    import grain
+
     faults = Faults() if faults is None else faults
+    options = grain.ReadOptions(num_threads=config.workers, prefetch_buffer_size=4 * config.batch)
     rows = grain.MapDataset.range(len(source)).map(lambda i: (_load(source, int(i), config, faults),))
     waiting: list[_Row] = []
-    for (row,) in rows.to_iter_dataset(_read(config)):
+    for (row,) in rows.to_iter_dataset(options):
         if row is not None:
             waiting.append(row)
         if len(waiting) == config.batch:

@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from pipelines import oddness
 from pipelines.review_predictions import Known
@@ -84,6 +83,8 @@ def _deviation(values: np.ndarray, least: float) -> float:
 def _unusual(values: np.ndarray, given: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """By how many robust standard deviations values lie above their median, both of the _WINDOW values that are nearest
     in `given`, in each set of runs."""
+    from scipy.ndimage import median_filter
+
     numbers, which, counts = np.unique(asked, return_inverse=True, return_counts=True)
     which = np.where(counts[which] < _FEW, len(numbers), which)  # too few: together
     result = np.zeros(len(values))

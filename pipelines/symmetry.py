@@ -12,7 +12,6 @@ Two halves of the faces are fitted apart: each judges the pairs by the other's m
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from pipelines import shapes
 from pipelines.shapes import MODES, Model
@@ -91,10 +90,17 @@ def _support(mirror: np.ndarray) -> np.ndarray:
     return count
 
 
+def _cheapest(cost: np.ndarray) -> np.ndarray:
+    """The permutation with the least sum of costs."""
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment(cost)[1]
+
+
 def _settled(cost: np.ndarray, mirror: np.ndarray, apart: np.ndarray) -> np.ndarray:
     """The cheapest permutation; what is next to a tie goes by the neighbours in the list, under `mirror`."""
     nearest = _nearest(apart) + _TINY
-    return linear_sum_assignment(cost - 0.05 * (nearest[:, None] + nearest) / 2 * _support(mirror))[1]
+    return _cheapest(cost - 0.05 * (nearest[:, None] + nearest) / 2 * _support(mirror))
 
 
 def _apart(faces: np.ndarray) -> np.ndarray:
@@ -116,12 +122,12 @@ def _fit(faces: np.ndarray) -> tuple[np.ndarray, Model]:
     """
     model, at = shapes.model(faces), np.arange(faces.shape[1])
     cost = np.abs(model.mean[:, None] + model.mean.conj()) ** 2
-    mirror, trust = linear_sum_assignment(cost)[1], np.ones(len(at))
+    mirror, trust = _cheapest(cost), np.ones(len(at))
     for modes in (m for m in MODES if m <= shapes.most_modes(faces)):
         own = _own(model, faces, modes)
         for _ in range(_ROUNDS):
             before, cost = mirror, _costs(model, faces, mirror, modes, trust)
-            mirror = linear_sum_assignment(cost)[1]
+            mirror = _cheapest(cost)
             trust = np.clip(own / np.maximum(cost[at, mirror], 1e-12), 0.02, 1)
             if (mirror == before).all():
                 break

@@ -1,12 +1,15 @@
-"""What was packed into the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}), and taking away what is no longer used.
+"""What is in the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed sets, and what JAX compiled; and deleting what is old.
 
 python scripts/cache.py
 python scripts/cache.py --prune 30
+
+Compiled code is kept by every command, two gigabytes at most; JAX_ENABLE_COMPILATION_CACHE=false: none. What is deleted is
+packed, or compiled, again when it is needed.
 """
 
 import time
 
-from pipelines import cache, console
+from pipelines import cache, compiled, console, files
 
 
 def main() -> int:
@@ -15,12 +18,17 @@ def main() -> int:
     flags = parser.parse_args()
     if flags.prune is not None and not flags.prune >= 0:
         raise ValueError(f"--prune must be 0 or more days, got {flags.prune}")
-    shown = cache.listing() if flags.prune is None else cache.prune(flags.prune)
+    listed = flags.prune is None
+    shown = cache.listing() if listed else cache.prune(flags.prune)
+    code = compiled.listing() if listed else compiled.prune(flags.prune)
     for c in shown:
         ago = (time.time() - c.used) / 86400
         print(f"{c.bytes / 1e9:8.2f} GB  used {ago:5.1f} days ago  {c.folder.name}  {c.data or 'not whole'}")
-    words = "in" if flags.prune is None else "deleted from"
-    print(f"{len(shown)} sets, {sum(c.bytes for c in shown) / 1e9:.2f} GB, {words} {cache.root()}")
+    if code:
+        ago = (time.time() - code[-1].used) / 86400
+        print(f"{sum(k.bytes for k in code) / 1e9:8.2f} GB  used {ago:5.1f} days ago  compiled code, {len(code)} files")
+    words, taken = "in" if listed else "deleted from", sum(c.bytes for c in shown) + sum(k.bytes for k in code)
+    print(f"{len(shown)} sets, {taken / 1e9:.2f} GB, {words} {files.cache_root()}")
     return 0
 
 

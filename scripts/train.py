@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session
 from jaxmarks import config as configs
-from pipelines import console, judging, loader, parts, review, runs, sources, trained
+from pipelines import compiled, console, judging, loader, parts, review, runs, sources, trained
 
 
 def main() -> int:
@@ -91,9 +91,10 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
     judge = judging.judging(plan, train_part, parts.held(run, source).chooses, weights, faults)
+    take_step = compiled.first_told(assemble.training_step(plan), lambda line: print(line, flush=True))
     progress, done = console.Progress(plan.steps, "step"), begin
     try:
-        for event in session.sit(run.root, plan, first, offsets, assemble.training_step(plan), feed, judge, stop):
+        for event in session.sit(run.root, plan, first, offsets, take_step, feed, judge, stop):
             progress.show(event.step, f"{session.describe(event)}{faults.told()}")
             done = event.step
     finally:

@@ -3,26 +3,28 @@ alone."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from jaxmarks import metrics, reliability, sweep
 from pipelines import files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _RAW, _SMOOTH, _RANGE = "#9db7d5", "#12467f", "#2e9e5b"
 _OURS, _THEIRS, _GREY, _INK = "#12467f", "#d9772b", "#8a949e", "#1d2329"
 
 
-def _figure(path: str | Path, title: str, draw: Callable[[Axes], None], below: bool = False) -> None:
+def _figure(path: str | Path, title: str, draw: "Callable[[Axes], None]", below: bool = False) -> None:
     """One pair of axes, 1350 x 810 pixels, drawn under matplotlib's own defaults whatever the user's matplotlibrc says.
 
     below: the legend goes under the axes, where it can hide nothing.
     """
+    import matplotlib  # a second: for the commands that draw
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         figure = Figure(figsize=(9, 5.4), dpi=150, layout="constrained")
@@ -47,8 +49,9 @@ def learning_rate(
     suggestion: sweep.Suggestion | None,
 ) -> None:
     """A sweep as a PNG: losses and smoothed f64[steps] over rates, both by logarithm, the first step on the left."""
+    from matplotlib.ticker import LogFormatter
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         axes.plot(rates, losses, color=_RAW, linewidth=1, label="loss of each batch")
         axes.plot(rates, smoothed, color=_SMOOTH, linewidth=2.4, label="smoothed")
         if suggestion is not None:
@@ -76,7 +79,7 @@ def cumulative(path: str | Path, title: str, curves: dict[str, np.ndarray], limi
     known = {name: np.sort(values[np.isfinite(values)]) for name, values in curves.items()}
     end = max(limit, min(3 * limit, 1.02 * max(float(np.quantile(values, 0.95)) for values in known.values())))
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         for (name, errors), colour in zip(known.items(), (_OURS, _THEIRS), strict=False):
             auc, failed = (np.mean(column) for column in metrics.by_limit(errors, limit))
             shown = errors[errors <= end]
@@ -96,7 +99,7 @@ def cumulative(path: str | Path, title: str, curves: dict[str, np.ndarray], limi
 def bars(path: str | Path, title: str, series: dict[str, dict[str, dict[str, Any]]]) -> None:
     """NME of one or two sets of the same things, a bar each from the top down; of a thing "mean" and "interval" are drawn."""
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         things, height = list(next(iter(series.values()))), 0.8 / len(series)
         for place, ((name, lines), colour) in enumerate(zip(series.items(), (_OURS, _THEIRS), strict=False)):
             known = [(at, lines[thing]) for at, thing in enumerate(things) if thing in lines]
@@ -117,7 +120,7 @@ def bars(path: str | Path, title: str, series: dict[str, dict[str, dict[str, Any
 def expected(path: str | Path, title: str, curve: reliability.Curve) -> None:
     """A reliability curve: mean true error against mean expected error, in pixels of the photograph, and where they agree."""
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         end = 1.05 * max(curve.expected.max(), curve.error.max())
         axes.plot([0, end], [0, end], color=_GREY, linewidth=1.4, linestyle="--", label="expected = true")
         told = f"points in {len(curve.count)} bins of equal number"
