@@ -48,7 +48,7 @@ def test_the_script_itself_runs_at_toy_sizes(tmp_path):
     assert all(c["ok"] and c["value"] <= c["bound"] for c in report["checks"])
     kinds = ["train", "rendering", "train from files", "train", "predict", "train, torch.compile"]
     assert [r["name"].partition(" resnet18 32 px ")[0] for r in report["rows"]] == kinds
-    assert all(r["ours"] > 0 and r["seconds"] > 0 for r in report["rows"])
+    assert all(r["ours"] > 0 for r in report["rows"])
     trained = [r for r in report["rows"] if r["name"].startswith("train resnet18")]
     assert all(r["ours_memory_mb"] > 0 for r in trained)
     if report["torch"]:
@@ -61,7 +61,7 @@ def clock(*times: float):
     return lambda: next(told)
 
 
-def test_a_row_begins_only_where_the_last_of_its_kind_would_have_fitted(bench):
+def test_a_row_begins_only_where_the_longest_of_its_kind_would_have_fitted(bench):
     gpu, rows, _ = bench
     a, b, other = (
         rows.Row(name, kind, 40, lambda left: {"outcome": f"{left:.0f} left"})
@@ -71,7 +71,7 @@ def test_a_row_begins_only_where_the_last_of_its_kind_would_have_fitted(bench):
     assert gpu.fits(a, {"train": 5}, 5) and not gpu.fits(a, {"train": 90}, 89)
     # a: 100 left, takes 70; b: 30 left is too little; of another kind, none was measured: its guess of 40 is too much
     assert list(gpu.measured([a, b, other], clock(100, 30, 30, 30))) == [
-        ("a batch 1", {"outcome": "100 left", "seconds": 70}),
+        ("a batch 1", {"outcome": "100 left"}),
         ("b batch 1", {}),
         ("c batch 1", {}),
     ]

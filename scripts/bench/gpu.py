@@ -80,31 +80,27 @@ def checked(toy: bool) -> list[dict]:
 def measured(rows: Iterable[Row], left: Callable[[], float]) -> Iterable[tuple[str, dict]]:
     """(name, values) of each row in order, {} where the time left does not allow it.
 
-    A row is taken to last as long as the last of its kind did, its own `cost` where none was. What it raises is its outcome.
+    A row is taken to last as long as the longest of its kind so far, its own `cost` before any. What it raises is its outcome.
     """
-    lasted: dict[str, float] = {}
+    longest: dict[str, float] = {}
     for row in rows:
         time_left = left()
-        if not fits(row, lasted, time_left):
+        if not fits(row, longest, time_left):
             yield row.name, {}
             continue
         try:
             values = row.run(time_left)
+            longest[row.kind] = max(longest.get(row.kind, 0), time_left - left())
         except (ValueError, RuntimeError, OSError) as error:  # of JAX out of memory, among others
-            values = {
-                "ours": None,
-                "peer": None,
-                "ratio": None,
-                "outcome": gpu_rows.told(str(error), batch_of(row.name)),
-            }
+            outcome = gpu_rows.told(str(error), batch_of(row.name))
+            values = {"ours": None, "peer": None, "ratio": None, "outcome": outcome}
             gpu_rows.training.cache_clear()
-        lasted[row.kind] = time_left - left()
-        yield row.name, {**values, "seconds": lasted[row.kind]}
+        yield row.name, values
 
 
-def fits(row: Row, lasted: dict[str, float], left: float) -> bool:
-    """Whether a row may be begun with so many seconds left; lasted: the seconds of the last row of each kind."""
-    return lasted.get(row.kind, row.cost) <= left
+def fits(row: Row, longest: dict[str, float], left: float) -> bool:
+    """Whether a row may be begun with so many seconds left; longest: what a row of each kind took at most."""
+    return longest.get(row.kind, row.cost) <= left
 
 
 def batch_of(name: str) -> int:
@@ -114,7 +110,7 @@ def batch_of(name: str) -> int:
 
 def line(name: str, row: dict) -> str:
     """A row of the table."""
-    rates = "".join(f"{row[side] or 0:9.0f}" if row[side] else f"{'-':>9s}" for side in ("ours", "peer"))
+    rates = "".join(f"{row[side]:9.0f}" if row[side] else f"{'-':>9s}" for side in ("ours", "peer"))
     ratio = f"{row['ratio']:7.2f}" if row["ratio"] else f"{'-':>7s}"
     spread = "{:.2f}-{:.2f}".format(*row["spread"]) if row.get("spread") else ""
     memory = [row.get(f"{side}_memory_mb") for side in ("ours", "peer")]

@@ -16,8 +16,8 @@ from jaxmarks import augment, keys, landmarks, models, step, transform
 from jaxmarks.config import Config
 from jaxmarks.models import ops
 from jaxmarks.types import Batch
-from pipelines import loader, sources
-from pipelines.probes import sheet, table
+from pipelines import faces, loader, sources
+from pipelines.probes import cases, pixels, points, table
 
 SCRIPTS = Path(__file__).parents[1]
 EDGE = 0.01  # grey levels: as much as rendering may differ from SciPy's
@@ -30,12 +30,12 @@ def check(name: str, value: float, bound: float, unit: str) -> dict:
 
 def groups(toy: bool) -> dict[str, Callable[[], Iterator[dict]]]:
     """All checks but the replay, by what they are about; toy: at sizes that a CPU takes seconds for."""
-    size, cases = (64, ["chain"]) if toy else (128, ["chain", "contest", "views: standard"])
+    size = 64 if toy else 128
     return {
         "products of float32": partial(products, 64 if toy else 512),
         "a whole network": partial(network, 32 if toy else 128),
         "rendering": partial(rendering, "recipe", 8 if toy else 64, size),
-        "the audit": partial(audit, size, 8 if toy else 32, cases),
+        "the audit": partial(audit, size, 8 if toy else 64),
     }
 
 
@@ -47,16 +47,20 @@ def run(group: Callable[[], Iterator[dict]], name: str) -> Iterator[dict]:
         yield check(f"{name}: {str(error).strip().partition(chr(10))[0][:200]}", np.nan, 0, "")
 
 
-def audit(size: int, keys_each: int, chosen: list[str]) -> Iterator[dict]:
-    """The probes of scripts/audit.py that run on the device, on these cases: the worst value of each."""
-    images = [image for image, _ in sheet.photographs(None)]
-    rows = []
-    for row in table.measure([size], keys_each, chosen, images):
-        if not row.size:  # from here on draws are counted, on the host
-            break
-        rows.append(row)
-    for row in table.worst(rows):
-        yield check(f"audit: {row.probe}, {row.case}", row.value, row.bound, table.BOUNDS[row.probe][1])
+def audit(size: int, count: int) -> Iterator[dict]:
+    """The core of scripts/audit.py, its probes of one photograph, on a chain of augmenters; all of it takes minutes."""
+    records = cases.records("chain", size, count)
+    few = cases.some(records, 8)
+    probes: dict[str, Callable[[], float]] = {
+        "points there and back, own order": lambda: points.there_and_back(records, size),
+        "points and order against float64": lambda: points.moved(records, size),
+        "pixels against SciPy": lambda: pixels.against_scipy(few, size, faces.draw(0).image),
+        "restored picture, within the mask": lambda: pixels.restored(few, size)[0],
+        "mirror is image[:, ::-1]": lambda: pixels.mirrored(size),
+        "identity is the picture": lambda: pixels.unchanged(size),
+    }
+    for name, value in probes.items():
+        yield check(f"audit: {name}", value(), *table.BOUNDS[name])
 
 
 def rendering(preset: str, count: int, size: int) -> Iterator[dict]:
@@ -69,17 +73,17 @@ def rendering(preset: str, count: int, size: int) -> Iterator[dict]:
     def one(each: Batch):
         t = augment.sample(step.augment_key(root, each.draw), settings, size)
         whole = transform.compose(transform.from_affine(each.fit), t)
-        pixels = transform.apply_image(whole, each.image, size, each.extent)
-        return pixels, transform.apply_points(t, each.points, scheme.mirror)
+        rendered = transform.apply_image(whole, each.image, size, each.extent)
+        return rendered, transform.apply_points(t, each.points, scheme.mirror)
 
     placed = jax.tree.map(lambda a: jnp.asarray(a, a.dtype if a.dtype != np.float64 else np.float32), batch)
-    pixels, points = (
+    colours, moved = (
         np.abs(np.asarray(a) - np.asarray(b))
         for a, b in zip(jax.jit(jax.vmap(one))(placed), jax.jit(partial(lax.map, one))(placed), strict=True)
     )
-    yield check(f"{preset} vmapped and looped: points", points.max(), 1e-5 * size, "px")
+    yield check(f"{preset} vmapped and looped: points", moved.max(), 1e-5 * size, "px")
     # where the edge of what was seen or of a cover passes through a pixel's centre, a rounding decides
-    share = np.mean(pixels > EDGE)
+    share = np.mean(colours > EDGE)
     yield check(f"{preset} vmapped and looped: pixels that differ by over {EDGE} grey levels", share, 1e-4, "of 1")
 
 

@@ -78,9 +78,11 @@ class Peer:
 
     def _begin(self) -> None:
         command = [sys.executable, str(Path(__file__).with_name("gpu_torch.py")), str(SHARE)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, text=True, **pipes)
-        said = json.loads(self._process.stdout.readline() or "{}")  # pyright: ignore[reportOptionalMemberAccess]
+        process = subprocess.Popen(
+            command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert process.stdout is not None
+        self._process, said = process, json.loads(process.stdout.readline() or "{}")
         self.version = said.get("version")
         if not said:
             self.why = "no PyTorch here"
