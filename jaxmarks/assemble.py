@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxmarks import augment, keys, losses, models, optim, predict, sharding, state, step, tta
+from jaxmarks import augment, backend, keys, losses, models, optim, predict, sharding, state, step, tta
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.types import State
@@ -72,6 +72,8 @@ def remarks(a: Assembly) -> list[str]:
 def _idle(a: Assembly) -> list[str]:
     """Settings that do nothing, or less than they say."""
     c, plain, found = a.config, Config(), []
+    if c.precision == "tf32" and backend.is_cpu():
+        found.append("--precision tf32 is float32 on a CPU")
     if c.thaw_lr != 1 and not c.freeze:
         found.append("--thaw-lr does nothing without --freeze")
     for name in ("plateau_factor", "plateau_patience"):

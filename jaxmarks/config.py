@@ -14,7 +14,7 @@ from typing import Any
 from jaxmarks import augment, losses, models
 
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "tf32")
 LOSS_UNITS = ("crop", "photo", "face")
 
 

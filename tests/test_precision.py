@@ -1,10 +1,13 @@
 """bfloat16 in the backbone's convolutions, float32 in all that is kept or judged: close to float32, and it learns."""
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from jax import lax
 from tiny import CONFIG, batch_of
 
 from jaxmarks import assemble, keys, landmarks, models, sharding
@@ -68,16 +71,24 @@ def test_points_of_the_whole_networks_are_near_those_of_float32(name):
     assert_near(name, LEAST[name], False, 0.04)
 
 
+PRODUCTS = ("conv_general_dilated", "dot_general")
+
+
+def equations(jaxpr) -> Iterator:
+    """Of a traced function and of those within it, in order."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            if hasattr(inner, "jaxpr") or hasattr(inner, "eqns"):
+                yield from equations(getattr(inner, "jaxpr", inner))
+
+
 def products(jaxpr) -> list[tuple[str, str, str]]:
     """(primitive, type of its operands, type of its result) of every convolution and matrix product, in order."""
     found = []
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
-            kinds = {str(v.aval.dtype) for v in equation.invars}
-            found.append((equation.primitive.name, "/".join(sorted(kinds)), str(equation.outvars[0].aval.dtype)))
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
-            if hasattr(inner, "jaxpr") or hasattr(inner, "eqns"):
-                found += products(getattr(inner, "jaxpr", inner))
+    for equation in (e for e in equations(jaxpr) if e.primitive.name in PRODUCTS):
+        kinds = {str(v.aval.dtype) for v in equation.invars}
+        found.append((equation.primitive.name, "/".join(sorted(kinds)), str(equation.outvars[0].aval.dtype)))
     return found
 
 
@@ -102,6 +113,41 @@ def test_the_products_of_its_gradient_are_bfloat16_too():
     assert set(kinds) == {("bfloat16", "bfloat16"), ("float32", "float32")}
     assert kinds.count(("float32", "float32")) == 3  # the head's: forward, for its kernel, for what it sees
     assert len(kinds) >= 3 + 3 * 20 - 1  # and three of each convolution; the first passes nothing on
+
+
+def precisions(jaxpr) -> list:
+    """What every convolution and matrix product asks of the device, in order."""
+    return [e.params["precision"] for e in equations(jaxpr) if e.primitive.name in PRODUCTS]
+
+
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("inception_v3", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "tf32"])
+def test_on_a_gpu_products_of_float32_are_full_unless_tf32_is_asked_for(monkeypatch, name, precision):
+    """Forward and backward, by what is asked of the device; the heads' are full always, and a CPU is asked for nothing."""
+    model, size = models.build(name, 5, precision=precision), 32 if name == "resnet18" else LEAST_SIZE_AUXILIARY
+    weights = jax.eval_shape(lambda: model.init(keys.named(keys.root(0), "init"), size))
+    image = jax.ShapeDtypeStruct((2, size, size, 3), np.float32)
+
+    def loss(params, stats, x):
+        points, aux, _ = model.apply_both(params, stats, x)
+        return jnp.sum(points) + (0 if aux is None else jnp.sum(aux))
+
+    trace = lambda: precisions(jax.make_jaxpr(jax.grad(loss))(*weights, image).jaxpr)  # noqa: E731
+    assert set(trace()) == {None}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found, heads = trace(), 3 if name == "resnet18" else 6
+    full = [p == (lax.Precision.HIGHEST,) * 2 for p in found]
+    assert len(found) > 60 and (all(full) if precision == "float32" else sum(full) == heads)
+    assert precision == "float32" or found.count(None) == len(found) - heads
+
+
+def test_tf32_on_a_cpu_is_float32_and_training_says_so():
+    exact, found = (plan_of("resnet18", precision=p).model for p in ("float32", "tf32"))
+    weights = jax.jit(exact.init, static_argnums=1)(keys.named(keys.root(0), "init"), 32)
+    assert np.array_equal(
+        *[jax.jit(m.apply, static_argnums=3)(*weights, pictures(32), False)[0] for m in (exact, found)]
+    )
+    assert "--precision tf32 is float32 on a CPU" in assemble.remarks(plan_of("resnet18", precision="tf32"))
 
 
 def plan_of(model: str, **settings) -> assemble.Assembly:
@@ -155,5 +201,5 @@ def test_whole_networks_learn(name):
 
 
 def test_another_precision_is_refused_with_those_that_are_known():
-    with pytest.raises(ValueError, match="^--precision 'float16' is not known: choose one of float32, bfloat16$"):
+    with pytest.raises(ValueError, match="^--precision 'float16' is not known: choose one of float32, bfloat16, tf32$"):
         Config(precision="float16").check()

@@ -4,6 +4,7 @@ Parameters and statistics are plain nested dicts, `backbone` and `head`, so that
 exchanged by name. A model with an auxiliary output has its parameters under `aux`.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -102,32 +103,39 @@ class _Regressor(nn.Module):
     num_points: int
     ops: _ops.Ops
     auxiliary: Callable[..., nn.Module] | None = None
-    half: bool = False  # the backbone computes in bfloat16; the heads, and what they see, are of the image's type
+    precision: str = "float32"  # of the backbone; the heads, and what they see, are of the image's type
 
     @nn.compact
     def __call__(self, image: Array, train: bool, want_aux: bool) -> tuple[Array, Array | None]:
         mean = _ops.per_channel(jnp.asarray(_PIXEL_MEAN, image.dtype))
         deviation = _ops.per_channel(jnp.asarray(_PIXEL_DEVIATION, image.dtype))
         normalised = (image - mean) / deviation
-        normalised = normalised.astype(jnp.bfloat16) if self.half else normalised
-        maps, middle = self.backbone(self.ops)(normalised, train), None
+        normalised = normalised.astype(jnp.bfloat16) if self.precision == "bfloat16" else normalised
+        with self._products():
+            maps, middle = self.backbone(self.ops)(normalised, train), None
         if self.auxiliary is not None:
             maps, middle = maps
         outputs, kernel_init = 2 * self.num_points, nn.initializers.variance_scaling(_HEAD_SCALE, "fan_in", "normal")
-        points = nn.Dense(outputs, kernel_init=kernel_init, name="head")(
-            jnp.mean(maps.astype(image.dtype), axis=(1, 2))
-        )
+        with _ops.full_products():
+            points = nn.Dense(outputs, kernel_init=kernel_init, name="head")(
+                jnp.mean(maps.astype(image.dtype), axis=(1, 2))
+            )
         points = jnp.reshape(points, (-1, self.num_points, 2))
         if self.auxiliary is None or middle is None or not want_aux:
             return points, None
-        aux = self.auxiliary(outputs, kernel_init, self.ops, name="aux")(middle, train)
+        with self._products():
+            aux = self.auxiliary(outputs, kernel_init, self.ops, name="aux")(middle, train)
         return points, jnp.reshape(aux, (-1, self.num_points, 2))
+
+    def _products(self) -> contextlib.AbstractContextManager:
+        return _ops.full_products() if self.precision == "float32" else contextlib.nullcontext()
 
 
 def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision: str = "float32") -> Model:
     """The network `name` for `num_points` landmarks.
 
-    precision "bfloat16": convolutions in bfloat16; parameters, batch norm's arithmetic, heads and points in float32.
+    precision "bfloat16": convolutions in bfloat16; parameters, batch norm's arithmetic, heads and points in float32. "tf32":
+    their float32 factors rounded as JAX's default has it, to TF32 on NVIDIA's cards; a CPU rounds nothing.
 
     `ops` sets the forms of its operations; by default they are those of JAX's default backend, looked up when
     the functions are traced. Raises ValueError for an unknown name or fewer than one point.
@@ -141,7 +149,7 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision:
 
     def network(folded: bool = False) -> _Regressor:
         forms = _ops.chosen(folded) if ops is None else ops._replace(folded=folded)
-        return _Regressor(NAMES[name], num_points, forms, auxiliary, precision == "bfloat16")
+        return _Regressor(NAMES[name], num_points, forms, auxiliary, precision)
 
     def init(key: Array, size: int) -> tuple[Any, Any]:
         variables = network().init(key, jnp.zeros((1, size, size, 3), jnp.float32), False, True)

@@ -16,7 +16,7 @@ from flax import linen as nn
 from jax import Array, lax
 
 from jaxmarks.models.layers import MOMENTUM
-from jaxmarks.models.ops import BATCH_NORM_EPS, CPU, Ops, per_channel
+from jaxmarks.models.ops import BATCH_NORM_EPS, CPU, Ops, full_products, per_channel
 
 AUX_WEIGHT = 0.4  # of the auxiliary loss, to the main loss's 1; torchvision's and the paper's authors' value
 EPS = 1e-3  # of its batch norms
@@ -268,9 +268,10 @@ class Auxiliary(nn.Module):
         x = nn.avg_pool(middle, (5, 5), (3, 3))
         x = BasicConv(128, (1, 1), self.ops, name="conv0")(x, train)
         x = BasicConv(768, (5, 5), self.ops, 1, False, name="conv1")(x, train)
-        return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="head")(
-            jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
-        )
+        with full_products():
+            return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="head")(
+                jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
+            )
 
 
 def inception_v3(ops: Ops) -> nn.Module:

@@ -4,6 +4,7 @@
 these, so `CPU` writes them as matrix products and element-wise passes.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -40,6 +41,15 @@ def chosen(folded: bool = False) -> Ops:
     if backend.is_cpu():
         return CPU_FOLDED if folded else CPU
     return PLAIN._replace(max_pool=(CPU if backend.same_bits_asked() else PLAIN).max_pool, folded=folded)
+
+
+def full_products() -> contextlib.AbstractContextManager:
+    """While traced, products and convolutions of float32 are computed in float32, their gradients too.
+
+    By JAX's default NVIDIA's cards from Ampere on round the factors to TF32 (10 bits of mantissa), TPUs to bfloat16. A CPU
+    rounds nothing, and its library is asked for nothing.
+    """
+    return contextlib.nullcontext() if backend.is_cpu() else jax.default_matmul_precision("float32")
 
 
 def per_channel(vector: Array) -> Array:

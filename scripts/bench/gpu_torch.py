@@ -1,0 +1,145 @@
+"""PyTorch's side of gpu.py, in a process of its own: a line of JSON in, a line of JSON out; only gpu.py starts it.
+
+{"do": "ready", ...} makes a training step or a prediction and runs it three times, {"do": "round", "steps": N} runs it N times
+and gives the seconds, {"do": "memory"} the most bytes that it held. The networks are ours, layer for layer, channels last,
+under AMP's autocast for bfloat16; what is compiled is compiled whole.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import torch  # pyright: ignore[reportMissingImports]
+import torch_resnet
+from peers import DEVIATION, MEAN
+from torch import nn  # pyright: ignore[reportMissingImports]
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Block(nn.Module):
+    """A basic block, or a bottleneck with four times `width` channels at its end, batch norm in it."""
+
+    def __init__(self, before: int, width: int, stride: int, wide: bool):
+        super().__init__()
+        after = 4 * width if wide else width
+        shapes = [(before, width, 1, 1), (width, width, 3, stride), (width, after, 1, 1)]
+        shapes = shapes if wide else [(before, width, 3, stride), (width, after, 3, 1)]
+        layers = [layer for shape in shapes for layer in (*normed(*shape), nn.ReLU(inplace=True))]
+        self.body = nn.Sequential(*layers[:-1])
+        self.shortcut = nn.Sequential(*(normed(before, after, 1, stride) if stride > 1 or before != after else []))
+
+    def forward(self, x):
+        """[n, before, h, w] -> [n, after, h / stride, w / stride]."""
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+def normed(before: int, after: int, window: int, stride: int) -> list[nn.Module]:
+    """A convolution and its batch norm."""
+    return [nn.Conv2d(before, after, window, stride, window // 2, bias=False), nn.BatchNorm2d(after)]
+
+
+def network(name: str, outputs: int) -> nn.Module:
+    """[n, 3, s, s], normalised -> [n, outputs]: for training, where `torch_resnet`'s have batch norm fused."""
+    wide, blocks, before = name == "resnet50", [], 64
+    for stage, depth in enumerate(torch_resnet.DEPTHS[name]):
+        for index in range(depth):
+            blocks.append(Block(before, 64 * 2**stage, 2 if stage and not index else 1, wide))
+            before = 64 * 2**stage * (4 if wide else 1)
+    stem = [*normed(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, outputs))
+
+
+def training(job: dict) -> Callable[[], object]:
+    """A step: smooth L1, gradients clipped to norm 1, AdamW, as ours; of pictures that lie on the device, not rendered."""
+    model = network(job["network"], 2 * job["points"]).to(DEVICE, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2, fused=DEVICE == "cuda")
+    forward = torch.compile(model, backend="inductor" if DEVICE == "cuda" else "eager") if job["compiled"] else model
+    mean, deviation, pixels = inputs(job)
+    target = torch.rand(job["batch"], 2 * job["points"], device=DEVICE)
+
+    def step():
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=job["precision"] == "bfloat16"):
+            found = forward((pixels - mean) / deviation)
+        loss = nn.functional.smooth_l1_loss(found.float(), target)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+
+    return step
+
+
+def predicting(job: dict) -> Callable[[], object]:
+    """Predictions in eval mode under inference_mode, batch norm fused, of pictures that lie on the device."""
+    model = torch_resnet.network(job["network"], job["points"]).eval()
+    model = model.to(DEVICE, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    mean, deviation, pixels = inputs(job)
+
+    @torch.inference_mode()
+    def predict():
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=job["precision"] == "bfloat16"):
+            return model((pixels - mean) / deviation)
+
+    return predict
+
+
+def inputs(job: dict) -> list[torch.Tensor]:
+    """ImageNet's mean and deviation in 0..255, and random pictures, channels last; on the device."""
+    scale = [255 * torch.tensor(v, device=DEVICE).reshape(1, 3, 1, 1) for v in (MEAN, DEVIATION)]
+    pixels = 255 * torch.rand(job["batch"], 3, job["size"], job["size"], device=DEVICE)
+    return [*scale, pixels.to(memory_format=torch.channels_last)]
+
+
+def synchronise() -> None:
+    """Waits for the card."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def answer(job: dict, held: list[Callable]) -> dict:
+    """What a line asks for; held: the step or prediction that was made ready, at most one."""
+    if job["do"] == "ready":
+        held.clear()
+        gc.collect()
+        if DEVICE == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        torch.set_float32_matmul_precision("high" if job["precision"] == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = job["precision"] == "tf32"
+        held.append((training if job["kind"] == "training" else predicting)(job))
+        for _ in range(3):
+            held[0]()
+        synchronise()
+        return {}
+    if job["do"] == "memory":
+        return {"bytes": torch.cuda.max_memory_allocated() if DEVICE == "cuda" else None}
+    began = time.perf_counter()
+    for _ in range(job["steps"]):
+        held[0]()
+    synchronise()
+    return {"seconds": time.perf_counter() - began}
+
+
+def main() -> None:
+    """Answers until the input ends; an error is an answer."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    torch.backends.cudnn.benchmark = True
+    if DEVICE == "cuda":
+        torch.cuda.set_per_process_memory_fraction(float(sys.argv[1]))
+    held: list[Callable] = []
+    print(json.dumps({"version": torch.__version__, "device": DEVICE}), file=out, flush=True)
+    for line in sys.stdin:
+        try:
+            said = answer(json.loads(line), held)
+        except Exception as error:  # a row's outcome, not the end
+            said = {"error": str(error).strip().partition("\n")[0] or type(error).__name__}
+        print(json.dumps(said), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()
