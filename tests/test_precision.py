@@ -99,7 +99,7 @@ def test_every_product_of_the_backbone_is_of_the_precision_and_the_heads_is_floa
     image = jax.ShapeDtypeStruct((2, size, size, 3), np.float32)
     traced = jax.make_jaxpr(lambda p, s, x: model.apply(p, s, x, False))(*weights, image)
     *backbone, head = [kinds for _, *kinds in products(traced.jaxpr)]
-    assert len(backbone) == sum(a.ndim == 4 for a in jax.tree.leaves(weights[0]["backbone"])) >= 20
+    assert len(backbone) >= sum(a.ndim == 4 for a in jax.tree.leaves(weights[0]["backbone"])) >= 20
     assert all(kinds == [precision, precision] for kinds in backbone)
     assert head == ["float32", "float32"]
 

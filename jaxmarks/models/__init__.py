@@ -149,6 +149,7 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision:
 
     def network(folded: bool = False) -> _Regressor:
         forms = _ops.chosen(folded) if ops is None else ops._replace(folded=folded)
+        forms = forms._replace(half=precision == "bfloat16")
         return _Regressor(NAMES[name], num_points, forms, auxiliary, precision)
 
     def init(key: Array, size: int) -> tuple[Any, Any]:

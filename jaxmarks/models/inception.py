@@ -60,7 +60,7 @@ def _convolve(x: Array, kernel: Array, stride: int, padded: bool, ops: Ops) -> A
     if ops.conv is not CPU.conv or channels < 64:
         padding = [(up, up), (left, left)]
         return lax.conv_general_dilated(
-            x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x, kernel.astype(x.dtype), (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
     x = jnp.pad(x, ((0, 0), (up, up), (left, left), (0, 0)))
     rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
@@ -104,16 +104,17 @@ class _Norm(nn.Module):
 
     @nn.compact
     def __call__(self, y: Array, train: bool) -> Array:
+        kind = jnp.bfloat16 if self.ops.half else y.dtype
         channels = (y.shape[3],)
         bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
         if self.ops.folded:
-            return (y + per_channel(bias)).astype(y.dtype)
+            return (y + per_channel(bias)).astype(kind)
         scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         if not train:
             factor = scale * lax.rsqrt(var.value + EPS)
-            return (y * per_channel(_RATIO * factor) + per_channel(bias - mean.value * factor)).astype(y.dtype)
+            return (y * per_channel(_RATIO * factor) + per_channel(bias - mean.value * factor)).astype(kind)
         count = y.size // y.shape[3]
         if count < 2:
             raise ValueError(
@@ -122,7 +123,7 @@ class _Norm(nn.Module):
         computed, batch_mean, batch_var = self.ops.batch_norm(y.astype(scale.dtype), scale, bias)
         mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * _RATIO * batch_mean
         var.value = MOMENTUM * var.value + (1 - MOMENTUM) * _RATIO**2 * batch_var * (count / (count - 1))
-        return computed.astype(y.dtype)
+        return computed.astype(kind)
 
 
 class BasicConv(nn.Module):
@@ -143,7 +144,7 @@ class BasicConv(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         kernel = _Kernel((*self.window, x.shape[3], self.features), name="conv")()
         kernel = kernel if self.ops.folded else kernel / _RATIO
-        y = _convolve(x, kernel.astype(x.dtype), self.stride, self.padded, self.ops)
+        y = _convolve(x, kernel, self.stride, self.padded, self.ops)
         return nn.relu(_Norm(self.ops, name="bn")(_mean_pool(y) if self.pool else y, train))
 
 

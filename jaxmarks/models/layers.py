@@ -22,11 +22,12 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         kernel = self.param("kernel", _kaiming, (self.size, self.size, x.shape[3], self.features), jnp.float32)
-        return self.ops.conv(x, kernel.astype(x.dtype), self.stride)
+        return self.ops.conv(x, kernel, self.stride)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last, f32[b, h, w, c] -> f32[b, h, w, c]; of bf16, computed in f32.
+    """Batch normalisation over all axes but the last, f32[b, h, w, c] -> f32[b, h, w, c], or bf16 where `half`; computed in
+    f32.
 
     In training the batch's own statistics normalise, and the running ones move towards them by 1 - MOMENTUM,
     the variance by its unbiased estimate as torch has it. Else the running ones normalise. Raises ValueError
@@ -37,16 +38,17 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
+        kind = jnp.bfloat16 if self.ops.half else x.dtype
         channels = (x.shape[3],)
         bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
         if self.ops.folded:
-            return (x + per_channel(bias)).astype(x.dtype)
+            return (x + per_channel(bias)).astype(kind)
         scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
         if not train:
             factor = scale * lax.rsqrt(var.value + BATCH_NORM_EPS)
-            return (x * per_channel(factor) + per_channel(bias - mean.value * factor)).astype(x.dtype)
+            return (x * per_channel(factor) + per_channel(bias - mean.value * factor)).astype(kind)
         count = x.size // x.shape[3]
         if count < 2:
             raise ValueError(
@@ -56,4 +58,4 @@ class BatchNorm(nn.Module):
         y, batch_mean, batch_var = self.ops.batch_norm(x.astype(scale.dtype), scale, bias)
         mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
         var.value = MOMENTUM * var.value + (1 - MOMENTUM) * batch_var * (count / (count - 1))
-        return y.astype(x.dtype)
+        return y.astype(kind)
