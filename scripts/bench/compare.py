@@ -52,7 +52,7 @@ def rendering(ours: Output, peer: Output) -> Difference:
 def drawn_apart(ours: Output, peer: Output) -> Difference:
     """Of libraries that draw for themselves: shapes, ranges and the mean grey level, and no more than that."""
     alike = ours["images"].shape == peer["images"].shape and ours["points"].shape == peer["points"].shape
-    ranges = all(-1 <= o["images"].min() and o["images"].max() <= 256 for o in (ours, peer))
+    ranges = all(o["images"].min() >= -1 and o["images"].max() <= 256 for o in (ours, peer))
     means = [float(o["images"].mean()) for o in (ours, peer)]
     words = f"draws its own: mean grey {means[0]:.0f} and {means[1]:.0f}, shapes {'alike' if alike else 'DIFFER'}"
     return Difference(words, alike and ranges and abs(means[0] - means[1]) <= 12)

@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 from contest_folder import labelled
 from worker import Side
+from worker import load as saved
 
 _CORES = os.cpu_count() or 1
 
 
 def _batch(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(folder / "batch.npz") as found:
-        return found["images"], found["points"]
+    found = saved(folder, "batch")
+    return found["images"], found["points"]
 
 
 def _middle(images: np.ndarray, size: int) -> np.ndarray:
@@ -31,8 +32,8 @@ def opencv(settings: dict, folder: Path) -> Side:
     cv2.setNumThreads(1)
     images, points = _batch(folder)
     edge = (images.shape[1] - settings["size"]) / 2
-    with np.load(folder / "records.npz") as found:
-        records = list(zip(*(found[name] for name in ("affine", "colour", "blur", "covers")), strict=True))
+    found = saved(folder, "records")
+    records = list(zip(*(found[name] for name in ("affine", "colour", "blur", "covers")), strict=True))
 
     def turn():
         pictures = [by_hand(record, image, settings["size"]) for record, image in zip(records, images, strict=True)]

@@ -4,12 +4,13 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 FLAGS = ("avx2", "avx512f", "amx_bf16", "amx_tile")
 _DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 
 
-def describe() -> dict:
+def describe() -> dict[str, Any]:
     """Processor, cores, instruction sets of note, and our versions."""
     info = Path("/proc/cpuinfo")
     lines = [line.partition(":") for line in info.read_text().splitlines()] if info.is_file() else []

@@ -95,12 +95,23 @@ def _timed(
     for place, (peer, worker, words) in enumerate(measured, 1):
         speeds = [_speed(asked, seconds[:, side]) for side in (0, place)]
         ratio, peaks = turns.ratio(seconds[:, 0], seconds[:, place]), (ours.peak_mb(), worker.peak_mb())
-        result = Result(asked.name, peer.name, "", False, *speeds, ratio.median, (ratio.low, ratio.high), asked.unit)
-        result.difference, result.rounds = words, rounds
-        result.memory_mb, result.peer_memory_mb = peaks
-        result.memory_ratio = peaks[1] / peaks[0] if all(peaks) else None
-        result.share, result.peer_share = (_share(asked, speed, limits) for speed in speeds)
-        yield result
+        shares = [_share(asked, speed, limits) for speed in speeds]
+        yield Result(
+            name=asked.name,
+            peer_name=peer.name,
+            ours=speeds[0],
+            peer=speeds[1],
+            ratio=ratio.median,
+            spread=(ratio.low, ratio.high),
+            unit=asked.unit,
+            difference=words,
+            rounds=rounds,
+            memory_mb=peaks[0],
+            peer_memory_mb=peaks[1],
+            memory_ratio=peaks[1] / peaks[0] if all(peaks) else None,
+            share=shares[0],
+            peer_share=shares[1],
+        )
 
 
 def _speed(asked: Row, seconds: np.ndarray) -> float:

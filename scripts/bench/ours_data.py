@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from made import packed, photographs, table
 from ours_network import batch_of
-from worker import Side
+from worker import Side, save
 
 from jaxmarks import augment, backend, keys, landmarks, sharding, step, transform
 from jaxmarks.config import Config
@@ -48,8 +48,8 @@ def render(settings: dict, folder: Path) -> Side:
         return transform.compose(transform.from_affine(fit), t)
 
     records = jax.jit(jax.vmap(drawn))(batch.fit, batch.draw)
-    np.savez(folder / "records.npz", **records._asdict())
-    np.savez(folder / "batch.npz", images=batch.image, points=batch.points)
+    save(folder, "records", {name: np.asarray(leaf) for name, leaf in records._asdict().items()})
+    save(folder, "batch", {"images": batch.image, "points": batch.points})
     on_device, run = sharding.split(mesh, batch), jax.jit(step.make_render(key, config, scheme, mesh))
     images, points = run(on_device)
     inside = np.stack([_inside(np.asarray(m), config.size, batch.image.shape[1]) for m in records.affine])
@@ -68,7 +68,7 @@ def _inside(matrix: np.ndarray, size: int, side: int) -> np.ndarray:
     order by hand."""
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
     places = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1) @ inverse[:, :2].T + inverse[:, 2]
-    return ((places >= 8) & (places <= side - 9)).all(-1)
+    return np.all((places >= 8) & (places <= side - 9), -1)
 
 
 def load(settings: dict, folder: Path) -> Side:

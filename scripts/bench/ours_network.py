@@ -1,15 +1,15 @@
 """Our side of the rows of networks: the training step, inference, and views of photographs."""
 
-import dataclasses
 import re
 from pathlib import Path
 
 import jax
 import numpy as np
 from made import photographs
-from worker import Side
+from worker import Side, save
 
 from jaxmarks import assemble, backend, checkpoint, keys, landmarks, models, runlog, tta, units
+from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
 from pipelines import fitting, predictor, runs, sources
@@ -66,13 +66,14 @@ def train(settings: dict, folder: Path) -> Side:
 
     settings: fields of Config, and points. Leaves the pictures as rendered, the target and the weights for peers.
     """
-    config = Config(**{"steps": 1000} | {k: v for k, v in settings.items() if k != "points"})
+    config = configs.from_dict({"steps": 1000} | {k: v for k, v in settings.items() if k != "points"})
     plan = assemble.assemble(config, keys.root(0), landmarks.scheme(settings["points"]), 4000)
     step, state = assemble.training_step(plan), assemble.initial_state(plan)
     batch = plan.split(batch_of(config, settings["points"]))
     images, target = assemble.render(plan)(batch)
-    np.savez(folder / "weights.npz", **exported(state.params, state.stats))
-    np.savez(folder / "batch.npz", images=images, target=units.from_pixels(np.asarray(target), config.size))
+    save(folder, "weights", exported(state.params, state.stats))
+    seen = {"images": np.asarray(images), "target": units.from_pixels(np.asarray(target), config.size)}
+    save(folder, "batch", seen)
     state, record = step(state, batch)
     output = {"loss": np.asarray(record.loss), "grad_norm": np.asarray(record.grad_norm)}
 
@@ -90,8 +91,8 @@ def infer(settings: dict, folder: Path) -> Side:
     weights = lively(*jax.jit(model.init, static_argnums=1)(jax.random.key(0), settings["size"]))
     shape = (settings["batch"], settings["size"], settings["size"], 3)
     image = np.random.RandomState(0).uniform(0, 255, shape).astype(np.float32)
-    np.savez(folder / "weights.npz", **exported(*weights))
-    np.savez(folder / "batch.npz", images=image)
+    save(folder, "weights", exported(*weights))
+    save(folder, "batch", {"images": image})
     folded, run = (
         jax.device_put(model.fold(*weights)),
         jax.jit(model.predict, compiler_options=backend.compiler_options()),
@@ -111,8 +112,8 @@ def views(settings: dict, folder: Path) -> Side:
     asked = fitting.Settings(tta=settings["tta"], weights="equal")
     net = predictor.open_runs([run.root], asked, dry=True)
     matrices = np.asarray(tta.views(settings["tta"], True, config.size).affine, np.float64)
-    np.savez(folder / "weights.npz", **exported(state.params, state.stats))
-    np.savez(folder / "views.npz", matrices=matrices, mirror=run.scheme.mirror)
+    save(folder, "weights", exported(state.params, state.stats))
+    save(folder, "views", {"matrices": matrices, "mirror": np.asarray(run.scheme.mirror)})
 
     def predicted() -> np.ndarray:
         return np.concatenate([found.points for found in net.predictions(source)])

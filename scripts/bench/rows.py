@@ -146,7 +146,7 @@ def _labels(rows: int) -> Row:
 
 
 def _first_step() -> Row:
-    flags = "--data drawn:64:68 --model resnet50 --size 128 --batch 32 --steps 1".split()
+    flags = ["--data", "drawn:64:68", "--model", "resnet50", "--size", "128", "--batch", "32", "--steps", "1"]
     cold = Peer("ours, nothing compiled before", "ours_data.first_step", {"cold": True, "flags": flags}, ours=True)
     settings = {"cold": False, "flags": flags}
     return Row("first-step", "ours_data.first_step", settings, (cold,), compare.digests, 0, "s", 2, quick_rounds=0)

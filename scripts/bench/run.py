@@ -39,8 +39,8 @@ def main() -> int:
     files.check_out("--out", flags.out)
     table, axes = chosen(flags.only, flags.quick)
     environment.make()
-    here = machine.describe() | {"peers": environment.versions()}
-    print(f"{here['processor']}, {here['cores']} cores, {' '.join(here['flags'])}; peers: {told(here['peers'])}")
+    here, peers = machine.describe(), environment.versions()
+    print(f"{here['processor']}, {here['cores']} cores, {' '.join(here['flags'])}; peers: {told(peers)}")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         limits = measure.limits(Path(folder))
         print(_HEAD, flush=True)
@@ -54,7 +54,8 @@ def main() -> int:
             grown.append(growth.measure(axis, Path(folder)))
             print(growth.line(grown[-1]), flush=True)
     print("limits, measured in this run: " + "; ".join(f"{name} {value:.0f}" for name, value in limits.items()))
-    known = {"machine": here, "limits": limits, "rows": [dataclasses.asdict(r) for r in found], "growth": grown}
+    entries = [dataclasses.asdict(result) for result in found]
+    known = {"machine": here | {"peers": peers}, "limits": limits, "rows": entries, "growth": grown}
     files.write_json(flags.out, known)
     print(flags.out)
     return int(any(r.failed for r in found))

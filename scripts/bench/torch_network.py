@@ -13,7 +13,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from contest_folder import labelled
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch_resnet import ResNet, fused, normalised
-from worker import Side
+from worker import Side, load
 
 _BATCH = 32  # photographs at a time: where PyTorch is fastest on a CPU
 _SCALE = 64.0  # residuals times this are what the loss is of, as in ours
@@ -22,8 +22,7 @@ _SCALE = 64.0  # residuals times this are what the loss is of, as in ours
 def network(settings: dict, folder: Path, outputs: int) -> ResNet:
     """The network with the weights in the folder."""
     model = ResNet(settings["model"], outputs)
-    with np.load(folder / "weights.npz") as found:
-        named = {name: torch.from_numpy(found[name]) for name in found.files}
+    named = {name: torch.from_numpy(value) for name, value in load(folder, "weights").items()}
     missing, unknown = model.load_state_dict(named, strict=False)
     assert not unknown and all(name.endswith("num_batches_tracked") for name in missing), (missing, unknown)
     return model
@@ -31,10 +30,9 @@ def network(settings: dict, folder: Path, outputs: int) -> ResNet:
 
 def train(settings: dict, folder: Path) -> Side:
     """One step of AdamW on the smooth L1 loss. settings: model, points, best, bf16."""
-    with np.load(folder / "batch.npz") as found:
-        images, target = torch.from_numpy(found["images"]).permute(0, 3, 1, 2), torch.from_numpy(found["target"])
+    images, target = (torch.from_numpy(load(folder, "batch")[name]) for name in ("images", "target"))
+    images = images.permute(0, 3, 1, 2).contiguous()
     target, model = target.flatten(1), network(settings, folder, 2 * settings["points"]).train()
-    images = images.contiguous()
     if settings["best"]:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         images = images.to(memory_format=torch.channels_last)
@@ -58,8 +56,7 @@ def train(settings: dict, folder: Path) -> Side:
 
 def infer(settings: dict, folder: Path) -> Side:
     """Prediction of pictures in memory. settings: model, points, best."""
-    with np.load(folder / "batch.npz") as found:
-        images = torch.from_numpy(found["images"]).permute(0, 3, 1, 2)
+    images = torch.from_numpy(load(folder, "batch")["images"]).permute(0, 3, 1, 2)
     model = network(settings, folder, 2 * settings["points"]).eval()
     images = images if settings["best"] else images.contiguous()  # as it lies it is channels_last
     if settings["best"]:
@@ -80,9 +77,8 @@ def views(settings: dict, folder: Path) -> Side:
     size, (paths, labels) = settings["size"], labelled(Path(settings["data"]))
     paths, points = paths[: settings["count"]], labels.shape[1] // 2
     model = fused(network(settings, folder, 2 * points)).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    with np.load(folder / "views.npz") as found:
-        matrices, mirror = found["matrices"], found["mirror"]
-    inverses = [np.linalg.inv(np.vstack([m, [0, 0, 1]]))[:2] for m in matrices]
+    views = load(folder, "views")
+    inverses = [np.linalg.inv(np.vstack([m, [0, 0, 1]]))[:2] for m in views["matrices"]]
     x, y = np.meshgrid(np.arange(size), np.arange(size))
     grids = []
     for inverse in inverses:
@@ -104,7 +100,7 @@ def views(settings: dict, folder: Path) -> Side:
                 view = nn.functional.grid_sample(seen, grid.expand(len(seen), -1, -1, -1), align_corners=False)
                 heads = model(normalised(view + 128)).reshape(len(seen), -1, 2).double().numpy()
                 found = (heads * (size / 2) + (size - 1) / 2) @ inverse[:, :2].T + inverse[:, 2]
-                total = total + (found[:, mirror] if np.linalg.det(inverse[:, :2]) < 0 else found)
+                total = total + (found[:, views["mirror"]] if np.linalg.det(inverse[:, :2]) < 0 else found)
             scales = np.array(scales)[:, None]
             merged.append((total / len(grids) + 0.5) * scales - 0.5)
         return np.concatenate(merged)

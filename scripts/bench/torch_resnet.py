@@ -35,6 +35,17 @@ class Block(nn.Module):
         return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
+def _stage(before: int, width: int, depth: int, stride: int, wide: int) -> nn.Sequential:
+    """Blocks of a stage; wide: 4 for bottlenecks, 1 for basic blocks."""
+
+    def block(before: int, stride: int) -> Block:
+        if wide == 1:
+            return Block(before, (width, width), (3, 3), (stride, 1))
+        return Block(before, (width, width, wide * width), (1, 3, 1), (1, stride, 1))
+
+    return nn.Sequential(block(before, stride), *(block(wide * width, 1) for _ in range(depth - 1)))
+
+
 class ResNet(nn.Module):
     """[n, 3, s, s], normalised -> [n, outputs]; initial values as torchvision's."""
 
@@ -42,18 +53,12 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
         self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
-        before = 64
-        for stage, depth in enumerate(DEPTHS[name]):
-            blocks = []
-            for index in range(depth):
-                width, stride = 64 * 2**stage, 2 if stage and not index else 1
-                if name == "resnet50":
-                    blocks.append(Block(before, (width, width, 4 * width), (1, 3, 1), (1, stride, 1)))
-                else:
-                    blocks.append(Block(before, (width, width), (3, 3), (stride, 1)))
-                before = width * (4 if name == "resnet50" else 1)
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(before, outputs)
+        wide = 4 if name == "resnet50" else 1
+        widths = [64 * 2**stage for stage in range(4)]
+        befores, strides = [64, *(wide * width for width in widths[:3])], (1, 2, 2, 2)
+        stages = [_stage(*each, wide) for each in zip(befores, widths, DEPTHS[name], strides, strict=True)]
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(wide * widths[3], outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -61,7 +66,8 @@ class ResNet(nn.Module):
     def forward(self, x):
         """The mean over positions of the last stage, through one linear layer."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
@@ -76,7 +82,8 @@ def fused(model: ResNet) -> ResNet:
                 setattr(owner, f"conv{n}", conv)
                 setattr(owner, f"bn{n}", nn.Identity())
         if isinstance(owner, Block) and owner.downsample is not None:
-            owner.downsample = nn.Sequential(fuse_conv_bn_eval(*owner.downsample))
+            conv, norm = owner.downsample
+            owner.downsample = nn.Sequential(fuse_conv_bn_eval(conv, norm))  # pyright: ignore[reportArgumentType]
     return model
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import worker
 
 _REST = 0.1  # seconds before a turn: threads of the side before may still spin, waiting for more
 _HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -25,7 +26,8 @@ class Worker:
     def __init__(self, python: Path, name: str, side: str, settings: dict, folder: Path, huge_pages: bool = True):
         here = Path(__file__).resolve().parent
         known = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
-        known |= {"PYTHONPATH": str(here.parents[1]), "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+        path = os.pathsep.join([str(here.parents[1]), *filter(None, [known.get("PYTHONPATH")])])
+        known |= {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         known |= _HUGE_PAGES if huge_pages else {}
         self._log = folder / f"{name}.log"
         with open(self._log, "wb") as log:
@@ -37,7 +39,7 @@ class Worker:
                 text=True,
                 env=known,
             )
-        self.name, self._output = name, folder / f"{name}.npz"
+        self.name, self._folder = name, folder
         try:
             self._ask({"side": side, "name": name, "settings": settings, "folder": str(folder)})
         except Failed:
@@ -60,8 +62,7 @@ class Worker:
 
     def output(self) -> dict[str, np.ndarray]:
         """The arrays by which it is compared."""
-        with np.load(self._output) as found:
-            return dict(found)
+        return worker.load(self._folder, self.name)
 
     def turn(self) -> float:
         """Seconds that the work took, done once more."""
@@ -83,17 +84,17 @@ def closing(workers: list[Worker]) -> Iterator[list[Worker]]:
     try:
         yield workers
     finally:
-        for worker in workers:
-            worker.close()
+        for each in workers:
+            each.close()
 
 
 def take(workers: Sequence[Worker], rounds: int) -> np.ndarray:
     """f64[rounds, workers]: seconds of each turn; in every round each has one. One round before is not counted."""
     seconds = np.zeros((rounds + 1, len(workers)))
     for row in seconds:
-        for place, worker in enumerate(workers):
+        for place, each in enumerate(workers):
             time.sleep(_REST)
-            row[place] = worker.turn()
+            row[place] = each.turn()
     return seconds[1:]
 
 

@@ -26,12 +26,23 @@ class Side(NamedTuple):
     output: dict[str, np.ndarray]
 
 
+def save(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
+    """Leaves arrays in a row's folder, for another side or to be compared."""
+    np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+
+
+def load(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """What `save` left."""
+    with np.load(folder / f"{name}.npz") as found:
+        return dict(found)
+
+
 def begin(request: dict) -> Side:
     """The side that a first line asks for, its output written to FOLDER/NAME.npz."""
     module, _, function = request["side"].rpartition(".")
     folder = Path(request["folder"])
     side = getattr(importlib.import_module(module), function)(request["settings"], folder)
-    np.savez(folder / f"{request['name']}.npz", **side.output)
+    save(folder, request["name"], side.output)
     return side
 
 
