@@ -79,9 +79,9 @@ def test_large_pages_are_a_peers_own_choice(bench, fake, monkeypatch):
 def test_a_worker_that_fails_is_told_in_a_line(bench, fake):
     with pytest.raises(bench.turns.Failed, match="^a: ValueError: it is broken in two lines$"):
         bench.turns.Worker(Path(sys.executable), "a", "fake.three", {"broken": True}, fake)
-    with bench.turns.closing([bench.turns.Worker(Path(sys.executable), "a", "fake.deadly", {}, fake)]) as (worker,):
-        with pytest.raises(bench.turns.Failed, match="^a ended"):
-            worker.turn()
+    dying = bench.turns.Worker(Path(sys.executable), "a", "fake.deadly", {}, fake)
+    with bench.turns.closing([dying]), pytest.raises(bench.turns.Failed, match="^a ended"):
+        dying.turn()
 
 
 def test_rows_say_what_was_measured_and_what_was_not(bench, fake):
