@@ -158,7 +158,7 @@ def networks(bench, monkeypatch) -> tuple[ModuleType, ModuleType]:
     return importlib.import_module("ours_network"), importlib.import_module("torch_network")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_pytorchs_network_with_our_weights_is_ours(networks, name, tmp_path):
     ours, theirs = networks
     settings = {"model": name, "size": 32, "batch": 2, "points": 5}
@@ -171,13 +171,14 @@ def test_pytorchs_network_with_our_weights_is_ours(networks, name, tmp_path):
 
 def test_every_weight_is_handed_over(networks):
     ours, _ = networks
-    model = models.build("resnet18", 5)
-    params, stats = model.init(jax.random.key(0), 32)
+    shapes = jax.eval_shape(lambda key: models.build("resnet18", 5).init(key, 32), jax.random.key(0))
+    params, stats = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
     named = ours.exported(params, stats)
     assert len(named) == len(jax.tree.leaves((params, stats)))
     assert named["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1) and named["fc.weight"].shape == (10, 512)
 
 
+@pytest.mark.slow
 def test_both_training_steps_have_one_loss_and_one_gradient(networks, bench, tmp_path):
     ours, theirs = networks
     settings = {"model": "resnet18", "size": 32, "batch": 4, "points": 5}

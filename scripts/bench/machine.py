@@ -11,7 +11,7 @@ _DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, instruction sets of note, and our versions."""
+    """Processor, cores, how busy it is now, instruction sets of note, and our versions."""
     info = Path("/proc/cpuinfo")
     lines = [line.partition(":") for line in info.read_text().splitlines()] if info.is_file() else []
     told = {name.strip(): value.strip() for name, _, value in lines}
@@ -19,6 +19,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": told.get("model name", platform.processor() or platform.machine()),
         "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
         "flags": [flag for flag in FLAGS if flag in told.get("flags", "").split()],
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
     }

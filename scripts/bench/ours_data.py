@@ -30,14 +30,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 def render(settings: dict, folder: Path) -> Side:
     """The rendering within the training step: parameters drawn, pictures rendered, points moved, for a batch on the device.
 
-    settings: augment (a preset, or a list as in a JSON file), size, batch, points. Leaves canvases, points and the drawn
+    settings: augment (a preset, or the text of a JSON file), size, batch, points. Leaves canvases, points and the drawn
     records for peers.
     """
-    named = settings["augment"]
-    if not isinstance(named, str):
-        (folder / "augment.json").write_text(json.dumps(named))
-        named = str(folder / "augment.json")
-    config = Config(augment=named, size=settings["size"], batch=settings["batch"])
+    config = Config(augment=settings["augment"], size=settings["size"], batch=settings["batch"])
     scheme, key, mesh = landmarks.scheme(settings["points"]), keys.root(0), sharding.mesh()
     batch = batch_of(config, settings["points"])
     batch = batch._replace(image=np.stack([_smooth(i, batch.image.shape[1]) for i in range(config.batch)]))

@@ -1,5 +1,6 @@
 """The rows of the table: what is done, by which sides, and how their outputs are held against each other."""
 
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ _ALL = [
 ]
 
 
-def _render(name: str, augment: object, peers: tuple[Peer, ...]) -> Row:
+def _render(name: str, augment: str, peers: tuple[Peer, ...]) -> Row:
     settings = {"size": 128, "batch": 64, "points": 971}
     by_hand = Peer("OpenCV by hand, one thread", "data_peers.opencv")
     given = tuple(p._replace(settings={**settings, **p.settings}) for p in (by_hand, *peers))
@@ -166,7 +167,7 @@ def table(quick: bool) -> list[Row]:
         *(_infer(name, size, batch) for name, size in _NETWORKS for batch in (32, 1)),
         _views(96 if quick else 192),
         _render("one-of-five", "recipe", (one_of,)),
-        _render("chain", _ALL, chain),
+        _render("chain", json.dumps(_ALL), chain),
         _load("raw", 0, count),
         _load("packed", -1, count),
         _load("packed-160", 160, count),

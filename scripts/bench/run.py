@@ -41,6 +41,10 @@ def main() -> int:
     environment.make()
     here, peers = machine.describe(), environment.versions()
     print(f"{here['processor']}, {here['cores']} cores, {' '.join(here['flags'])}; peers: {told(peers)}")
+    if here["load_before"] > 0.5:
+        print(
+            f"note: something else runs here, the load is {here['load_before']:.1f}; small batches suffer most from that"
+        )
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         limits = measure.limits(Path(folder))
         print(_HEAD, flush=True)
