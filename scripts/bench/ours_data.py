@@ -75,12 +75,13 @@ def load(settings: dict, folder: Path) -> Side:
     if settings["packed"]:
         source = packed(root, max(settings["packed"], 0))
     config = Config(size=settings["size"], batch=settings["batch"], workers=os.cpu_count() or 1)
-    steps, feed = settings["count"] // config.batch, loader.batches(source, config, keys.root(0))
+    steps = settings["count"] // config.batch
     first, _ = next(loader.ordered(source, config))
     edge = (first.image.shape[1] - config.size) // 2
     crops = first.image[:, edge : edge + config.size, edge : edge + config.size]
 
     def turn():
+        feed = loader.batches(source, config, keys.root(0))  # anew: nothing is ready before its turn
         for _ in range(steps):
             next(feed)
 
@@ -88,9 +89,9 @@ def load(settings: dict, folder: Path) -> Side:
 
 
 def labels(settings: dict, folder: Path) -> Side:
-    """A table of the contest's size from its file: every field checked, then 2,000 rows anywhere. settings: folder, rows."""
+    """A table of the contest's size from its file: every field checked, then a twentieth of the rows, anywhere. settings: folder, rows."""
     path = table(Path(settings["folder"]), settings["rows"])
-    chosen = np.random.RandomState(0).randint(0, settings["rows"], 2000)
+    chosen = np.random.RandomState(0).randint(0, settings["rows"], settings["rows"] // 20)
     np.save(folder / "chosen.npy", chosen)
     (folder / "labels.csv").symlink_to(path.resolve())
 

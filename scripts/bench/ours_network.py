@@ -29,19 +29,21 @@ def exported(params: dict, stats: dict) -> dict[str, np.ndarray]:
 
 
 def lively(params: dict, stats: dict, seed: int = 0) -> tuple[dict, dict]:
-    """Weights as training might leave them: running statistics and scales that differ from channel to channel, and a head
-    whose points differ from photograph to photograph. Initial ones would hide a wrong name."""
+    """Weights of these shapes as training might leave them: running statistics and scales that differ from channel to channel,
+    and a head whose points differ from image to image. Initial ones would hide that two were exchanged."""
     random = np.random.RandomState(seed)
+    uniform = {"scale": (0.9, 1.1), "var": (0.8, 1.2)}
 
-    def moved(path, leaf):
-        if path[0].key == "head":
-            return np.asarray(leaf) * 30
-        factors = {"scale": (0.9, 1.1), "var": (0.8, 1.2)}
-        if (kind := path[-1].key) in factors:
-            return np.asarray(leaf) * random.uniform(*factors[kind], leaf.shape).astype(np.float32)
-        return np.asarray(leaf) if kind == "kernel" else random.normal(0, 0.05, leaf.shape).astype(np.float32)
+    def drawn(path, leaf):
+        kind, shape = path[-1].key, leaf.shape
+        if kind in uniform:
+            return random.uniform(*uniform[kind], shape).astype(np.float32)
+        fan_in = np.prod(shape[:-1])
+        gain = 1.0 if path[0].key == "head" else 2.0
+        deviation = np.sqrt(gain / fan_in) if kind == "kernel" else 0.05
+        return random.normal(0, deviation, shape).astype(np.float32)
 
-    return jax.tree_util.tree_map_with_path(moved, params), jax.tree_util.tree_map_with_path(moved, stats)
+    return jax.tree_util.tree_map_with_path(drawn, params), jax.tree_util.tree_map_with_path(drawn, stats)
 
 
 def batch_of(config: Config, points: int) -> Batch:
@@ -88,7 +90,7 @@ def train(settings: dict, folder: Path) -> Side:
 def infer(settings: dict, folder: Path) -> Side:
     """Prediction of pictures in memory, batch norm folded, the weights on the device. settings: model, size, batch, points."""
     model = models.build(settings["model"], settings["points"])
-    weights = lively(*jax.jit(model.init, static_argnums=1)(jax.random.key(0), settings["size"]))
+    weights = lively(*jax.eval_shape(lambda key: model.init(key, settings["size"]), jax.random.key(0)))
     shape = (settings["batch"], settings["size"], settings["size"], 3)
     image = np.random.RandomState(0).uniform(0, 255, shape).astype(np.float32)
     save(folder, "weights", exported(*weights))

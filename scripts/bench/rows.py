@@ -87,7 +87,7 @@ def _views(count: int) -> Row:
         count=count,
         unit="images/s",
         rounds=7,
-        quick_rounds=3,
+        quick_rounds=2,
     )
 
 
@@ -165,7 +165,7 @@ def table(quick: bool) -> list[Row]:
     rows = [
         *(_train(name, size, half) for name, size in _NETWORKS for half in (False, True)),
         *(_infer(name, size, batch) for name, size in _NETWORKS for batch in (32, 1)),
-        _views(96 if quick else 192),
+        _views(64 if quick else 192),
         _render("one-of-five", "recipe", (one_of,)),
         _render("chain", json.dumps(_ALL), chain),
         _load("raw", 0, count),
