@@ -89,7 +89,7 @@ def load(settings: dict, folder: Path) -> Side:
 
 
 def labels(settings: dict, folder: Path) -> Side:
-    """A table of the contest's size from its file: every field checked, then a twentieth of the rows, anywhere. settings: folder, rows."""
+    """A table of the contest's width: every field checked, then a twentieth of the rows, anywhere. settings: folder, rows."""
     path = table(Path(settings["folder"]), settings["rows"])
     chosen = np.random.RandomState(0).randint(0, settings["rows"], settings["rows"] // 20)
     np.save(folder / "chosen.npy", chosen)
