@@ -36,9 +36,7 @@ lint: install
 	$(BIN)/pyright
 
 bench: install
-	$(BIN)/python scripts/bench/render.py
-	$(BIN)/python scripts/bench/loader.py
-	$(BIN)/python scripts/bench/inference.py
+	$(BIN)/python scripts/bench/run.py $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv runs build *.egg-info

@@ -1,10 +1,9 @@
 """Comparisons: rows as they are written, runs as they are named, and a table whose numbers are checked by hand and SciPy."""
 
 import csv
-import importlib.util
+import importlib
 import json
 import shlex
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -248,15 +247,13 @@ def test_the_same_seed_makes_the_same_mistakes(forty, tmp_path, command, refused
 @pytest.fixture(scope="module")
 def peers():
     pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location("peers", ROOT / "scripts" / "bench" / "peers.py")
-    assert spec and spec.loader
-    module = sys.modules["peers"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "scripts" / "bench")
+        yield importlib.import_module("peers")
 
 
 def test_the_peer_is_torchvisions_resnet18_by_its_size(peers):
-    model = peers.resnet18(1000)
+    model = peers.ResNet("resnet18", 1000)
     assert sum(p.numel() for p in model.parameters()) == 11_689_512  # as torchvision documents it
     assert model(peers.torch.zeros(2, 3, 64, 64)).shape == (2, 1000)
 
@@ -266,7 +263,7 @@ def test_the_peers_predictions_come_home(peers, tmp_path):
     image = np.zeros((90, 130, 3), np.uint8)
     image[40:49, 60:69] = 255  # a square about (64, 44)
     source = train_of(contest_folder(tmp_path, {"a.png": (decode.encode_png(image), [[64, 44], [-20.5, 300]])}))
-    crop, points, home = peers.Photographs(source.table, 48)[0]
+    crop, points, home = peers.Photographs.of_table(source.table, 48)[0]
     rows, columns = np.nonzero(crop[0].numpy() > 127)
     assert [columns.mean(), rows.mean()] == pytest.approx(points[0].tolist(), abs=0.5)
 

@@ -37,3 +37,18 @@ def packed(root: Path, working_size: int) -> sources.Source:
         pack.write(job, 2, lambda done, detail: None)
         pack.merge(job)
     return sources.open_source(str(out))
+
+
+def table(root: Path, rows: int) -> Path:
+    """A table of labels in the contest's layout, 971 whole numbers of -22..1308 a row (101 rows that come again and again,
+    8.6 KB each); made where there is none of so many rows."""
+    done = root / f"landmarks_{rows}.csv"
+    if done.is_file():
+        return done
+    random, columns = np.random.RandomState(0), [f"Point_M{i}_{axis}" for i in range(971) for axis in "XY"]
+    lines = ["\t".join(map(str, random.randint(-22, 1309, len(columns)))) + "\n" for _ in range(101)]
+    with files.whole(done) as file:
+        file.write(("\t".join(["file_name", *columns]) + "\n").encode())
+        for index in range(rows):
+            file.write(f"{index:032x}.jpg\t{lines[index % 101]}".encode())
+    return done

@@ -2,15 +2,16 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
+from contest_folder import labelled
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.utils.data import DataLoader, Dataset  # pyright: ignore[reportMissingImports]
-
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
+from torch_resnet import ResNet, normalised
 
 
 class Photographs(Dataset):
@@ -20,16 +21,27 @@ class Photographs(Dataset):
     the photograph's pixels to its own.
     """
 
-    def __init__(self, table, size: int):
-        self._paths = [str(table.root / name) for name in table.names]
-        self._points = [table.label(i)[0] for i in range(len(table.names))]
-        self._size = size
+    def __init__(self, paths: Sequence[str], points: Sequence[np.ndarray], size: int, mode: int = cv2.IMREAD_COLOR):
+        """mode: of cv2.imread; the photograph's pixels are those that it gives."""
+        self._paths, self._points, self._size, self._mode = paths, points, size, mode
+
+    @classmethod
+    def of_table(cls, table, size: int) -> "Photographs":
+        """Of a table of this project's (`pipelines.tables.Table`)."""
+        points = [table.label(i)[0] for i in range(len(table.names))]
+        return cls([str(table.root / name) for name in table.names], points, size)
+
+    @classmethod
+    def of_folder(cls, root: Path, size: int, mode: int = cv2.IMREAD_COLOR) -> "Photographs":
+        """Of a contest folder, without this project."""
+        paths, points = labelled(root)
+        return cls(paths, list(points.reshape(len(points), -1, 2)), size, mode)
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __getitem__(self, index: int):
-        image = cv2.imread(self._paths[index])
+        image = cv2.imread(self._paths[index], self._mode)
         assert image is not None
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         sides = np.array(image.shape[1::-1])
@@ -42,59 +54,18 @@ class Photographs(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), torch.from_numpy(points), home
 
 
-def loader(source, batch: int, size: int) -> DataLoader:
-    """Shuffled batches by two worker processes, kept alive between epochs."""
+def shuffled(files: Photographs, batch: int, workers: int = 2) -> DataLoader:
+    """Shuffled batches by worker processes, kept alive between epochs."""
     cv2.setNumThreads(0)
     return DataLoader(
-        Photographs(source.table, size),
+        files,
         batch,
         shuffle=True,
-        num_workers=2,
+        num_workers=workers,
         persistent_workers=True,
         drop_last=True,
         multiprocessing_context="spawn",
     )
-
-
-class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
-
-    def __init__(self, before: int, after: int, stride: int):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(after),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(after),
-        )
-        changed = stride > 1 or before != after
-        cut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-        self.shortcut = cut if changed else nn.Identity()
-
-    def forward(self, x):
-        """[n, before, h, w] -> [n, after, h / stride, w / stride]."""
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-def resnet18(outputs: int) -> nn.Module:
-    """torchvision's ResNet18, with its initial values, from layers alone."""
-    blocks = [
-        Block(before, after, stride)
-        for before, after, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
-        for before, stride in ((before, stride), (after, 1))
-    ]
-    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
-    model = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, outputs))
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return model
-
-
-def normalised(images: torch.Tensor) -> torch.Tensor:
-    """u8[n, 3, h, w] -> the network's input."""
-    return (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
 
 
 def train(source, batch: int, size: int, steps: int, seed: int) -> tuple[nn.Module, float]:
@@ -104,10 +75,12 @@ def train(source, batch: int, size: int, steps: int, seed: int) -> tuple[nn.Modu
     the head's steps of 1e-3.
     """
     torch.manual_seed(seed)
-    model = resnet18(2 * source.num_points).train()
+    model = ResNet("resnet18", 2 * source.num_points).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     began = time.perf_counter()
-    for images, points, _ in itertools.islice(_epochs(loader(source, batch, size)), steps):
+    for images, points, _ in itertools.islice(
+        _epochs(shuffled(Photographs.of_table(source.table, size), batch)), steps
+    ):
         target = ((points - (size - 1) / 2) / (size / 2)).flatten(1)
         loss = nn.functional.mse_loss(model(normalised(images)), target)
         optimiser.zero_grad()
@@ -125,7 +98,7 @@ def predict(model: nn.Module, source, size: int) -> np.ndarray:
     """f64[photographs, points, 2] in pixels of each photograph, in the order of the source."""
     found = []
     with torch.inference_mode():
-        for images, _, home in DataLoader(Photographs(source.table, size), 64):
+        for images, _, home in DataLoader(Photographs.of_table(source.table, size), 64):
             heads = model.eval()(normalised(images)).double().view(len(images), -1, 2)
             points = heads * (size / 2) + (size - 1) / 2
             found.append(((points - home[:, 1:]) / home[:, :1]).numpy())

@@ -1,62 +1,92 @@
-"""ResNet18 and ResNet50 in PyTorch for prediction, from layers alone; only a benchmark imports it."""
+"""ResNet18 and ResNet50 in PyTorch, entry for entry torchvision's, from layers alone; only benchmarks import it."""
 
-from collections.abc import Callable
-
-import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from peers import DEVIATION, MEAN
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn.utils.fusion import fuse_conv_bn_eval  # pyright: ignore[reportMissingImports]
 
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 
 
-def conv(before: int, after: int, window: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution with the batch norm after it fused in."""
-    plain = nn.Conv2d(before, after, window, stride, window // 2, bias=False).eval()
-    return fuse_conv_bn_eval(plain, nn.BatchNorm2d(after).eval())
+def _conv(before: int, after: int, window: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(before, after, window, stride, window // 2, bias=False)
 
 
 class Block(nn.Module):
-    """A basic block, or a bottleneck with four times `width` channels at its end."""
+    """Convolutions of (window, stride) to `widths` channels, each with its batch norm, and a shortcut."""
 
-    def __init__(self, before: int, width: int, stride: int, wide: bool):
+    def __init__(self, before: int, widths: tuple[int, ...], windows: tuple[int, ...], strides: tuple[int, ...]):
         super().__init__()
-        after = 4 * width if wide else width
-        if wide:
-            layers = [conv(before, width, 1), conv(width, width, 3, stride), conv(width, after, 1)]
-        else:
-            layers = [conv(before, width, 3, stride), conv(width, after, 3)]
-        self.layers = nn.ModuleList(layers)
-        self.shortcut = conv(before, after, 1, stride) if stride > 1 or before != after else nn.Identity()
+        self.count, stride, width = len(widths), max(strides), before
+        for n, (after, window, step) in enumerate(zip(widths, windows, strides, strict=True), 1):
+            setattr(self, f"conv{n}", _conv(width, after, window, step))
+            setattr(self, f"bn{n}", nn.BatchNorm2d(after))
+            width = after
+        changed = stride > 1 or before != width
+        self.downsample = nn.Sequential(_conv(before, width, 1, stride), nn.BatchNorm2d(width)) if changed else None
+        self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x):
         """[n, before, h, w] -> [n, after, h / stride, w / stride]."""
         y = x
-        for layer in self.layers[:-1]:
-            y = torch.relu(layer(y))
-        return torch.relu(self.layers[-1](y) + self.shortcut(x))
+        for n in range(1, self.count + 1):
+            y = getattr(self, f"bn{n}")(getattr(self, f"conv{n}")(y))
+            y = self.relu(y) if n < self.count else y
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-def network(name: str, points: int) -> nn.Module:
-    """[n, 3, s, s], normalised -> [n, 2 points]."""
-    wide, blocks, before = name == "resnet50", [], 64
-    for stage, depth in enumerate(DEPTHS[name]):
-        for index in range(depth):
-            blocks.append(Block(before, 64 * 2**stage, 2 if stage and not index else 1, wide))
-            before = 64 * 2**stage * (4 if wide else 1)
-    stem = [conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 2 * points))
+def _stage(before: int, width: int, depth: int, stride: int, wide: int) -> nn.Sequential:
+    """Blocks of a stage; wide: 4 for bottlenecks, 1 for basic blocks."""
+
+    def block(before: int, stride: int) -> Block:
+        if wide == 1:
+            return Block(before, (width, width), (3, 3), (stride, 1))
+        return Block(before, (width, width, wide * width), (1, 3, 1), (1, stride, 1))
+
+    return nn.Sequential(block(before, stride), *(block(wide * width, 1) for _ in range(depth - 1)))
 
 
-def ready(name: str, points: int, image: np.ndarray) -> Callable[[], object]:
-    """Runs the network on pictures f32[n, s, s, 3] in 0..255, normalisation included as ours includes it."""
-    model = network(name, points).eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    mean, deviation = (255 * torch.tensor(v).reshape(1, 3, 1, 1) for v in (MEAN, DEVIATION))
-    pixels = torch.from_numpy(image).permute(0, 3, 1, 2)
+class ResNet(nn.Module):
+    """[n, 3, s, s], normalised -> [n, outputs]; initial values as torchvision's."""
 
-    @torch.inference_mode()
-    def run():
-        return model((pixels - mean) / deviation).reshape(-1, points, 2)
+    def __init__(self, name: str, outputs: int):
+        super().__init__()
+        self.conv1, self.bn1 = _conv(3, 64, 7, 2), nn.BatchNorm2d(64)
+        self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        wide = 4 if name == "resnet50" else 1
+        widths = [64 * 2**stage for stage in range(4)]
+        befores, strides = [64, *(wide * width for width in widths[:3])], (1, 2, 2, 2)
+        stages = [_stage(*each, wide) for each in zip(befores, widths, DEPTHS[name], strides, strict=True)]
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(wide * widths[3], outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    return run
+    def forward(self, x):
+        """The mean over positions of the last stage, through one linear layer."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+def fused(model: ResNet) -> ResNet:
+    """The network in eval mode, every batch norm fused into the convolution before it."""
+    model = model.eval()
+    owners = [m for m in model.modules() if isinstance(m, ResNet | Block)]
+    for owner in owners:
+        for n in range(1, 4):
+            if hasattr(owner, f"bn{n}"):
+                conv = fuse_conv_bn_eval(getattr(owner, f"conv{n}"), getattr(owner, f"bn{n}"))
+                setattr(owner, f"conv{n}", conv)
+                setattr(owner, f"bn{n}", nn.Identity())
+        if isinstance(owner, Block) and owner.downsample is not None:
+            conv, norm = owner.downsample
+            owner.downsample = nn.Sequential(fuse_conv_bn_eval(conv, norm))  # pyright: ignore[reportArgumentType]
+    return model
+
+
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    """[n, 3, h, w] in 0..255 -> the network's input."""
+    return (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)

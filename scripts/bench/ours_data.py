@@ -1,0 +1,175 @@
+"""Our side of the rows of data: rendering, loading, labels, the first step of a training, and the machine's limits."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from made import packed, photographs, table
+from ours_network import batch_of
+from worker import Side, save
+
+from jaxmarks import augment, backend, keys, landmarks, sharding, step, transform
+from jaxmarks.config import Config
+from jaxmarks.types import Batch
+from pipelines import decode, loader
+from pipelines.formats import contest
+from pipelines.sources import Example
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def render(settings: dict, folder: Path) -> Side:
+    """The rendering within the training step: parameters drawn, pictures rendered, points moved, for a batch on the device.
+
+    settings: augment (a preset, or the text of a JSON file), size, batch, points. Leaves canvases, points and the drawn
+    records for peers.
+    """
+    config = Config(augment=settings["augment"], size=settings["size"], batch=settings["batch"])
+    scheme, key, mesh = landmarks.scheme(settings["points"]), keys.root(0), sharding.mesh()
+    batch = batch_of(config, settings["points"])
+    batch = batch._replace(image=np.stack([_smooth(i, batch.image.shape[1]) for i in range(config.batch)]))
+    chosen = augment.configure(config.augment, scheme.mirror is not None)
+
+    def drawn(fit, draw):
+        t = augment.sample(step.augment_key(key, draw), chosen, config.size)
+        return transform.compose(transform.from_affine(fit), t)
+
+    records = jax.jit(jax.vmap(drawn))(batch.fit, batch.draw)
+    save(folder, "records", {name: np.asarray(leaf) for name, leaf in records._asdict().items()})
+    save(folder, "batch", {"images": batch.image, "points": batch.points})
+    on_device, run = sharding.split(mesh, batch), jax.jit(step.make_render(key, config, scheme, mesh))
+    images, points = run(on_device)
+    inside = np.stack([_inside(np.asarray(m), config.size, batch.image.shape[1]) for m in records.affine])
+    output = {"images": np.asarray(images), "points": np.asarray(points), "inside": inside}
+    return Side(lambda: jax.block_until_ready(run(on_device)), output)
+
+
+def _smooth(seed: int, side: int) -> np.ndarray:
+    """u8[side, side, 3]: soft blots, as a photograph has them; of noise, two interpolations show different pictures."""
+    blots = np.random.RandomState(seed).uniform(0, 255, (12, 12, 3)).astype(np.float32)
+    return np.clip(cv2.resize(blots, (side, side), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+
+
+def _inside(matrix: np.ndarray, size: int, side: int) -> np.ndarray:
+    """bool[size, size]: pixels that show the canvas, 8 px from its edge or more: borders are blurred and coloured in another
+    order by hand."""
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    places = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1) @ inverse[:, :2].T + inverse[:, 2]
+    return np.all((places >= 8) & (places <= side - 9), -1)
+
+
+def load(settings: dict, folder: Path) -> Side:
+    """Training batches from files or from a packed set. settings: data, count, size, batch, packed (0: files; else the
+    working size, -1: whole)."""
+    root = Path(settings["data"])
+    source = photographs(root, settings["count"])
+    if settings["packed"]:
+        source = packed(root, max(settings["packed"], 0))
+    config = Config(size=settings["size"], batch=settings["batch"], workers=os.cpu_count() or 1)
+    steps = settings["count"] // config.batch
+    first, _ = next(loader.ordered(source, config))
+    edge = (first.image.shape[1] - config.size) // 2
+    crops = first.image[:, edge : edge + config.size, edge : edge + config.size]
+
+    def turn():
+        feed = loader.batches(source, config, keys.root(0))  # anew: nothing is ready before its turn
+        for _ in range(steps):
+            next(feed)
+
+    return Side(turn, {"images": crops, "count": np.array(steps * config.batch)})
+
+
+def labels(settings: dict, folder: Path) -> Side:
+    """A table of the contest's width: every field checked, then a twentieth of the rows, anywhere. settings: folder, rows."""
+    path = table(Path(settings["folder"]), settings["rows"])
+    chosen = np.random.RandomState(0).randint(0, settings["rows"], settings["rows"] // 20)
+    np.save(folder / "chosen.npy", chosen)
+    (folder / "labels.csv").symlink_to(path.resolve())
+
+    def turn() -> np.ndarray:
+        scan = contest.read_landmarks(path)
+        return np.stack([scan.row(int(i)) for i in chosen])
+
+    return Side(turn, {"labels": turn()})
+
+
+def first_step(settings: dict, folder: Path) -> Side:
+    """train.py from its start to the end of a run of one step. settings: cold (an empty cache each time), flags."""
+    cache, count = folder / f"cache {settings['cold']}", iter(range(10**6))
+
+    def turn():
+        if settings["cold"]:
+            shutil.rmtree(cache, ignore_errors=True)
+        name = f"{'cold' if settings['cold'] else 'warm'}{next(count)}"
+        flags = [*settings["flags"], "--runs", str(folder / "runs"), "--name", name]
+        known = {**os.environ, "JAXMARKS_CACHE": str(cache)}
+        subprocess.run([sys.executable, str(_ROOT / "scripts/train.py"), *flags], env=known, check=True)
+        return name
+
+    made = json.loads((folder / "runs" / turn() / "final.json").read_text())
+    return Side(turn, {"digest": np.array(made["digest"])})
+
+
+class Repeated:
+    """One JPEG as a data set of any length: what the number of its pictures costs, nothing else."""
+
+    labelled, num_points = True, 68
+
+    def __init__(self, count: int):
+        image = np.random.RandomState(0).randint(0, 256, (160, 160, 3)).astype(np.uint8)
+        self.names = [f"{n:06d}.jpg" for n in range(count)]
+        self._example = Example(decode.encode_jpeg(image), np.zeros((68, 2)), np.ones(68, bool))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._example
+
+
+def feed(settings: dict, folder: Path) -> Side:
+    """A training batch of 32 at 128 px from a set of so many pictures, 30 batches a turn. settings: images."""
+    batches = loader.batches(Repeated(settings["images"]), Config(), keys.root(0))
+
+    def turn() -> Batch:
+        return [next(batches) for _ in range(30)][-1]
+
+    return Side(turn, {"shape": np.array(turn().image.shape)})
+
+
+def limits(settings: dict, folder: Path) -> Side:
+    """What this machine can do at most, by short loops; its output is the figures."""
+    square, options = np.ones((2048, 2048), np.float32), backend.compiler_options()
+    found = {}
+    for name, kind in (("float32", jnp.float32), ("bfloat16", jnp.bfloat16)):
+        a = jnp.asarray(square, kind)
+        product = jax.jit(lambda a: jnp.dot(a, a, preferred_element_type=jnp.float32), compiler_options=options)
+        found[f"{name} product, GFLOP/s"] = (
+            2 * 2048**3 / 1e9 / _quickest(lambda p=product, a=a: p(a).block_until_ready())
+        )
+    source, target = np.ones(1 << 26, np.float32), np.zeros(1 << 26, np.float32)
+    found["copy, GB/s read and written"] = 2 * source.nbytes / 1e9 / _quickest(lambda: np.copyto(target, source))
+    cv2.setNumThreads(1)
+    random = np.random.RandomState(0).normal(0, 5, (500, 500, 3))
+    jpeg = np.frombuffer(decode.encode_jpeg(np.clip(_smooth(0, 500) + random, 0, 255).astype(np.uint8), 90), np.uint8)
+    found["JPEG of 500 px decoded by one core, images/s"] = 1 / _quickest(lambda: cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    return Side(lambda: None, {name: np.array(value) for name, value in found.items()})
+
+
+def _quickest(action: Callable[[], object], tries: int = 10) -> float:
+    """Seconds of the quickest of some tries."""
+    seconds = []
+    for _ in range(tries):
+        began = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)

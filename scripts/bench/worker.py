@@ -1,0 +1,88 @@
+"""One side of a benchmark row, in a process of its own; started by `turns.Worker` alone.
+
+Lines of JSON in, a line of JSON out for each, or {"error": line}:
+    {"side": "module.function", "name": NAME, "settings": {...}, "folder": PATH}   first: sets up, {"ready": true}
+    "turn"   does the row's work once, {"seconds": s}
+    "peak"   {"peak_mb": m}, the most memory of this process and of those it started
+It ends with its input. A side is a function (settings, folder) -> Side in a module beside this one.
+"""
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Side(NamedTuple):
+    """A side, set up: its work once, and the arrays by which it is compared with another side."""
+
+    turn: Callable[[], object]
+    output: dict[str, np.ndarray]
+
+
+def save(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
+    """Leaves arrays in a row's folder, for another side or to be compared."""
+    np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+
+
+def load(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """What `save` left."""
+    with np.load(folder / f"{name}.npz") as found:
+        return dict(found)
+
+
+def begin(request: dict) -> Side:
+    """The side that a first line asks for, its output written to FOLDER/NAME.npz."""
+    module, _, function = request["side"].rpartition(".")
+    folder = Path(request["folder"])
+    side = getattr(importlib.import_module(module), function)(request["settings"], folder)
+    save(folder, request["name"], side.output)
+    return side
+
+
+def answer(side: Side, question: str) -> dict:
+    """What a line after the first is answered with."""
+    if question == "peak":
+        return {"peak_mb": peak(os.getpid())}
+    began = time.perf_counter()
+    side.turn()
+    return {"seconds": time.perf_counter() - began}
+
+
+def peak(process: int) -> float:
+    """MB: the largest resident memory of a process and of its living children, added up; 0 where /proc has none."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+        threads = list(Path(f"/proc/{process}/task").iterdir())
+        children = [child for thread in threads for child in (thread / "children").read_text().split()]
+        return int(status.split("VmHWM:")[1].split()[0]) / 1e3 + sum(peak(int(child)) for child in children)
+    except (OSError, IndexError):
+        return 0.0
+
+
+def main() -> None:
+    """Answers until the input ends. What libraries print goes to the log, not among the answers."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    side = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if side is None:
+                side, told = begin(request), {"ready": True}
+            else:
+                told = answer(side, request)
+        except Exception as error:
+            told = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        print(json.dumps(told), file=answers)
+
+
+if __name__ == "__main__":
+    sys.modules["worker"] = sys.modules["__main__"]  # sides import Side from here
+    main()
