@@ -74,6 +74,10 @@ def _idle(a: Assembly) -> list[str]:
     c, plain, found = a.config, Config(), []
     if c.precision == "tf32" and backend.is_cpu():
         found.append("--precision tf32 is float32 on a CPU")
+    if c.precision == "bfloat16" and backend.is_cpu() and "amx_bf16" not in backend.instruction_sets():
+        found.append(
+            "--precision bfloat16 gains nothing on this processor, which has no AMX: float32 is faster and exact"
+        )
     if c.thaw_lr != 1 and not c.freeze:
         found.append("--thaw-lr does nothing without --freeze")
     for name in ("plateau_factor", "plateau_patience"):

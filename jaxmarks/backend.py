@@ -11,12 +11,25 @@ from jax.experimental.xla_metadata import set_xla_metadata
 # again (measured with jaxlib 0.10.2). The list replaces XLA's own: without REDUCE, sums over a batch take thirty times as long.
 _OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
 
+_UNITS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
+
 _FLAG = "--xla_gpu_deterministic_ops=true"
 
 
 def is_cpu() -> bool:
     """Whether computations are traced for the CPU: loops over examples and stored gathers, products for convolutions."""
     return jax.default_backend() == "cpu"
+
+
+@functools.cache
+def instruction_sets() -> tuple[str, ...]:
+    """The vector and matrix units of this processor, as /proc/cpuinfo names them; none where no such file tells."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next((line.split() for line in file if line.startswith("flags")), [])
+    except OSError:
+        return ()
+    return tuple(name for name in _UNITS if name in flags)
 
 
 def apart(function: Callable) -> Callable:

@@ -19,6 +19,7 @@ MAX_VARIANCE = 9.0  # of a blur, output pixels squared
 # The variance that bilinear interpolation itself adds, the triangle's 1/6: a map that shrinks s times is
 # filtered by what is missing to the triangle s times as wide.
 _TRIANGLE = 1 / 6
+_CHUNK = 4  # pictures of which a CPU's core holds coordinates and neighbours in its cache
 _NO_BLUR = 0.04  # a Gaussian of less variance moves no pixel by 0.002 grey levels: it is left out
 _RADII = ((2, _NO_BLUR), (5, 0.16), (RADIUS, 1.0))  # taps to each side, for variances above
 
@@ -63,7 +64,7 @@ def _corners(flat: jax.Array, first: jax.Array, right: jax.Array, below: jax.Arr
     return *found, flat.at[first + right + below].get(mode="promise_in_bounds")
 
 
-def _packed(image: jax.Array) -> jax.Array:
+def pack(image: jax.Array) -> jax.Array:
     """u32[n]: the n pixels of u8[..., 3], three bytes of each in one number."""
     wide = image.astype(jnp.uint32)
     return (wide[..., 0] | (wide[..., 1] << 8) | (wide[..., 2] << 16)).reshape(-1)
@@ -84,7 +85,7 @@ def _planes(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """`sample` with the channels first. Bytes (RGB) travel packed, one gather a neighbour instead of three."""
     first, right, below, u, v = _neighbours(x, y, *image.shape[:2])
     if image.dtype == jnp.uint8:
-        corners = [_unpacked(corner) for corner in _corners(_packed(image), first, right, below)]
+        corners = [_unpacked(corner) for corner in _corners(pack(image), first, right, below)]
     else:
         each = [_corners(image[..., c].reshape(-1), first, right, below) for c in range(image.shape[2])]
         corners = [jnp.stack(corner) for corner in zip(*each, strict=True)]
@@ -137,18 +138,30 @@ def warp(image: jax.Array, back: jax.Array, size: int) -> jax.Array:
     )
 
 
-def warps(images: jax.Array, which: jax.Array, back: jax.Array, size: int) -> jax.Array:
-    """f32[n, 3, size, size]: `warp` of images[which[k]] through back[k], for images u8[m, h, w, 3] and which i32[n].
+def warps(images: jax.Array, packed: jax.Array, which: jax.Array, back: jax.Array, size: int) -> jax.Array:
+    """f32[n, 3, size, size]: `warp` of images[which[k]] through back[k], for images u8[m, h, w, 3], packed = pack(images)
+    and which i32[n].
 
-    On a CPU: one gather for all, which its cores share, then the few that are filtered first, one by one.
+    One gather for all, which a CPU's cores share, then the few that are filtered first, one by one.
     """
     _, height, width, _ = images.shape
     x, y = jax.vmap(places, (0, None))(back, size)
     first, right, below, u, v = _neighbours(x, y, height, width)
-    corners = _corners(_packed(images), first + (height * width * which)[:, None, None], right, below)
+    corners = _corners(packed, first + (height * width * which)[:, None, None], right, below)
     plain = jax.vmap(lambda *c: _between(*map(_unpacked, c[:4]), c[4][None], c[5][None]))(*corners, u, v)
     shrunk = jnp.max(jax.vmap(_missing)(back), 1) > _NO_BLUR
     return where(shrunk, lambda _, k, back: warp(images[k], back, size), plain, which, back)
+
+
+def in_chunks(function: Callable, arrays) -> jax.Array:
+    """function(arrays), a pytree of arrays with a leading axis n, of so many at a time that a core's cache holds what is in
+    between."""
+    count = jax.tree.leaves(arrays)[0].shape[0]
+    if count % _CHUNK or count == _CHUNK:
+        return function(arrays)
+    cut = jax.tree.map(lambda a: a.reshape(count // _CHUNK, _CHUNK, *a.shape[1:]), arrays)
+    found = jax.lax.map(function, cut)
+    return found.reshape(count, *found.shape[2:])
 
 
 def where(chosen: jax.Array, change: Callable, images: jax.Array, *others: jax.Array) -> jax.Array:

@@ -29,7 +29,7 @@ def _look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
     def look(folded, batch: Batch, views: Transform):
         def render(canvas, fit, extent):
             each = jax.vmap(lambda f: jax.vmap(lambda v: transform.compose(transform.from_affine(f), v))(views))(fit)
-            flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), each)  # example by example
+            flat = jax.tree.map(jnp.concatenate, each)  # example by example
             which = jnp.repeat(jnp.arange(len(canvas)), views.affine.shape[0])
             return transform.apply_images(flat, canvas, which, size, extent)
 

@@ -5,6 +5,7 @@ re-creates are all this one record, so each has the same exact inverse. A leadin
 views or a batch; `jax.vmap` does the rest. What cannot be written in the record is not an augmenter here.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -114,34 +115,19 @@ def apply_images(t: Transform, pictures: jax.Array, which: jax.Array, size: int,
     """
     if not backend.is_cpu():
         return jax.vmap(lambda one, k: apply_image(one, pictures[k], size, extent[k]))(t, which)
-    import os
+    packed = image.pack(pictures)
 
-    c = int(os.environ.get("CH", "8"))
-    return (
-        jax.lax.map(lambda one: _apply_one(*one, pictures, size, extent), (t, which), batch_size=c)
-        if 0
-        else _chunked(t, which, pictures, size, extent, c)
-    )
+    def render(some):
+        t, which = some
+        back = affine.invert(t.affine)
+        pixels = image.blurred(image.warps(pictures, packed, which, back, size), t.blur)
+        pixels = jax.vmap(partial(image.recolour, axis=0))(t.colour, pixels)
+        seen = jax.vmap(_seen, (0, None, 0))(back, size, extent[which])
+        pixels = jnp.where(seen[:, None], pixels, image.BORDER)
+        covered = jnp.any(image.has_area(t.covers), 1)
+        return jnp.clip(image.where(covered, lambda p, covers: image.cover(covers, p), pixels, t.covers), 0, 255)
 
-
-def _chunked(t, which, pictures, size, extent, c):
-    if c == 0:
-        return _render(t, which, pictures, size, extent)
-    cut = jax.tree.map(lambda l: l.reshape(l.shape[0] // c, c, *l.shape[1:]), (t, pictures[which], extent[which]))
-    out = jax.lax.map(lambda one: _render(one[0], jnp.arange(c), one[1], size, one[2]), cut)
-    return out.reshape(-1, *out.shape[2:])
-
-
-def _render(t, which, pictures, size, extent):
-    back = affine.invert(t.affine)
-    seen = jax.vmap(_seen, (0, None, 0))(back, size, extent[which])
-    pixels = image.blurred(image.warps(pictures, which, back, size), t.blur)
-    pixels = jnp.where(
-        seen[:, None], jax.vmap(lambda c, p: image.recolour(c, p, axis=0))(t.colour, pixels), image.BORDER
-    )
-    covered = jnp.any(image.has_area(t.covers), 1)
-    pixels = image.where(covered, lambda p, covers: image.cover(covers, p), pixels, t.covers)
-    return _channels_last(jnp.clip(pixels, 0, 255))
+    return _channels_last(image.in_chunks(render, (t, which)))
 
 
 @backend.apart

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxmarks import backend, keys, landmarks, recipes
 from jaxmarks import config as configs
-from jaxmarks import keys, landmarks, recipes
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from pipelines import cache, files, review, schemes, sources, split, weighting
@@ -48,7 +48,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """What the same bits depend on: packages, device kind and count, visible cores, flags."""
+    """What the same bits depend on: packages, device kind and count, visible cores, flags, the processor's units."""
     devices = jax.devices()
     return {
         "python": platform.python_version(),
@@ -56,6 +56,8 @@ def versions() -> dict[str, Any]:
         "devices": f"{len(devices)} x {devices[0].device_kind}",
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "compiler_options": backend.compiler_options(),
+        "instruction_sets": list(backend.instruction_sets()),
     }
 
 

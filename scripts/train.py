@@ -15,9 +15,13 @@ checked and packed into the cache first. Recipes and what the flags do: docs/tra
 
 from pathlib import Path
 
-from jaxmarks import assemble, backend, checkpoint, recipes, session
-from jaxmarks import config as configs
-from pipelines import compiled, console, judging, loader, parts, review, runs, sources, trained
+from pipelines import console
+
+console.large_pages()
+
+from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
+from jaxmarks import config as configs  # noqa: E402
+from pipelines import compiled, judging, loader, parts, review, runs, sources, trained  # noqa: E402
 
 
 def main() -> int:

@@ -12,9 +12,11 @@ from jax import Array, lax
 
 from jaxmarks.models import plain, winograd
 
+_MANY = 512  # positions from which on transforming a kernel pays
+
 
 def conv(x: Array, kernel: Array, stride: int, gradients: bool = True) -> Array:
-    """1x1: one matrix product. 3x3 of many channels in training: Winograd's form, 16 products for 36. 3x3 of few positions,
+    """1x1: one matrix product. 3x3 of many channels and positions: Winograd's form, 16 products for 36. 3x3 of few positions,
     and with a stride where gradients are wanted: one product over patches.
 
     Of convolutions with a stride XLA's own loses most in its gradients (a fifth of a ResNet18 step at 96 px); that of 512
@@ -25,7 +27,8 @@ def conv(x: Array, kernel: Array, stride: int, gradients: bool = True) -> Array:
     size, (batch, rows, columns, channels) = kernel.shape[0], x.shape
     if size == 1:
         return _matrix_product(x[:, ::stride, ::stride], kernel[0, 0])
-    if size == 3 and stride == 1 and gradients and min(channels, kernel.shape[3]) >= 128 and rows >= 4:
+    wide = min(channels, kernel.shape[3]) >= (128 if gradients else 64)  # backward, 64 channels are no gain
+    if size == 3 and stride == 1 and wide and rows >= 4 and batch * rows * columns >= _MANY:
         return winograd.conv(x, kernel)
     if size == 3 and (rows < 4 or batch * rows * columns <= 512 or (gradients and stride == 2)):
         patches = jnp.concatenate(_nine_shifts(x, stride, 0.0), axis=3)

@@ -14,7 +14,11 @@ def per_channel(vector: Array) -> Array:
 def conv(x: Array, kernel: Array, stride: int) -> Array:
     pad = kernel.shape[0] // 2  # torch's padding; SAME pads strided windows unevenly
     return lax.conv_general_dilated(
-        x, kernel.astype(x.dtype), (stride, stride), [(pad, pad), (pad, pad)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel.astype(x.dtype),
+        (stride, stride),
+        [(pad, pad), (pad, pad)],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
