@@ -85,11 +85,11 @@ def _planes(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """`sample` with the channels first. Bytes (RGB) travel packed, one gather a neighbour instead of three."""
     first, right, below, u, v = _neighbours(x, y, *image.shape[:2])
     if image.dtype == jnp.uint8:
-        corners = [_unpacked(corner) for corner in _corners(pack(image), first, right, below)]
+        a, b, c, d = (_unpacked(corner) for corner in _corners(pack(image), first, right, below))
     else:
         each = [_corners(image[..., c].reshape(-1), first, right, below) for c in range(image.shape[2])]
-        corners = [jnp.stack(corner) for corner in zip(*each, strict=True)]
-    return _between(*corners, u[None], v[None])
+        a, b, c, d = (jnp.stack(corner) for corner in zip(*each, strict=True))
+    return _between(a, b, c, d, u[None], v[None])
 
 
 def _neighbours(x: jax.Array, y: jax.Array, height: int, width: int) -> tuple[jax.Array, ...]:
@@ -148,7 +148,8 @@ def warps(images: jax.Array, packed: jax.Array, which: jax.Array, back: jax.Arra
     x, y = jax.vmap(places, (0, None))(back, size)
     first, right, below, u, v = _neighbours(x, y, height, width)
     corners = _corners(packed, first + (height * width * which)[:, None, None], right, below)
-    plain = jax.vmap(lambda *c: _between(*map(_unpacked, c[:4]), c[4][None], c[5][None]))(*corners, u, v)
+    a, b, c, d = map(jax.vmap(_unpacked), corners)
+    plain = _between(a, b, c, d, u[:, None], v[:, None])
     shrunk = jnp.max(jax.vmap(_missing)(back), 1) > _NO_BLUR
     return where(shrunk, lambda _, k, back: warp(images[k], back, size), plain, which, back)
 

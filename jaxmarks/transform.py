@@ -115,6 +115,7 @@ def apply_images(t: Transform, pictures: jax.Array, which: jax.Array, size: int,
     """
     if not backend.is_cpu():
         return jax.vmap(lambda one, k: apply_image(one, pictures[k], size, extent[k]))(t, which)
+    pictures, extent = jnp.asarray(pictures), jnp.asarray(extent)
     packed = image.pack(pictures)
 
     def render(some):

@@ -18,9 +18,10 @@ def main() -> int:
     flags = parser.parse_args()
     if flags.prune is not None and not flags.prune >= 0:
         raise ValueError(f"--prune must be 0 or more days, got {flags.prune}")
-    listed = flags.prune is None
-    shown = cache.listing() if listed else cache.prune(flags.prune)
-    code = compiled.listing() if listed else compiled.prune(flags.prune)
+    days: float | None = flags.prune
+    listed = days is None
+    shown = cache.listing() if days is None else cache.prune(days)
+    code = compiled.listing() if days is None else compiled.prune(days)
     for c in shown:
         ago = (time.time() - c.used) / 86400
         print(f"{c.bytes / 1e9:8.2f} GB  used {ago:5.1f} days ago  {c.folder.name}  {c.data or 'not whole'}")

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 import gpu_checks
@@ -126,7 +127,7 @@ def machine() -> dict:
         driver = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
         pass  # a container without it can run the rest
-    versions = {"jax": jax.__version__, "jaxlib": jax.lib.__version__, "python": platform.python_version()}
+    versions = {"jax": jax.__version__, "jaxlib": metadata.version("jaxlib"), "python": platform.python_version()}
     cuda = jax.devices()[0].client.platform_version
     return {"device": jax.devices()[0].device_kind, "driver": driver, "versions": versions, "platform": cuda}
 

@@ -83,7 +83,7 @@ def rendering(preset: str, count: int, size: int) -> Iterator[dict]:
     )
     yield check(f"{preset} vmapped and looped: points", moved.max(), 1e-5 * size, "px")
     # where the edge of what was seen or of a cover passes through a pixel's centre, a rounding decides
-    share = np.mean(colours > EDGE)
+    share = float(np.mean(colours > EDGE))
     yield check(f"{preset} vmapped and looped: pixels that differ by over {EDGE} grey levels", share, 1e-4, "of 1")
 
 
@@ -97,7 +97,7 @@ def products(side: int) -> Iterator[dict]:
     exact = sum(tap @ k for tap, k in zip(taps, kernel.reshape(9, side, 64), strict=True))
     slope = np.stack([np.tensordot(tap, exact, ((0, 1, 2), (0, 1, 2))) for tap in taps]).reshape(kernel.shape)
     with ops.full_products():
-        conv = partial(ops.chosen().conv, stride=1)
+        conv = lambda x, kernel: ops.chosen().conv(x, kernel, 1)  # noqa: E731
         found, back = jax.vjp(jax.jit(conv), *(jnp.asarray(a, jnp.float32) for a in (x, kernel)))
         _, found_slope = back(jnp.asarray(exact, jnp.float32))
         product = jnp.asarray(x[0, 0], jnp.float32) @ jnp.asarray(matrix, jnp.float32)

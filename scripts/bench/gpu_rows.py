@@ -15,7 +15,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from made import POINTS, photographs
-from render import clocked
 
 from jaxmarks import assemble, backend, keys, landmarks, models, sharding, train
 from jaxmarks.config import Config
@@ -25,6 +24,13 @@ from pipelines import decode, loader
 SHARE = 0.45  # of the card's memory that either side may take, so that they can take turns
 ROUND = 0.3  # seconds of a turn, about
 JPEGS = 256
+
+
+def clocked(action: Callable[[], object]) -> float:
+    """Seconds that it took."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
 
 
 class Shape(NamedTuple):

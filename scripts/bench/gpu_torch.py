@@ -13,49 +13,15 @@ import time
 from collections.abc import Callable
 
 import torch  # pyright: ignore[reportMissingImports]
-import torch_resnet
-from peers import DEVIATION, MEAN
 from torch import nn  # pyright: ignore[reportMissingImports]
+from torch_resnet import DEVIATION, MEAN, ResNet, fused
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-class Block(nn.Module):
-    """A basic block, or a bottleneck with four times `width` channels at its end, batch norm in it."""
-
-    def __init__(self, before: int, width: int, stride: int, wide: bool):
-        super().__init__()
-        after = 4 * width if wide else width
-        shapes = [(before, width, 1, 1), (width, width, 3, stride), (width, after, 1, 1)]
-        shapes = shapes if wide else [(before, width, 3, stride), (width, after, 3, 1)]
-        layers = [layer for shape in shapes for layer in (*normed(*shape), nn.ReLU(inplace=True))]
-        self.body = nn.Sequential(*layers[:-1])
-        self.shortcut = nn.Sequential(*(normed(before, after, 1, stride) if stride > 1 or before != after else []))
-
-    def forward(self, x):
-        """[n, before, h, w] -> [n, after, h / stride, w / stride]."""
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-def normed(before: int, after: int, window: int, stride: int) -> list[nn.Module]:
-    """A convolution and its batch norm."""
-    return [nn.Conv2d(before, after, window, stride, window // 2, bias=False), nn.BatchNorm2d(after)]
-
-
-def network(name: str, outputs: int) -> nn.Module:
-    """[n, 3, s, s], normalised -> [n, outputs]: for training, where `torch_resnet`'s have batch norm fused."""
-    wide, blocks, before = name == "resnet50", [], 64
-    for stage, depth in enumerate(torch_resnet.DEPTHS[name]):
-        for index in range(depth):
-            blocks.append(Block(before, 64 * 2**stage, 2 if stage and not index else 1, wide))
-            before = 64 * 2**stage * (4 if wide else 1)
-    stem = [*normed(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
-    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, outputs))
-
-
 def training(job: dict) -> Callable[[], object]:
     """A step: smooth L1, gradients clipped to norm 1, AdamW, as ours; of pictures that lie on the device, not rendered."""
-    model = network(job["network"], 2 * job["points"]).to(DEVICE, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    model = ResNet(job["network"], 2 * job["points"]).to(DEVICE, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2, fused=DEVICE == "cuda")
     forward = torch.compile(model, backend="inductor" if DEVICE == "cuda" else "eager") if job["compiled"] else model
     mean, deviation, pixels = inputs(job)
@@ -75,7 +41,7 @@ def training(job: dict) -> Callable[[], object]:
 
 def predicting(job: dict) -> Callable[[], object]:
     """Predictions in eval mode under inference_mode, batch norm fused, of pictures that lie on the device."""
-    model = torch_resnet.network(job["network"], job["points"]).eval()
+    model = fused(ResNet(job["network"], 2 * job["points"]))
     model = model.to(DEVICE, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     mean, deviation, pixels = inputs(job)
 
