@@ -26,7 +26,7 @@ def bench(monkeypatch):
 def started(*arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, str(BENCH / "gpu.py"), *map(str, arguments)]
     known = {**os.environ, "PYTHONPATH": str(BENCH.parents[1])}
-    return subprocess.run(command, capture_output=True, text=True, env=known, timeout=280)
+    return subprocess.run(command, capture_output=True, text=True, env=known, timeout=900)
 
 
 def test_without_a_gpu_it_is_refused_in_one_line(tmp_path):
