@@ -108,7 +108,7 @@ def apply_image(t: Transform, picture: jax.Array, size: int, extent: jax.Array |
 
 
 def apply_images(t: Transform, pictures: jax.Array, which: jax.Array, size: int, extent: jax.Array) -> jax.Array:
-    """f32[n, size, size, 3]: `apply_image` of pictures[which[k]] under the k-th of n transforms, the same numbers.
+    """f32[n, size, size, 3]: `apply_image` of pictures[which[k]] under the k-th of n transforms, but for rounding.
 
     pictures u8[m, h, w, 3], which i32[n], extent f32[m, 4]; t has a leading axis n. On a CPU what all need is done for all
     at once, and branches are loops: under `vmap` every branch would be computed for every picture.

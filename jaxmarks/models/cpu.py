@@ -109,15 +109,16 @@ def _nine_shifts(x: Array, stride: int, padding: float) -> list[Array]:
 
 @jax.custom_vjp
 def batch_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+    """`plain.batch_norm`, its gradient in two passes."""
     return plain.batch_norm(x, scale, bias)
 
 
-def batch_norm_forward(x: Array, scale: Array, bias: Array) -> tuple[tuple[Array, Array, Array], tuple]:
+def _batch_norm_forward(x: Array, scale: Array, bias: Array) -> tuple[tuple[Array, Array, Array], tuple]:
     y, mean, var = plain.batch_norm(x, scale, bias)
     return (y, mean, var), (x, scale, mean, lax.rsqrt(var + plain.BATCH_NORM_EPS))
 
 
-def batch_norm_backward(saved: tuple, cotangents: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+def _batch_norm_backward(saved: tuple, cotangents: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
     """One pass over (x, dy) for both sums, one for dx, where automatic differentiation takes several more."""
     x, scale, mean, inverse = saved
     dy = cotangents[0]
@@ -130,15 +131,16 @@ def batch_norm_backward(saved: tuple, cotangents: tuple[Array, Array, Array]) ->
     return dx, dscale, dbias
 
 
-batch_norm.defvjp(batch_norm_forward, batch_norm_backward)
+batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
 @jax.custom_vjp
 def max_pool(x: Array) -> Array:
+    """`plain.max_pool`, the larger of nine slices; its gradient is element-wise."""
     return functools.reduce(jnp.maximum, _nine_shifts(x, 2, -jnp.inf))
 
 
-def max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
+def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
     """Keeps each window's winner as its tap, 0 to 8; of equals the first, as torch and reduce_window."""
     shifts = _nine_shifts(x, 2, -jnp.inf)
     y = functools.reduce(jnp.maximum, shifts)
@@ -149,7 +151,7 @@ def max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
     return y, (winner, x)
 
 
-def max_pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
+def _max_pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
     """Element-wise, where reduce_window's gradient scatters.
 
     Window (o, p) is centred on pixel (2o, 2p), so a pixel of even row and column lies in one window, one of
@@ -173,4 +175,4 @@ def max_pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
     return (dx[:, : x.shape[1], : x.shape[2]],)
 
 
-max_pool.defvjp(max_pool_forward, max_pool_backward)
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)

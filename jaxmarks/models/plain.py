@@ -12,6 +12,7 @@ def per_channel(vector: Array) -> Array:
 
 
 def conv(x: Array, kernel: Array, stride: int) -> Array:
+    """f32[b, h, w, i], f32[k, k, i, o] -> f32[b, h', w', o], padded by k // 2 all round; in the type of x."""
     pad = kernel.shape[0] // 2  # torch's padding; SAME pads strided windows unevenly
     return lax.conv_general_dilated(
         x,
@@ -23,6 +24,7 @@ def conv(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def batch_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
+    """(y f32[b, h, w, c], mean f32[c], biased variance f32[c]) of the whole batch; the statistics carry no gradient."""
     mean, var = _moments(x)
     factor = per_channel(scale * lax.rsqrt(var + BATCH_NORM_EPS))
     y = (x - per_channel(mean)) * factor + per_channel(bias)
@@ -30,6 +32,7 @@ def batch_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array
 
 
 def max_pool(x: Array) -> Array:
+    """f32[b, h, w, c] -> f32[b, h', w', c]: 3x3 windows with stride 2, padded by 1 on every side."""
     padding = ((0, 0), (1, 1), (1, 1), (0, 0))
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
 
