@@ -166,7 +166,7 @@ def test_pytorchs_network_with_our_weights_is_ours(networks, name, tmp_path):
     assert np.abs(wanted).max() > 0.05 and np.abs(wanted[0] - wanted[1]).max() > 1e-3
     for best in (False, True):
         found = theirs.infer({**settings, "best": best}, tmp_path).output["points"]
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_every_weight_is_handed_over(networks):
