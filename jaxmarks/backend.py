@@ -32,12 +32,18 @@ def instruction_sets() -> tuple[str, ...]:
     return tuple(name for name in _UNITS if name in flags)
 
 
-def apart(function: Callable) -> Callable:
+def apart(function: Callable, static_argnames: tuple[str, ...] = ()) -> Callable:
     """The function as a call that XLA does not inline on a CPU: its arguments and its result are computed once and stored.
 
     Fusion would compute what feeds it, and it, anew for each of several readers. Elsewhere the function as it is.
     """
-    compiled = jax.jit(function)
+
+    @functools.wraps(function)
+    def inner(*arguments):
+        with set_xla_metadata(inlineable=None):  # jnp's own calls within it (clip, where) are inlined as ever
+            return function(*arguments)
+
+    compiled = jax.jit(inner, static_argnames=static_argnames)
 
     @functools.wraps(function)
     def call(*arguments):

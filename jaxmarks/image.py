@@ -21,7 +21,8 @@ MAX_VARIANCE = 9.0  # of a blur, output pixels squared
 _TRIANGLE = 1 / 6
 _CHUNK = 4  # pictures of which a CPU's core holds coordinates and neighbours in its cache
 _NO_BLUR = 0.04  # a Gaussian of less variance moves no pixel by 0.002 grey levels: it is left out
-_RADII = ((2, _NO_BLUR), (5, 0.16), (RADIUS, 1.0))  # taps to each side, for variances above
+# (taps to each side, for variances above): beyond the last tap lie at most 4e-5 of a Gaussian, 0.01 grey levels.
+_RADII = ((2, _NO_BLUR), (5, 0.36), (RADIUS, 1.74))
 
 
 def grid(size: int) -> jax.Array:
@@ -54,25 +55,25 @@ def _between(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array, u: jax.Arra
     return upper + v * (lower - upper)
 
 
-@backend.apart
-def _corners(flat: jax.Array, first: jax.Array, right: jax.Array, below: jax.Array) -> tuple[jax.Array, ...]:
-    """flat [n] at first i32[...] and at its neighbours, which lie `right` and `below` further on.
+@functools.partial(backend.apart, static_argnames=("height", "width"))
+def _corners(flat: jax.Array, first: jax.Array, height: int, width: int) -> tuple[jax.Array, ...]:
+    """flat [n], pictures of height and width, at first i32[...] and at its right, lower and lower right neighbours.
 
     Stored on a CPU: fused onto what follows, XLA would gather anew for every channel.
     """
-    found = [flat.at[index].get(mode="promise_in_bounds") for index in (first, first + right, first + below)]
-    return *found, flat.at[first + right + below].get(mode="promise_in_bounds")
+    right, below = min(1, width - 1), width * min(1, height - 1)
+    return tuple(flat.at[first + step].get(mode="promise_in_bounds") for step in (0, right, below, below + right))
 
 
 def pack(image: jax.Array) -> jax.Array:
-    """u32[n]: the n pixels of u8[..., 3], three bytes of each in one number."""
-    wide = image.astype(jnp.uint32)
+    """i32[n]: the n pixels of u8[..., 3], three bytes of each in one number."""
+    wide = image.astype(jnp.int32)
     return (wide[..., 0] | (wide[..., 1] << 8) | (wide[..., 2] << 16)).reshape(-1)
 
 
 def _unpacked(pixels: jax.Array) -> jax.Array:
-    """f32[3, ...]: the channels of packed pixels u32[...]."""
-    shifts = jnp.arange(0, 24, 8, dtype=jnp.uint32).reshape(3, *[1] * pixels.ndim)
+    """f32[3, ...]: the channels of packed pixels i32[...]."""
+    shifts = jnp.arange(0, 24, 8, dtype=jnp.int32).reshape(3, *[1] * pixels.ndim)
     return ((pixels[None] >> shifts) & 255).astype(jnp.float32)
 
 
@@ -83,22 +84,25 @@ def sample(image: jax.Array, xy: jax.Array) -> jax.Array:
 
 def _planes(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """`sample` with the channels first. Bytes (RGB) travel packed, one gather a neighbour instead of three."""
-    first, right, below, u, v = _neighbours(x, y, *image.shape[:2])
+    height, width = image.shape[:2]
+    first, u, v = _neighbours(x, y, height, width)
     if image.dtype == jnp.uint8:
-        a, b, c, d = (_unpacked(corner) for corner in _corners(pack(image), first, right, below))
+        a, b, c, d = (_unpacked(corner) for corner in _corners(pack(image), first, height, width))
     else:
-        each = [_corners(image[..., c].reshape(-1), first, right, below) for c in range(image.shape[2])]
+        each = [_corners(image[..., c].reshape(-1), first, height, width) for c in range(image.shape[2])]
         a, b, c, d = (jnp.stack(corner) for corner in zip(*each, strict=True))
     return _between(a, b, c, d, u[None], v[None])
 
 
+@functools.partial(backend.apart, static_argnames=("height", "width"))
 def _neighbours(x: jax.Array, y: jax.Array, height: int, width: int) -> tuple[jax.Array, ...]:
-    """(index i32 of the pixel up and left of (x, y); how far on its right and its lower neighbour lie; the rest u, v f32)."""
+    """(index i32 of the pixel up and left of (x, y); how far right and below of it (x, y) lies, f32 u and v in 0..1).
+
+    On the last column and row u and v are 1, so that a right and a lower neighbour are always there.
+    """
     x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
-    left, top = jnp.floor(x), jnp.floor(y)
-    i, j = top.astype(jnp.int32), left.astype(jnp.int32)
-    right, below = (j < width - 1).astype(jnp.int32), width * (i < height - 1).astype(jnp.int32)
-    return i * width + j, right, below, x - left, y - top
+    left, top = jnp.minimum(jnp.floor(x), max(width - 2, 0)), jnp.minimum(jnp.floor(y), max(height - 2, 0))
+    return top.astype(jnp.int32) * width + left.astype(jnp.int32), x - left, y - top
 
 
 def _smooth(image: jax.Array, variance: jax.Array, axis: int, radius: int) -> jax.Array:
@@ -115,7 +119,7 @@ def _smooth(image: jax.Array, variance: jax.Array, axis: int, radius: int) -> ja
 def gaussian(planes: jax.Array, variance_x: jax.Array, variance_y: jax.Array) -> jax.Array:
     """Gaussian blur of f32[channels, h, w] by variances in pixels squared; edges repeated. Variance 0: the identity.
 
-    The sampled Gaussian, `scipy.ndimage.gaussian_filter(mode="nearest")`, cut where five deviations or RADIUS taps end.
+    The sampled Gaussian, `scipy.ndimage.gaussian_filter(mode="nearest")`, cut where 4e-5 of it or less are left.
     """
     most = jnp.maximum(variance_x, variance_y)
     radius = [r for r, _ in _RADII]
@@ -146,8 +150,8 @@ def warps(images: jax.Array, packed: jax.Array, which: jax.Array, back: jax.Arra
     """
     _, height, width, _ = images.shape
     x, y = jax.vmap(places, (0, None))(back, size)
-    first, right, below, u, v = _neighbours(x, y, height, width)
-    corners = _corners(packed, first + (height * width * which)[:, None, None], right, below)
+    first, u, v = _neighbours(x, y, height, width)
+    corners = _corners(packed, first + (height * width * which)[:, None, None], height, width)
     a, b, c, d = map(jax.vmap(_unpacked), corners)
     plain = _between(a, b, c, d, u[:, None], v[:, None])
     shrunk = jnp.max(jax.vmap(_missing)(back), 1) > _NO_BLUR
@@ -166,13 +170,14 @@ def in_chunks(function: Callable, arrays) -> jax.Array:
 
 
 def where(chosen: jax.Array, change: Callable, images: jax.Array, *others: jax.Array) -> jax.Array:
-    """images[k], or change(images[k], *others[k]) where chosen[k]; a loop over them, where any is chosen at all."""
+    """images[k], or change(images[k], *others[k]) where chosen[k]: a loop over the chosen alone, the others are not touched."""
+    order = jnp.argsort(~chosen, stable=True)
 
-    def one(each):
-        return jax.lax.cond(each[0], change, lambda image, *_: image, *each[1:])
+    def one(n, images):
+        k = order[n]
+        return images.at[k].set(change(images[k], *(other[k] for other in others)))
 
-    loop = functools.partial(jax.lax.map, one)
-    return jax.lax.cond(jnp.any(chosen), loop, lambda all_of: all_of[1], (chosen, images, *others))
+    return jax.lax.fori_loop(0, jnp.sum(chosen), one, images)
 
 
 def blurred(planes: jax.Array, variance: jax.Array) -> jax.Array:

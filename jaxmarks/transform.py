@@ -122,13 +122,23 @@ def apply_images(t: Transform, pictures: jax.Array, which: jax.Array, size: int,
         t, which = some
         back = affine.invert(t.affine)
         pixels = image.blurred(image.warps(pictures, packed, which, back, size), t.blur)
-        pixels = jax.vmap(partial(image.recolour, axis=0))(t.colour, pixels)
-        seen = jax.vmap(_seen, (0, None, 0))(back, size, extent[which])
-        pixels = jnp.where(seen[:, None], pixels, image.BORDER)
+        pixels = _finished(t, pixels, back, extent[which])
         covered = jnp.any(image.has_area(t.covers), 1)
-        return jnp.clip(image.where(covered, lambda p, covers: image.cover(covers, p), pixels, t.covers), 0, 255)
+        painted = image.where(covered, lambda p, covers: jnp.clip(image.cover(covers, p), 0, 255), pixels, t.covers)
+        return _channels_last(painted)
 
-    return _channels_last(image.in_chunks(render, (t, which)))
+    return image.in_chunks(render, (t, which))
+
+
+@backend.apart
+def _finished(t: Transform, pixels: jax.Array, back: jax.Array, extent: jax.Array) -> jax.Array:
+    """Pixels f32[n, 3, size, size], warped and blurred, with their colours, what was not seen as the border, clipped.
+
+    Stored on a CPU: written into the batch by the same operation, one core would do it alone.
+    """
+    seen = jax.vmap(_seen, (0, None, 0))(back, pixels.shape[-1], extent)
+    recoloured = jax.vmap(partial(image.recolour, axis=0))(t.colour, pixels)
+    return jnp.clip(jnp.where(seen[:, None], recoloured, image.BORDER), 0, 255)
 
 
 @backend.apart
