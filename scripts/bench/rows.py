@@ -20,7 +20,10 @@ class Peer(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Something that both do. count: of `unit` in a turn, so that speeds are per second; 0: seconds are told."""
+    """Something that both do. count: of `unit` in the work, so that speeds are per second; 0: seconds are told.
+
+    times: how often a turn does the work. Less than a fifth of a second would measure how long a core takes to wake.
+    """
 
     name: str
     side: str
@@ -30,6 +33,7 @@ class Row(NamedTuple):
     count: int
     unit: str
     rounds: int = 15
+    times: int = 1
     quick_rounds: int = 5  # 0: not among the quick rows
     needs: str = ""  # a flag of the processor without which the row makes no sense
     flops: tuple[str, int, int] | None = None  # network, size, passes forward that an image is worth
@@ -71,6 +75,7 @@ def _infer(name: str, size: int, batch: int) -> Row:
         compare.points,
         count=batch,
         unit="images/s",
+        times=2 if batch > 1 else 16,
         quick_rounds=5 if name == "resnet18" else 0,
         flops=(name, size, 1),
     )
@@ -111,8 +116,9 @@ def _render(name: str, augment: str, peers: tuple[Peer, ...]) -> Row:
         _rendered,
         count=64,
         unit="images/s",
-        rounds=31,
-        quick_rounds=9,
+        times=10,
+        rounds=15,
+        quick_rounds=4,
     )
 
 

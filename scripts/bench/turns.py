@@ -64,9 +64,9 @@ class Worker:
         """The arrays by which it is compared."""
         return worker.load(self._folder, self.name)
 
-    def turn(self) -> float:
-        """Seconds that the work took, done once more."""
-        return self._ask("turn")["seconds"]
+    def turn(self, times: int = 1) -> float:
+        """Seconds that the work took, done so many times."""
+        return self._ask({"turn": times})["seconds"]
 
     def peak_mb(self) -> float:
         """MB of memory that it took at most so far, setting up included."""
@@ -88,13 +88,16 @@ def closing(workers: list[Worker]) -> Iterator[list[Worker]]:
             each.close()
 
 
-def take(workers: Sequence[Worker], rounds: int) -> np.ndarray:
-    """f64[rounds, workers]: seconds of each turn; in every round each has one. One round before is not counted."""
+def take(workers: Sequence[Worker], rounds: int, times: int = 1) -> np.ndarray:
+    """f64[rounds, workers]: seconds that the work took; in every round each does it so many times, one after the other.
+
+    One round before is not counted.
+    """
     seconds = np.zeros((rounds + 1, len(workers)))
     for row in seconds:
         for place, each in enumerate(workers):
             time.sleep(_REST)
-            row[place] = each.turn()
+            row[place] = each.turn(times)
     return seconds[1:]
 
 

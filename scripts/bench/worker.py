@@ -2,8 +2,8 @@
 
 Lines of JSON in, a line of JSON out for each, or {"error": line}:
     {"side": "module.function", "name": NAME, "settings": {...}, "folder": PATH}   first: sets up, {"ready": true}
-    "turn"   does the row's work once, {"seconds": s}
-    "peak"   {"peak_mb": m}, the most memory of this process and of those it started
+    {"turn": n}   does the row's work n times, {"seconds": s} of one
+    "peak"        {"peak_mb": m}, the most memory of this process and of those it started
 It ends with its input. A side is a function (settings, folder) -> Side in a module beside this one.
 """
 
@@ -46,13 +46,14 @@ def begin(request: dict) -> Side:
     return side
 
 
-def answer(side: Side, question: str) -> dict:
+def answer(side: Side, question: str | dict[str, int]) -> dict:
     """What a line after the first is answered with."""
-    if question == "peak":
+    if isinstance(question, str):
         return {"peak_mb": peak(os.getpid())}
-    began = time.perf_counter()
-    side.turn()
-    return {"seconds": time.perf_counter() - began}
+    times, began = question["turn"], time.perf_counter()
+    for _ in range(times):
+        side.turn()
+    return {"seconds": (time.perf_counter() - began) / times}
 
 
 def peak(process: int) -> float:
