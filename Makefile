@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
+TESTS ?= not slow
 # Large pages for large buffers: training steps on a Linux CPU map theirs anew at every run.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
@@ -27,8 +28,10 @@ demo: install
 	@echo "          runs/demo/submission.csv   the contest's file; runs/demo/evaluation.json the scores"
 	@echo "          runs/demo/spread.csv       the expected error of every point, in pixels of its photograph"
 
+# Twice: what is about bits or numbers as users' code, the rest as code that compiles in half the time.
 test: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	JAXMARKS_TESTS=light $(BIN)/python -m pytest -m "$(TESTS) and not bits"
+	$(BIN)/python -m pytest -m "$(TESTS) and bits"
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -34,6 +34,7 @@ class Assembly(NamedTuple):
 def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, mesh: Mesh | None = None) -> Assembly:
     """The run of `photographs` training examples. Raises ValueError, before anything is compiled, on what cannot be."""
     config.check()
+    backend.release_after_compilation()
     augment.configure(config.augment, scheme.mirror is not None)
     mesh = mesh or sharding.mesh()
     sharding.check_batch(config.batch, mesh.size, config.accumulate)

@@ -9,6 +9,10 @@ os.environ["JAXMARKS_CACHE"] = tempfile.mkdtemp(prefix="jaxmarks-")  # for the t
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits these
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    # Half of the suite's time is compiling. What is not about bits or numbers (mark `bits`) may run as code that compiles
+    # in half the time; the Makefile asks for that.
+    if os.environ.get("JAXMARKS_TESTS") == "light":
+        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
     # What one test compiled another need not, nor a command that a test starts; gone with the session.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{os.environ['JAXMARKS_CACHE']}/compiled"
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"

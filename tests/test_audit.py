@@ -15,6 +15,8 @@ from jaxmarks.samplers import Chain, Colour, Geometry, OneOf, sample
 from pipelines import decode
 from pipelines.probes import cases, draws, pixels, points, table
 
+pytestmark = pytest.mark.bits
+
 SIZE, KEYS = 96, 16
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
 

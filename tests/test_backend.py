@@ -6,6 +6,8 @@ import pytest
 
 from jaxmarks import backend, models
 
+pytestmark = pytest.mark.bits
+
 
 @pytest.fixture
 def unknown(monkeypatch):

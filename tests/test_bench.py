@@ -27,6 +27,9 @@ def three(settings, folder):
         raise ValueError("it is broken\\nin two lines")
     return Side(lambda: print("neither is this"), {"points": np.array(3.0 + settings.get("wrong", 0))})
 
+def says_so(settings, folder):
+    return Side(lambda: 7.0, {"points": np.array(3.0)})
+
 def deadly(settings, folder):
     return Side(lambda: os._exit(3), {"points": np.array(3.0)})
 """
@@ -70,6 +73,11 @@ def test_a_worker_answers_and_what_it_prints_is_no_answer(bench, fake):
     assert (fake / "seen.txt").read_text() == "glibc.malloc.hugetlb=1"
 
 
+def test_a_turn_may_say_which_seconds_count(bench, fake):
+    with bench.turns.closing([bench.turns.Worker(Path(sys.executable), "a", "fake.says_so", {}, fake)]) as (worker,):
+        assert worker.turn(3) == 7
+
+
 def test_large_pages_are_a_peers_own_choice(bench, fake, monkeypatch):
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     with bench.turns.closing([bench.turns.Worker(Path(sys.executable), "a", "fake.three", {}, fake, False)]):
@@ -89,7 +97,7 @@ def test_rows_say_what_was_measured_and_what_was_not(bench, fake):
     right, wrong = peer("right", "fake.three", ours=True), peer("wrong", "fake.three", {"wrong": 1}, ours=True)
     absent, broken = peer("absent", "nowhere.side", ours=True), peer("broken", "fake.three", {"broken": 1}, ours=True)
     found = {r.peer_name: r for r in measured(bench, fake, right, wrong, absent, broken)}
-    assert found["right"].ratio > 0 and found["right"].difference == "points 0e+00 of half a frame"
+    assert found["right"].ratio > 0 and found["right"].difference == "points 0e+00, relative"
     assert [found[n].failed for n in ("right", "wrong", "absent", "broken")] == [False, True, False, True]
     assert found["wrong"].ratio is None and found["absent"].remark.startswith("no peer")
     lines = {name: bench.run.line(result) for name, result in found.items()}

@@ -11,6 +11,8 @@ from jaxmarks import augment, backend, keys, transform
 from jaxmarks.models import cpu, ops, winograd
 from pipelines import console
 
+pytestmark = pytest.mark.bits
+
 
 def taps(x: np.ndarray, stride: int) -> list[np.ndarray]:
     """What the nine taps of a 3x3 window see, padded by 1."""

@@ -22,6 +22,8 @@ from jaxmarks.models import ops
 from jaxmarks.types import Batch
 from pipelines import drawn, loader
 
+pytestmark = pytest.mark.bits
+
 STEPS, RATE = 20, 3e-4
 PLAIN = Config(**{**CONFIG.__dict__, "augment": "none"})
 

@@ -14,6 +14,8 @@ from jaxmarks import models, sharding
 from jaxmarks.models import inception, ops
 from jaxmarks.models.fold import fold
 
+pytestmark = pytest.mark.bits
+
 RANGES = {"scale": (-1.5, 1.5), "var": (0.01, 2.0), "bias": (-0.5, 0.5), "mean": (-0.5, 0.5)}
 
 

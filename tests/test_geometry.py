@@ -14,6 +14,8 @@ from jaxmarks.samplers import Bars, Blur, Caption, Chain, Colour, CutOut, Geomet
 from pipelines import decode
 from pipelines.probes import cases, pixels, points, reference, table
 
+pytestmark = pytest.mark.bits
+
 SIZE, KEYS = 96, 200
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
 QUICK = ("mirror", "crop", "chain")  # the slow test has all of them, at every size

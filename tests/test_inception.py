@@ -11,6 +11,8 @@ import pytest
 from jaxmarks import models
 from jaxmarks.models import inception, ops
 
+pytestmark = pytest.mark.bits
+
 NUM_POINTS = 5
 MODEL = models.build("inception_v3", NUM_POINTS)
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32).reshape(1, 1, 1, 3)

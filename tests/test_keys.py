@@ -6,6 +6,8 @@ import pytest
 
 from jaxmarks import keys
 
+pytestmark = pytest.mark.bits
+
 GOLDEN = [[4, 6, 9, 5, 8, 7, 0, 1, 2, 3], [9, 2, 5, 8, 4, 6, 0, 1, 3, 7]]
 
 

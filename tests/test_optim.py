@@ -9,6 +9,8 @@ import pytest
 from jaxmarks import optim
 from jaxmarks.config import Config
 
+pytestmark = pytest.mark.bits
+
 
 def _params(random):
     kernel, bias = (random.randn(3, 4).astype(np.float32), random.randn(4).astype(np.float32))

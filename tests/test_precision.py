@@ -16,6 +16,8 @@ from jaxmarks.models.inception import LEAST_SIZE_AUXILIARY
 from jaxmarks.models.layers import BatchNorm, Conv
 from jaxmarks.models.ops import Ops
 
+pytestmark = pytest.mark.bits
+
 LEAST = {"resnet18": 32, "resnet50": 32, "inception_v3": 75}  # sides of pictures
 
 

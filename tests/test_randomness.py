@@ -15,6 +15,8 @@ from jaxmarks.samplers import Caption, CutOut, Geometry, OneOf, sample
 from pipelines import drawn, loader
 from pipelines.probes import cases, draws, reference, table
 
+pytestmark = pytest.mark.bits
+
 ROOT = keys.root(0)
 PRESETS = ["recipe", pytest.param("strong", marks=pytest.mark.slow)]
 

@@ -6,6 +6,8 @@ from test_session import SETTINGS, _batches, _sit, machinery  # noqa: F401  a fi
 
 from jaxmarks import assemble, checkpoint, replay, runlog
 
+pytestmark = pytest.mark.bits
+
 STEPS = 12
 
 

@@ -12,6 +12,8 @@ from test_runs import refusal
 from jaxmarks.config import Config
 from pipelines import cache, review, runs, sources
 
+pytestmark = pytest.mark.bits
+
 NAMES = [f"{i}.png" for i in range(10)]
 HEAD = "file_name,decision,points\n"
 SOME = HEAD + "3.png,exclude,\n7.png,prediction,1.5 -2 3 4e1\n1.png,keep,\n"

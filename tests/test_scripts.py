@@ -13,6 +13,8 @@ from test_contest import contest_folder, landmarks, small_folder
 
 from pipelines import decode, faces
 
+pytestmark = pytest.mark.bits
+
 SCRIPTS = ("train", "evaluate", "predict", "replay", "find_lr", "compare")
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from pipelines import compiled
 
+pytestmark = pytest.mark.bits
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("tensorflow", "tensorflow_datasets", "grain", "orbax", "matplotlib", "tensorboardX", "torch", "imagehash")
 HELP = f"""

@@ -10,6 +10,8 @@ from tiny import CONFIG, LINEAR, batch_of
 from jaxmarks import assemble, keys, landmarks, sharding, state, step
 from jaxmarks.config import Config
 
+pytestmark = pytest.mark.bits
+
 
 def _plan(devices, config=CONFIG):
     plan = assemble.assemble(config, keys.root(0), landmarks.scheme(5), 100, sharding.mesh(jax.devices()[:devices]))

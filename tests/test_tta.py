@@ -10,6 +10,8 @@ from jaxmarks.types import Batch
 from pipelines import decode
 from pipelines.probes import cases, points, reference
 
+pytestmark = pytest.mark.bits
+
 SIZE = 96
 
 

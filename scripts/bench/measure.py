@@ -88,7 +88,11 @@ def _timed(
     asked: Row, ours: Worker, measured: list[tuple[Peer, Worker, str]], rounds: int, limits: Mapping[str, float]
 ) -> Iterator[Result]:
     try:
-        seconds = turns.take([ours, *(worker for _, worker, _ in measured)], rounds, asked.times) if measured else np.zeros((0, 1))
+        seconds = (
+            turns.take([ours, *(worker for _, worker, _ in measured)], rounds, asked.times)
+            if measured
+            else np.zeros((0, 1))
+        )
     except Failed as error:
         yield Result(asked.name, remark=f"failed: {error}", failed=True)
         return

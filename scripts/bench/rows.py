@@ -57,7 +57,7 @@ def _train(name: str, size: int, half: bool) -> Row:
         count=32,
         unit="images/s",
         rounds=10,
-        quick_rounds=4 if name == "resnet18" and not half else 0,
+        quick_rounds=3 if name == "resnet18" and not half else 0,
         needs="amx_bf16" if half else "",
         flops=(name, size, 3),
     )
@@ -92,7 +92,7 @@ def _views(count: int) -> Row:
         count=count,
         unit="images/s",
         rounds=7,
-        quick_rounds=2,
+        quick_rounds=0,
     )
 
 
@@ -118,7 +118,7 @@ def _render(name: str, augment: str, peers: tuple[Peer, ...]) -> Row:
         unit="images/s",
         times=10,
         rounds=15,
-        quick_rounds=4,
+        quick_rounds=4 if name == "one-of-five" else 0,
     )
 
 
@@ -142,7 +142,7 @@ def _load(name: str, packed: int, count: int) -> Row:
         count=count,
         unit="images/s",
         rounds=9,
-        quick_rounds=3 if name != "packed" else 0,
+        quick_rounds=3 if not packed else 0,
     )
 
 
@@ -171,7 +171,7 @@ def table(quick: bool) -> list[Row]:
     rows = [
         *(_train(name, size, half) for name, size in _NETWORKS for half in (False, True)),
         *(_infer(name, size, batch) for name, size in _NETWORKS for batch in (32, 1)),
-        _views(64 if quick else 192),
+        _views(192),
         _render("one-of-five", "recipe", (one_of,)),
         _render("chain", json.dumps(_ALL), chain),
         _load("raw", 0, count),
