@@ -1,5 +1,7 @@
 """What is chosen for the backend changes the speed, not the values."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -27,3 +29,22 @@ def test_a_network_is_the_same_compiled_with_the_options(random):
     image = random.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
     found, plain = (jax.jit(model.predict, compiler_options=o)(folded, image) for o in (backend.compiler_options(), {}))
     assert np.abs(found - plain).max() <= 1e-5 * np.abs(plain).max()
+
+
+def test_memory_is_released_after_a_long_compilation_alone(monkeypatch):
+    released, listeners = [], []
+    monkeypatch.setattr(backend.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=released.append))
+    monkeypatch.setattr(jax.monitoring, "register_event_duration_secs_listener", listeners.append)
+    backend.release_after_compilation.__wrapped__()
+    (tell,) = listeners
+    tell("/jax/core/compile/backend_compile_duration", 0.9)
+    tell("/jax/core/compile/jaxpr_trace_duration", 5.0)
+    assert not released
+    tell("/jax/core/compile/backend_compile_duration", 5.0, fun_name="step")
+    assert released == [0]
+
+
+def test_where_the_c_library_cannot_release_memory_nothing_happens(monkeypatch):
+    monkeypatch.setattr(backend.ctypes, "CDLL", lambda _: SimpleNamespace())
+    monkeypatch.setattr(jax.monitoring, "register_event_duration_secs_listener", lambda _: pytest.fail("registered"))
+    backend.release_after_compilation.__wrapped__()

@@ -187,6 +187,7 @@ def trimmed(each: np.ndarray, top: float, keep: float) -> np.ndarray:
     return (ranks >= first) & (ranks < last)
 
 
+@pytest.mark.slow
 def test_batches_that_threads_put_on_the_devices_are_bit_equal_whatever_the_threads_and_devices():
     source, seen = Shades(21), {}
     for workers, devices in ((1, 1), (4, 1), (1, 4), (4, 4), (4, 2)):

@@ -26,6 +26,7 @@ def found(run):
     return opened_run, sources.Subset(runs.part(opened_run.run, data, "train"), [0, 1, 2])
 
 
+@pytest.mark.slow
 def test_the_command_writes_reads_again_and_describes(run, tmp_path, command):
     out = tmp_path / "new" / "n.stablehlo"
     code, said = command("export", "--run", run, "--out", out, "--input", "uint8")

@@ -236,6 +236,7 @@ def test_every_name_of_torch_is_mapped() -> None:
     assert count + (1000 - 2 * NUM_POINTS) * (2049 + 769) == 27_161_264  # torchvision's, for 1000 classes
 
 
+@pytest.mark.slow
 def test_evaluation_equals_torch() -> None:
     """At 128 px: outputs, and the features before them."""
     network = torch_network().eval()
@@ -441,6 +442,7 @@ def test_torch_refuses_the_sizes_below() -> None:
         network(torch.zeros(1, 3, 75, 75), False)
 
 
+@pytest.mark.slow
 def test_auxiliary_output_only_where_it_fits() -> None:
     """Parameters made at 299 px serve at 128 too, without it; those made at 128 px serve at 299, without it."""
     shapes = {size: jax.eval_shape(lambda key, s=size: MODEL.init(key, s), jax.random.key(0)) for size in (128, 299)}

@@ -160,6 +160,7 @@ def test_all_sections_are_there_and_say_what_is_so(full):
     assert "median" in parts["Sizes"]
 
 
+@pytest.mark.slow
 def test_the_same_facts_give_the_same_page_and_another_seed_other_examples():
     facts = facts_of(Memory([f"{i}.jpg" for i in range(40)]))
     assert look.page(facts) == look.page(facts)

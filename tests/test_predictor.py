@@ -38,6 +38,7 @@ def equal(one, other, within=1e-3):
     return all(np.allclose(a, b, atol=within, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_views_and_photographs_in_chunks_are_as_all_at_once(one, pictures):
     whole = predictor.load(one, tta=VIEWS).predict(pictures)
     assert whole.points.shape == (5, 5, 2) and whole.spread.shape == (5, 5) and np.isfinite(whole.spread).all()
@@ -48,6 +49,7 @@ def test_views_and_photographs_in_chunks_are_as_all_at_once(one, pictures):
         predictor.load(one, at_once=0)
 
 
+@pytest.mark.slow
 def test_views_and_weights_may_be_lists(one, pictures):
     views = ["none", {"geometry": {"mirror": 1}}]
     found = predictor.load(one, tta=views, weights=[3, 1]).predict(pictures)
@@ -87,6 +89,7 @@ def test_networks_of_other_sizes_are_mixed_in_the_photograph(one, other, picture
     assert np.abs(first - second).max() > 0.1
 
 
+@pytest.mark.slow
 def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     net = predictor.load(one, other, tta="flip")
     assert net.fit.photographs >= 20 and net.fit.weights.shape == (4,) and abs(net.fit.weights.sum() - 1) < 1e-9

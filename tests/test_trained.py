@@ -151,6 +151,7 @@ def test_a_recipe_is_a_configuration_and_flags_have_the_last_word(name):
     assert configs.Config(**recipes.settings(name, {**given, "lr": 0.5})).lr == 0.5
 
 
+@pytest.mark.slow
 def test_a_layer_of_other_shape_names_itself_when_weights_do_not_fit():
     fresh, other = (models.build("resnet18", n).init(jax.random.key(0), 32) for n in (5, 5))
     other[0]["backbone"]["conv1"] = {"kernel": np.zeros((3, 3, 3, 64))}

@@ -30,7 +30,7 @@ _HEAD = f"{'name':26s} {'ours':>9s} {'peer':>9s}  {'unit':9s} {'ratio':>6s} {'qu
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--only", action="append", help="rows whose names begin so; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="some rows on small sets, under 3 minutes on two cores")
+    parser.add_argument("--quick", action="store_true", help="some rows, on small sets")
     parser.add_argument("--rounds", type=int, help="how often each takes its turn (default: by row, 2 to 31)")
     parser.add_argument("--out", default="bench.json", help="where the figures go (default: %(default)s)")
     flags = parser.parse_args()
