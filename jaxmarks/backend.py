@@ -94,8 +94,8 @@ def release_after_compilation() -> None:
     with contextlib.suppress(OSError, AttributeError):
         trim = ctypes.CDLL(None).malloc_trim
 
-        def release(event: str, seconds: float, **_) -> None:
-            if event.endswith("backend_compile_duration") and seconds > 1:
+        def release(event: str, duration_secs: float, **_: str | int) -> None:
+            if event.endswith("backend_compile_duration") and duration_secs > 1:
                 trim(0)
 
         jax.monitoring.register_event_duration_secs_listener(release)

@@ -55,8 +55,8 @@ def answer(side: Side, question: str | dict[str, int]) -> dict:
         return {"peak_mb": peak(os.getpid())}
     times, began = question["turn"], time.perf_counter()
     found = [side.turn() for _ in range(times)]
-    took = sum(found) if all(isinstance(seconds, float) for seconds in found) else time.perf_counter() - began
-    return {"seconds": took / times}
+    told = [seconds for seconds in found if isinstance(seconds, float)]
+    return {"seconds": (sum(told) if told else time.perf_counter() - began) / times}
 
 
 def peak(process: int) -> float:
