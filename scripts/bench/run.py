@@ -31,7 +31,7 @@ def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--only", action="append", help="rows whose names begin so; may be repeated")
     parser.add_argument("--quick", action="store_true", help="some rows, on small sets")
-    parser.add_argument("--rounds", type=int, help="how often each takes its turn (default: by row, 2 to 31)")
+    parser.add_argument("--rounds", type=int, help="how often each takes its turn (default: by row, 2 to 15)")
     parser.add_argument("--out", default="bench.json", help="where the figures go (default: %(default)s)")
     flags = parser.parse_args()
     if flags.rounds is not None and flags.rounds < 1:
