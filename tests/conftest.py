@@ -30,6 +30,15 @@ from commands import command, refused, trained  # noqa: E402, F401  fixtures
 FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
 
 
+# Files that take minutes, the longest first: begun last, one would keep one of two workers waiting for the other.
+LONG = ["geometry", "killed", "inception", "precision", "gpu_bench", "cache", "devices", "scripts", "predictor", "trained"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]):
+    rank = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
+
+
 def pytest_sessionfinish():
     shutil.rmtree(os.environ["JAXMARKS_CACHE"], ignore_errors=True)
 
