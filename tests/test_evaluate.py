@@ -6,6 +6,7 @@ import pytest
 from jaxmarks import evaluate, landmarks
 
 IBUG = landmarks.scheme(68)
+DIAGONAL = np.full(12, 150.0)
 
 
 def judged(random, faces=12):
@@ -17,8 +18,8 @@ def test_regions_weighted_by_their_points_make_the_whole(random):
     prediction, truth, mask = judged(random)
     mask[3, 48:] = False
     mask[4] = False
-    whole = evaluate.per_photograph(prediction, truth, mask, IBUG)["nme"]
-    parts = evaluate.by_region(prediction, truth, mask, IBUG)
+    whole = evaluate.per_photograph(prediction, truth, mask, IBUG, DIAGONAL)["nme"]
+    parts = evaluate.by_region(prediction, truth, mask, IBUG, DIAGONAL)
     assert list(parts) == ["oval", "brows", "nose", "eyes", "mouth"]
     assert np.isnan(parts["mouth"][[3, 4]]).all() and np.isnan(whole[4])
     counts = {name: mask[:, points].sum(1) for name, points in IBUG.regions.items()}
@@ -28,11 +29,11 @@ def test_regions_weighted_by_their_points_make_the_whole(random):
 
 def test_a_scheme_of_one_region_has_no_table_of_regions(random):
     prediction, truth, mask = judged(random)
-    assert evaluate.by_region(prediction[:, :7], truth[:, :7], mask[:, :7], landmarks.scheme(7)) == {}
+    assert evaluate.by_region(prediction[:, :7], truth[:, :7], mask[:, :7], landmarks.scheme(7), DIAGONAL) == {}
 
 
 def test_the_diagonal_is_the_shortest_measure_of_the_same_error(random):
-    rows = evaluate.per_photograph(*judged(random), IBUG)
+    rows = evaluate.per_photograph(*judged(random), IBUG, DIAGONAL)
     assert list(rows) == ["nme", "nme_box", "nme_diagonal"]
     ratio = rows["nme_box"] / rows["nme_diagonal"]
     assert (ratio > np.sqrt(2) - 1e-12).all() and (ratio < 1.5).all()  # of a square box: the root of 2

@@ -39,7 +39,8 @@ def known(truth, labels, seed=0, **more) -> Known:
     filled = {
         "index": np.arange(COUNT), "points": points.astype(np.float32), "spread": 0.008 * side * hard,
         "labels": labels.astype(np.float32), "mask": np.ones(truth.shape[:2], bool), "fresh": np.ones(COUNT, bool),
-        "asked": np.arange(COUNT) % 2, "seen": np.full(COUNT, 6), "trimmed": np.zeros(COUNT, int), **more,
+        "asked": np.arange(COUNT) % 2, "seen": np.full(COUNT, 6), "trimmed": np.zeros(COUNT, int),
+        "diagonal": 3 * side, **more,
     }  # fmt: skip
     return Known(**filled)
 
