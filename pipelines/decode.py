@@ -14,6 +14,7 @@ from pipelines.sources import Example
 
 cv2.setNumThreads(0)
 _MAX_PIXELS = 1 << 27  # of a photograph; beyond it the header is taken to be wrong
+_HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
 _MODES = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -109,11 +110,18 @@ def orientation(data: bytes) -> int:
 
 
 def photograph_size(example: Example) -> tuple[int, int]:
-    """(width, height) of the photograph that an example's points are in. Raises DecodeError."""
+    """(width, height) of the photograph that an example's points are in, from its header where that tells, else decoded.
+    Raises DecodeError."""
     if example.size is not None:
         return example.size
-    image = example.picture if isinstance(example.picture, np.ndarray) else decode(example.picture)
-    return image.shape[1], image.shape[0]
+    picture = example.picture
+    if isinstance(picture, np.ndarray):
+        return picture.shape[1], picture.shape[0]
+    known = header_size(picture)
+    if known is None or (not is_jpeg(picture) and b"eXIf" in picture[:_HEADER]):  # of a PNG: it may be turned
+        image = decode(picture)
+        return image.shape[1], image.shape[0]
+    return known[::-1] if orientation(picture) >= 5 else known
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
