@@ -201,7 +201,7 @@ def _what(name: str, scheme: Scheme) -> str:
         return f'points {_PLACEHOLDERS[name]}, often meant as "not labelled", which are trained on as they are'
     norm = f"points {scheme.norm[0]} and {scheme.norm[1]}" if scheme.norm else "their points"
     return {
-        "crop": "points outside the crop that the network sees",
+        "crop": "points outside the crop that the network is shown",
         "image": "points outside the image",
         "far": "points far outside the image, more than its longer side away",
         "small": f"an object of fewer than {SMALL:g} pixels, in the image or as the network sees it",
