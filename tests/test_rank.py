@@ -143,6 +143,18 @@ def test_few_photographs_are_ranked_too(truth):
         assert np.isfinite(review_scores.score(p)).all() and len(review_scores.reasons(k, p, NAMES)) == count
 
 
+def test_labels_of_a_single_point_are_ranked_in_shares_of_the_image(random):
+    places, count = random.uniform(50, 250, (40, 1, 2)), 40
+    labels = places + random.normal(0, 3, places.shape)
+    labels[7] += 90
+    one, of = np.ones(count), np.zeros(count, int)
+    k = Known(np.arange(count), places, one, labels, np.ones((count, 1), bool), one > 0, of, of + 6, of, 400 * one)
+    p = review_scores.parts(k, None, [""] * count)
+    np.testing.assert_allclose(p.far, np.linalg.norm(labels - places, axis=-1)[:, 0] / 400)
+    score, reasons = review_scores.score(p), review_scores.reasons(k, p, NAMES)
+    assert np.isfinite(score).all() and np.argmax(score) == 7 and "diagonal" in reasons[7]
+
+
 def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, command, refused, tmp_path):
     _, run, _ = trained
     code, said = command("rank", "--run", run, "--out", tmp_path / "review", "--show", 4)
