@@ -170,11 +170,11 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
 
 
 def _read(source: Source, index: int) -> tuple[str, Example, tuple[int, int]] | None:
-    """None where there is no image, of which the run itself tells."""
+    """None where the record cannot be read, of which the run itself tells when it needs it."""
     try:
         example = source[index]
         return source.names[index], example._replace(picture=b""), decode.photograph_size(example)
-    except decode.DecodeError:
+    except (ValueError, OSError):
         return None
 
 
