@@ -6,6 +6,7 @@ Everything is kept and trained on as it is: a point outside of the crop is a leg
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +21,18 @@ MOST = 4000  # images whose labels are read before a training, evenly taken from
 SHARE = 0.1  # of the images: a kind that is more frequent is a warning
 SMALL = 8.0  # pixels: an object whose longer side has fewer is small
 _EXAMPLES = 3
+_CHUNK = 256  # images whose labels are counted at a time
 _FAR = 1.0  # times the image's longer side: what lies farther outside is far outside
 _CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999, 32767, 65535, 99999)
 _HUGE = 1e5  # pixels: no coordinate of an image
 
 KINDS = ("crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal")
 _PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes such as (-999, -999)"}
+
+
+Read = tuple[
+    str, Example, tuple[int, int]
+]  # file name, example (its pixels are not used), the image's width and height
 
 
 class View(NamedTuple):
@@ -63,9 +70,8 @@ class Counts(NamedTuple):
     kinds: dict[str, Kind]
 
 
-def labels(read: Iterable[tuple[str, Example, tuple[int, int]]], num_points: int) -> Labels:
-    """The labels of examples with their names and their images' (width, height)."""
-    rows = list(read)
+def labels(rows: Sequence[Read], num_points: int) -> Labels:
+    """The labels of some examples as arrays."""
     nothing = np.full(4, np.nan)
     return Labels(
         [name for name, _, _ in rows],
@@ -74,6 +80,14 @@ def labels(read: Iterable[tuple[str, Example, tuple[int, int]]], num_points: int
         np.array([size for _, _, size in rows], np.float64).reshape(-1, 2),
         np.array([nothing if e.box is None else e.box for _, e, _ in rows], np.float64).reshape(-1, 4),
     )
+
+
+def count_all(read: Iterable[Read], view: View, scheme: Scheme) -> Counts:
+    """`count` of any number of examples; the labels of _CHUNK of them are in memory at a time."""
+    parts, rows = [], iter(read)
+    while chunk := list(islice(rows, _CHUNK)):
+        parts.append(count(labels(chunk, scheme.num_points), view, scheme))
+    return added(parts)
 
 
 def count(found: Labels, view: View, scheme: Scheme) -> Counts:
@@ -161,15 +175,15 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
         return []
     chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
     with ThreadPoolExecutor(config.workers) as pool:
-        read = [found for found in pool.map(lambda i: _read(source, int(i)), chosen) if found is not None]
-    view = View(config.size, config.canvas, config.box_margin)
-    lines = told(count(labels(read, source.num_points), view, scheme), scheme)
+        read = (found for found in pool.map(lambda i: _read(source, int(i)), chosen) if found is not None)
+        counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
+    lines = told(counts, scheme)
     if len(chosen) < len(source):
         lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
     return lines
 
 
-def _read(source: Source, index: int) -> tuple[str, Example, tuple[int, int]] | None:
+def _read(source: Source, index: int) -> Read | None:
     """None where the record cannot be read, of which the run itself tells when it needs it."""
     try:
         example = source[index]
@@ -220,7 +234,9 @@ def _remedy(name: str, c: Counts) -> str:
         return empty
     if name in ("crop", "image", "far"):
         mistaken = sum(c.kinds[n].points for n in _PLACEHOLDERS)
-        return empty if name == "crop" and 2 * mistaken > c.kinds["crop"].points else boxes
+        if name == "crop" and 2 * mistaken > c.kinds["crop"].points:
+            return f"most may be placeholders, named below: {empty}"
+        return boxes
     return boxes if name == "small" else ""
 
 

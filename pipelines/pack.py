@@ -180,8 +180,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
                 labelled.append((source.names[seen.index], seen.example._replace(picture=b""), seen.size))
             yield len(accepted) + len(refused), len(refused)
     size = (job.out / shard.name).stat().st_size
-    points = job.layout.num_points
-    counts = label_counts.count(label_counts.labels(labelled, points), *label_counts.default(points))
+    counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
     known = {"accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts)}
     note = {"plan": job.plan, "bytes": size, **known}
     files.write_json(_notes(job) / f"{shard.name}.json", note)
