@@ -43,6 +43,11 @@ def determinant(m):
     return m[..., 0, 0] * m[..., 1, 1] - m[..., 0, 1] * m[..., 1, 0]
 
 
+def scale(m):
+    """[...]: how many times as long lengths become, in the mean of all directions: the root of the area factor."""
+    return abs(determinant(m)) ** 0.5
+
+
 def invert(m):
     """The analytic inverse. A singular m gives non-finite numbers; configurations refuse to draw one."""
     d = determinant(m)

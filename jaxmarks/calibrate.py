@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import metrics
+from jaxmarks import landmarks, metrics
 
 LEAST = 20  # photographs to calibrate on
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -28,15 +28,17 @@ class Calibration(NamedTuple):
     photographs: np.ndarray  # f64[n], sorted: true NME over the expected, of each photograph calibrated on
 
 
-def size_of(points: np.ndarray) -> np.ndarray:
-    """f64[n]: the size of faces from points f[n, points, 2] alone: the root of the area of their box, 1e-6 at least."""
-    return np.maximum(metrics.box_norm(points, np.ones(points.shape[:-1], bool)), 1e-6)
+def size_of(points: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+    """f64[n]: the size of faces from points f[n, points, 2] alone: the root of the area of their box; where that has none,
+    as of a single point, the diagonal f64[n] of the image. In one unit."""
+    every = np.ones(points.shape[:-1], bool)
+    return metrics.norm(points, every, landmarks.scheme(points.shape[-2])._replace(norm=None), diagonal)
 
 
-def expected(c: Calibration, points: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """f64[n, points]: the expected error of predictions f[n, points, 2] with the views' spread f[n, points], in their unit;
-    NaN where there is no prediction, or no view was valid."""
-    return _expected(c.usual, c.spread, size_of(points), spread)
+def expected(c: Calibration, points: np.ndarray, spread: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+    """f64[n, points]: the expected error of predictions f[n, points, 2] with the views' spread f[n, points] in images of
+    diagonal f64[n], in their unit; NaN where there is no prediction, or no view was valid."""
+    return _expected(c.usual, c.spread, size_of(points, diagonal), spread)
 
 
 def _expected(usual: np.ndarray, slope: float, size: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -57,16 +59,17 @@ def fit(
     truth: np.ndarray,
     mask: np.ndarray,
     norm: np.ndarray,
+    diagonal: np.ndarray,
     groups: Sequence[str],
 ) -> Calibration:
     """The calibration of predictions f[n, points, 2] and spreads f[n, points] against truth, in one frame.
 
-    mask bool[n, points]; norm f[n]: what each NME divides by; groups: one a photograph, what may be alike. Raises
-    ValueError where fewer than LEAST photographs are labelled, or all are of one group. Faces without a norm (one point, or
-    all on a line) and points that were not predicted are left out.
+    mask bool[n, points]; norm f[n], above 0: what each NME divides by; diagonal f[n]: of the images; groups: one a
+    photograph, what may be alike. Raises ValueError where fewer than LEAST photographs are labelled, or all are of one
+    group. Points that were not predicted are left out.
     """
-    error, size = metrics.distances(points, truth), size_of(points)
-    seen = mask & np.isfinite(error) & np.isfinite(spread) & (np.isfinite(size) & (norm > 0))[:, None]
+    error, size = metrics.distances(points, truth), size_of(points, diagonal)
+    seen = mask & np.isfinite(error) & np.isfinite(spread) & np.isfinite(size)[:, None]
     labelled = seen.any(1)
     names = sorted({g for g, known in zip(groups, labelled, strict=True) if known})
     if labelled.sum() < LEAST or len(names) < 2:

@@ -21,37 +21,48 @@ class Judged(NamedTuple):
 
 
 def per_photograph(
-    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme
+    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
     """NME by the scheme's norm, by the box and by the box's diagonal, f64[faces] each; NaN where no point of a face is
-    labelled.
+    labelled. A norm of zero is replaced as `metrics.norm` says, that of a box by the diagonal of the image.
 
-    prediction and truth [faces, points, 2] in one frame, mask bool[faces, points].
+    prediction and truth [faces, points, 2] in one frame, mask bool[faces, points], diagonal f64[faces]: of the images.
     """
+    across, instead = metrics.diagonal_norm(truth, mask), metrics.fallback(truth, mask, scheme, diagonal)
     scales = {
-        "nme": metrics.norm(truth, mask, scheme),
-        "nme_box": metrics.box_norm(truth, mask),
-        "nme_diagonal": metrics.diagonal_norm(truth, mask),
+        "nme": metrics.norm(truth, mask, scheme, diagonal, instead),
+        "nme_box": metrics.norm(truth, mask, scheme._replace(norm=None), diagonal),
+        "nme_diagonal": np.where(across > metrics.ZERO * diagonal, across, diagonal),
     }
     return {name: _nme(prediction, truth, mask, scale) for name, scale in scales.items()}
 
 
 def _nme(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """NaN where nothing is labelled, and where what is has no extent to divide by: one point, or all on a line."""
-    return np.where(mask.any(1) & (scale > 0), metrics.nme(prediction, truth, mask, scale), np.nan)
+    """NaN where nothing is labelled."""
+    return np.where(mask.any(1), metrics.nme(prediction, truth, mask, scale), np.nan)
 
 
-def by_region(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme) -> dict[str, np.ndarray]:
+def fallbacks(found: Predicted, scheme: Scheme) -> dict[str, int]:
+    """{"box", "diagonal"}: for how many faces NME is divided by the box of their points, and by the image's diagonal, since
+    the norm before it is zero or not labelled. Faces without a label count nowhere."""
+    instead = metrics.fallback(found.truth, found.mask, scheme, found.diagonal)[found.mask.any(1)]
+    return {"box": int((instead == 1).sum()), "diagonal": int((instead == 2).sum())}
+
+
+def by_region(
+    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
+) -> dict[str, np.ndarray]:
     """NME over the points of each region, by the norm of the whole face, f64[faces]; NaN where none of them is labelled.
-    Nothing where the scheme has one region only."""
-    scale, parts = metrics.norm(truth, mask, scheme), scheme.regions if len(scheme.regions) > 1 else {}
+    Nothing where the scheme has one region only. Arguments as `per_photograph` takes them."""
+    scale = metrics.norm(truth, mask, scheme, diagonal)
+    parts = scheme.regions if len(scheme.regions) > 1 else {}
     return {name: _nme(prediction[:, p], truth[:, p], mask[:, p], scale) for name, p in parts.items()}
 
 
 def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
     """f64[faces]: the run's loss, of each photograph; NaN where no point is labelled. In input pixels, as in training."""
     prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
-    scale = metrics.norm(truth, found.mask, scheme)
+    scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
     factor = np.asarray(step.factor_of(config, found.frame, scale))[:, None, None] / (config.size / 2)
     each = losses.NAMES[config.loss](factor * prediction, factor * truth, found.mask)
     return np.where(found.mask.any(1), np.asarray(each, np.float64), np.nan)
@@ -59,12 +70,14 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
 
 def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
     """Mean loss of a validation, untrimmed, and mean NME by the scheme's norm and by the box; empty where nothing is
-    labelled."""
-    errors = per_photograph(found.points, found.truth, found.mask, scheme)
+    labelled. "norm_fallbacks": how many of `fallbacks` are in it, where there are any."""
+    errors = per_photograph(found.points, found.truth, found.mask, scheme, found.diagonal)
     if not np.isfinite(errors["nme"]).any():
         return {}
     each = {"loss": loss_of(found, config, scheme), "nme": errors["nme"], "nme_box": errors["nme_box"]}
-    return {name: float(np.nanmean(values)) for name, values in each.items()}
+    instead = sum(fallbacks(found, scheme).values())
+    counted = {"norm_fallbacks": float(instead)} if instead else {}
+    return {**{name: float(np.nanmean(values)) for name, values in each.items()}, **counted}
 
 
 def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.ndarray]) -> np.ndarray:

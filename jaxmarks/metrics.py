@@ -4,6 +4,8 @@ import numpy as np
 
 from jaxmarks.landmarks import Scheme
 
+ZERO = 1e-5  # of the image's diagonal: a length of no more is zero but for the rounding of float32
+
 
 def distances(prediction, truth):
     """[..., points]: Euclidean distance of each point."""
@@ -25,18 +27,34 @@ def box_norm(truth, mask):
     return (span[..., 0] * span[..., 1]) ** 0.5
 
 
-def norm(truth, mask, scheme: Scheme):
-    """[...]: the length NME divides by: between the scheme's two points, else `box_norm`.
+def fallback(truth, mask, scheme: Scheme, diagonal):
+    """i[...]: what stands in for the scheme's norm. 0: nothing; 1: the box of the labelled points, since one of the two
+    points is not labelled or both are in one place; 2: the diagonal of the image, since that box has no area either.
 
-    A face whose two points are not both labelled falls back to its box.
+    truth [..., points, 2] and diagonal [...] in one frame; a length below a 100,000th of the diagonal counts as zero.
     """
-    box = box_norm(truth, mask)
-    if scheme.norm is None:
-        return box
-    a, b = scheme.norm
-    eyes = distances(truth[..., a, :], truth[..., b, :])
-    both = mask[..., a] & mask[..., b]
-    return eyes * both + box * (1 - both)
+    low, high = extremes(truth, mask)
+    least = ZERO * diagonal
+    flat = (high - low).min(-1) <= least
+    own = ~flat
+    if scheme.norm is not None:
+        a, b = scheme.norm
+        own = mask[..., a] & mask[..., b] & (distances(truth[..., a, :], truth[..., b, :]) > least)
+    return (1 - own) * (1 + flat)
+
+
+def norm(truth, mask, scheme: Scheme, diagonal, instead=None):
+    """[...]: the length NME divides by: between the scheme's two points (a scheme without them: `box_norm`), or what
+    stands in for it, so that it is above 0 wherever the diagonal is.
+
+    truth [..., points, 2] and diagonal [...], the image's, in one frame. instead: as `fallback` gives it, where that is
+    not to be told from these points.
+    """
+    instead = fallback(truth, mask, scheme, diagonal) if instead is None else instead
+    own = box = box_norm(truth, mask)
+    if scheme.norm is not None:
+        own = distances(truth[..., scheme.norm[0], :], truth[..., scheme.norm[1], :])
+    return own * (instead == 0) + box * (instead == 1) + diagonal * (instead == 2)
 
 
 def nme(prediction, truth, mask, scale):

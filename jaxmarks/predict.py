@@ -70,6 +70,7 @@ class Predicted(NamedTuple):
     mask: np.ndarray  # bool[n, points]
     frame: np.ndarray  # f64[n, 2, 3]  photograph -> input
     expected: np.ndarray  # f64[n, points]  the expected error; NaN: not calibrated
+    diagonal: np.ndarray  # f64[n]  of the image
 
 
 def predictions(
@@ -99,11 +100,12 @@ def home(
     """The first `count` examples of a batch, from its input frames [b, points, ...] to their photographs."""
     frame = batch.frame[:count]
     back = affine.invert(frame)
-    scale = np.sqrt(np.abs(affine.determinant(back)))[:, None]
+    scale = affine.scale(back)[:, None]
     expected = np.full(spread.shape, np.nan) if expected is None else expected
     truth, found = (affine.apply(back, p[:count].astype(np.float64)) for p in (batch.points, points))
     apart, error = (scale * each[:count].astype(np.float64) for each in (spread, expected))
-    return Predicted(batch.index[:count], found, apart, truth, batch.mask[:count], frame, error)
+    diagonal = np.asarray(batch.diagonal[:count], np.float64)
+    return Predicted(batch.index[:count], found, apart, truth, batch.mask[:count], frame, error, diagonal)
 
 
 def gather(found: Iterable[Predicted]) -> Predicted:

@@ -31,18 +31,38 @@ def make_render(key: jax.Array, config: Config, scheme: Scheme, over: Mesh) -> C
 
     A function of the root key and of each example's (epoch, position) alone.
     """
+    render = _make_render(key, config, scheme, over)
+    return lambda batch: render(batch)[:2]
+
+
+def _make_render(key: jax.Array, config: Config, scheme: Scheme, over: Mesh) -> Callable:
+    """As `make_render`, with a third: f32[batch], the area factor of each augmentation, negative where it mirrors."""
     settings = augment.configure(config.augment, scheme.mirror is not None)
 
     def drawn(points, fit, draw):
         t = augment.sample(augment_key(key, draw), settings, config.size)
-        return transform.compose(transform.from_affine(fit), t), transform.apply_points(t, points, scheme.mirror)
+        whole = transform.compose(transform.from_affine(fit), t)
+        return whole, transform.apply_points(t, points, scheme.mirror), affine.determinant(t.affine)
 
     def rendered(image, points, fit, extent, draw):
-        whole, moved = jax.vmap(drawn)(points, fit, draw)
-        return transform.apply_images(whole, image, jnp.arange(len(image)), config.size, extent), moved
+        whole, moved, area = jax.vmap(drawn)(points, fit, draw)
+        return transform.apply_images(whole, image, jnp.arange(len(image)), config.size, extent), moved, area
 
     over_devices = sharding.over_batches(rendered, over)
     return lambda batch: over_devices(batch.image, batch.points, batch.fit, batch.extent, batch.draw)
+
+
+def _labelled(mask: jax.Array, area: jax.Array, mirror: np.ndarray | None) -> jax.Array:
+    """bool[b, points]: which points of the rendered batch are labelled: where it is mirrored, they changed names."""
+    return mask if mirror is None else jnp.where((area < 0)[:, None], mask[:, jnp.asarray(mirror)], mask)
+
+
+def _norms(batch: Batch, target: jax.Array, mask: jax.Array, area: jax.Array, scheme: Scheme) -> jax.Array:
+    """f32[b]: NME's norm in pixels of the augmented input. What stands in for it is told from the labels as they are: a
+    turned line has a box, and a validation would measure by another length."""
+    whole = batch.diagonal * affine.scale(jnp.asarray(batch.frame, jnp.float32))
+    instead = metrics.fallback(batch.points, batch.mask, scheme, whole)
+    return metrics.norm(target, mask, scheme, whole * jnp.sqrt(jnp.abs(area)), instead)
 
 
 def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
@@ -177,13 +197,14 @@ def make_step(
     frozen: in so many steps from 0 the backbone and all running statistics stand still. schedule: what `tx` follows,
     for the record; by default the configuration's.
     """
-    render, gradient = make_render(key, config, scheme, over), _make_gradient(model, config)
+    render, gradient = _make_render(key, config, scheme, over), _make_gradient(model, config)
     schedule = schedule or optim.rate(config, steps, frozen)
 
     def step(still: bool, state: State, batch: Batch) -> tuple[State, Record]:
-        images, target = render(batch)
-        scale = metrics.norm(target, batch.mask, scheme)
-        data = images, target, batch.mask, factor_of(config, batch.frame, scale), scale
+        images, target, area = render(batch)
+        mask = _labelled(batch.mask, area, scheme.mirror)
+        scale = _norms(batch, target, mask, area, scheme)
+        data = images, target, mask, factor_of(config, batch.frame, scale), scale
         seen = gradient(state.params, state.stats, data, still)
         labelled = jnp.any(batch.mask, -1)
         judged = jnp.where(jnp.any(labelled), seen.loss, jnp.nan)

@@ -19,6 +19,7 @@ class Batch(NamedTuple):
     draw: Array  # i32[batch, 2]  (epoch, position)
     fit: Array  # f32[batch, 2, 3]  canvas -> input
     extent: Array  # f32[batch, 4]  first and last true pixel of the canvas: x0, y0, x1, y1
+    diagonal: Array  # f32[batch]  of the image, in its own pixels
 
 
 class State(NamedTuple):

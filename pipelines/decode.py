@@ -14,6 +14,7 @@ from pipelines.sources import Example
 
 cv2.setNumThreads(0)
 _MAX_PIXELS = 1 << 27  # of a photograph; beyond it the header is taken to be wrong
+_HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
 _MODES = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -33,6 +34,7 @@ class Canvas(NamedTuple):
     frame: np.ndarray  # f64[2, 3]  photograph -> input
     fit: np.ndarray  # f64[2, 3]  canvas -> input
     extent: np.ndarray  # f64[4]  first and last true pixel: x0, y0, x1, y1
+    size: tuple[int, int]  # width, height of the image that the frame is of
 
 
 def decode(data: bytes, reduction: int = 1) -> np.ndarray:
@@ -108,11 +110,18 @@ def orientation(data: bytes) -> int:
 
 
 def photograph_size(example: Example) -> tuple[int, int]:
-    """(width, height) of the photograph that an example's points are in. Raises DecodeError."""
+    """(width, height) of the photograph that an example's points are in, from its header where that tells, else decoded.
+    Raises DecodeError."""
     if example.size is not None:
         return example.size
-    image = example.picture if isinstance(example.picture, np.ndarray) else decode(example.picture)
-    return image.shape[1], image.shape[0]
+    picture = example.picture
+    if isinstance(picture, np.ndarray):
+        return picture.shape[1], picture.shape[0]
+    known = header_size(picture)
+    if known is None or (not is_jpeg(picture) and b"eXIf" in picture[:_HEADER]):  # of a PNG: it may be turned
+        image = decode(picture)
+        return image.shape[1], image.shape[0]
+    return known[::-1] if orientation(picture) >= 5 else known
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
@@ -194,10 +203,10 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
         if reduction > 1:
             before = before.then(_smaller(shown, reduction, turn))
     if example.box is None:
-        found = _centred(image, before, size, side)
+        found = _centred(image, before, size, side, example.size or shown)
     else:
         check_box(example.box, *(example.size or shown))
-        found = _boxed(image, before, example.box, margin, size, side)
+        found = _boxed(image, before, example.box, margin, size, side, example.size or shown)
     encoded = isinstance(picture, bytes)
     return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB)) if encoded else found
 
@@ -212,7 +221,7 @@ def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
 
 def place(image: np.ndarray, size: int, side: int) -> Canvas:
     """The whole photograph u8[h, w, 3] on a canvas, as `canvas` does it."""
-    return _centred(image, _Axes(), size, side)
+    return _centred(image, _Axes(), size, side, (image.shape[1], image.shape[0]))
 
 
 def _looked_at(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
@@ -235,8 +244,11 @@ def check_box(box: np.ndarray, width: int, height: int) -> None:
         raise DecodeError(f"box outside the photograph: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")
 
 
-def _boxed(image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int) -> Canvas:
-    """The square about a box, and what lies around it as far as the canvas reaches. before: photograph -> image."""
+def _boxed(
+    image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int, whole: tuple[int, int]
+) -> Canvas:
+    """The square about a box, and what lies around it as far as the canvas reaches. before: photograph, of size `whole`,
+    -> image."""
     height, width = image.shape[:2]
     x, y, w, h = (float(v) for v in box)
     centre, reach = (x + w / 2 - 0.5, y + h / 2 - 0.5), _box_side(box, margin)
@@ -255,11 +267,11 @@ def _boxed(image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, siz
     starts = [min(max(round(p - (side - 1) / 2), 1 - side), n - 1) for p, n in zip(placed, new, strict=True)]
     shown, extent = _paste(small, starts, side)
     fit = to_small.then(_shift(-starts[0], -starts[1])).inverse().then(frame)
-    return Canvas(shown, frame.matrix(), fit.matrix(), extent)
+    return Canvas(shown, frame.matrix(), fit.matrix(), extent, whole)
 
 
-def _centred(image: np.ndarray, before: _Axes, size: int, side: int) -> Canvas:
-    """The photograph whole, its short side at the input's full width. before: photograph -> image."""
+def _centred(image: np.ndarray, before: _Axes, size: int, side: int, whole: tuple[int, int]) -> Canvas:
+    """The photograph whole, its short side at the input's full width. before: photograph, of size `whole`, -> image."""
     height, width = image.shape[:2]
     image = reduced(image, min(1.0, size / min(height, width)))
     new = image.shape[1], image.shape[0]
@@ -269,7 +281,7 @@ def _centred(image: np.ndarray, before: _Axes, size: int, side: int) -> Canvas:
     offsets = [(n - short) // 2 if short == size else (n - short) / 2 for n in new]
     fit = _shift(starts[0] - offsets[0], starts[1] - offsets[1]).then(_resize(size / short, size / short))
     to_canvas = before.then(_resize(new[0] / width, new[1] / height)).then(_shift(-starts[0], -starts[1]))
-    return Canvas(shown, to_canvas.then(fit).matrix(), fit.matrix(), extent)
+    return Canvas(shown, to_canvas.then(fit).matrix(), fit.matrix(), extent, whole)
 
 
 def _paste(image: np.ndarray, starts: list[int], side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import augment_data, blend, calibrate, metrics, predict, tta
+from jaxmarks import affine, augment_data, blend, calibrate, metrics, predict, tta
 from jaxmarks.predict import Predicted
 from pipelines import fitted, loader, looking, parts, runs, sources
 from pipelines.fitted import Fitted
@@ -148,9 +148,10 @@ def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: p
         if not len(calibrates):
             raise ValueError("no photograph is held out for it; validate on more (--val-fraction)")
         found = predict.gather(predictions(nets, Fitted(weights, count, typical, None), asked, calibrates))
-        norm = metrics.norm(found.truth, found.mask, nets[0].trained.run.scheme)
+        norm = metrics.norm(found.truth, found.mask, nets[0].trained.run.scheme, found.diagonal)
         of = [held.groups[name] for name in names_at(calibrates, found.index)]
-        known, remark = calibrate.fit(found.points, found.spread, found.truth, found.mask, norm, of), ""
+        judged = found.points, found.spread, found.truth, found.mask
+        known, remark = calibrate.fit(*judged, norm, found.diagonal, of), ""
     except ValueError as error:
         known, remark = None, str(error)
     return Fitted(weights, count, typical, known, remark)
@@ -159,19 +160,22 @@ def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: p
 def _fitted_weights(nets: Sequence[Net], asked: Settings, part: Source) -> tuple[np.ndarray, int]:
     """(weights, photographs that they were fitted on, or 0 where these are too few and auto takes equal ones)."""
     seen = [
-        (s.points[:, : s.count], s.batch.points[: s.count], s.batch.mask[: s.count]) for s in looking.looked(nets, part)
+        (s.points[:, : s.count], *(a[: s.count] for a in (b.points, b.mask, b.diagonal * affine.scale(b.frame))))
+        for s in looking.looked(nets, part)
+        for b in [s.batch]
     ]
-    count = sum(len(mask) for _, _, mask in seen)
+    count = sum(len(mask) for _, _, mask, _ in seen)
     if count < blend.LEAST:
         if asked.weights == "fitted":
             raise ValueError(
                 f"--weights fitted: {count} photographs to fit on, {blend.LEAST} are needed; validate on more (--val-fraction)"
             )
         return equal_weights(nets), 0
-    points, truth, mask = (
-        np.concatenate(arrays, axis) for arrays, axis in zip(zip(*seen, strict=True), (1, 0, 0), strict=True)
+    points, truth, mask, diagonal = (
+        np.concatenate(arrays, axis) for arrays, axis in zip(zip(*seen, strict=True), (1, 0, 0, 0), strict=True)
     )
-    return blend.fit(points, truth, mask, metrics.norm(truth, mask, nets[0].trained.run.scheme)), count
+    norm = metrics.norm(truth, mask, nets[0].trained.run.scheme, diagonal)
+    return blend.fit(points, truth, mask, norm), count
 
 
 def predictions(
@@ -182,5 +186,6 @@ def predictions(
         if fit.framing is not None:
             found = looking.closer(nets, fit.weights, asked.merge, fit.framing, source, found)
         if fit.calibration is not None:
-            found = found._replace(expected=calibrate.expected(fit.calibration, found.points, found.spread))
+            known = found.points, found.spread, found.diagonal
+            found = found._replace(expected=calibrate.expected(fit.calibration, *known))
         yield found

@@ -43,7 +43,8 @@ def judging(
 
 def worst(source: Source, found: Predicted, plan: assemble.Assembly, count: int = _WORST) -> np.ndarray:
     """A sheet of the photographs with the largest NME, prediction green, truth red, as u8 RGB."""
-    config, nme = plan.config, evaluate.per_photograph(found.points, found.truth, found.mask, plan.scheme)["nme"]
+    config, judged = plan.config, (found.points, found.truth, found.mask, plan.scheme, found.diagonal)
+    nme = evaluate.per_photograph(*judged)["nme"]
     pictures, captions = [], []
     for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[:count]:
         index = int(found.index[at])

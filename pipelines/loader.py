@@ -4,6 +4,7 @@ The stream is a function of the step: nothing of an iterator is saved, and draw 
 key whatever the batch size, threads, devices or restarts.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -87,6 +88,7 @@ def _stack(rows: list[_Row], draws: np.ndarray) -> Batch:
         draw=draws.astype(np.int32),
         fit=np.stack([r.canvas.fit for r in rows]).astype(np.float32),
         extent=np.stack([r.canvas.extent for r in rows]).astype(np.float32),
+        diagonal=np.array([math.hypot(*r.canvas.size) for r in rows], np.float32),
     )
 
 

@@ -135,12 +135,14 @@ class Boxed:
 def framing(found: Predicted, size: int) -> np.ndarray:
     """f64[3]: how faces lie in the input of size x size pixels, by their labels: the median centre (x, y) of their boxes, from
     the input's centre, and the median longer side, over `size`. Faces with all points labelled, if there are any. Raises
-    ValueError where nothing is labelled."""
+    ValueError where nothing is labelled, or each label is a single place."""
     labelled = found.mask.all(1) if found.mask.all(1).any() else found.mask.any(1)
     if not labelled.any():
         raise ValueError("--refine: no held-out photograph is labelled, so how faces lie in the frame is not known")
     inside = affine.apply(found.frame, found.truth)[labelled]
     low, high = metrics.extremes(inside, found.mask[labelled])
+    if not (high > low).any():
+        raise ValueError("--refine: no label has an extent, so by how much to enlarge is not known")
     centre = ((low + high) / 2 - (size - 1) / 2) / size
     return np.median(np.concatenate([centre, (high - low).max(1, keepdims=True) / size], 1), 0)
 
@@ -170,7 +172,7 @@ def crops(found: Predicted, typical: np.ndarray, config: Config) -> tuple[np.nda
     """(boxes f64[n, 4] in pixels of the photographs, by how much each would enlarge its face f64[n])."""
     low, high = found.points.min(1), found.points.max(1)
     longer = np.maximum((high - low).max(1), 1e-6)
-    before = np.sqrt(np.abs(affine.determinant(found.frame)))
+    before = affine.scale(found.frame)
     zoom = np.minimum(typical[2] * config.size / longer, _LARGEST * before)
     centre = (low + high) / 2 - typical[:2] * config.size / zoom[:, None]
     side = config.size / zoom / (1 + 2 * config.box_margin)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import dataset, duplicates, files, report, survey
+from pipelines import dataset, duplicates, files, label_counts, report, survey
 from pipelines.dataset import Layout
 from pipelines.sources import Source, asked_points
 from pipelines.tables import Refused, Table
@@ -154,7 +154,8 @@ def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
     if not note.is_file() or not path.is_file():
         return None
     found = files.read_json(note)
-    return found if found["plan"] == job.plan and found["bytes"] == path.stat().st_size else None
+    whole = found["plan"] == job.plan and found["bytes"] == path.stat().st_size
+    return found if whole and "labels" in found else None
 
 
 def _discard_foreign(job: Job) -> None:
@@ -168,7 +169,7 @@ def _discard_foreign(job: Job) -> None:
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
     """Writes one shard, then its note; yields (records looked at, refused) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
-    accepted, refused = [], []
+    accepted, refused, labelled = [], [], []
     with dataset.shard(job.out / shard.name) as writer:
         for seen in survey.over(source, shard.start, shard.stop, workers, job.layout.working_size):
             if seen.example is None:
@@ -176,9 +177,12 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
             else:
                 writer.write(encode(source.names[seen.index], seen.example, seen.size))
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
+                labelled.append((source.names[seen.index], seen.example._replace(picture=b""), seen.size))
             yield len(accepted) + len(refused), len(refused)
     size = (job.out / shard.name).stat().st_size
-    note = {"plan": job.plan, "bytes": size, "accepted": accepted, "refused": refused}
+    counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
+    known = {"accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts)}
+    note = {"plan": job.plan, "bytes": size, **known}
     files.write_json(_notes(job) / f"{shard.name}.json", note)
 
 
@@ -223,15 +227,23 @@ def _merge(job: Job) -> dict[str, Any]:
 def _gather(job: Job, part: str) -> report.Found:
     table = table_of(job.sources[part])
     refused = list(table.refused) if table else []
-    rows = []
+    rows, counts = [], []
     for shard in (s for s in job.shards if s.part == part):
         note = _note(job, shard) or {}
+        counts.append(label_counts.from_data(note["labels"]))
         names = job.sources[part].names
         refused += [table.refusal(i, why) if table else Refused(names[int(i)], None, why) for i, why in note["refused"]]
         rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
     refused.sort(key=lambda r: (r.line or 0, r.file))
     index, width, height, spread, prints = zip(*rows, strict=True) if rows else ((),) * 5
-    return report.Found(np.array(index, int), np.array([width, height]).T, np.array(spread), list(prints), refused)
+    return report.Found(
+        np.array(index, int),
+        np.array([width, height]).T,
+        np.array(spread),
+        list(prints),
+        refused,
+        label_counts.added(counts),
+    )
 
 
 def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record]:

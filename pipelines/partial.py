@@ -134,4 +134,4 @@ def _nothing(points: int) -> Predicted:
     """Predictions of no photograph."""
     pairs, single = np.zeros((0, points, 2)), np.zeros((0, points))
     index, mask = np.zeros(0, np.int32), np.zeros((0, points), bool)
-    return Predicted(index, pairs, single, pairs, mask, np.zeros((0, 2, 3)), single)
+    return Predicted(index, pairs, single, pairs, mask, np.zeros((0, 2, 3)), single, np.zeros(0))

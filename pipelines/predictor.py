@@ -110,8 +110,8 @@ class Predictor:
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
         """f64[n]: the expected NME of each photograph, by the scheme's norm of its predicted points; NaN: not calibrated."""
-        norm = metrics.norm(found.points, np.ones(found.points.shape[:2], bool), self.scheme)
-        return found.expected.mean(1) / np.maximum(norm, 1e-9)
+        norm = metrics.norm(found.points, np.ones(found.points.shape[:2], bool), self.scheme, found.diagonal)
+        return found.expected.mean(1) / norm
 
     def radii(self, found: Predicted) -> dict[float, np.ndarray]:
         """For each level of `calibrate.LEVELS`, f64[n, points]: within so many pixels the truth lies that often; empty: not

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipelines import label_counts
 from pipelines.sources import Source
 from pipelines.tables import Refused, Table
 
@@ -21,6 +22,7 @@ class Found(NamedTuple):
     spread: np.ndarray  # f64[n]: side of the labels' box over that of the photograph; NaN: unlabelled
     prints: list[int | None]
     refused: list[Refused]
+    labels: label_counts.Counts
 
 
 def kind(reason: str) -> str:
@@ -59,6 +61,7 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
         "short_side": _shares(found.sizes.min(1)),
         "long_side": _shares(found.sizes.max(1)),
         "spread": _shares(spread) if len(spread) else None,
+        "labels": label_counts.to_data(found.labels),
         "near_duplicates": {
             "groups": len(many),
             "photographs": int(counts[many].sum()),
@@ -101,6 +104,9 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
     if about["spread"]:
         rows.append(f"  points' box over the photograph, by side: {_spelled(about['spread'], 2)}")
+    scheme = label_counts.default(about["num_points"])[1]
+    if "labels" in about:  # packed before they were counted: without
+        rows += [f"  {row}" for row in label_counts.told(label_counts.from_data(about["labels"]), scheme)]
     twins = about["near_duplicates"]
     if twins["groups"]:
         rows.append(

@@ -27,6 +27,7 @@ class Known(NamedTuple):
     asked: np.ndarray  # i64[n]  a number for each set of runs that were asked together, fresh and not apart
     seen: np.ndarray  # i64[n]  how often training came by it, over all runs
     trimmed: np.ndarray  # i64[n]  and how often it was left out as one of the worst of its batch
+    diagonal: np.ndarray  # f64[n]  of the photograph
 
 
 def open_runs(folders: Sequence[str], which: str, path: str | None) -> tuple[list[Trained], Source]:
@@ -51,6 +52,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
     fresh, asked = assignments(source.names, [t.run.parts["train"] for t in found])
     count, points = len(source), source.num_points
     total, labels = np.zeros((count, points, 2), np.float32), np.zeros((count, points, 2), np.float32)
+    diagonal = np.zeros(count)
     spread, answers, mask = np.zeros(count), np.zeros(count, int), np.zeros((count, points), bool)
     progress, done = console.Progress(int(asked.sum()), "prediction"), 0
     for t, which in zip(found, asked, strict=True):
@@ -58,7 +60,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
             at = np.flatnonzero(which)[part.index]
             total[at] += part.points
             spread[at] += np.nan_to_num(part.spread).mean(1)
-            labels[at], mask[at] = part.truth, part.mask
+            labels[at], mask[at], diagonal[at] = part.truth, part.mask, part.diagonal
             answers[at] += 1
             progress.show(done := done + len(at))
     progress.close()
@@ -70,7 +72,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
     groups = np.unique(np.vstack([asked, fresh]), axis=1, return_inverse=True)[1].reshape(-1)
     seen, trimmed = _history(found, source)
     total[rows] /= answers[rows, None, None]
-    each = fresh, groups, seen, trimmed
+    each = fresh, groups, seen, trimmed, diagonal
     return Known(rows, total[rows], spread[rows] / answers[rows], labels[rows], mask[rows], *(e[rows] for e in each))
 
 

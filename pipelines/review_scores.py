@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmarks import metrics
 from pipelines import oddness
 from pipelines.review_predictions import Known
 
@@ -36,7 +37,8 @@ _FAR = 0.05  # of the face: a shift that is told
 
 
 class Parts(NamedTuple):
-    """Of each label, f64[n]: lengths in shares of the face, the longer side of the predicted points' box; z-scores."""
+    """Of each label, f64[n]: lengths in shares of the face, the longer side of the predicted points' box (of the image's
+    diagonal where that side is zero, as that of a single point); z-scores."""
 
     far: np.ndarray  # mean distance between label and prediction
     swapped: np.ndarray  # the same, left and right of the label exchanged; NaN where the permutation is not known
@@ -47,11 +49,14 @@ class Parts(NamedTuple):
     twins: np.ndarray
     odd: np.ndarray
     trimmed: np.ndarray
+    single: np.ndarray  # bool[n]  lengths are shares of the image's diagonal
 
 
 def parts(known: Known, mirror: np.ndarray | None, groups: Sequence[str] | None) -> Parts:
     """What the score is made of. groups: of each row of `known`, what near-duplicates have in common; empty: none."""
-    side = np.maximum(np.ptp(known.points, axis=1).max(1), 1e-6).astype(np.float64)
+    longer = np.ptp(known.points, axis=1).max(1).astype(np.float64)
+    single = longer <= metrics.ZERO * known.diagonal
+    side = np.where(single, known.diagonal, longer)
     gaps = np.where(known.mask[..., None], known.labels - known.points, 0) / side[:, None, None].astype(np.float32)
     count = known.mask.sum(1)
     shift = gaps.sum(1) / count[:, None]
@@ -65,7 +70,9 @@ def parts(known: Known, mirror: np.ndarray | None, groups: Sequence[str] | None)
     twins, twin = _twins(gaps, known.mask, far, groups)
     share = known.trimmed / (known.seen + 2)
     z = [error, twins, oddness.scores(known.labels, known.mask), (share - np.median(share)) / _deviation(share, 0.1)]
-    return Parts(far, swapped, _mean(gaps - shift[:, None], known.mask), shift, twin, *(np.maximum(v, 0) for v in z))
+    return Parts(
+        far, swapped, _mean(gaps - shift[:, None], known.mask), shift, twin, *(np.maximum(v, 0) for v in z), single
+    )
 
 
 def _mean(gaps: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -141,7 +148,7 @@ def _reason(known: Known, p: Parts, i: int, names: Sequence[str]) -> str:
     said.append((p.trimmed[i], f"trimmed {known.trimmed[i]} of {known.seen[i]} times"))
     told = [words for z, words in sorted(said, key=lambda pair: -pair[0]) if z >= _TOLD]
     if not told:
-        told = [f"as usual for such a photograph: label lies {_percent(p.far[i])} of the face from the prediction"]
+        told = [f"as usual for such a photograph: {_lies(p, i)}"]
     if not known.fresh[i]:
         told.append("predicted by a run that had trained on it")
     return "; ".join(told)
@@ -149,12 +156,21 @@ def _reason(known: Known, p: Parts, i: int, names: Sequence[str]) -> str:
 
 def _distance(p: Parts, i: int) -> str:
     """How the label lies to the prediction."""
-    lies = f"label lies {_percent(p.far[i])} of the face from the prediction"
+    lies = _lies(p, i)
     if p.swapped[i] < _BETTER * p.far[i]:
         return f"left and right exchanged: {lies}, and {_percent(p.swapped[i])} once they are exchanged back"
     if p.moved[i] < _BETTER * p.far[i] and (length := float(np.hypot(*p.shift[i]))) > _FAR:
-        return f"shifted by {_percent(length)} of the face {_direction(*p.shift[i])}"
+        return f"shifted by {_percent(length)} of the {_unit(p, i)} {_direction(*p.shift[i])}"
     return lies
+
+
+def _lies(p: Parts, i: int) -> str:
+    return f"label lies {_percent(p.far[i])} of the {_unit(p, i)} from the prediction"
+
+
+def _unit(p: Parts, i: int) -> str:
+    """What lengths are shares of."""
+    return "image's diagonal" if p.single[i] else "face"
 
 
 def _percent(share: float) -> str:

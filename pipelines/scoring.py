@@ -76,7 +76,7 @@ def groups(names: Sequence[str], asked: str | None, own: str) -> tuple[np.ndarra
 
 def scores(source: Source, found: Predicted, scheme: Scheme, index: np.ndarray | None = None) -> Scores:
     """What predictions come to on each photograph of `index` (default: those of `found`); NaN where one is not there."""
-    judged = found.points, found.truth, found.mask, scheme
+    judged = found.points, found.truth, found.mask, scheme, found.diagonal
     rows = evaluate.per_photograph(*judged)
     if (asked := sources.asked_points(source)) is not None:
         rows["contest_score"] = evaluate.contest_scores(found.points, found.truth, [asked[i] for i in found.index])
@@ -101,7 +101,8 @@ def expected(found: Predicted, scheme: Scheme, groups: np.ndarray, radii: dict[f
     """
     if not (found.mask & np.isfinite(found.expected)).any():
         return {}
-    error, scale = metrics.distances(found.points, found.truth), metrics.norm(found.truth, found.mask, scheme)
+    error = metrics.distances(found.points, found.truth)
+    scale = metrics.norm(found.truth, found.mask, scheme, found.diagonal)
     return {"expected": reliability.report(found.expected, error, found.mask, scale, groups, radii)}
 
 

@@ -13,7 +13,7 @@ each number is.
 import argparse
 from pathlib import Path
 
-from jaxmarks import predict
+from jaxmarks import evaluate, predict
 from jaxmarks.predict import Predicted
 from pipelines import answers, console, decode, files, judging, loader, predictor, scoring, sources
 from pipelines.pages import evaluation
@@ -114,7 +114,7 @@ def main() -> int:
         mean = found._replace(points=answers.mean_face(train, found, ours.run.config, faults))
         scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
     report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours)}
-    report["part"] = flags.part
+    report |= {"part": flags.part, "norm_fallbacks": evaluate.fallbacks(found, scheme)}
     report |= scoring.expected(found, scheme, groups, ours.radii(found))
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
     curves, others = {evaluation.named(report): scores.rows["nme"]}, None

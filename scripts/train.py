@@ -21,7 +21,7 @@ console.large_pages()
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
 from jaxmarks import config as configs  # noqa: E402
-from pipelines import compiled, judging, loader, parts, review, runs, sources, trained  # noqa: E402
+from pipelines import compiled, judging, label_counts, loader, parts, review, runs, sources, trained  # noqa: E402
 
 
 def main() -> int:
@@ -61,7 +61,7 @@ def describe(asked: configs.Config, root: Path) -> int:
     source = review.applied(source, runs.decided(asked, root))
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
-    told = review.told(source)
+    told = [*review.told(source), *label_counts.remarks(source, asked, run.scheme)]
     print(
         "\n".join([*told, f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on"])
     )
@@ -90,7 +90,8 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         return finish(run, train_part)
     given, notes = (None, []) if found else trained.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
-    remarks = [*review.told(source), *assemble.remarks(plan), *notes]
+    counted = [] if found else label_counts.remarks(source, run.config, run.scheme)
+    remarks = [*review.told(source), *counted, *assemble.remarks(plan), *notes]
     print("\n".join([*remarks, f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)

@@ -11,15 +11,16 @@ POINTS = 6
 
 
 def made(random, faces: int, noise: float = 1.0, groups: int = 20):
-    """(points, spread, truth, mask, norm, groups): errors of which the mean is 0.02 (1 + point) of the face + 0.7 spread."""
+    """(points, spread, truth, mask, norm, diagonal, groups): errors of which the mean is 0.02 (1 + point) of the face + 0.7
+    spread."""
     truth = random.uniform(0, 1, (faces, POINTS, 2)) * random.uniform(40, 160, (faces, 1, 1))
     spread = random.gamma(2.0, 2.0, (faces, POINTS))
-    mean = 0.02 * (1 + np.arange(POINTS)) * calibrate.size_of(truth)[:, None] + 0.7 * spread
+    mean = 0.02 * (1 + np.arange(POINTS)) * calibrate.size_of(truth, np.full(faces, 400.0))[:, None] + 0.7 * spread
     length = mean * (1 + noise * random.uniform(-1, 1, mean.shape))
     angle = random.uniform(0, 2 * np.pi, mean.shape)
     points = truth + (length[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1))
     of = [f"person{n % groups}" for n in range(faces)]
-    return points, spread, truth, np.ones(mean.shape, bool), np.full(faces, 50.0), of
+    return points, spread, truth, np.ones(mean.shape, bool), np.full(faces, 50.0), np.full(faces, 400.0), of
 
 
 def test_what_errors_are_made_of_is_found(random):
@@ -32,8 +33,8 @@ def test_what_errors_are_made_of_is_found(random):
 
 def test_on_others_the_expected_error_is_the_true_one_on_average_and_covers_as_it_says(random):
     known = calibrate.fit(*made(random, 1000))
-    points, spread, truth, *_ = made(random, 4000)
-    expected, error = calibrate.expected(known, points, spread), np.linalg.norm(points - truth, axis=-1)
+    points, spread, truth, _, _, across, _ = made(random, 4000)
+    expected, error = calibrate.expected(known, points, spread, across), np.linalg.norm(points - truth, axis=-1)
     assert expected.mean() == pytest.approx(error.mean(), rel=0.03)
     for level, ratio in zip(calibrate.LEVELS, known.ratios, strict=True):
         assert (error <= ratio * expected).mean() == pytest.approx(level, abs=0.02)
@@ -41,8 +42,8 @@ def test_on_others_the_expected_error_is_the_true_one_on_average_and_covers_as_i
 
 def test_a_confidence_is_how_often_the_limit_holds(random):
     known = calibrate.fit(*made(random, 2000))
-    points, spread, truth, _, norm, _ = made(random, 4000)
-    expected_nme = calibrate.expected(known, points, spread).mean(1) / norm
+    points, spread, truth, _, norm, across, _ = made(random, 4000)
+    expected_nme = calibrate.expected(known, points, spread, across).mean(1) / norm
     nme = np.linalg.norm(points - truth, axis=-1).mean(1) / norm
     limit = float(np.median(nme))
     sure = calibrate.confidence(known, expected_nme, limit)
@@ -53,25 +54,26 @@ def test_a_confidence_is_how_often_the_limit_holds(random):
 
 
 def test_expected_errors_follow_the_unit_of_the_points(random):
-    points, spread, truth, mask, norm, of = made(random, 300)
-    known = calibrate.fit(points, spread, truth, mask, norm, of)
-    larger = calibrate.fit(3 * points, 3 * spread, 3 * truth, mask, 3 * norm, of)
+    points, spread, truth, mask, norm, across, of = made(random, 300)
+    known = calibrate.fit(points, spread, truth, mask, norm, across, of)
+    larger = calibrate.fit(3 * points, 3 * spread, 3 * truth, mask, 3 * norm, 3 * across, of)
     assert np.allclose(
-        calibrate.expected(larger, 3 * points, 3 * spread), 3 * calibrate.expected(known, points, spread)
+        calibrate.expected(larger, 3 * points, 3 * spread, 3 * across),
+        3 * calibrate.expected(known, points, spread, across),
     )
     assert np.allclose(known.ratios, larger.ratios) and np.allclose(known.photographs, larger.photographs)
 
 
 def test_labels_that_are_missing_have_no_influence_and_no_error_is_expected_below_zero(random):
-    points, spread, truth, mask, norm, of = made(random, 200)
+    points, spread, truth, mask, norm, across, of = made(random, 200)
     gone = mask.copy()
     gone[::3, 2], gone[5] = False, False
-    known = calibrate.fit(points, spread, truth, gone, norm, of)
-    other = calibrate.fit(points, spread, np.where(gone[..., None], truth, -1e6), gone, norm, of)
+    known = calibrate.fit(points, spread, truth, gone, norm, across, of)
+    other = calibrate.fit(points, spread, np.where(gone[..., None], truth, -1e6), gone, norm, across, of)
     assert np.allclose(known.usual, other.usual) and np.allclose(known.ratios, other.ratios)
-    falling = calibrate.fit(truth + 0.1, 1 / (spread + 1), truth, mask, norm, of)
+    falling = calibrate.fit(truth + 0.1, 1 / (spread + 1), truth, mask, norm, across, of)
     assert (falling.usual >= 0).all() and falling.spread >= 0
-    assert (calibrate.expected(falling, points, np.zeros(spread.shape)) >= 0).all()
+    assert (calibrate.expected(falling, points, np.zeros(spread.shape), across) >= 0).all()
 
 
 def test_it_comes_back_from_a_file(random):
@@ -88,13 +90,13 @@ def test_too_few_to_calibrate_on_is_said_in_one_line(random, faces, groups):
         calibrate.fit(*made(random, faces, groups=groups))
 
 
-def test_faces_without_a_norm_and_points_without_a_prediction_are_left_out(random):
-    points, spread, truth, mask, norm, of = made(random, 120)
-    known = calibrate.fit(points[:100], spread[:100], truth[:100], mask[:100], norm[:100], of[:100])
-    norm[100:110], points[110:, 2] = 0, np.nan
-    mask[110:] = False
-    mask[110:, 2] = True
-    again = calibrate.fit(points, spread, truth, mask, norm, of)
+def test_points_without_a_prediction_are_left_out(random):
+    points, spread, truth, mask, norm, across, of = made(random, 120)
+    known = calibrate.fit(points[:100], spread[:100], truth[:100], mask[:100], norm[:100], across[:100], of[:100])
+    points[100:, 2] = np.nan
+    mask[100:] = False
+    mask[100:, 2] = True
+    again = calibrate.fit(points, spread, truth, mask, norm, across, of)
     assert all(np.allclose(a, b) for a, b in zip(known, again, strict=True))
 
 
@@ -102,7 +104,19 @@ def test_what_was_not_predicted_is_not_sure(random):
     known = calibrate.fit(*made(random, 100))
     points, spread = 100 * random.rand(3, POINTS, 2), random.rand(3, POINTS)
     points[1], spread[2, 3] = np.nan, np.nan
-    expected = calibrate.expected(known, points, spread)
+    expected = calibrate.expected(known, points, spread, np.full(3, 400.0))
     assert np.isfinite(expected[0]).all() and np.isnan(expected[1]).all() and np.isnan(expected[2, 3])
     sure = calibrate.confidence(known, expected.mean(1) / 50, 10.0)
     assert sure[0] == 100 / 101 and sure[1] == sure[2] == 0
+
+
+def test_a_single_point_is_as_large_as_its_image(random):
+    """Its error is a share of the image: known on small images, it is expected on larger ones."""
+    diagonal, faces = random.uniform(100, 1000, 400), 400
+    truth = random.uniform(0, 1, (faces, 1, 2)) * diagonal[:, None, None]
+    angle = random.uniform(0, 2 * np.pi, (faces, 1))
+    points = truth + 0.03 * diagonal[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+    nothing, of = np.zeros((faces, 1)), [f"person{n % 20}" for n in range(faces)]
+    known = calibrate.fit(points, nothing, truth, np.ones((faces, 1), bool), diagonal, diagonal, of)
+    expected = calibrate.expected(known, points, nothing, diagonal)
+    np.testing.assert_allclose(expected[:, 0], 0.03 * diagonal, rtol=1e-6)

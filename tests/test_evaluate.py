@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from jaxmarks import evaluate, landmarks
+from jaxmarks.config import Config
+from jaxmarks.predict import Predicted
+from pipelines.pages import evaluation
 
 IBUG = landmarks.scheme(68)
+DIAGONAL = np.full(12, 150.0)
 
 
 def judged(random, faces=12):
@@ -17,8 +21,8 @@ def test_regions_weighted_by_their_points_make_the_whole(random):
     prediction, truth, mask = judged(random)
     mask[3, 48:] = False
     mask[4] = False
-    whole = evaluate.per_photograph(prediction, truth, mask, IBUG)["nme"]
-    parts = evaluate.by_region(prediction, truth, mask, IBUG)
+    whole = evaluate.per_photograph(prediction, truth, mask, IBUG, DIAGONAL)["nme"]
+    parts = evaluate.by_region(prediction, truth, mask, IBUG, DIAGONAL)
     assert list(parts) == ["oval", "brows", "nose", "eyes", "mouth"]
     assert np.isnan(parts["mouth"][[3, 4]]).all() and np.isnan(whole[4])
     counts = {name: mask[:, points].sum(1) for name, points in IBUG.regions.items()}
@@ -28,11 +32,11 @@ def test_regions_weighted_by_their_points_make_the_whole(random):
 
 def test_a_scheme_of_one_region_has_no_table_of_regions(random):
     prediction, truth, mask = judged(random)
-    assert evaluate.by_region(prediction[:, :7], truth[:, :7], mask[:, :7], landmarks.scheme(7)) == {}
+    assert evaluate.by_region(prediction[:, :7], truth[:, :7], mask[:, :7], landmarks.scheme(7), DIAGONAL) == {}
 
 
 def test_the_diagonal_is_the_shortest_measure_of_the_same_error(random):
-    rows = evaluate.per_photograph(*judged(random), IBUG)
+    rows = evaluate.per_photograph(*judged(random), IBUG, DIAGONAL)
     assert list(rows) == ["nme", "nme_box", "nme_diagonal"]
     ratio = rows["nme_box"] / rows["nme_diagonal"]
     assert (ratio > np.sqrt(2) - 1e-12).all() and (ratio < 1.5).all()  # of a square box: the root of 2
@@ -111,3 +115,33 @@ def test_a_rival_without_error_has_no_percent():
 def test_rows_are_put_beside_each_other_by_photograph():
     found = evaluate.aligned({"nme": np.array([0.1, 0.2, 0.3])}, np.array([5, 2, 9]), np.array([2, 4, 5]))
     np.testing.assert_array_equal(found["nme"], [0.2, np.nan, 0.1])
+
+
+def test_faces_of_a_norm_of_zero_are_judged_and_counted(random):
+    """Coinciding eye corners, one point, nothing: of a scheme of 68 and of one point alone."""
+    prediction, truth, mask = judged(random, faces=4)
+    mask[:], truth[0, 45] = True, truth[0, 36]
+    mask[1, 1:], mask[2] = False, False
+    flat = np.zeros((4, 68))
+    frame = np.tile(np.array([[0.5, 0, 0], [0, 0.5, 0]]), (4, 1, 1))
+    found = Predicted(np.arange(4), prediction, flat, truth, mask, frame, flat, np.full(4, 150.0))
+    assert evaluate.fallbacks(found, IBUG) == {"box": 1, "diagonal": 1}
+    means = evaluate.means(found, Config(loss_unit="face"), IBUG)
+    assert all(np.isfinite(list(means.values()))) and means["norm_fallbacks"] == 2 and means["nme"] < 0.1
+    report = {
+        **evaluate.report({"nme": np.ones(4)}, 0.1),
+        "groups": {"count": 4, "by": ""},
+        "regions": {},
+        "slices": {},
+    }
+    lines = evaluation.lines({**report, "norm_fallbacks": {"box": 3, "diagonal": 0}})
+    assert sum("divided by the box" in line and "3 of 4" in line for line in lines) == 1
+    assert not any("diagonal of the image" in line for line in lines)
+    single = landmarks.scheme(1)
+    alone = found._replace(points=prediction[:, :1], truth=truth[:, :1], mask=np.ones((4, 1), bool))
+    assert evaluate.fallbacks(alone, single) == {"box": 0, "diagonal": 4}
+    assert evaluate.means(alone, Config(loss_unit="face"), single)["nme"] == pytest.approx(
+        np.linalg.norm(prediction[:, 0] - truth[:, 0], axis=-1).mean() / 150
+    )
+    whole = found._replace(truth=truth[3:], points=prediction[3:], mask=mask[3:], frame=frame[3:], diagonal=np.ones(1))
+    assert "norm_fallbacks" not in evaluate.means(whole, Config(), IBUG)

@@ -139,7 +139,7 @@ POINTS = np.array([[15.0, 20], [25, 20], [20, 25], [15, 30], [25, 30]])
 def predicted(truth, mask):
     n, unknown = len(truth), np.full(truth.shape[:2], np.nan)
     frame = np.tile(np.array([[1.0, 0, 0], [0, 1, 0]]), (n, 1, 1))
-    return Predicted(np.arange(n), truth + 1, np.zeros(truth.shape[:2]), truth, mask, frame, unknown)
+    return Predicted(np.arange(n), truth + 1, np.zeros(truth.shape[:2]), truth, mask, frame, unknown, np.full(n, 80.0))
 
 
 def test_brightness_is_that_of_the_faces_box(trained):

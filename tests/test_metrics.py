@@ -8,6 +8,8 @@ import pytest
 
 from jaxmarks import evaluate, landmarks, metrics
 
+DIAGONAL = np.full(6, 150.0)
+
 
 def _faces(random, faces=6, points=68):
     truth = 100 * random.rand(faces, points, 2)
@@ -18,7 +20,7 @@ def _faces(random, faces=6, points=68):
 def test_nme_equals_a_loop(random, points):
     prediction, truth, mask = _faces(random, points=points)
     scheme = landmarks.scheme(points)
-    found = metrics.nme(prediction, truth, mask, metrics.norm(truth, mask, scheme))
+    found = metrics.nme(prediction, truth, mask, metrics.norm(truth, mask, scheme, DIAGONAL))
     for i in range(len(truth)):
         labelled = [k for k in range(points) if mask[i, k]]
         if scheme.norm and all(mask[i, k] for k in scheme.norm):
@@ -33,15 +35,15 @@ def test_nme_equals_a_loop(random, points):
 def test_on_the_device_it_is_the_same(random):
     prediction, truth, mask = _faces(random)
     scheme = landmarks.scheme(68)
-    host = metrics.nme(prediction, truth, mask, metrics.norm(truth, mask, scheme))
+    host = metrics.nme(prediction, truth, mask, metrics.norm(truth, mask, scheme, DIAGONAL))
     p, t, m = (jnp.asarray(a) for a in (prediction, truth, mask))
-    np.testing.assert_allclose(metrics.nme(p, t, m, metrics.norm(t, m, scheme)), host, rtol=1e-4)
+    np.testing.assert_allclose(metrics.nme(p, t, m, metrics.norm(t, m, scheme, jnp.asarray(DIAGONAL))), host, rtol=1e-4)
 
 
 def test_a_face_without_labels_counts_nowhere(random):
     prediction, truth, mask = _faces(random)
     mask[2] = False
-    rows = evaluate.per_photograph(prediction, truth, mask, landmarks.scheme(68))
+    rows = evaluate.per_photograph(prediction, truth, mask, landmarks.scheme(68), DIAGONAL)
     assert np.isnan(rows["nme"][2]) and np.isfinite(np.delete(rows["nme"], 2)).all()
     assert evaluate.report(rows, 0.1)["count"] == 5
 
@@ -74,3 +76,38 @@ def test_the_box_and_its_diagonal_by_hand():
     assert metrics.box_norm(truth, mask) == pytest.approx(math.sqrt(12))
     assert metrics.diagonal_norm(truth, mask) == pytest.approx(5)
     assert metrics.diagonal_norm(truth, ~mask) == 0
+
+
+LINE = [[10.0, 5.0 + k] for k in range(5)]
+SPREAD = [[0.0, 0.0], [30.0, 40.0], [3.0, 9.0], [8.0, 2.0], [20.0, 1.0]]
+TOGETHER = [[7.0, 9.0], [7.0, 9.0], [3.0, 1.0], [8.0, 2.0], [7.0, 9.0]]
+FIVE = landmarks.scheme(5)  # its norm: points 0 and 1
+
+
+@pytest.mark.parametrize(
+    ("points", "labelled", "scheme", "instead", "length"),
+    [
+        (SPREAD, range(5), FIVE, 0, 50),
+        (SPREAD, range(1, 5), FIVE, 1, math.sqrt(27 * 39)),  # an eye is not labelled
+        (TOGETHER, range(5), FIVE, 1, math.sqrt(5 * 8)),  # the eyes are in one place
+        (LINE, range(5), FIVE, 0, 1),  # on a line, but the eyes are apart
+        (LINE, range(1, 5), FIVE, 2, 150),
+        (LINE, range(5), FIVE._replace(norm=None), 2, 150),
+        (SPREAD, [2], FIVE, 2, 150),  # one point
+        (TOGETHER, [0, 1, 4], FIVE, 2, 150),  # all in one place
+        (SPREAD, range(5), FIVE._replace(norm=None), 0, math.sqrt(30 * 40)),
+    ],
+)
+@pytest.mark.parametrize("zoom", [1.0, 0.213])
+def test_a_norm_of_zero_is_the_box_and_then_the_images_diagonal(points, labelled, scheme, instead, length, zoom):
+    """Also in another frame, in float32, as a training step has it."""
+    truth, mask = zoom * np.array([points]) + 3.7, np.isin(np.arange(5), list(labelled))[None]
+    diagonal = zoom * np.array([150.0])
+    assert metrics.fallback(truth, mask, scheme, diagonal) == [instead]
+    assert metrics.norm(truth, mask, scheme, diagonal) == pytest.approx(zoom * length)
+    given = jnp.asarray(truth, jnp.float32), jnp.asarray(mask), scheme, jnp.asarray(diagonal, jnp.float32)
+    assert metrics.fallback(*given).tolist() == [instead]
+    np.testing.assert_allclose(metrics.norm(*given), zoom * length, rtol=1e-4)
+    rows = evaluate.per_photograph(truth + [0.6 * zoom, 0.8 * zoom], truth, mask, scheme, diagonal)
+    assert rows["nme"] == pytest.approx(1 / length)
+    assert all(0 < values[0] < 2 for values in rows.values())

@@ -30,7 +30,8 @@ class Counting:
                 continue
             one = np.full((1, 5, 2), float(number))
             flags = np.ones((1, 5), bool)
-            yield Predicted(np.array([i], np.int32), one, one[..., 0], one, flags, np.zeros((1, 2, 3)), one[..., 0])
+            single, frame = one[..., 0], np.zeros((1, 2, 3))
+            yield Predicted(np.array([i], np.int32), one, single, one, flags, frame, single, np.ones(1))
 
 
 @pytest.fixture

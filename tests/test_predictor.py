@@ -123,7 +123,7 @@ def test_a_small_face_is_looked_at_again_in_a_crop_that_lies_as_labels_lie(one, 
     points = random.uniform(0, 1, (1, 5, 2)) * [30, 20] + [50, 120]
     frame = np.array([[[0.4, 0, 3.0], [0, 0.4, -2.0]]])
     nothing = np.zeros((1, 5))
-    found = predict.Predicted(np.zeros(1, int), points, nothing, points, nothing > 0, frame, nothing)
+    found = predict.Predicted(np.zeros(1, int), points, nothing, points, nothing > 0, frame, nothing, np.full(1, 270.0))
     boxes, zoom = looking.crops(found, typical, config)
     example = sources.Example(np.zeros((200, 180, 3), np.uint8), points[0], np.ones(5, bool), boxes[0])
     canvas = decode.canvas(example, size, 40, config.box_margin)

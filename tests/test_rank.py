@@ -39,7 +39,8 @@ def known(truth, labels, seed=0, **more) -> Known:
     filled = {
         "index": np.arange(COUNT), "points": points.astype(np.float32), "spread": 0.008 * side * hard,
         "labels": labels.astype(np.float32), "mask": np.ones(truth.shape[:2], bool), "fresh": np.ones(COUNT, bool),
-        "asked": np.arange(COUNT) % 2, "seen": np.full(COUNT, 6), "trimmed": np.zeros(COUNT, int), **more,
+        "asked": np.arange(COUNT) % 2, "seen": np.full(COUNT, 6), "trimmed": np.zeros(COUNT, int),
+        "diagonal": 3 * side, **more,
     }  # fmt: skip
     return Known(**filled)
 
@@ -140,6 +141,18 @@ def test_few_photographs_are_ranked_too(truth):
         k = Known(*(field[:count] for field in known(truth, truth)))
         p = review_scores.parts(k, None, [""] * count)
         assert np.isfinite(review_scores.score(p)).all() and len(review_scores.reasons(k, p, NAMES)) == count
+
+
+def test_labels_of_a_single_point_are_ranked_in_shares_of_the_image(random):
+    places, count = random.uniform(50, 250, (40, 1, 2)), 40
+    labels = places + random.normal(0, 3, places.shape)
+    labels[7] += 90
+    one, of = np.ones(count), np.zeros(count, int)
+    k = Known(np.arange(count), places, one, labels, np.ones((count, 1), bool), one > 0, of, of + 6, of, 400 * one)
+    p = review_scores.parts(k, None, [""] * count)
+    np.testing.assert_allclose(p.far, np.linalg.norm(labels - places, axis=-1)[:, 0] / 400)
+    score, reasons = review_scores.score(p), review_scores.reasons(k, p, NAMES)
+    assert np.isfinite(score).all() and np.argmax(score) == 7 and "diagonal" in reasons[7]
 
 
 def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, command, refused, tmp_path):

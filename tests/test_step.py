@@ -155,3 +155,41 @@ def test_an_auxiliary_output_adds_its_weight_of_its_own_loss_over_the_examples_t
     assert int(record.kept.sum()) == 6 and np.array_equal(record.kept, found.kept)
     np.testing.assert_allclose(found.loss - record.loss, 0.4 * expected, rtol=1e-4)
     np.testing.assert_array_equal(found.each, record.each)
+
+
+@pytest.mark.parametrize("mirror", [0.0, 1.0])
+def test_what_is_not_labelled_has_no_influence_mirrored_or_not(mirror):
+    """A mirrored face has its points under other names, and what is not labelled of it too."""
+    config = Config(**{**CONFIG.__dict__, "augment": f'{{"geometry": {{"mirror": {mirror}}}}}'})
+    plan, records = _plan(1, config), []
+    for anything in (0.0, 1e4):
+        batch = batch_of()
+        batch.mask[:, 0] = batch.mask[:, 3] = False
+        batch.points[:, [0, 3]] = anything
+        records.append(assemble.training_step(plan)(assemble.initial_state(plan), batch)[1])
+    np.testing.assert_array_equal(records[0].each, records[1].each)
+    assert records[0].nme == records[1].nme < 10 and records[0].loss == records[1].loss
+
+
+def test_a_norm_of_zero_is_replaced_in_training_as_in_validation():
+    """Read off the losses of two units: a line has a box once it is turned, which validation would not divide by."""
+    geometry, units = '{"geometry": {"rotation": [20, 20], "scale": [1.25, 1.25]}}', {}
+    for unit in ("crop", "face"):
+        plan = _plan(1, Config(**{**CONFIG.__dict__, "loss": "l1", "loss_unit": unit, "augment": geometry}))
+        batch = batch_of()
+        batch.points[0] = [[9.0, 4.0 + k] for k in range(5)]  # a line, its first two points apart
+        batch.mask[1, :4] = False  # one point
+        batch.points[2], batch.mask[2, 0] = batch.points[0], False  # a line without one of the scheme's two
+        batch.points[3, 1] = batch.points[3, 0]  # these in one place: the box
+        batch.mask[4, 1] = False
+        units[unit] = assemble.training_step(plan)(assemble.initial_state(plan), batch)[1].each
+    found = 32 * units["crop"] / units["face"]
+    turned = (
+        batch.points @ np.array([[np.cos(np.pi / 9), -np.sin(np.pi / 9)], [np.sin(np.pi / 9), np.cos(np.pi / 9)]]).T
+    )
+    box = 1.25 * np.sqrt(np.prod(np.ptp(np.delete(turned[3:5], 1, 1), axis=1), axis=1))
+    whole = 1.25 * 40 * np.sqrt(2)  # the diagonal that batch_of gives, in frames that enlarge by nothing
+    np.testing.assert_allclose(found[:3], [1.25, whole, whole], rtol=1e-3)
+    assert found[4] == pytest.approx(box[1], rel=1e-3)
+    every = np.ptp(turned[3], axis=0)
+    assert found[3] == pytest.approx(1.25 * np.sqrt(np.prod(every)), rel=1e-3)

@@ -41,7 +41,7 @@ def test_an_oracle_in_place_of_the_network_comes_home_through_the_forward_pass(n
     batch = Batch(
         image=np.stack([c.image for c in canvases]), points=empty, mask=empty, frame=empty, index=empty, draw=empty,
         fit=np.stack([c.fit for c in canvases]).astype(np.float32),
-        extent=np.stack([c.extent for c in canvases]).astype(np.float32),
+        extent=np.stack([c.extent for c in canvases]).astype(np.float32), diagonal=empty,
     )  # fmt: skip
     found, spread = forward.apply(forward.fold({}, {}), sharding.split(over, batch))
     assert np.abs(np.asarray(found, np.float64) - truth).max() < 1e-3

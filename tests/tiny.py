@@ -24,6 +24,7 @@ def batch_of(seed=0, batch=8, points=5, size=32):
         draw=keys.draws(8 * seed, batch, 100).astype(np.int32),
         fit=centred,
         extent=np.tile(np.array([0, 0, side - 1, side - 1], np.float32), (batch, 1)),
+        diagonal=np.full(batch, side * np.sqrt(2), np.float32),
     )
 
 

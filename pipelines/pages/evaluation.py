@@ -36,6 +36,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     found += [_line(name, report[name], interval) for name, interval in report["intervals"].items()]
     if report["groups"]["count"] < 2:
         found.append("there is one group only, and so no interval: see --groups")
+    found += _fallbacks(report.get("norm_fallbacks", {}), report["count"])
     for title, part in (("NME by region", _regions(report)), (_SLICES, _slices(report))):
         found += ["", title, *part] if part else []
     if "expected" in report:
@@ -46,6 +47,15 @@ def lines(report: dict[str, Any]) -> list[str]:
     if "comparison" in report:
         found += ["", *_comparison(report["comparison"])]
     return found
+
+
+def _fallbacks(counts: dict[str, int], images: int) -> list[str]:
+    told = {"box": "the box of their labelled points", "diagonal": "the diagonal of the image"}
+    return [
+        f"NME of {count} of {images} divided by {told[name]}: the norm before it is zero or not labelled"
+        for name, count in counts.items()
+        if count
+    ]
 
 
 def _regions(report: dict[str, Any]) -> list[str]:

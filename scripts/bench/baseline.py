@@ -8,10 +8,12 @@ newest weights are judged. The loss is of coordinates over half the crop, from i
 the test part, in pixels of the photographs; seconds are of training, with reading and the workers' start.
 """
 
+import math
+
 import numpy as np
 
 from jaxmarks import evaluate, landmarks
-from pipelines import console, files, sources
+from pipelines import console, decode, files, sources
 from pipelines.tables import Pictures
 
 
@@ -36,7 +38,8 @@ def main() -> int:
     labels = [test.table.label(i) for i in range(len(test))]
     truth, mask = np.stack([points for points, _ in labels]).astype(np.float64), np.stack([mask for _, mask in labels])
     points = peers.predict(model, test, flags.size)
-    errors = evaluate.per_photograph(points, truth, mask, landmarks.scheme(test.num_points))
+    diagonal = np.array([math.hypot(*decode.photograph_size(test[i])) for i in range(len(test))])
+    errors = evaluate.per_photograph(points, truth, mask, landmarks.scheme(test.num_points), diagonal)
     found = {name: float(np.nanmean(values)) for name, values in errors.items()}
     rate = flags.steps * flags.batch / seconds
     print(f"NME {found['nme']:.4f} (box {found['nme_box']:.4f}), {seconds:.0f} s, {rate:.1f} images/s")

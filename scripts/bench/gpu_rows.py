@@ -154,6 +154,7 @@ def synthetic(config: Config) -> Batch:
         draw=keys.draws(0, config.batch, config.batch).astype(np.int32),
         fit=fit,
         extent=np.tile(np.array([0, 0, side - 1, side - 1], np.float32), (config.batch, 1)),
+        diagonal=np.full(config.batch, side * np.sqrt(2), np.float32),
     )
 
 

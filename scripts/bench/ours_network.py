@@ -60,6 +60,7 @@ def batch_of(config: Config, points: int) -> Batch:
         draw=keys.draws(0, count, 4000).astype(np.int32),
         fit=fit,
         extent=np.tile(np.array([0, 0, side - 1, side - 1], np.float32), (count, 1)),
+        diagonal=np.full(count, side * np.sqrt(2), np.float32),
     )
 
 
