@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines import console, dataset, duplicates, files, pack, survey
+from pipelines import console, dataset, duplicates, files, pack, seal, survey
 from pipelines.sources import Source, Subset, described, identity_of, open_any
 from pipelines.tables import Pictures, Table
 
@@ -52,7 +52,7 @@ def training_set(
     if not packed:
         return _survey(source, workers)
     folder = files.cache_root() / key(path, source.table)
-    if not pack.is_whole(folder):
+    if not seal.is_whole(folder):
         job = pack.plan(folder, {"train": source})
         size = pack.check_space(job)
         print(
@@ -92,7 +92,7 @@ def _survey(source: Pictures, workers: int) -> Surveyed:
 
 def key(path: str, table: Table) -> str:
     """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
-    total = hashlib.sha256(f"{pack.ROWS} {files.FORMAT_VERSION}".encode())
+    total = hashlib.sha256(f"{pack.ROWS} {seal.VERSION}".encode())
     for found in table.files:
         total.update(f"{found.name} {_stamp(found)}\n".encode())
     for name in table.pictures or table.names:

@@ -155,7 +155,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """What `write_json` wrote. Raises ValueError, naming the file, when it is not that."""
     try:
         data = json.loads(Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, not UTF-8, a number of 5,000 digits, nested too deep
         raise ValueError(f"{path}: not JSON ({error})") from None
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")

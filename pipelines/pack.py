@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import dataset, duplicates, files, report, survey
+from pipelines import dataset, duplicates, files, record_table, report, seal, shards, survey
 from pipelines.dataset import Layout
 from pipelines.sources import Source, asked_points
 from pipelines.tables import Refused, Table
@@ -34,7 +34,7 @@ class Shard(NamedTuple):
     @property
     def name(self) -> str:
         """The file it is written to."""
-        return dataset.shard_name(self.part, self.number, self.of)
+        return seal.shard_name(self.part, self.number, self.of)
 
 
 class Job(NamedTuple):
@@ -75,13 +75,13 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
         raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
     if out.is_dir() and not dataset.is_packed(out) and (others := sorted(p.name for p in out.iterdir())):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
-    if (out / dataset.INFO).is_file() and files.read_json(out / dataset.INFO).get("plan") != digest:
+    if seal.is_whole(out) and seal.read(out).plan != digest:
         raise ValueError(f"{out} holds another packed set, or the data was changed since; take another folder")
     return job
 
 
 def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
-    total, size = hashlib.sha256(repr((layout, ROWS)).encode()), 0
+    total, size = hashlib.sha256(repr((layout, ROWS, seal.VERSION)).encode()), 0
     for part, source in sources.items():
         total.update(f"{part} {len(source)}".encode())
         if (table := table_of(source)) is None:
@@ -110,11 +110,6 @@ def check_space(job: Job) -> str:
     return f"{need / 1e9:.2f} GB"
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a folder holds a packed set that is whole."""
-    return (folder / "dataset_info.json").is_file() and (folder / dataset.INFO).is_file()
-
-
 def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:
     """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
 
@@ -136,7 +131,7 @@ def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) ->
 def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
     """Several may write parts at once, one alone writes all, and one alone makes the whole."""
     told = f"{job.out} is being packed by another process; wait for it, or take another folder"
-    return files.locked(job.out / ".lock", told, shared=shared)
+    return files.locked(job.out / dataset.LOCK, told, shared=shared)
 
 
 def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
@@ -169,7 +164,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
     """Writes one shard, then its note; yields (records looked at, refused) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
     accepted, refused = [], []
-    with dataset.shard(job.out / shard.name) as writer:
+    with shards.writing(job.out / shard.name) as writer:
         for seen in survey.over(source, shard.start, shard.stop, workers, job.layout.working_size):
             if seen.example is None:
                 refused.append([seen.index, seen.reason])
@@ -177,8 +172,9 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
                 writer.write(encode(source.names[seen.index], seen.example, seen.size))
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
             yield len(accepted) + len(refused), len(refused)
-    size = (job.out / shard.name).stat().st_size
-    note = {"plan": job.plan, "bytes": size, "accepted": accepted, "refused": refused}
+    path = job.out / shard.name
+    about = {"plan": job.plan, "bytes": path.stat().st_size, "sha256": files.digest(path).hex()}
+    note = {**about, "accepted": accepted, "refused": refused}
     files.write_json(_notes(job) / f"{shard.name}.json", note)
 
 
@@ -192,7 +188,7 @@ def merge(job: Job) -> dict[str, Any]:
         )
     with _locked(job, shared=False):
         told = _merge(job)
-        (job.out / ".lock").unlink(missing_ok=True)
+        (job.out / dataset.LOCK).unlink(missing_ok=True)
     return told
 
 
@@ -203,17 +199,19 @@ def _merge(job: Job) -> dict[str, Any]:
             f"{job.out}: no record can be used; first: {report.line(next(iter(found.values())).refused[0])}"
         )
     groups = {part: duplicates.groups(f.prints) for part, f in found.items()}
-    identity = {part: dataset.write_table(job.out, part, _records(job, part, groups[part])) for part in job.sources}
+    identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
     told = report.make(job.sources, found, groups)
     files.write_json(job.out / "report.json", told)
     with files.whole(job.out / "report.txt") as file:
         file.write((report.text(told) + "\n").encode())
     labelled = {part: source.labelled for part, source in job.sources.items()}
-    shards = {
-        part: [(len(n["accepted"]), n["bytes"]) for s in job.shards if s.part == part if (n := _note(job, s))]
-        for part in job.sources
+    notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
+    found = {
+        part: [(len(n["accepted"]), n["bytes"]) for s, n in notes.items() if s.part == part] for part in job.sources
     }
-    dataset.finish(job.out, job.layout, shards, {"plan": job.plan, "identity": identity, "labelled": labelled})
+    digests = {shard.name: note["sha256"] for shard, note in notes.items()}
+    about = {"plan": job.plan, "identity": identity, "labelled": labelled}
+    dataset.finish(job.out, job.layout, found, about, digests)
     shutil.rmtree(_notes(job))
     for left in [*job.out.glob(".*.tmp"), *job.out.glob(".metadata*")]:  # by a process that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -234,7 +232,7 @@ def _gather(job: Job, part: str) -> report.Found:
     return report.Found(np.array(index, int), np.array([width, height]).T, np.array(spread), list(prints), refused)
 
 
-def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record]:
+def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[record_table.Record]:
     source, at = job.sources[part], 0
     asked = asked_points(source)
     table = table_of(source)
@@ -248,5 +246,5 @@ def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record
             shown_asked = " ".join(map(str, asked[index])) if asked is not None else ""
             line = str((table.line(index) if table else None) or "")
             shown = "" if spread is None else f"{spread:.4f}"
-            yield dataset.Record(name, width, height, bytes.fromhex(digest), group, line, shown, shown_asked)
+            yield record_table.Record(name, width, height, bytes.fromhex(digest), group, line, shown, shown_asked)
             at += 1

@@ -20,7 +20,7 @@ from test_runs import refusal
 from jaxmarks import keys
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
-from pipelines import cache, dataset, decode, faces, files, loader, pack, runs, sources, split
+from pipelines import cache, dataset, decode, faces, files, loader, pack, runs, seal, sources, split
 
 ROOT = Path(__file__).parents[1]
 BROKEN = (2, 5)
@@ -164,7 +164,7 @@ def test_an_interrupted_packing_goes_on_and_half_a_set_is_never_used(data, own_c
         with pytest.raises(KeyboardInterrupt):
             cache.training_set(str(data))
     (folder,) = own_cache.iterdir()
-    assert not pack.is_whole(folder)
+    assert not seal.is_whole(folder)
     done = {p: p.stat().st_ino for p in folder.glob("jaxmarks-*")}
     source = cache.training_set(str(data))
     assert sources.identity(source) == known and {p: p.stat().st_ino for p in done} == done
@@ -229,7 +229,7 @@ def test_what_was_used_lately_is_not_pruned(data, own_cache):
 
 def test_two_at_once_do_not_pack_the_same_set(data, own_cache):
     folder = own_cache / key(data)
-    with files.locked(folder / ".lock", "mine"):
+    with files.locked(folder / dataset.LOCK, "mine"):
         assert f"{folder} is being packed by another process; wait for it" in refusal(cache.training_set, str(data))
     assert list(cache.training_set(str(data)).names) == GOOD
 
