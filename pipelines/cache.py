@@ -4,6 +4,7 @@ The key is cheap and may change where the data does not (a copy has other times)
 taken for another one.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -53,19 +54,34 @@ def training_set(
         return _survey(source, workers)
     folder = files.cache_root() / key(path, source.table)
     if not seal.is_whole(folder):
-        job = pack.plan(folder, {"train": source})
-        size = pack.check_space(job)
-        print(
-            f"{path} ({described(source)}): packing {len(source)} records into {folder}, about {size} (--no-cache: not)"
-        )
-        progress = console.Progress(len(source), "record")
-        pack.write(job, workers, progress.show)
-        progress.close()
-        _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
-    if not (folder / _ABOUT).is_file():
-        files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
-    os.utime(folder / _ABOUT)  # when it was last used
-    return dataset.Packed(folder, "train")
+        _pack(path, source, folder, workers)
+    try:
+        found = dataset.Packed(folder, "train")
+    except ValueError as error:  # the cache is ours to make anew
+        print(f"{' '.join(str(error).split())}: that is done now")
+        shutil.rmtree(folder)
+        _pack(path, source, folder, workers)
+        found = dataset.Packed(folder, "train")
+    pack.tidy(folder)
+    with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
+        if not (folder / _ABOUT).is_file():
+            files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
+        os.utime(folder / _ABOUT)  # when it was last used
+    return found
+
+
+def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
+    try:
+        files.check_out("the cache", folder, folder=True)
+    except ValueError as error:
+        raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
+    job = pack.plan(folder, {"train": source})
+    size = pack.check_space(job)
+    print(f"{path} ({described(source)}): packing {len(source)} records into {folder}, about {size} (--no-cache: not)")
+    progress = console.Progress(len(source), "record")
+    pack.write(job, workers, progress.show)
+    progress.close()
+    _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
 
 
 def _tell(refused: int, where: str) -> None:
@@ -125,7 +141,7 @@ def listing() -> list[Cached]:
 
 def _listed() -> Iterator[Cached]:
     for folder in files.cache_root().glob("*"):
-        if not folder.is_dir() or not (dataset.is_packed(folder) or (folder / "notes").is_dir()):
+        if not folder.is_dir() or not dataset.is_packed(folder):
             continue  # not ours
         about, whole = folder / _ABOUT, (folder / _ABOUT).is_file()
         known = files.read_json(about) if whole else {"data": "", "photographs": 0}

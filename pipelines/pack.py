@@ -7,7 +7,7 @@ Shards are contiguous ranges of listed records and each is written alone, so sev
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from pipelines.dataset import Layout
 from pipelines.sources import Source, asked_points
 from pipelines.tables import Refused, Table
 
+_NOTES = "notes"
 ROWS = 2048  # listed records of a shard
 Told = Callable[[int, str], None]  # records done, a detail
 
@@ -73,7 +74,8 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     job = Job(out, sources, layout, digest, size, shards)
     if not any(len(source) for source in sources.values()) and not any(t.refused for t in tables if t is not None):
         raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
-    if out.is_dir() and not dataset.is_packed(out) and (others := sorted(p.name for p in out.iterdir())):
+    others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
+    if others and not dataset.is_packed(out):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
     if seal.is_whole(out) and seal.read(out).plan != digest:
         raise ValueError(f"{out} holds another packed set, or the data was changed since; take another folder")
@@ -140,7 +142,7 @@ def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
 
 
 def _notes(job: Job) -> Path:
-    return job.out / "notes"
+    return job.out / _NOTES
 
 
 def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
@@ -187,9 +189,7 @@ def merge(job: Job) -> dict[str, Any]:
             f"{job.out}: {missing[0]} is not written yet ({len(missing)} of {len(job.shards)} are missing)"
         )
     with _locked(job, shared=False):
-        told = _merge(job)
-        (job.out / dataset.LOCK).unlink(missing_ok=True)
-    return told
+        return _merge(job)
 
 
 def _merge(job: Job) -> dict[str, Any]:
@@ -212,10 +212,24 @@ def _merge(job: Job) -> dict[str, Any]:
     digests = {shard.name: note["sha256"] for shard, note in notes.items()}
     about = {"plan": job.plan, "identity": identity, "labelled": labelled}
     dataset.finish(job.out, job.layout, found, about, digests)
-    shutil.rmtree(_notes(job))
-    for left in [*job.out.glob(".*.tmp"), *job.out.glob(".metadata*")]:  # by a process that was killed
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    _clear(job.out)
     return told
+
+
+def tidy(folder: Path) -> None:
+    """Take away what packing a set, now whole, left there when it was killed at its end. Leaves it where that cannot be: the
+    folder can be read only, or another process packs."""
+    left = [name for name in (_NOTES, dataset.LOCK) if (folder / name).exists()]
+    with suppress(OSError, ValueError):
+        if left:
+            with files.locked(folder / dataset.LOCK, ""):
+                _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Removes what only a set in the making has, temporary files of killed processes too."""
+    for left in [folder / _NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _gather(job: Job, part: str) -> report.Found:

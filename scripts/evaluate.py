@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jaxmarks import predict
 from jaxmarks.predict import Predicted
-from pipelines import answers, console, decode, files, judging, loader, predictor, scoring, sources
+from pipelines import answers, console, decode, files, judging, loader, outputs, predictor, scoring, sources
 from pipelines.pages import evaluation
 from pipelines.predictor import Predictor
 from pipelines.sources import Source
@@ -99,7 +99,9 @@ def main() -> int:
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
     source, train = scoring.photographs(ours.run, flags.part, flags.data, pictures=flags.pictures, boxes=flags.boxes)
-    sources.check_apart(source, outs(flags))
+    written = {name: [path] for name, path in outs(flags).items() if name != "--plots"}
+    written["--plots"] = [Path(flags.plots) / name for name in evaluation.PLOTS] if flags.plots else []
+    outputs.check(written, source, [flags.data or ours.run.config.data, ours.run.config.data, flags.boxes])
     for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
         scoring.check_other(ours.run, other.trained.run, source, flags.part)
     if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):

@@ -12,7 +12,7 @@ into one folder (or copied into one, notes/ too), then --merge.
 
 from pathlib import Path
 
-from pipelines import console, dataset, pack, report, seal, sources
+from pipelines import console, dataset, outputs, pack, report, seal, sources
 from pipelines.pages import packed, refused
 
 
@@ -43,6 +43,8 @@ def main() -> int:
         return show(Path(flags.data), flags.data, {}, flags.look)
     if out is None:
         raise ValueError("--out is missing: the folder of the packed set")
+    if not dataset.is_packed(out):
+        outputs.check({"--out": [out / seal.INFO]}, inputs=[flags.data, flags.boxes])
     where = {"pictures": flags.pictures, "boxes": flags.boxes}
     parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
     print("\n".join(f"{part}: {sources.described(source)}" for part, source in parts.items()))
@@ -59,6 +61,7 @@ def main() -> int:
             print(f"part {flags.part} is written; when all are: the same command with --merge in place of --part")
             return 0
         pack.merge(job)
+    pack.tidy(out)
     return show(out, flags.data, parts, flags.look)
 
 

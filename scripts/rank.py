@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import console, files, loader, review_predictions, review_scores, sources
+from pipelines import console, files, loader, outputs, review_predictions, review_scores, sources
 from pipelines.pages import review
 
 _MOST = 2000  # photographs on a page
@@ -33,6 +33,8 @@ def main() -> int:
     out, faults = Path(flags.out), loader.Faults()
     files.check_out("--out", out, folder=True)
     found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
+    read = [flags.data, *(one.run.config.data for one in found), *(one.run.config.review for one in found)]
+    outputs.check({"--out": [out / "review.csv", out / "review.html"]}, inputs=read)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before an hour's work
     known = review_predictions.gather(found, source, faults)
     names, groups = sources.names_at(source, known.index), getattr(source, "groups", None)

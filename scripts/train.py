@@ -21,7 +21,7 @@ console.large_pages()
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
 from jaxmarks import config as configs  # noqa: E402
-from pipelines import compiled, judging, loader, parts, review, runs, sources, trained  # noqa: E402
+from pipelines import compiled, judging, loader, outputs, parts, review, runs, sources, trained  # noqa: E402
 
 
 def main() -> int:
@@ -48,6 +48,7 @@ def main() -> int:
         return describe(asked, root)
     source = runs.data(asked, root)
     if not runs.exists(root):
+        outputs.check_run("--name", root, [asked.data])
         trained.check(runs.plan(root, asked, source))  # raises what it can before anything is written
     with runs.lock(root):
         run, notes = runs.resume(runs.load(root), asked, source) if runs.exists(root) else (None, [])
@@ -73,6 +74,8 @@ def describe(asked: configs.Config, root: Path) -> int:
 
 def fork(parent: Path, root: Path, flags: dict, step: str | None) -> int:
     """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a sitting of it."""
+    if not runs.exists(root):
+        outputs.check_run("--fork", root)
     run, at = trained.fork(parent, root, flags, step)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with runs.lock(root):

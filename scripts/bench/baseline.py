@@ -11,7 +11,7 @@ the test part, in pixels of the photographs; seconds are of training, with readi
 import numpy as np
 
 from jaxmarks import evaluate, landmarks
-from pipelines import console, files, sources
+from pipelines import console, files, outputs, sources
 from pipelines.tables import Pictures
 
 
@@ -24,6 +24,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
     parser.add_argument("--out", required=True, help="the JSON file to write")
     flags = parser.parse_args()
+    files.check_out("--out", flags.out)
+    outputs.check({"--out": [flags.out]}, inputs=[flags.data])
     try:
         import peers
     except ImportError:
