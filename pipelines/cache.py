@@ -146,7 +146,13 @@ def _listed() -> Iterator[Cached]:
         about, whole = folder / _ABOUT, (folder / _ABOUT).is_file()
         known = files.read_json(about) if whole else {"data": "", "photographs": 0}
         taken = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-        yield Cached(folder, known["data"], known["photographs"], taken, (about if whole else folder).stat().st_mtime)
+        yield Cached(
+            folder,
+            known.get("data", "?"),
+            known.get("photographs", 0),
+            taken,
+            (about if whole else folder).stat().st_mtime,
+        )
 
 
 def prune(days: float) -> list[Cached]:

@@ -146,18 +146,24 @@ def _notes(job: Job) -> Path:
 
 
 def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
-    """What is known of a shard that is done, None where it is not."""
-    path, note = job.out / shard.name, _notes(job) / f"{shard.name}.json"
-    if not note.is_file() or not path.is_file():
-        return None
-    found = files.read_json(note)
-    return found if found["plan"] == job.plan and found["bytes"] == path.stat().st_size else None
+    """What is known of a shard that is done, None where it is not, or its note is damaged: it is written again."""
+    path = job.out / shard.name
+    found = _read_note(_notes(job) / f"{shard.name}.json")
+    return found if found["plan"] == job.plan and found["bytes"] == files.size(path) else None
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    """A note; one of no plan where there is none that is sound."""
+    try:
+        return files.read_sealed(path)
+    except (ValueError, FileNotFoundError):
+        return {"plan": None, "bytes": -1}
 
 
 def _discard_foreign(job: Job) -> None:
     """Takes away notes and shards of another plan: the data was changed since they were written."""
     for note in sorted(_notes(job).glob("*.json")) if _notes(job).is_dir() else []:
-        if files.read_json(note)["plan"] != job.plan:
+        if _read_note(note)["plan"] != job.plan:
             (job.out / note.name.removesuffix(".json")).unlink(missing_ok=True)
             note.unlink()
 
@@ -177,7 +183,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
     path = job.out / shard.name
     about = {"plan": job.plan, "bytes": path.stat().st_size, "sha256": files.digest(path).hex()}
     note = {**about, "accepted": accepted, "refused": refused}
-    files.write_json(_notes(job) / f"{shard.name}.json", note)
+    files.write_sealed(_notes(job) / f"{shard.name}.json", note)
 
 
 def merge(job: Job) -> dict[str, Any]:

@@ -34,6 +34,7 @@ _FORM = {
     "files": {str: {"bytes": _COUNT, "sha256": _HEX}},
 }  # fmt: skip
 _TFDS = "tensorflow_datasets.core.features."
+_NAMING = ("pythonClassName", "python_class_name", "type")  # the last in TFDS's older form
 _CLASSES = {
     f"{_TFDS}{name}"
     for name in ("features_dict.FeaturesDict", "text_feature.Text", "image_feature.Image", "tensor_feature.Tensor")
@@ -147,8 +148,6 @@ def check_classes(path: Path) -> None:
     while waiting:
         entry = waiting.pop()
         waiting += entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else []
-        for name in ("pythonClassName", "python_class_name"):
-            if isinstance(entry, dict) and (kind := entry.get(name, min(_CLASSES))) not in _CLASSES:
-                raise ValueError(
-                    f"{path}: names {ascii(kind)[:80]}, which no packed set has and TFDS would run; {AGAIN}"
-                )
+        named = [entry[key] for key in _NAMING if key in entry] if isinstance(entry, dict) else []
+        if odd := [kind for kind in named if not isinstance(kind, str) or kind not in _CLASSES]:
+            raise ValueError(f"{path}: names {ascii(odd[0])[:80]}, which no packed set has and TFDS would run; {AGAIN}")
