@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import record_table, seal, shards
+from pipelines import decode, record_table, seal, shards
 from pipelines.seal import NAME, Sealed, shard_name
 from pipelines.sources import Example, identity_of, record_digest
 
@@ -201,6 +201,8 @@ class Packed:
         except ValueError:  # another number of bytes
             raise ValueError("has points or a box of another length than the set's") from None
         box = None if box is None or np.isnan(box).any() else box
+        if box is not None:
+            decode.check_box(box, *size)
         example = Example(found["image"], points, mask, box, size if layout.working_size else None)
         same = found["file_name"] == name.encode() and size == tuple(self._sizes[index])
         if not same or record_digest(name, example) != self._digests[32 * index : 32 * index + 32]:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 T = TypeVar("T")
 FORMAT_VERSION = 1
 _NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
@@ -64,18 +65,19 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        opened = os.fdopen(_own(temporary), "wb")
-        opened.truncate()
+        opened = open(temporary, "wb", opener=lambda name, _: _own(Path(name)))  # noqa: SIM115  closed below
+        opened.truncate(0)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with opened as file:
+    with opened as file:  # whose lock is held until it has its own name
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def _temporary(name: str) -> str:
@@ -90,13 +92,22 @@ def _own(path: Path, how: int = fcntl.LOCK_EX) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(descriptor, how)
+            _flock(descriptor, how)
             if _is_at(descriptor, path):  # else who had it before took it away meanwhile
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _flock(descriptor: int, how: int) -> None:
+    """Takes a lock; where a file system has none, who would wait for it goes on without."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError as error:
+        if how != fcntl.LOCK_EX or error.errno not in _NO_LOCKS:
+            raise
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

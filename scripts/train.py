@@ -46,9 +46,10 @@ def main() -> int:
     asked = runs.settings(flags, recipe)
     if dry:
         return describe(asked, root)
-    source = runs.data(asked, root)
     if not runs.exists(root):
         outputs.check_run("--name", root, [asked.data])
+    source = runs.data(asked, root)
+    if not runs.exists(root):
         trained.check(runs.plan(root, asked, source))  # raises what it can before anything is written
     with runs.lock(root):
         run, notes = runs.resume(runs.load(root), asked, source) if runs.exists(root) else (None, [])
