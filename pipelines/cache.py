@@ -57,11 +57,8 @@ def training_set(
         _pack(path, source, folder, workers)
     try:
         found = dataset.Packed(folder, "train")
-    except ValueError as error:  # the cache is ours to make anew
-        print(f"{' '.join(str(error).split())}: that is done now")
-        shutil.rmtree(folder)
-        _pack(path, source, folder, workers)
-        found = dataset.Packed(folder, "train")
+    except ValueError as error:
+        raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
     pack.tidy(folder)
     with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
         if not (folder / _ABOUT).is_file():

@@ -10,15 +10,17 @@ from typing import NamedTuple
 from pipelines import files, labels
 
 _HEADER = ["file_name", "width", "height", "sha256", "group", "line", "spread", "asked"]
-_SIDE, _INDICES = re.compile("[1-9][0-9]{0,8}"), re.compile("[0-9]{1,7}( [0-9]{1,7})*")
+_SIDE = "[1-9][0-9]{0,8}"
 _FORMS = {  # of the fields behind the name, but the group, which is any text
     1: (_SIDE, "the image's width"),
     2: (_SIDE, "the image's height"),
-    3: (re.compile("[0-9a-f]{64}"), "64 hexadecimal digits"),
-    5: (re.compile("[0-9]{0,15}"), "a line number or nothing"),
-    6: (re.compile("([0-9]{1,300}[.][0-9]+|inf|)"), "a share or nothing"),
-    7: (re.compile(f"({_INDICES.pattern})?"), "indices of points or nothing"),
+    3: ("[0-9a-f]{64}", "64 hexadecimal digits"),
+    5: ("[0-9]{0,15}", "a line number or nothing"),
+    6: ("(?:[0-9]{1,300}[.][0-9]{4}|inf|)", "a share or nothing"),
+    7: ("(?:[0-9]{1,7}(?: [0-9]{1,7})*)?", "indices of points or nothing"),
 }
+_ALL = re.compile("\0".join(form for form, _ in _FORMS.values()))  # one match for a row that is sound
+_PLAIN = re.compile("[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}")  # most names
 
 
 class Record(NamedTuple):
@@ -54,30 +56,41 @@ def read(folder: Path, part: str, num_points: int) -> list[Record]:
     """
     path, records, names = folder / f"{part}.csv", [], set()
     for line, row in _rows(path):
-        record, name = _record(f"{path}:{line}", row), row[0]
-        if name in names:
-            raise ValueError(f"{path}:{line}: {name!r} comes twice")
-        if record.asked and max(map(int, record.asked.split())) >= num_points:
+        if (found := _record(row)) is None:
+            raise ValueError(f"{path}:{line}: {_fault(row)}")
+        records.append(found)
+        if found.name in names:
+            raise ValueError(f"{path}:{line}: {found.name!r} comes twice")
+        if found.asked and max(map(int, found.asked.split())) >= num_points:
             raise ValueError(f"{path}:{line}: asks for a point that the set's {num_points} do not have")
-        if records and bool(record.asked) != bool(records[0].asked):
+        if bool(found.asked) != bool(records[0].asked):
             raise ValueError(f"{path}:{line}: points are asked of some records only")
-        names.add(name)
-        records.append(record)
+        names.add(found.name)
     if not records:
         raise ValueError(f"{path}: no record in it")
     return records
 
 
-def _record(where: str, row: list[str]) -> Record:
+def _record(row: list[str]) -> Record | None:
+    """The record of a sound row."""
     if len(row) != len(_HEADER):
-        raise ValueError(f"{where}: {len(row)} fields, expected {len(_HEADER)}")
-    if not labels.inner_path(row[0]):
-        raise ValueError(f"{where}: {row[0][:80]!r} names no file in a folder or below it")
+        return None
+    name, width, height, digest, group, line, spread, asked = row
+    if not _PLAIN.fullmatch(name) and not labels.inner_path(name):
+        return None
+    if not _ALL.fullmatch(f"{width}\0{height}\0{digest}\0{line}\0{spread}\0{asked}"):
+        return None
+    return Record(name, int(width), int(height), bytes.fromhex(digest), group, line, spread, asked)
+
+
+def _fault(row: list[str]) -> str:
+    """What is wrong with a row that is not sound."""
+    if len(row) != len(_HEADER):
+        return f"{len(row)} fields, expected {len(_HEADER)}"
     for place, (form, told) in _FORMS.items():
-        if not form.fullmatch(row[place]):
-            raise ValueError(f"{where}: {_HEADER[place]}: expected {told}, got {row[place][:40]!r}")
-    name, width, height, digest, *rest = row
-    return Record(name, int(width), int(height), bytes.fromhex(digest), *rest)
+        if not re.fullmatch(form, row[place]):
+            return f"{_HEADER[place]}: expected {told}, got {row[place][:40]!r}"
+    return f"{row[0][:80]!r} names no file in a folder or below it"
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
