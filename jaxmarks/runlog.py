@@ -4,6 +4,7 @@ metrics.jsonl and examples.bin hold deterministic values only; rates and waits g
 checkpoint notes the files' lengths, and a resumed run cuts them there, so no line is lost or doubled.
 """
 
+import errno
 import json
 import math
 import os
@@ -35,6 +36,16 @@ def rows(record: Record, dtype: np.dtype) -> np.ndarray:
     return found
 
 
+def _no_link(path: str, flags: int) -> int:
+    """Opens a log file, which is the run's own: never what a symbolic link in the run folder leads to."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{path}: a symbolic link, where the run's own log is to be; remove it") from None
+        raise
+
+
 class RunLog:
     """The open files of a run folder. `offsets` None starts them anew; else they are cut there first."""
 
@@ -43,9 +54,9 @@ class RunLog:
 
         self._root, self._dtype = root, example_dtype(batch)
         for name in FILES:
-            with open(root / name, "ab") as file:
+            with open(root / name, "ab", opener=_no_link) as file:
                 file.truncate(0 if offsets is None else offsets[name])
-        self._files = {name: open(root / name, "ab") for name in FILES}  # noqa: SIM115  closed by close()
+        self._files = {name: open(root / name, "ab", opener=_no_link) for name in FILES}  # noqa: SIM115  closed by close()
         self._board = SummaryWriter(str(root / "log"), purge_step=step)
 
     def steps(self, first: int, record: Record) -> None:

@@ -4,6 +4,7 @@ The key is cheap and may change where the data does not (a copy has other times)
 taken for another one.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines import console, dataset, duplicates, files, pack, survey
+from pipelines import console, dataset, duplicates, files, pack, seal, survey
 from pipelines.sources import Source, Subset, described, identity_of, open_any
 from pipelines.tables import Pictures, Table
 
@@ -52,20 +53,32 @@ def training_set(
     if not packed:
         return _survey(source, workers)
     folder = files.cache_root() / key(path, source.table)
-    if not pack.is_whole(folder):
-        job = pack.plan(folder, {"train": source})
-        size = pack.check_space(job)
-        print(
-            f"{path} ({described(source)}): packing {len(source)} records into {folder}, about {size} (--no-cache: not)"
-        )
-        progress = console.Progress(len(source), "record")
-        pack.write(job, workers, progress.show)
-        progress.close()
-        _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
-    if not (folder / _ABOUT).is_file():
-        files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
-    os.utime(folder / _ABOUT)  # when it was last used
-    return dataset.Packed(folder, "train")
+    if not seal.is_whole(folder):
+        _pack(path, source, folder, workers)
+    try:
+        found = dataset.Packed(folder, "train")
+    except ValueError as error:
+        raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
+    pack.tidy(folder)
+    with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
+        if not (folder / _ABOUT).is_file():
+            files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
+        os.utime(folder / _ABOUT)  # when it was last used
+    return found
+
+
+def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
+    try:
+        files.check_out("the cache", folder, folder=True)
+    except ValueError as error:
+        raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
+    job = pack.plan(folder, {"train": source})
+    size = pack.check_space(job)
+    print(f"{path} ({described(source)}): packing {len(source)} records into {folder}, about {size} (--no-cache: not)")
+    progress = console.Progress(len(source), "record")
+    pack.write(job, workers, progress.show)
+    progress.close()
+    _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
 
 
 def _tell(refused: int, where: str) -> None:
@@ -92,7 +105,7 @@ def _survey(source: Pictures, workers: int) -> Surveyed:
 
 def key(path: str, table: Table) -> str:
     """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
-    total = hashlib.sha256(f"{pack.ROWS} {files.FORMAT_VERSION}".encode())
+    total = hashlib.sha256(f"{pack.ROWS} {seal.VERSION}".encode())
     for found in table.files:
         total.update(f"{found.name} {_stamp(found)}\n".encode())
     for name in table.pictures or table.names:
@@ -125,12 +138,18 @@ def listing() -> list[Cached]:
 
 def _listed() -> Iterator[Cached]:
     for folder in files.cache_root().glob("*"):
-        if not folder.is_dir() or not (dataset.is_packed(folder) or (folder / "notes").is_dir()):
+        if not folder.is_dir() or not dataset.is_packed(folder):
             continue  # not ours
         about, whole = folder / _ABOUT, (folder / _ABOUT).is_file()
         known = files.read_json(about) if whole else {"data": "", "photographs": 0}
         taken = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-        yield Cached(folder, known["data"], known["photographs"], taken, (about if whole else folder).stat().st_mtime)
+        yield Cached(
+            folder,
+            known.get("data", "?"),
+            known.get("photographs", 0),
+            taken,
+            (about if whole else folder).stat().st_mtime,
+        )
 
 
 def prune(days: float) -> list[Cached]:

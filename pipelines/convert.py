@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines import console, decode, files, labels, report, sources
-from pipelines.formats import contest, plain
+from pipelines import console, decode, files, labels, outputs, report, sources
+from pipelines.drawn import DrawnSource
+from pipelines.formats import contest, plain, w300
 from pipelines.tables import Pictures, Row
 
 ENDINGS = {"coco": ".json", "plain": ".csv", "wflw": ".txt", "deeplabcut": ".csv"}  # of formats of one file
@@ -40,6 +41,22 @@ def check(kind: str, out: Path, home: Path | None, source: sources.Source) -> li
     return [report.line(r) for r in (table.refused if table else [])]
 
 
+def written(kind: str, out: Path, home: Path | None, source: sources.Source) -> dict[str, list[Path]]:
+    """The files that converting writes: of --out those of labels, of --copy-pictures the photographs."""
+    labels_of = {
+        contest.NAME: [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")],
+        w300.NAME: [outputs.below(out, w300.file_of(name)) for name in dict.fromkeys(source.names)],
+    }
+    pictures = [target(home, name, source) for name in source.names] if home else []
+    return {"--out": labels_of.get(kind, [out]), "--copy-pictures": list(dict.fromkeys(pictures))}
+
+
+def target(home: Path, name: str, source: sources.Source) -> Path:
+    """Where the photograph of a record is written; drawn ones as JPEG."""
+    made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
+    return outputs.below(home, plain.picture_of(made))
+
+
 def converted(
     source: sources.Source, home: Path | None, kind: str, kept: list[int], faults: list[str]
 ) -> Iterator[Row]:
@@ -59,9 +76,8 @@ def converted(
         except decode.DecodeError as error:
             return f"{name}: {error}"
         if home and first[plain.picture_of(source.names[index])] == index:
-            target = home / plain.picture_of(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            with files.whole(target(home, source.names[index], source)) as file:
+                file.write(data)
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
 

@@ -1,27 +1,23 @@
 """Packed data sets: ArrayRecord shards with TFDS metadata, as `tfds.data_source` and grain read them, without TensorFlow.
 
-A folder holds jaxmarks-PART.array_record-*, features.json, dataset_info.json (the last to be written: the sign that the
-set is whole), a table PART.csv with a row a record, and jaxmarks.json. Nothing in it depends on path, time or machine.
+A folder holds jaxmarks-PART.array_record-*, features.json, dataset_info.json, a table PART.csv with a row a record, and
+jaxmarks.json, the seal of all of these (the last to be written: the sign that the set is whole). Nothing in it depends on
+path, time or machine. We read it without TFDS, which would import what features.json names.
 """
 
-import csv
-import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import files
+from pipelines import decode, record_table, seal, shards
+from pipelines.seal import NAME, Sealed, shard_name
 from pipelines.sources import Example, identity_of, record_digest
 
-NAME = "jaxmarks"
-INFO = f"{NAME}.json"
-_WHOLE = "dataset_info.json"
 _UNKNOWN = np.iinfo(np.int16).min  # a coordinate that is not labelled, where coordinates are stored as int16
 
 
@@ -45,23 +41,18 @@ class Layout(NamedTuple):
         mask = np.all(known, axis=1)
         return np.where(mask[..., None], stored, 0).astype(np.float64), mask
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of a coordinate as it is stored."""
+        return np.dtype("<i2" if self.whole else "<f4")
 
-class Record(NamedTuple):
-    """What the table says of a record."""
-
-    name: str
-    width: int  # of the photograph, as displayed
-    height: int
-    digest: bytes
-    group: str  # near-duplicates share one
-    line: str = ""  # in the table that it was packed from
-    spread: str = ""  # side of the labels' box over that of the photograph
-    asked: str = ""  # the points to hand in
+    def kinds(self) -> dict[str, type]:
+        """The features of a record, and of what kind their one value is."""
+        kinds = {"file_name": bytes, "image": bytes, "points": bytes, "width": int, "height": int}
+        return {**kinds, "box": bytes} if self.boxes else kinds
 
 
-def shard_name(part: str, number: int, of: int) -> str:
-    """The file name of a shard, as TFDS has it."""
-    return f"{NAME}-{part}.array_record-{number:05d}-of-{of:05d}"
+LOCK = f".{NAME}.lock"  # beside the shards while they are written
 
 
 def _features(layout: Layout) -> Any:
@@ -105,54 +96,29 @@ class Encoder:
         return encoded.SerializeToString(deterministic=True)
 
 
-@contextmanager
-def shard(path: Path) -> Iterator[Any]:
-    """A shard open for `write(bytes)`, under a temporary name until the block ends well."""
-    from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
+def finish(
+    folder: Path,
+    layout: Layout,
+    found: dict[str, list[tuple[int, int]]],
+    about: dict[str, Any],
+    digests: dict[str, str],
+) -> None:
+    """Make shards, tables and report a data set: TFDS's metadata, then the seal of all.
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
-    try:
-        yield writer
-    except BaseException:
-        writer.close()
-        temporary.unlink(missing_ok=True)
-        raise
-    writer.close()
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    temporary.rename(path)
-
-
-def write_table(folder: Path, part: str, records: Iterable[Record]) -> str:
-    """Writes PART.csv; gives the identity of the part."""
-    digests = hashlib.sha256()
-    with files.whole(folder / f"{part}.csv") as file:
-        file.write(files.csv_row(["file_name", "width", "height", "sha256", "group", "line", "spread", "asked"]))
-        for r in records:
-            digests.update(r.digest)
-            file.write(files.csv_row([r.name, r.width, r.height, r.digest.hex(), *r[4:]]))
-    return digests.hexdigest()
-
-
-def finish(folder: Path, layout: Layout, shards: dict[str, list[tuple[int, int]]], about: dict[str, Any]) -> None:
-    """Makes shards a data set: jaxmarks.json, then TFDS's metadata, dataset_info.json last.
-
-    shards: of each part (records, bytes) of its shards in order. about: goes into jaxmarks.json.
+    found: of each part (records, bytes) of its shards in order. about: plan, identity and labelled of `seal.Sealed`.
+    digests: sha256 of the files of which it is known already.
     """
     import tensorflow_datasets as tfds
 
-    sizes = {part: [size for _, size in found] for part, found in shards.items()}
-    files.write_json(folder / INFO, {"layout": layout._asdict(), "shard_bytes": sizes, **about})
     with tempfile.TemporaryDirectory(dir=folder, prefix=".metadata") as temporary:
-        for part, found in shards.items():  # TFDS wants to see them beside what it writes, which is to be renamed whole
-            for name in (shard_name(part, number, len(found)) for number in range(len(found))):
+        for part, counts in found.items():  # TFDS wants to see them beside what it writes, which is to be renamed whole
+            for name in (shard_name(part, number, len(counts)) for number in range(len(counts))):
                 os.symlink((folder / name).resolve(), os.path.join(temporary, name))
         infos = [
             tfds.core.SplitInfo(
                 name=part,
-                shard_lengths=[count for count, _ in found],
-                num_bytes=sum(sizes[part]),
+                shard_lengths=[count for count, _ in counts],
+                num_bytes=sum(size for _, size in counts),
                 filename_template=tfds.core.ShardedFileTemplate(
                     data_dir=temporary,  # pyright: ignore[reportArgumentType]
                     dataset_name=NAME,
@@ -160,96 +126,85 @@ def finish(folder: Path, layout: Layout, shards: dict[str, list[tuple[int, int]]
                     filetype_suffix="array_record",
                 ),
             )
-            for part, found in shards.items()
+            for part, counts in found.items()
         ]
         tfds.folder_dataset.write_metadata(
             data_dir=temporary, features=_features(layout), split_infos=infos, check_data=False
         )
-        for name in ("features.json", _WHOLE):
+        for name in (seal.FEATURES, seal.WHOLE):
             os.rename(os.path.join(temporary, name), folder / name)
+    records = {part: [count for count, _ in counts] for part, counts in found.items()}
+    seal.write(folder, {"layout": layout._asdict(), "records": records, **about}, digests)
 
 
 def is_packed(folder: Path) -> bool:
     """Whether this is the folder of a packed set, whole or not."""
-    begun = (folder / ".lock").is_file()  # a packer was there
-    return begun or (folder / INFO).is_file() or any(folder.glob(f"{NAME}-*.array_record-*"))
-
-
-def info(folder: Path) -> dict[str, Any]:
-    """jaxmarks.json of a whole set. Raises ValueError where the set is not whole."""
-    if not (folder / _WHOLE).is_file() or not (folder / INFO).is_file():
-        raise ValueError(f"{folder}: this packed set is not whole yet; the same prepare.py command goes on with it")
-    return files.read_json(folder / INFO)
+    begun = (folder / LOCK).is_file()  # a packer was there
+    return begun or (folder / seal.INFO).is_file() or any(folder.glob(f"{NAME}-*.array_record-*"))
 
 
 def parts(folder: Path) -> list[str]:
-    """Which parts a packed set has."""
-    return sorted(info(folder)["shard_bytes"], reverse=True)
+    """Which parts a packed set has. Raises ValueError as `seal.read` does."""
+    return seal.read(folder).parts
 
 
 class Packed:
     """A part of a packed set as a source. Every record is held against the digest it was packed with."""
 
-    def __init__(self, folder: Path, part: str):
-        """Raises ValueError where the set is not whole, has no such part, or a shard is not as it was written."""
-        import tensorflow_datasets as tfds
-
-        about = info(folder)
-        if part not in about["shard_bytes"]:
-            raise ValueError(f"{folder}: this packed set has no {part} part, only {', '.join(about['shard_bytes'])}")
-        self._layout, self._folder = Layout(**about["layout"]), folder
-        _check_sizes(folder, part, about["shard_bytes"][part])
-        records = list(read_table(folder, part))
+    def __init__(self, folder: Path, part: str, sealed: Sealed | None = None):
+        """sealed: what `seal.read` gave, where it was read already. Raises ValueError as that does, and where the set has no
+        such part, a shard is not as long as it was, or its table says what cannot be."""
+        sealed = sealed or seal.read(folder)
+        if part not in sealed.records:
+            raise ValueError(f"{folder}: this packed set has no {part} part, only {', '.join(sealed.parts)}")
+        self._layout, self._folder = Layout(**sealed.layout), folder
+        for name in sealed.shards(part):
+            seal.check_size(folder, sealed, name)
+        self.num_points, self.labelled = self._layout.num_points, sealed.labelled[part]
+        records = record_table.read(folder, part, self.num_points)
         self.names: Sequence[str] = [r.name for r in records]
         self.groups: Sequence[str] = [r.group for r in records]
         self._digests = b"".join(r.digest for r in records)
+        self._sizes = np.array([[r.width, r.height] for r in records], np.int32)
         self.identity = identity_of(r.digest for r in records)
-        if self.identity != about["identity"][part]:
-            raise ValueError(f"{folder / part}.csv: changed since the set was packed; pack it again")
-        self.num_points, self.labelled = self._layout.num_points, about["labelled"][part]
+        if self.identity != sealed.identity[part] or len(records) != sum(sealed.records[part]):
+            raise ValueError(f"{folder / part}.csv: not the records that {seal.INFO} tells of; {seal.AGAIN}")
+        self._check_room(sum(sealed.files[name]["bytes"] for name in sealed.shards(part)))
         asked = [np.array(r.asked.split(), int) for r in records]
-        self.asked = asked if records and len(asked[0]) else None
-        if not records:
-            raise ValueError(f"{folder}: its {part} part is empty")
-        builder = tfds.builder_from_directory(folder)
-        skip = {"image": tfds.decode.SkipDecoding()}
-        self._data = builder.as_data_source(split=part, decoders=skip)  # pyright: ignore[reportCallIssue]
+        self.asked = asked if len(asked[0]) else None
+        self._data = shards.Shards([folder / name for name in sealed.shards(part)], sealed.records[part])
+
+    def _check_room(self, size: int) -> None:
+        """Raise ValueError where shards of so many bytes cannot hold so many points: a network is built for them."""
+        if 2 * self.num_points * self._layout.dtype.itemsize * len(self) > size:
+            raise ValueError(
+                f"{self._folder / seal.INFO}: layout.num_points: {self.num_points} points of {len(self)} records"
+                f" are more than {size} bytes of shards hold; {seal.AGAIN}"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Example:
         try:
-            record = self._data[index]
-        except (RuntimeError, IndexError) as error:  # what array_record makes of damage
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"{self._folder}: {self.names[index]} cannot be read ({reason}); pack the set again, into an empty folder"
-            ) from None
-        points, mask = self._layout.label(record["points"])
-        box = record["box"] if self._layout.boxes and not np.isnan(record["box"]).any() else None
-        size = (int(record["width"]), int(record["height"])) if self._layout.working_size else None
-        example = Example(record["image"], points, mask, box, size)
-        if record_digest(self.names[index], example) != self._digests[32 * index : 32 * index + 32]:
-            raise ValueError(
-                f"{self._folder}: {self.names[index]} is not as it was packed; pack the set again, into an empty folder"
-            )
+            return self._read(range(len(self))[index])
+        except ValueError as error:
+            raise ValueError(f"{self._folder}: {self.names[index]} {error}; {seal.AGAIN}") from None
+
+    def _read(self, index: int) -> Example:
+        name, layout = self.names[index], self._layout
+        found = shards.parsed(self._data[index], layout.kinds())
+        size = found["width"], found["height"]
+        try:
+            points, mask = layout.label(np.frombuffer(found["points"], layout.dtype).reshape(layout.num_points, 2))
+            box = np.frombuffer(found["box"], "<f8").reshape(4) if layout.boxes else None
+        except ValueError:  # another number of bytes
+            raise ValueError("has points or a box of another length than the set's") from None
+        box = None if box is None or np.isnan(box).any() else box
+        if box is not None:
+            decode.check_box(box, *size)
+        example = Example(found["image"], points, mask, box, size if layout.working_size else None)
+        same = found["file_name"] == name.encode() and size == tuple(self._sizes[index])
+        if not same or record_digest(name, example) != self._digests[32 * index : 32 * index + 32]:
+            raise ValueError("is not as it was packed")
         return example
-
-
-def _check_sizes(folder: Path, part: str, sizes: list[int]) -> None:
-    for number, size in enumerate(sizes):
-        path = folder / shard_name(part, number, len(sizes))
-        found = path.stat().st_size if path.is_file() else None
-        if found != size:
-            state = "is missing" if found is None else f"has {found} bytes, was written with {size}"
-            raise ValueError(f"{path}: the shard {state}; pack the set again, into an empty folder")
-
-
-def read_table(folder: Path, part: str) -> Iterator[Record]:
-    """What PART.csv says of each record."""
-    with open(folder / f"{part}.csv", newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
-        next(rows)
-        for name, width, height, digest, *rest in rows:
-            yield Record(name, int(width), int(height), bytes.fromhex(digest), *rest)

@@ -11,13 +11,14 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 T = TypeVar("T")
 FORMAT_VERSION = 1
 _NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
@@ -54,24 +55,67 @@ def check_outs(outs: Mapping[str, str | None], folders: Iterable[str] = ()) -> N
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[BinaryIO]:
-    """A file open for writing bytes under a temporary name, renamed to `path` when the block ends well."""
+    """A file open for writing bytes under a temporary name, renamed to `path` when the block ends well.
+
+    The temporary file is locked: one that a killed process left is taken over by the next to write there.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_temporary(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        opened = open(temporary, "wb")  # noqa: SIM115  closed below
+        opened = open(temporary, "wb", opener=lambda name, _: _own(Path(name)))  # noqa: SIM115  closed below
+        opened.truncate(0)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with opened as file:
+    with opened as file:  # whose lock is held until it has its own name
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _temporary(name: str) -> str:
+    """The name under which a file is written."""
+    long = len(os.fsencode(name)) > 250
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest() if long else name}.tmp"
+
+
+def _own(path: Path, how: int = fcntl.LOCK_EX) -> int:
+    """A descriptor of the file at a path, made where there is none, and its lock. Waits for the lock, or with LOCK_NB in
+    `how` raises BlockingIOError. A symbolic link at the path is never followed: OSError (ELOOP)."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            _flock(descriptor, how)
+            if _is_at(descriptor, path):  # else who had it before took it away meanwhile
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _flock(descriptor: int, how: int) -> None:
+    """Takes a lock; where a file system has none, who would wait for it goes on without."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError as error:
+        if how != fcntl.LOCK_EX or error.errno not in _NO_LOCKS:
+            raise
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def read_bytes(path: Path) -> bytes:
@@ -127,14 +171,28 @@ def size(path: Path) -> int:
 
 @contextmanager
 def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
-    """Holds the lock of a file, alone or with others that share it; raises ValueError with `told` where that cannot be."""
+    """Hold the lock of a file, alone or with others that share it; raise ValueError with `told` where that cannot be.
+
+    The last to hold it takes the file away, also one that a killed process left. A symbolic link there is an error, and
+    what it leads to is not touched.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(told) from None
+    try:
+        descriptor = _own(path, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(told) from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{path}: a symbolic link, where a lock is to be made; remove it") from None
+        raise
+    try:
         yield
+    finally:
+        with suppress(OSError):  # others share it
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, path):
+                path.unlink()
+        os.close(descriptor)
 
 
 def csv_row(fields: Iterable[object]) -> bytes:
@@ -155,7 +213,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """What `write_json` wrote. Raises ValueError, naming the file, when it is not that."""
     try:
         data = json.loads(Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, not UTF-8, a number of 5,000 digits, nested too deep
         raise ValueError(f"{path}: not JSON ({error})") from None
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")

@@ -14,7 +14,7 @@ import numpy as np
 from jaxmarks import landmarks, metrics
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
-from pipelines import decode
+from pipelines import decode, schema
 from pipelines.sources import Example, Source
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
@@ -68,6 +68,11 @@ class Counts(NamedTuple):
     points: int
     boxed: int  # images that have a box
     kinds: dict[str, Kind]
+
+
+_WHOLE = schema.Whole(0, 1 << 50)
+FORM = {"images": _WHOLE, "points": _WHOLE, "boxed": _WHOLE,
+        "kinds": dict.fromkeys(KINDS, {"images": _WHOLE, "points": _WHOLE, "examples": [str]})}  # fmt: skip
 
 
 def labels(rows: Sequence[Read], num_points: int) -> Labels:
@@ -164,8 +169,9 @@ def to_data(c: Counts) -> dict[str, Any]:
 
 
 def from_data(data: dict[str, Any]) -> Counts:
-    """The inverse of `to_data`."""
-    return Counts(**{**data, "kinds": {name: Kind(**kind) for name, kind in data["kinds"].items()}})
+    """The inverse of `to_data`; data of the form FORM."""
+    kinds = {name: Kind(*(data["kinds"][name][field] for field in Kind._fields)) for name in KINDS}
+    return Counts(data["images"], data["points"], data["boxed"], kinds)
 
 
 def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:

@@ -7,17 +7,18 @@ Shards are contiguous ranges of listed records and each is written alone, so sev
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import dataset, duplicates, files, label_counts, report, survey
+from pipelines import dataset, duplicates, files, label_counts, record_table, report, seal, shards, survey
 from pipelines.dataset import Layout
 from pipelines.sources import Source, asked_points
 from pipelines.tables import Refused, Table
 
+_NOTES = "notes"
 ROWS = 2048  # listed records of a shard
 Told = Callable[[int, str], None]  # records done, a detail
 
@@ -34,7 +35,7 @@ class Shard(NamedTuple):
     @property
     def name(self) -> str:
         """The file it is written to."""
-        return dataset.shard_name(self.part, self.number, self.of)
+        return seal.shard_name(self.part, self.number, self.of)
 
 
 class Job(NamedTuple):
@@ -73,15 +74,16 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     job = Job(out, sources, layout, digest, size, shards)
     if not any(len(source) for source in sources.values()) and not any(t.refused for t in tables if t is not None):
         raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
-    if out.is_dir() and not dataset.is_packed(out) and (others := sorted(p.name for p in out.iterdir())):
+    others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
+    if others and not dataset.is_packed(out):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
-    if (out / dataset.INFO).is_file() and files.read_json(out / dataset.INFO).get("plan") != digest:
+    if seal.is_whole(out) and seal.read(out).plan != digest:
         raise ValueError(f"{out} holds another packed set, or the data was changed since; take another folder")
     return job
 
 
 def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
-    total, size = hashlib.sha256(repr((layout, ROWS)).encode()), 0
+    total, size = hashlib.sha256(repr((layout, ROWS, seal.VERSION)).encode()), 0
     for part, source in sources.items():
         total.update(f"{part} {len(source)}".encode())
         if (table := table_of(source)) is None:
@@ -110,11 +112,6 @@ def check_space(job: Job) -> str:
     return f"{need / 1e9:.2f} GB"
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a folder holds a packed set that is whole."""
-    return (folder / "dataset_info.json").is_file() and (folder / dataset.INFO).is_file()
-
-
 def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:
     """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
 
@@ -136,7 +133,7 @@ def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) ->
 def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
     """Several may write parts at once, one alone writes all, and one alone makes the whole."""
     told = f"{job.out} is being packed by another process; wait for it, or take another folder"
-    return files.locked(job.out / ".lock", told, shared=shared)
+    return files.locked(job.out / dataset.LOCK, told, shared=shared)
 
 
 def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
@@ -145,23 +142,29 @@ def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
 
 
 def _notes(job: Job) -> Path:
-    return job.out / "notes"
+    return job.out / _NOTES
 
 
 def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
-    """What is known of a shard that is done, None where it is not."""
-    path, note = job.out / shard.name, _notes(job) / f"{shard.name}.json"
-    if not note.is_file() or not path.is_file():
-        return None
-    found = files.read_json(note)
-    whole = found["plan"] == job.plan and found["bytes"] == path.stat().st_size
+    """What is known of a shard that is done, None where it is not, or its note is damaged: it is written again."""
+    path = job.out / shard.name
+    found = _read_note(_notes(job) / f"{shard.name}.json")
+    whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
     return found if whole and "labels" in found else None
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    """A note; one of no plan where there is none that is sound."""
+    try:
+        return files.read_sealed(path)
+    except (ValueError, FileNotFoundError):
+        return {"plan": None, "bytes": -1}
 
 
 def _discard_foreign(job: Job) -> None:
     """Takes away notes and shards of another plan: the data was changed since they were written."""
     for note in sorted(_notes(job).glob("*.json")) if _notes(job).is_dir() else []:
-        if files.read_json(note)["plan"] != job.plan:
+        if _read_note(note)["plan"] != job.plan:
             (job.out / note.name.removesuffix(".json")).unlink(missing_ok=True)
             note.unlink()
 
@@ -170,7 +173,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
     """Writes one shard, then its note; yields (records looked at, refused) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
     accepted, refused, labelled = [], [], []
-    with dataset.shard(job.out / shard.name) as writer:
+    with shards.writing(job.out / shard.name) as writer:
         for seen in survey.over(source, shard.start, shard.stop, workers, job.layout.working_size):
             if seen.example is None:
                 refused.append([seen.index, seen.reason])
@@ -179,11 +182,11 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
                 labelled.append((source.names[seen.index], seen.example._replace(picture=b""), seen.size))
             yield len(accepted) + len(refused), len(refused)
-    size = (job.out / shard.name).stat().st_size
+    path = job.out / shard.name
     counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
-    known = {"accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts)}
-    note = {"plan": job.plan, "bytes": size, **known}
-    files.write_json(_notes(job) / f"{shard.name}.json", note)
+    about = {"plan": job.plan, "bytes": path.stat().st_size, "sha256": files.digest(path).hex()}
+    note = {**about, "accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts)}
+    files.write_sealed(_notes(job) / f"{shard.name}.json", note)
 
 
 def merge(job: Job) -> dict[str, Any]:
@@ -195,9 +198,7 @@ def merge(job: Job) -> dict[str, Any]:
             f"{job.out}: {missing[0]} is not written yet ({len(missing)} of {len(job.shards)} are missing)"
         )
     with _locked(job, shared=False):
-        told = _merge(job)
-        (job.out / ".lock").unlink(missing_ok=True)
-    return told
+        return _merge(job)
 
 
 def _merge(job: Job) -> dict[str, Any]:
@@ -207,21 +208,37 @@ def _merge(job: Job) -> dict[str, Any]:
             f"{job.out}: no record can be used; first: {report.line(next(iter(found.values())).refused[0])}"
         )
     groups = {part: duplicates.groups(f.prints) for part, f in found.items()}
-    identity = {part: dataset.write_table(job.out, part, _records(job, part, groups[part])) for part in job.sources}
+    identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
     told = report.make(job.sources, found, groups)
     files.write_json(job.out / "report.json", told)
     with files.whole(job.out / "report.txt") as file:
         file.write((report.text(told) + "\n").encode())
     labelled = {part: source.labelled for part, source in job.sources.items()}
-    shards = {
-        part: [(len(n["accepted"]), n["bytes"]) for s in job.shards if s.part == part if (n := _note(job, s))]
-        for part in job.sources
+    notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
+    found = {
+        part: [(len(n["accepted"]), n["bytes"]) for s, n in notes.items() if s.part == part] for part in job.sources
     }
-    dataset.finish(job.out, job.layout, shards, {"plan": job.plan, "identity": identity, "labelled": labelled})
-    shutil.rmtree(_notes(job))
-    for left in [*job.out.glob(".*.tmp"), *job.out.glob(".metadata*")]:  # by a process that was killed
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    digests = {shard.name: note["sha256"] for shard, note in notes.items()}
+    about = {"plan": job.plan, "identity": identity, "labelled": labelled}
+    dataset.finish(job.out, job.layout, found, about, digests)
+    _clear(job.out)
     return told
+
+
+def tidy(folder: Path) -> None:
+    """Take away what packing a set, now whole, left there when it was killed at its end. Leaves it where that cannot be: the
+    folder can be read only, or another process packs."""
+    left = [name for name in (_NOTES, dataset.LOCK) if (folder / name).exists()]
+    with suppress(OSError, ValueError):
+        if left:
+            with files.locked(folder / dataset.LOCK, ""):
+                _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Removes what only a set in the making has, temporary files of killed processes too."""
+    for left in [folder / _NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _gather(job: Job, part: str) -> report.Found:
@@ -246,7 +263,7 @@ def _gather(job: Job, part: str) -> report.Found:
     )
 
 
-def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record]:
+def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[record_table.Record]:
     source, at = job.sources[part], 0
     asked = asked_points(source)
     table = table_of(source)
@@ -260,5 +277,5 @@ def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record
             shown_asked = " ".join(map(str, asked[index])) if asked is not None else ""
             line = str((table.line(index) if table else None) or "")
             shown = "" if spread is None else f"{spread:.4f}"
-            yield dataset.Record(name, width, height, bytes.fromhex(digest), group, line, shown, shown_asked)
+            yield record_table.Record(name, width, height, bytes.fromhex(digest), group, line, shown, shown_asked)
             at += 1

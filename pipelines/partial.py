@@ -4,6 +4,7 @@ Interrupted at any instant, the same command goes on after the last whole block;
 memory.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pipelines.sources import Source, Subset
 
 BLOCK = 2048  # photographs
 _ABOUT = "about.json"
+_OURS = re.compile(r"[0-9]{6}[.](npz|json)|[.].*[.]tmp")
 
 
 class Kept:
@@ -45,12 +47,13 @@ def folder(out: Path) -> Path:
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
     """One file, one writer, as long as the context lasts. Raises ValueError where another process has it."""
+    if others := [name for name in _names(folder(out)) if name != _ABOUT and not _OURS.fullmatch(name)]:
+        raise ValueError(
+            f"{folder(out)} holds other files ({others[0]}); blocks for {out} would lie there: name another"
+        )
     beside = out.with_name(f".{out.name}.lock")
     with files.locked(beside, f"{out} is being written by another process"):
-        try:
-            yield
-        finally:
-            beside.unlink(missing_ok=True)
+        yield
 
 
 def size(count: int, points: int) -> int:
@@ -103,6 +106,10 @@ def done_with(out: Path) -> None:
 
 def _paths(where: Path, count: int) -> list[Path]:
     return [where / f"{n:06d}.npz" for n in range(-(-count // BLOCK))]
+
+
+def _names(where: Path) -> list[str]:
+    return sorted(path.name for path in where.iterdir()) if where.is_dir() else []
 
 
 def _blocks(where: Path) -> list[Path]:

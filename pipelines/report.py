@@ -2,14 +2,25 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import label_counts
+from pipelines import files, label_counts, schema
 from pipelines.sources import Source
 from pipelines.tables import Refused, Table
 
+_COUNT = schema.Whole(0, 1 << 50)
+_QUANTILES = {f"{percent}%": float for percent in (0, 5, 50, 95, 100)}
+_PART = {
+    "num_points": _COUNT, "listed": _COUNT, "accepted": _COUNT, "refused": {str: _COUNT}, "short_side": _QUANTILES,
+    "long_side": _QUANTILES, "spread": (_QUANTILES, None),
+    "near_duplicates": {"groups": _COUNT, "photographs": _COUNT, "largest": [{"photographs": _COUNT, "first": str}]},
+    "not_listed": ({"files": _COUNT, "first": [str]}, None),
+}  # fmt: skip
+_REFUSED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
 _SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the photographs: which sizes and spreads are told
 _EXAMPLES = 5
 
@@ -86,6 +97,16 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
     return {"files": len(others), "first": others[:_EXAMPLES]}
 
 
+def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
+    """What `make` gave of a set of these parts, from report.json. Raises ValueError, with the place, where it is of another
+    form."""
+    told = files.read_json(path)
+    schema.check(told, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
+    for part in parts:  # a set packed before labels were counted has none
+        schema.check(told["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
+    return {**told, "parts": {part: told["parts"][part] for part in parts}}
+
+
 def text(report: dict[str, Any]) -> str:
     """The report for a person."""
     return "\n".join(row for part in report["parts"] for row in _lines(part, report))
@@ -105,10 +126,10 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     if about["spread"]:
         rows.append(f"  points' box over the photograph, by side: {_spelled(about['spread'], 2)}")
     scheme = label_counts.default(about["num_points"])[1]
-    if "labels" in about:  # packed before they were counted: without
+    if about.get("labels"):
         rows += [f"  {row}" for row in label_counts.told(label_counts.from_data(about["labels"]), scheme)]
     twins = about["near_duplicates"]
-    if twins["groups"]:
+    if twins["largest"]:
         rows.append(
             f"  near-duplicates: {twins['photographs']} photographs in {twins['groups']} group{'s' * (twins['groups'] > 1)},"
             f" kept on one side of the split; the largest has {twins['largest'][0]['photographs']}, first"
@@ -118,5 +139,5 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
 
 
 def _spelled(shares: dict[str, float], decimals: int) -> str:
-    low, _, middle, _, high = (f"{v:.{decimals}f}" for v in shares.values())
+    low, middle, high = (f"{shares[name]:.{decimals}f}" for name in ("0%", "50%", "100%"))
     return f"{low} to {high}, half below {middle}"

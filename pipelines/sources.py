@@ -2,8 +2,7 @@
 
 import hashlib
 import logging
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -182,20 +181,6 @@ def open_table(
         )
     table = formats.recognise(root).read(root, part, Path(pictures).expanduser() if pictures else None, num_points)
     return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table
-
-
-def check_apart(source: Source, outs: Mapping[str, str | None]) -> None:
-    """Raises ValueError where a flag names, as an output, a file that the source is read from or a folder of its pictures."""
-    if (table := getattr(source, "table", None)) is None:
-        return
-    root, pictures = table.root.resolve(), set(table.pictures or table.names)
-    around = {root / folder for folder in {os.path.dirname(name) for name in pictures}}
-    kept = {p.resolve() for p in table.files} | around
-    for flag, path in outs.items():
-        there = Path(path or "").resolve()
-        inside = there.is_relative_to(root) and str(there.relative_to(root)) in pictures
-        if path and (inside or there in kept):
-            raise ValueError(f"{flag} {path}: that is part of the data, which would be lost; name another place")
 
 
 def described(source: Source) -> str:

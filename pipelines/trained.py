@@ -123,7 +123,7 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
         raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it goes on with")
     plan = assemble.assemble(config, old.key, old.scheme, len(old.parts["train"]))
     saved, commit = checkpoint.require(parent, assemble.template(plan), which or "newest")
-    building = root.with_name(f"{root.name}.tmp")
+    building = root.with_name(f".{root.name}.tmp")
     shutil.rmtree(building, ignore_errors=True)
     runs.write_fork(old, building, config, {"run": str(parent), "step": commit.step, "digest": commit.digest})
     for name in runlog.FILES:

@@ -12,7 +12,7 @@ and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fa
 
 from pathlib import Path
 
-from pipelines import console, decode, files
+from pipelines import console, decode, files, outputs
 from pipelines.probes import cases, peers, sheet, table
 
 
@@ -28,6 +28,8 @@ def main() -> int:
     sizes, chosen, out = table.parse_sizes(flags.sizes), cases.choose(flags.augment), Path(flags.out)
     if flags.keys < 8:
         raise ValueError(f"--keys must be 8 or more, got {flags.keys}")
+    files.check_out("--out", out, folder=True)
+    outputs.check({"--out": [out / "audit.json", out / "audit.png"]}, inputs=[flags.data])
     photographs = sheet.photographs(flags.data)
     rows, total = [], table.count(sizes, chosen)
     progress = console.Progress(total, "probe")

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from jaxmarks import assemble, sharding
-from pipelines import console, decode, files, loader, runs, sources
+from pipelines import console, decode, files, loader, outputs, runs, sources
 from pipelines.pages import sheets
 
 
@@ -26,8 +26,10 @@ def main() -> int:
     parser.add_argument("--out", required=True, help="the PNG to write")
     flags = vars(parser.parse_args())
     out, count = flags.pop("out"), flags.pop("count")
+    files.check_out("--out", out)
     config = runs.settings({**flags, "batch": max(count, 1), "model": "resnet18"})
     source, faults = sources.open_source(config.data), loader.Faults()
+    outputs.check({"--out": [out]}, source, [config.data, flags["augment"], config.scheme])
     scheme = runs.scheme_of(config, source.num_points)
     plan = assemble.assemble(config, runs.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch))
     batch = next(loader.batches(source, config, plan.key, faults=faults))

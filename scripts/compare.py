@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines import comparison, console, files, sources
+from pipelines import comparison, console, files, outputs, sources
 
 NOTE = """Spread: the standard deviation over seeds. Differences are paired by seed, ± half the 95 % interval by Student's t
 (an empty cell: there is no such number). Norm of the weights: at the end of the training, mean over seeds."""
@@ -41,6 +41,8 @@ def main() -> int:
         raise ValueError(f"--seeds must be 1 or more, got {flags.seeds}")
     rows = comparison.read(Path(flags.rows)) if flags.rows else comparison.varied(flags.vary)
     asked, out = comparison.chosen(rows, flags.only), Path(flags.out)
+    files.check_out("--out", out, folder=True)
+    outputs.check({"--out": [out / "table.json", out / "table.md", out / "runs"]}, inputs=[flags.data, flags.rows])
     for row in asked:
         if not sources.exists(where := comparison.data_of(row, flags.data, out)):
             raise ValueError(f"row {row.name}: there is nothing at {where} to train on")

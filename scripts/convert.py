@@ -10,7 +10,7 @@ that format looks for them; drawn ones are written in any case. docs/formats.md 
 
 from pathlib import Path
 
-from pipelines import console, convert, formats, sources
+from pipelines import console, convert, formats, outputs, sources
 
 
 def main() -> None:
@@ -30,6 +30,7 @@ def main() -> None:
     out = flags.out / (flags.part if kind == "contest" else "")
     home = convert.home_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, home, source)
+    outputs.check(convert.written(kind, out, home, source), source, [flags.data, flags.boxes])
     kept: list[int] = []
     rows = convert.converted(source, home, kind, kept, faults)
     if kind != "contest":

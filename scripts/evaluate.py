@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jaxmarks import evaluate, predict
 from jaxmarks.predict import Predicted
-from pipelines import answers, console, decode, files, judging, loader, predictor, scoring, sources
+from pipelines import answers, console, decode, files, judging, loader, outputs, predictor, runs, scoring, sources
 from pipelines.pages import evaluation
 from pipelines.predictor import Predictor
 from pipelines.sources import Source
@@ -60,6 +60,12 @@ def outs(flags: argparse.Namespace) -> dict[str, str | None]:
     return {"--out": flags.out, "the table of --out": table, "--plots": flags.plots, "--sheet": flags.sheet}
 
 
+def written(flags: argparse.Namespace) -> dict[str, list[Path]]:
+    """The files that each flag stands for."""
+    plots = [Path(flags.plots) / name for name in evaluation.PLOTS] if flags.plots else []
+    return {**{flag: [Path(path)] for flag, path in outs(flags).items() if path}, "--plots": plots}
+
+
 def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "photograph") -> Predicted:
     """The predictions for all photographs that can be decoded."""
     progress, parts, done = console.Progress(len(source), what), [], 0
@@ -95,11 +101,12 @@ def about(net: Predictor) -> dict:
 
 def main() -> int:
     flags, faults = arguments(), loader.Faults()
+    outputs.check(written(flags), inputs=[flags.data, runs.load(Path(flags.run[0])).config.data, flags.boxes])
     ours = predictor.from_flags(flags, flags.data)
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
     source, train = scoring.photographs(ours.run, flags.part, flags.data, pictures=flags.pictures, boxes=flags.boxes)
-    sources.check_apart(source, outs(flags))
+    outputs.check(written(flags), source)
     for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
         scoring.check_other(ours.run, other.trained.run, source, flags.part)
     if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):
@@ -129,16 +136,16 @@ def main() -> int:
         answers.write_table(file, sources.names_at(source, found.index), columns)
     print("\n".join(evaluation.lines(report)))
     console.faults(faults.report())
-    written = [flags.out, f"each photograph in {table}"]
+    made = [flags.out, f"each photograph in {table}"]
     if flags.plots:
-        written += [
+        made += [
             f"plots in {Path(flags.plots)}: {', '.join(evaluation.draw(Path(flags.plots), report, curves, others))}"
         ]
     if flags.sheet:
         with files.whole(flags.sheet) as file:
             file.write(decode.encode_png(judging.worst(source, found, ours.plan, _WORST)))
-        written.append(f"the worst in {flags.sheet} (predicted green, true red)")
-    print(f"\n{evaluation.named(report)}: {'; '.join(written)}")
+        made.append(f"the worst in {flags.sheet} (predicted green, true red)")
+    print(f"\n{evaluation.named(report)}: {'; '.join(made)}")
     return 0
 
 

@@ -13,7 +13,7 @@ docs/export.md shows how to load each.
 import sys
 from pathlib import Path
 
-from pipelines import console, exported, files, runs, sources, trained
+from pipelines import console, exported, files, outputs, runs, sources, trained
 
 
 def main() -> int:
@@ -36,6 +36,7 @@ def main() -> int:
     exported.check(flags.format)
     if out.suffix == ".onnx" and flags.format != "onnx":
         raise ValueError(f"--out {out}: for that give --format onnx")
+    outputs.check({"--out": [out, beside]}, inputs=[flags.data, runs.load(Path(flags.run)).config.data])
     found = trained.load(Path(flags.run), flags.checkpoint)
     data = runs.data_of(found.run, flags.data)
     part = runs.part(found.run, data, "val" if found.run.parts["val"] else "train")

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxmarks import assemble, optim, sweep, train
 from jaxmarks import config as configs
-from pipelines import console, files, loader, runs, trained, weighting
+from pipelines import console, files, loader, outputs, runs, trained, weighting
 from pipelines.pages import plots
 
 UNUSED = (
@@ -35,6 +35,8 @@ def main() -> int:
     flags = vars(parser.parse_args())
     out, first, last, steps = (flags.pop(name) for name in ("out", "first", "last", "sweep_steps"))
     check(out, first, last, steps, flags)
+    given = [flags.get(name) for name in ("data", "augment", "scheme", "boxes", "weights", "review", "init_from")]
+    outputs.check({"--out": [out], "the numbers of --out": [Path(out).with_suffix(".json")]}, inputs=given)
     config = runs.settings({**flags, "steps": steps, "schedule": "constant", "warmup": 0})
     found = sweep_of(config, optim.sweep(first, last, steps))
     if found is None:
@@ -52,6 +54,7 @@ def check(out: str, first: float, last: float, steps: int, flags: dict[str, Any]
     """Raises ValueError for what cannot be swept."""
     if unused := [name for name in UNUSED if name in flags]:
         raise ValueError(f"--{unused[0].replace('_', '-')} means nothing to a sweep: it tries rates, and ends")
+    files.check_outs({"--out": out, "the numbers of --out": str(Path(out).with_suffix(".json"))})
     if Path(out).suffix != ".png":
         raise ValueError(f"--out {out}: name a .png file; the numbers go beside it as .json")
     if not (1e-9 <= first <= 10 and 1e-9 <= last <= 10) or max(first, last) < 2 * min(first, last):

@@ -13,7 +13,7 @@ the run's validation part, and kept beside the run. Interrupted, the same comman
 import argparse
 from pathlib import Path
 
-from pipelines import answers, console, files, formats, partial, predictor, results, runs, sources
+from pipelines import answers, console, files, formats, outputs, partial, predictor, results, runs, sources
 from pipelines.formats import contest, w300
 
 
@@ -21,7 +21,7 @@ def main() -> int:
     flags = parsed()
     run, out = runs.load(Path(flags.run[0])), Path(flags.out)
     source, data = opened(run, flags), None if flags.images else flags.data or run.config.data
-    sources.check_apart(source, outs(flags))
+    outputs.check(written(flags, source), source, [data, run.config.data, flags.images, flags.boxes])
     net = predictor.from_flags(flags, flags.data, flags.dry_run)
     asked = None if flags.all_points or flags.format else sources.asked_points(source)
     if asked is not None:
@@ -97,6 +97,16 @@ def outs(flags: argparse.Namespace) -> dict[str, str | None]:
     return {f"--{name}": getattr(flags, name) for name in ("out", "spread", "photographs", "overlays")}
 
 
+def written(flags: argparse.Namespace, source: sources.Source) -> dict[str, list[Path]]:
+    """The files that each flag stands for."""
+    found = {flag: [Path(path)] for flag, path in outs(flags).items() if path}
+    if flags.format == w300.NAME:
+        found["--out"] = [outputs.below(Path(flags.out), w300.file_of(name)) for name in dict.fromkeys(source.names)]
+    if flags.overlays:
+        found["--overlays"] = answers.overlay_paths(Path(flags.overlays), source.names)
+    return found
+
+
 def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
     """What to predict."""
     if flags.images:
@@ -117,8 +127,9 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.
         least = results.write_photographs(Path(flags.photographs), source, net, found, flags.limit)
         print(f"expected errors of photographs: {flags.photographs}; the least certain: {', '.join(least)}")
     if flags.overlays:
+        paths = answers.overlay_paths(Path(flags.overlays), source.names)
         for some in found:
-            answers.write_overlays(Path(flags.overlays), source, some)
+            answers.write_overlays(paths, source, some)
         print(f"overlays: {flags.overlays} (green: predicted{', red: true' if source.labelled else ''})")
     console.faults(found.faults)
     count = len(found.index())

@@ -12,7 +12,7 @@ into one folder (or copied into one, notes/ too), then --merge.
 
 from pathlib import Path
 
-from pipelines import console, dataset, files, pack, report, sources
+from pipelines import console, dataset, outputs, pack, report, seal, sources
 from pipelines.pages import packed, refused
 
 
@@ -39,9 +39,12 @@ def main() -> int:
     if dataset.is_packed(sources.local(flags.data)):
         if any((flags.out, flags.pictures, flags.boxes, flags.size, flags.part, flags.merge, flags.dry_run)):
             raise ValueError(f"--data {flags.data} is packed already: it takes --look and nothing else")
+        verify(Path(flags.data))
         return show(Path(flags.data), flags.data, {}, flags.look)
     if out is None:
         raise ValueError("--out is missing: the folder of the packed set")
+    if not dataset.is_packed(out):
+        outputs.check({"--out": [out / seal.INFO]}, inputs=[flags.data, flags.boxes])
     where = {"pictures": flags.pictures, "boxes": flags.boxes}
     parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
     print("\n".join(f"{part}: {sources.described(source)}" for part, source in parts.items()))
@@ -49,7 +52,7 @@ def main() -> int:
     print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
     if flags.dry_run:
         return 0
-    if not pack.is_whole(out):
+    if not seal.is_whole(out):
         if not flags.merge:
             progress = console.Progress(pack.total(job, mine), "record")
             pack.write(job, flags.workers, progress.show, mine)
@@ -58,12 +61,25 @@ def main() -> int:
             print(f"part {flags.part} is written; when all are: the same command with --merge in place of --part")
             return 0
         pack.merge(job)
+    pack.tidy(out)
     return show(out, flags.data, parts, flags.look)
+
+
+def verify(folder: Path) -> None:
+    """Hold every file of a packed set against its seal. Raises ValueError, naming the file, for the first that differs."""
+    sealed = seal.read(folder)
+    names = [name for part in sealed.parts for name in sealed.shards(part)]
+    progress = console.Progress(len(names), "shard")
+    for done, name in enumerate(names, 1):
+        seal.check(folder, sealed, name)
+        progress.show(done)
+    progress.close()
+    print(f"{folder}: all {len(sealed.files)} files are as they were packed, by the digests in {seal.INFO}")
 
 
 def show(out: Path, data: str, parts: dict[str, sources.Source], look: bool) -> int:
     """What the packed set is like, and where to read on."""
-    told = files.read_json(out / "report.json")
+    told = report.read(out / seal.REPORT, dataset.parts(out))
     print(report.text(told))
     seen = refused.thumbnails(parts, told)
     if seen:

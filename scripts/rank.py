@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import console, files, loader, review_predictions, review_scores, sources
+from pipelines import console, files, loader, outputs, review_predictions, review_scores, runs, sources
 from pipelines.pages import review
 
 _MOST = 2000  # photographs on a page
@@ -32,6 +32,9 @@ def main() -> int:
         raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
     out, faults = Path(flags.out), loader.Faults()
     files.check_out("--out", out, folder=True)
+    configs = [runs.load(Path(run)).config for run in flags.run]
+    read = [path for config in configs for path in (config.data, config.review)]
+    outputs.check({"--out": [out / "review.csv", out / "review.html"]}, inputs=[flags.data, *read])
     found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before an hour's work
     known = review_predictions.gather(found, source, faults)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmarks import assemble, backend, checkpoint, replay, runlog, sharding, step
-from pipelines import answers, console, loader, runs, sources, trained
+from pipelines import answers, console, files, loader, outputs, runs, sources, trained
 
 
 def main() -> int:
@@ -33,6 +33,8 @@ def main() -> int:
     flags = parser.parse_args()
     first, last = _range(flags.step, flags.verify) if flags.step else (0, 0)
     run = runs.load(Path(flags.run))
+    files.check_outs({"--out": flags.out})
+    outputs.check({"--out": [flags.out]}, inputs=[flags.data, run.config.data])
     if run.config.deterministic:
         backend.ask_same_bits()
     part = runs.part(run, runs.data_of(run, flags.data), "train")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmarks import landmarks
-from pipelines import console, decode, drawn, faces, files, schemes, sources, symmetry
+from pipelines import console, decode, drawn, faces, files, outputs, schemes, sources, symmetry
 
 
 def labels(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +35,8 @@ def main() -> int:
     flags = parser.parse_args()
     if not (flags.out or flags.check or flags.sheet):
         raise ValueError("nothing asked: give --out, --check or --sheet")
+    files.check_outs({"--out": flags.out, "--sheet": flags.sheet})
+    outputs.check({"--out": [flags.out], "--sheet": [flags.sheet]}, inputs=[flags.data, flags.check])
     found = symmetry.examine(*labels(flags.data))
     table, against = None, []
     if flags.check:

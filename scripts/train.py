@@ -21,7 +21,7 @@ console.large_pages()
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
 from jaxmarks import config as configs  # noqa: E402
-from pipelines import compiled, judging, label_counts, loader, parts, review, runs, sources, trained  # noqa: E402
+from pipelines import compiled, judging, label_counts, loader, outputs, parts, review, runs, sources, trained  # noqa: E402
 
 
 def main() -> int:
@@ -46,6 +46,8 @@ def main() -> int:
     asked = runs.settings(flags, recipe)
     if dry:
         return describe(asked, root)
+    if not runs.exists(root):
+        outputs.check_run("--name", root, [asked.data])
     source = runs.data(asked, root)
     if not runs.exists(root):
         trained.check(runs.plan(root, asked, source))  # raises what it can before anything is written
@@ -73,6 +75,8 @@ def describe(asked: configs.Config, root: Path) -> int:
 
 def fork(parent: Path, root: Path, flags: dict, step: str | None) -> int:
     """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a sitting of it."""
+    if not runs.exists(root):
+        outputs.check_run("--fork", root)
     run, at = trained.fork(parent, root, flags, step)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with runs.lock(root):

@@ -20,7 +20,7 @@ from test_runs import refusal
 from jaxmarks import keys
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
-from pipelines import cache, dataset, decode, faces, files, loader, pack, runs, sources, split
+from pipelines import cache, dataset, decode, faces, files, loader, pack, runs, seal, sources, split
 
 ROOT = Path(__file__).parents[1]
 BROKEN = (2, 5)
@@ -164,7 +164,7 @@ def test_an_interrupted_packing_goes_on_and_half_a_set_is_never_used(data, own_c
         with pytest.raises(KeyboardInterrupt):
             cache.training_set(str(data))
     (folder,) = own_cache.iterdir()
-    assert not pack.is_whole(folder)
+    assert not seal.is_whole(folder)
     done = {p: p.stat().st_ino for p in folder.glob("jaxmarks-*")}
     source = cache.training_set(str(data))
     assert sources.identity(source) == known and {p: p.stat().st_ino for p in done} == done
@@ -229,7 +229,7 @@ def test_what_was_used_lately_is_not_pruned(data, own_cache):
 
 def test_two_at_once_do_not_pack_the_same_set(data, own_cache):
     folder = own_cache / key(data)
-    with files.locked(folder / ".lock", "mine"):
+    with files.locked(folder / dataset.LOCK, "mine"):
         assert f"{folder} is being packed by another process; wait for it" in refusal(cache.training_set, str(data))
     assert list(cache.training_set(str(data)).names) == GOOD
 
@@ -317,3 +317,40 @@ def test_training_ends_with_the_same_digest_whichever_way_the_data_comes(tmp_pat
         final = json.loads((tmp_path / "runs" / name / "final.json").read_text())
         ended[name] = final["digest"], (tmp_path / "runs" / name / "metrics.jsonl").read_bytes()
     assert ended["cached"] == ended["raw"] == ended["packed"]
+
+
+@pytest.mark.parametrize("about", [True, False])
+def test_a_cache_that_can_only_be_read_serves_the_sets_in_it(data, own_cache, monkeypatch, about):
+    due = cache.training_set(str(data)).identity
+    if not about:
+        next(own_cache.rglob("cached.json")).unlink()
+
+    def read_only(*arguments, **options):
+        raise OSError(30, "Read-only file system", str(own_cache))
+
+    for name in ("utime", "unlink", "rename", "mkdir"):
+        monkeypatch.setattr(os, name, read_only)
+    monkeypatch.setattr(files, "whole", read_only)
+    monkeypatch.setattr(files, "_own", read_only)
+    found = cache.training_set(str(data))
+    assert found.identity == due and found[0].points.shape == (3, 2)
+
+
+def test_a_cache_in_which_nothing_can_be_written_names_the_ways_out(data, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    message = refusal(cache.training_set, str(data))
+    assert "JAXMARKS_CACHE" in message and "--no-cache" in message
+    assert cache.training_set(str(data), packed=False).names == GOOD
+
+
+def test_what_a_packer_killed_at_its_very_end_left_is_cleaned_by_the_next(data, own_cache):
+    folder = cache.training_set(str(data))._folder
+    (folder / "notes").mkdir()
+    (folder / "notes/x.json").write_text("{}")
+    (folder / dataset.LOCK).write_text("")
+    (folder / ".metadata7").mkdir()
+    cache.training_set(str(data))
+    assert not [p.name for p in folder.iterdir() if p.name.startswith(".") or p.is_dir()]

@@ -8,7 +8,7 @@ import sys
 import pytest
 from test_contest import small_folder
 
-from jaxmarks import keys, landmarks
+from jaxmarks import keys, landmarks, runlog
 from jaxmarks.config import Config
 from pipelines import files, runs, sources
 
@@ -182,6 +182,16 @@ def test_the_lock_of_a_process_ends_with_it(tmp_path):
         assert "another process" in refusal(taken, tmp_path)
         other.kill()
     taken(tmp_path)
+
+
+@pytest.mark.parametrize("name", [".lock", *runlog.FILES])
+def test_a_link_in_a_run_folder_is_never_followed_to_what_it_leads_to(tmp_path, name):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(ValueError, match=f"{name}: a symbolic link"):
+        taken(tmp_path / "run") if name == ".lock" else runlog.RunLog(tmp_path / "run", 8)
+    assert (tmp_path / "precious").read_text() == "kept"
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b"])

@@ -95,6 +95,11 @@ def _label(path: Path, count: int) -> Label:
     return points, np.ones(count, bool)
 
 
+def file_of(name: str) -> str:
+    """The .pts file of a picture."""
+    return f"{os.path.splitext(name)[0]}.pts"
+
+
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     """A .pts file for each record in the folder `out`, named as its picture.
 
@@ -104,15 +109,15 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     written: set[str] = set()
     for row in rows:
         name = plain.only_one(row.name, ".pts")
-        stem = os.path.splitext(name)[0]
-        if not labels.inner_path(name) or stem in written:
+        file_name = file_of(name)
+        if not labels.inner_path(name) or file_name in written:
             raise ValueError(
-                f"{name}: {'another picture has this stem' if stem in written else 'not a path below a folder'}"
+                f"{name}: {'another picture has this stem' if file_name in written else 'not a path below a folder'}"
             )
         if not row.mask.all():
             raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take --format plain or coco")
         plain.texts(row.points)
-        written.add(stem)
+        written.add(file_name)
         points = "".join(f"{x:.6f} {y:.6f}\n" for x, y in (row.points + 1).tolist())
-        with files.whole(out / f"{stem}.pts") as file:
+        with files.whole(out / file_name) as file:
             file.write(f"version: 1\nn_points: {num_points}\n{{\n{points}}}\n".encode())

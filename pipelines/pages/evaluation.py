@@ -89,6 +89,9 @@ def _comparison(c: dict[str, Any]) -> list[str]:
     return found
 
 
+PLOTS = ("cumulative.png", "regions.png", "slices.png", "expected.png")
+
+
 def draw(folder: Path, report: dict[str, Any], nme: dict[str, np.ndarray], others: dict[str, Any] | None) -> list[str]:
     """Writes cumulative.png, regions.png, slices.png and expected.png, those there is something for; their names.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import dataset, files
+from pipelines import files, record_table, report, seal
 from pipelines.dataset import Packed
 from pipelines.pages import look
 from pipelines.tables import Refused
@@ -15,15 +15,17 @@ def write(folder: Path, title: str, thumbnails: dict[str, np.ndarray]) -> list[s
 
     thumbnails: of refused files, by file. Raises ValueError where the set is not whole.
     """
-    told, written = files.read_json(folder / "report.json"), []
-    for part in dataset.parts(folder):
-        records = list(dataset.read_table(folder, part))
+    sealed, written = seal.read(folder), []
+    told = report.read(folder / seal.REPORT, sealed.parts)
+    for part in sealed.parts:
+        source = Packed(folder, part, sealed)
+        records = record_table.read(folder, part, source.num_points)
         first = {}
         for index, record in enumerate(records):
             first.setdefault(record.group or record.name, index)
         facts = look.Facts(
             title=f"{title}: {part}",
-            source=Packed(folder, part),
+            source=source,
             listed=told["parts"][part]["listed"],
             refused=[Refused(r["file"], r["line"], r["reason"]) for r in told["refused"] if r["part"] == part],
             thumbnails=thumbnails,

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from jaxmarks import evaluate, landmarks
-from pipelines import console, decode, files, sources
+from pipelines import console, decode, files, outputs, sources
 from pipelines.tables import Pictures
 
 
@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
     parser.add_argument("--out", required=True, help="the JSON file to write")
     flags = parser.parse_args()
+    files.check_out("--out", flags.out)
+    outputs.check({"--out": [flags.out]}, inputs=[flags.data])
     try:
         import peers
     except ImportError:

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines import decode, faces, files, pack, sources
+from pipelines import decode, faces, files, pack, seal, sources
 
 SIDE, POINTS = 500, 68
 
@@ -32,7 +32,7 @@ def photographs(root: Path, count: int) -> sources.Source:
 def packed(root: Path, working_size: int) -> sources.Source:
     """The photographs of a folder as prepare.py packs them; made once."""
     out = root.with_name(f"{root.name}_packed_{working_size}")
-    if not pack.is_whole(out):
+    if not seal.is_whole(out):
         job = pack.plan(out, {"train": sources.open_source(str(root))}, working_size)
         pack.write(job, 2, lambda done, detail: None)
         pack.merge(job)
