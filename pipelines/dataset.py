@@ -100,7 +100,8 @@ class Encoder:
             "height": size[1],
         }
         if self._layout.boxes:
-            record["box"] = np.full(4, np.nan) if example.box is None else np.asarray(example.box, np.float64)
+            assert example.box is not None
+            record["box"] = np.asarray(example.box, np.float64)
         encoded = self._serializer.get_tf_example(self._features.encode_example(record))
         return encoded.SerializeToString(deterministic=True)
 
@@ -207,6 +208,7 @@ class Packed:
         if self.identity != about["identity"][part]:
             raise ValueError(f"{folder / part}.csv: changed since the set was packed; pack it again")
         self.num_points, self.labelled = self._layout.num_points, about["labelled"][part]
+        self.boxed, self.replaced = self._layout.boxes, about.get("boxes_replaced", {}).get(part, 0)
         asked = [np.array(r.asked.split(), int) for r in records]
         self.asked = asked if records and len(asked[0]) else None
         if not records:
@@ -227,7 +229,11 @@ class Packed:
                 f"{self._folder}: {self.names[index]} cannot be read ({reason}); pack the set again, into an empty folder"
             ) from None
         points, mask = self._layout.label(record["points"])
-        box = record["box"] if self._layout.boxes and not np.isnan(record["box"]).any() else None
+        if (box := record.get("box")) is not None and np.isnan(box).any():
+            raise ValueError(
+                f"{self._folder}: {self.names[index]} has no bounding box, and others have: packed by an older version;"
+                " pack the set again, into an empty folder"
+            )
         size = (int(record["width"]), int(record["height"])) if self._layout.working_size else None
         example = Example(record["image"], points, mask, box, size)
         if record_digest(self.names[index], example) != self._digests[32 * index : 32 * index + 32]:

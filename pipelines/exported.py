@@ -150,7 +150,7 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         "home": "x of the photograph = (x + left + 0.5) * w / mw - 0.5, y = (y + top + 0.5) * h / mh - 0.5",
         "size": size,
     }
-    if config.boxes:
+    if trained.run.boxed:
         found["words"] = (
             "The run looked at boxes: turn the photograph as its EXIF says, make it RGB, take the square about the box's"
             " centre whose side is the box's longer side times (1 + 2 margin), and resize that to `size`, by area where"

@@ -213,7 +213,9 @@ def _merge(job: Job) -> dict[str, Any]:
         part: [(len(n["accepted"]), n["bytes"]) for s in job.shards if s.part == part if (n := _note(job, s))]
         for part in job.sources
     }
-    dataset.finish(job.out, job.layout, shards, {"plan": job.plan, "identity": identity, "labelled": labelled})
+    replaced = {part: f.replaced for part, f in found.items()}
+    about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
+    dataset.finish(job.out, job.layout, shards, about)
     shutil.rmtree(_notes(job))
     for left in [*job.out.glob(".*.tmp"), *job.out.glob(".metadata*")]:  # by a process that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -231,7 +233,9 @@ def _gather(job: Job, part: str) -> report.Found:
         rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
     refused.sort(key=lambda r: (r.line or 0, r.file))
     index, width, height, spread, prints = zip(*rows, strict=True) if rows else ((),) * 5
-    return report.Found(np.array(index, int), np.array([width, height]).T, np.array(spread), list(prints), refused)
+    replaced = 0 if table is None or table.replaced is None else int(table.replaced[np.array(index, int)].sum())
+    sizes = np.array([width, height]).T
+    return report.Found(np.array(index, int), sizes, np.array(spread), list(prints), refused, replaced)
 
 
 def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[dataset.Record]:

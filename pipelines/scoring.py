@@ -30,7 +30,7 @@ def photographs(
     Raises ValueError in one line where they cannot be judged by.
     """
     if part == "val":
-        train = runs.data_of(run, data)
+        train = runs.data_of(run, data, pictures=pictures, boxes=boxes)
         source = runs.part(run, train, "val")
     else:
         train = runs.training_labels(run, data)
@@ -50,8 +50,7 @@ def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
     """Raises ValueError where another run cannot be judged, or mixed in, on the same photographs: those of `source`, which
     are the part `test` or `val` of `ours`."""
     runs.check_points(theirs, source)
-    if bool(ours.config.boxes) != bool(theirs.config.boxes):
-        raise ValueError(f"{theirs.root}: one of the runs was trained on boxes, the other on whole photographs")
+    runs.check_same_boxes(ours, theirs)
     same = part == "val" or ours.data_identity == theirs.data_identity
     if seen := set(theirs.parts["train"]) & set(source.names) if same else set():
         raise ValueError(

@@ -100,9 +100,7 @@ def outs(flags: argparse.Namespace) -> dict[str, str | None]:
 def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
     """What to predict."""
     if flags.images:
-        if run.config.boxes and not flags.boxes:
-            raise ValueError(f"{run.root} was trained on boxes: give --boxes FILE for {flags.images}")
-        return sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes)
+        return runs.cropped(run, sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes))
     source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
     runs.check_points(run, source)
     return source
