@@ -5,6 +5,7 @@ boxes have no area, the box of the record's labelled points takes their place.
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -14,8 +15,11 @@ import numpy as np
 from pipelines.decode import DecodeError
 
 if TYPE_CHECKING:
+    from pipelines.runs import Run
     from pipelines.sources import Example, Source
     from pipelines.tables import Table
+
+_log = logging.getLogger("jaxmarks")
 
 _NEAR = 1.0, 0.01  # pixels, and share of the longer side: an edge this far from the points' own may be rounded
 
@@ -92,10 +96,49 @@ def of_labels(source: "Source", indices: Sequence[int] | np.ndarray, workers: in
 
 
 def of_labels_lines(count: int, of: int, what: str) -> list[str]:
-    """What a person should know where `count` of `of` crops are made from labels; none where no crop is."""
+    """What a person should know of scores on crops of which `count` of `of` are made from labels; none where no crop is."""
     if not count:
         return []
     return [
-        f"{count} of {of} {what} are cropped to the box of their own labels: scores on them use the truth, and flatter;"
-        " boxes of a detector (--boxes) do not"
+        f"{count} of {of} {what} are cropped to the box of their own labels: their scores use the truth, and flatter;"
+        " boxes of a detector (--boxes FILE) do not"
     ]
+
+
+def told(source: "Source", margin: float) -> list[str]:
+    """To what images are cropped in training, a line for a person; none where they are seen whole."""
+    return [f"images are cropped to their bounding boxes, --box-margin {margin:g}"] if source.boxed else []
+
+
+def check(run: "Run", source: "Source") -> None:
+    """Raises ValueError where a run was trained on bounding boxes and the source has none."""
+    if run.boxed and not source.boxed:
+        raise ValueError(
+            f"{run.root} was trained on bounding boxes, and these images have none: give --boxes FILE (file_name, x, y,"
+            " width, height; for a packed set to prepare.py), or train a run on whole images"
+        )
+
+
+def cropped(run: "Run", source: "Source") -> "Source":
+    """The source, whose images are cropped as those that the run was trained on. Raises as `check`; says so where
+    the run is one on whole images and the source has boxes, to which they are cropped all the same."""
+    check(run, source)
+    if source.boxed and not run.boxed:
+        _log.warning(
+            "%s is a run on whole images, by its config.json; these %d images are cropped to their bounding boxes,"
+            " which is not what it was trained on",
+            run.root,
+            len(source),
+        )
+    return source
+
+
+def check_same(one: "Run", other: "Run") -> None:
+    """Raises ValueError where of two runs one was trained on bounding boxes and the other not, or with another margin."""
+    if one.boxed != other.boxed:
+        whole, boxed = sorted((one, other), key=lambda run: run.boxed)
+        raise ValueError(
+            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be mixed"
+        )
+    if (ours := one.config.box_margin) != (theirs := other.config.box_margin):
+        raise ValueError(f"{other.root} has --box-margin {theirs:g}, {one.root} {ours:g}: they cannot be mixed")

@@ -19,7 +19,8 @@ import numpy as np
 from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
-from pipelines import fitted, fitting, loader, looking, runs, trained
+from pipelines import boxes as bounding
+from pipelines import fitted, fitting, loader, looking, trained
 from pipelines.fitted import Fitted
 from pipelines.fitting import Settings
 from pipelines.looking import Net
@@ -109,7 +110,7 @@ class Predictor:
     def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
         """Predictions of every decodable photograph of a source, in order, some at a time. Raises ValueError where the run
         was trained on bounding boxes and the source has none."""
-        runs.check_boxes(self.run, source)
+        bounding.check(self.run, source)
         return fitting.predictions(self.nets, self.fit, self.settings, source, faults)
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
@@ -248,7 +249,7 @@ def open_runs(
             )
         if landmarks.to_data(other.scheme) != landmarks.to_data(first.scheme):
             raise ValueError(f"{other.root} and {first.root} have points of other schemes, which cannot be mixed")
-        runs.check_same_boxes(first, other)
+        bounding.check_same(first, other)
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
     nets = looking.nets(found, asked.tta, asked.at_once)

@@ -17,6 +17,7 @@ from jaxmarks import backend, keys, landmarks, recipes
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
+from pipelines import boxes as boxes_
 from pipelines import cache, files, review, schemes, sources, split, weighting
 from pipelines.sources import Source, Subset, identity
 
@@ -249,40 +250,6 @@ def check_points(run: Run, source: Source) -> None:
         raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.scheme.num_points}")
 
 
-def check_boxes(run: Run, source: Source) -> None:
-    """Raises ValueError where a run was trained on bounding boxes and the source has none."""
-    if run.boxed and not source.boxed:
-        raise ValueError(
-            f"{run.root} was trained on bounding boxes, and these images have none: give --boxes FILE (file_name, x, y,"
-            " width, height; for a packed set to prepare.py), or train a run on whole images"
-        )
-
-
-def cropped(run: Run, source: Source) -> Source:
-    """The source, whose images are cropped as those that the run was trained on. Raises as `check_boxes`; says so where
-    the run is one on whole images and the source has boxes, to which they are cropped all the same."""
-    check_boxes(run, source)
-    if source.boxed and not run.boxed:
-        _log.warning(
-            "%s is a run on whole images, by its config.json; these %d images are cropped to their bounding boxes,"
-            " which is not what it was trained on",
-            run.root,
-            len(source),
-        )
-    return source
-
-
-def check_same_boxes(one: Run, other: Run) -> None:
-    """Raises ValueError where of two runs one was trained on bounding boxes and the other not, or with another margin."""
-    if one.boxed != other.boxed:
-        whole, boxed = sorted((one, other), key=lambda run: run.boxed)
-        raise ValueError(
-            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be mixed"
-        )
-    if (ours := one.config.box_margin) != (theirs := other.config.box_margin):
-        raise ValueError(f"{other.root} has --box-margin {theirs:g}, {one.root} {ours:g}: they cannot be mixed")
-
-
 def data(config: Config, root: Path | None = None) -> Source:
     """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
     decided or, where it names none, as did that of the run in the folder `root`, if there is one."""
@@ -328,14 +295,14 @@ def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = ""
             )
         boxes = run.config.boxes
     if "test" in sources.parts(where):
-        return cropped(run, sources.open_source(where, "test", points, pictures=pictures, boxes=boxes))
+        return boxes_.cropped(run, sources.open_source(where, "test", points, pictures=pictures, boxes=boxes))
     if own:
         raise ValueError(
             f"{where} has no test part, only what the run was trained on; give other data with --data (evaluate.py:"
             " or --part val)"
         )
     _log.warning("%s has no test part: all of its photographs are looked at", where)
-    return cropped(run, sources.open_source(where, "train", points, pictures=pictures, boxes=boxes))
+    return boxes_.cropped(run, sources.open_source(where, "train", points, pictures=pictures, boxes=boxes))
 
 
 def training_labels(run: Run, path: str | None) -> Source | None:
