@@ -69,7 +69,14 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
 
 
 def _names(entries: list[_Entry]) -> list[str]:
-    return plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
+    """PICTURE#FACE where `write` kept what an annotation was named, else by ids where a picture has several."""
+    names = plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
+    kept = [
+        f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
+        for e, n in zip(entries, names, strict=True)
+    ]
+    good = all(plain.picture_of(n) == e.picture for e, n in zip(entries, kept, strict=True))
+    return kept if good and len(set(kept)) == len(kept) else names
 
 
 def _folders(path: Path) -> list[Path]:
@@ -183,6 +190,8 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
             new = {"id": len(images) + 1, "file_name": picture, "width": int(width), "height": int(height)}
             box = plain.exact(_extent(row) if row.box is None else row.box)
             made = f'"{_MADE}": "keypoints", ' if row.box is None else ""
+            if (face := row.name[len(picture) + 1 :]) not in ("", str(number)):
+                made += f'"{_FACE}": {json.dumps(face)}, '
             annotation = (
                 f'{{"id": {number}, "image_id": {images.setdefault(picture, new)["id"]}, "category_id": 1, "iscrowd": 0, '
                 f'"bbox": [{",".join(box)}], {made}"area": {float(box[2]) * float(box[3])}, '
