@@ -140,4 +140,6 @@ def describe(event: Event) -> str:
     """The event on one line of a terminal."""
     text = f"loss {event.train['loss']:.3f}  nme {event.train['nme']:.4f}  lr {event.train['lr']:.1e}"
     val = f"  val nme {event.val['nme']:.4f}" if event.val else ""
+    if by_labels := event.val.get("cropped_by_labels"):
+        val += f" ({by_labels:.0%} in crops by labels)"
     return f"{text}{val}  {event.images_per_second:.1f} images/s  data {event.waiting:.0%}"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines import console, dataset, duplicates, files, pack, seal, survey
-from pipelines.sources import Source, Subset, described, identity_of, open_any
+from pipelines.boxes import replaced_line
+from pipelines.sources import Source, Subset, boxes_replaced, described, identity_of, open_any
 from pipelines.tables import Pictures, Table
 
 _ABOUT = "cached.json"
@@ -49,9 +50,9 @@ def training_set(
     """
     source = open_any(path, pictures=pictures, boxes=boxes)
     if not isinstance(source, Pictures):
-        return source
+        return _told(source, path, boxes_replaced(source))
     if not packed:
-        return _survey(source, workers)
+        return _survey(source, path, workers)
     folder = files.cache_root() / key(path, source.table)
     if not seal.is_whole(folder):
         _pack(path, source, folder, workers)
@@ -64,7 +65,7 @@ def training_set(
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
         os.utime(folder / _ABOUT)  # when it was last used
-    return found
+    return _told(found, path, found.replaced)
 
 
 def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
@@ -81,6 +82,13 @@ def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
     _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
 
 
+def _told(source: Source, path: str, replaced: int) -> Source:
+    """The source; says in how many records the box of the labelled points took the place of one without area."""
+    if replaced:
+        print(f"{path}: {replaced_line(replaced, len(source))}")
+    return source
+
+
 def _tell(refused: int, where: str) -> None:
     if refused:
         print(
@@ -88,7 +96,7 @@ def _tell(refused: int, where: str) -> None:
         )
 
 
-def _survey(source: Pictures, workers: int) -> Surveyed:
+def _survey(source: Pictures, path: str, workers: int) -> Source:
     seen, refused, progress = [], len(source.table.refused), console.Progress(len(source), "record")
     for found in survey.over(source, 0, len(source), workers):
         if found.reason is None:
@@ -100,7 +108,9 @@ def _survey(source: Pictures, workers: int) -> Surveyed:
     if not seen:
         raise ValueError(f"none of the {len(source)} records of {source.table.root} can be used")
     _tell(refused, "; prepare.py tells of each")
-    return Surveyed(source, seen)
+    known = source.table.replaced
+    replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
+    return _told(Surveyed(source, seen), path, replaced)
 
 
 def key(path: str, table: Table) -> str:
@@ -110,6 +120,8 @@ def key(path: str, table: Table) -> str:
         total.update(f"{found.name} {_stamp(found)}\n".encode())
     for name in table.pictures or table.names:
         total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
+    if table.replaced is not None:
+        total.update(b"box of the points for one without area\n")
     return f"{Path(path).resolve().name}-{total.hexdigest()[:16]}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines import console, decode, files, labels, outputs, report, sources
+from pipelines import console, conversion, decode, files, labels, outputs, report, sources
 from pipelines.drawn import DrawnSource
 from pipelines.formats import contest, plain, w300
 from pipelines.tables import Pictures, Row
@@ -36,8 +36,6 @@ def check(kind: str, out: Path, home: Path | None, source: sources.Source) -> li
     for name in source.names if kind == "contest" else []:
         if not labels.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
-    if table and table.boxes is not None and kind in ("contest", "pts", "deeplabcut"):
-        print(f"boxes are left out: {kind} has none")
     return [report.line(r) for r in (table.refused if table else [])]
 
 
@@ -99,7 +97,38 @@ def converted(
         raise ValueError(f"no record could be converted: {faults[0] if faults else 'there is none'}")
 
 
-def write_contest(out: Path, rows: Iterator[Row], source: sources.Source, kept: list[int], decimals: int) -> None:
+def told(
+    kind: str,
+    out: Path,
+    part: str,
+    home: Path | None,
+    source: sources.Source,
+    sent: list[conversion.Sent],
+    kept: list[int],
+    beside: Path | None,
+) -> str:
+    """Whether the files that were written are, read again, the set that they were written from, and what is not, in a line.
+
+    home: where images were written; None: they are where they were. beside: the file of boxes.
+    """
+    images = home or (source.table.root if isinstance(source, Pictures) else out.parent)
+    try:
+        table = conversion.read_again(kind, out, part, images, beside)
+    except ValueError as error:
+        return f"not read again, so whether it is the same set is not known: {error}"
+    found = conversion.changes(sent, table)
+    coded = sum(record.name != source.names[i] for record, i in zip(sent, kept, strict=True))
+    found += [f"{coded} images coded as JPEG"] * (coded > 0)
+    found += [f"{len(source) - len(kept)} left out"] * (len(kept) < len(source))
+    found += ["the points asked of each image"] * (kind != contest.NAME and sources.asked_points(source) is not None)
+    if found:
+        return f"read again, it is another set, of another identity: {'; '.join(found)}"
+    return f"read again, it is the same set: {len(sent)} records with the same names, labels and bounding boxes"
+
+
+def write_contest(
+    out: Path, rows: Iterator[Row], source: sources.Source, kept: list[int], decimals: int | None
+) -> None:
     """A part in the contest's layout; the list of a test part last, since it makes the part."""
     test, asked = out.name == "test", sources.asked_points(source) or [range(source.num_points)] * len(source)
     names: list[str] = []

@@ -91,7 +91,8 @@ class Encoder:
             "height": size[1],
         }
         if self._layout.boxes:
-            record["box"] = np.full(4, np.nan) if example.box is None else np.asarray(example.box, np.float64)
+            assert example.box is not None
+            record["box"] = np.asarray(example.box, np.float64)
         encoded = self._serializer.get_tf_example(self._features.encode_example(record))
         return encoded.SerializeToString(deterministic=True)
 
@@ -105,8 +106,8 @@ def finish(
 ) -> None:
     """Make shards, tables and report a data set: TFDS's metadata, then the seal of all.
 
-    found: of each part (records, bytes) of its shards in order. about: plan, identity and labelled of `seal.Sealed`.
-    digests: sha256 of the files of which it is known already.
+    found: of each part (records, bytes) of its shards in order. about: plan, identity, labelled and boxes_replaced of
+    `seal.Sealed`. digests: sha256 of the files of which it is known already.
     """
     import tensorflow_datasets as tfds
 
@@ -169,6 +170,7 @@ class Packed:
         self.identity = identity_of(r.digest for r in records)
         if self.identity != sealed.identity[part] or len(records) != sum(sealed.records[part]):
             raise ValueError(f"{folder / part}.csv: not the records that {seal.INFO} tells of; {seal.AGAIN}")
+        self.boxed, self.replaced = self._layout.boxes, sealed.boxes_replaced[part]
         self._check_room(sum(sealed.files[name]["bytes"] for name in sealed.shards(part)))
         asked = [np.array(r.asked.split(), int) for r in records]
         self.asked = asked if len(asked[0]) else None
@@ -200,7 +202,6 @@ class Packed:
             box = np.frombuffer(found["box"], "<f8").reshape(4) if layout.boxes else None
         except ValueError:  # another number of bytes
             raise ValueError("has points or a box of another length than the set's") from None
-        box = None if box is None or np.isnan(box).any() else box
         if box is not None:
             decode.check_box(box, *size)
         example = Example(found["image"], points, mask, box, size if layout.working_size else None)

@@ -18,6 +18,8 @@ class DrawnSource:
     label hides.
     """
 
+    boxed = False
+
     def __init__(self, specification: str, part: str = "train", *, keep: bool = True):
         count, self.num_points = parse(specification)
         size = count if part == "train" else max(16, count // 10)

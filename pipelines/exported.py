@@ -12,15 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmarks import landmarks, models, sharding, state, transform, units
+from jaxmarks import affine, landmarks, models, sharding, state, transform, units
+from jaxmarks.config import Config
 from jaxmarks.models import ops
-from pipelines import loader, onnx_graph
+from pipelines import boxes, decode, loader, onnx_graph
 from pipelines.sources import Source
 from pipelines.trained import Trained
 
 FORMATS = ("stablehlo", "onnx")
 TYPES = ("uint8", "float32")
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+PLACED = 1.0  # pixels of the input: the most that rounded sides move what is seen at its edge
 TOLERANCE = 0.05  # pixels of the input: the most that a file may differ from its run
 
 Network = Callable[[np.ndarray], np.ndarray]  # pictures [n, size, size, 3] -> points f32[n, points, 2] in pixels
@@ -86,6 +88,31 @@ def difference(network: Network, trained: Trained, source: Source, dtype: str, b
     return worst, count
 
 
+def misplaced(trained: Trained, source: Source) -> float:
+    """The largest distance, in pixels of the input, between where the run itself and the preprocessing of `describe` place
+    what is seen at the input's corners. Raises ValueError unless the source has bounding boxes as the run's data has."""
+    boxes.check(trained.run, source)
+    config, worst = trained.run.config, 0.0
+    corners = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1]]) * (config.size - 1)
+    for batch, count in loader.ordered(source, config):
+        for frame, index in zip(batch.frame[:count], batch.index, strict=False):
+            example = source[int(index)]
+            seen = affine.apply(affine.invert(frame), corners)
+            placed = _placed(seen, decode.photograph_size(example), example.box if trained.run.boxed else None, config)
+            worst = max(worst, float(np.linalg.norm(placed - corners, axis=1).max()))
+    return worst
+
+
+def _placed(points: np.ndarray, sides: tuple[int, int], box: np.ndarray | None, config: Config) -> np.ndarray:
+    """Points f64[n, 2] of an image in the input, by the formulas of `_preprocessing`."""
+    size = config.size
+    if box is not None:
+        zoom = size / (max(box[2], box[3]) * (1 + 2 * config.box_margin))
+        return zoom * (points - (box[:2] + box[2:] / 2 - 0.5)) + (size - 1) / 2
+    shown = np.array([max(1, round(n * size / min(sides))) for n in sides])
+    return (points + 0.5) * shown / sides - 0.5 - (shown - size) // 2
+
+
 def _inputs(trained: Trained, source: Source) -> Iterator[np.ndarray]:
     """The photographs as the network sees them, f32[n, size, size, 3]."""
     size = trained.run.config.size
@@ -149,12 +176,14 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         ],
         "home": "x of the photograph = (x + left + 0.5) * w / mw - 0.5, y = (y + top + 0.5) * h / mh - 0.5",
         "size": size,
+        "boxes": False,
     }
-    if config.boxes:
+    if trained.run.boxed:
+        found["boxes"] = True
         found["words"] = (
-            "The run looked at boxes: turn the photograph as its EXIF says, make it RGB, take the square about the box's"
-            " centre whose side is the box's longer side times (1 + 2 margin), and resize that to `size`, by area where"
-            " that makes it smaller. Outside the photograph the square is grey, 128."
+            "The run was trained on bounding boxes: turn the photograph as its EXIF says, make it RGB, take the square"
+            " about the box's centre whose side is the box's longer side times (1 + 2 margin), and resize that to"
+            " `size`, by area where that makes it smaller. Outside the photograph the square is grey, 128."
         )
         found["margin"] = config.box_margin
         found["formulas"] = [

@@ -17,9 +17,15 @@ _SIDE = 240  # of a picture on a sheet, in pixels
 
 
 def judging(
-    plan: assemble.Assembly, train: Source, val: Source, weights: np.ndarray | None, faults: loader.Faults
+    plan: assemble.Assembly,
+    train: Source,
+    val: Source,
+    weights: np.ndarray | None,
+    faults: loader.Faults,
+    by_labels: int = 0,
 ) -> Callable[[State, np.ndarray, int], Judged]:
-    """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training part's draws."""
+    """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training part's draws;
+    by_labels: how many images of `val` are cropped to the box of their own labels, told beside the scores as a share."""
     forward = assemble.forward(plan, "none")
     order = keys.ordering(plan.key, len(train), weights)
 
@@ -36,7 +42,10 @@ def judging(
         judged = found["val"][1]
         if len(val) and judged is None:
             raise ValueError("no photograph to validate on: none could be decoded")
-        return Judged(evaluate.means(judged, plan.config, plan.scheme) if judged else {}, sheets)
+        means = evaluate.means(judged, plan.config, plan.scheme) if judged else {}
+        if means and by_labels:
+            means["cropped_by_labels"] = by_labels / len(val)
+        return Judged(means, sheets)
 
     return judge
 

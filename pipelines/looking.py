@@ -121,6 +121,8 @@ def merged(
 class Boxed:
     """A source whose photographs are looked at within other boxes f64[n, 4]: x, y, width, height in their pixels."""
 
+    boxed = True
+
     def __init__(self, source: Source, boxes: np.ndarray):
         self._source, self._boxes = source, boxes
         self.names, self.num_points, self.labelled = source.names, source.num_points, source.labelled

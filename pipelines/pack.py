@@ -215,12 +215,13 @@ def _merge(job: Job) -> dict[str, Any]:
         file.write((report.text(told) + "\n").encode())
     labelled = {part: source.labelled for part, source in job.sources.items()}
     notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
-    found = {
+    written = {
         part: [(len(n["accepted"]), n["bytes"]) for s, n in notes.items() if s.part == part] for part in job.sources
     }
     digests = {shard.name: note["sha256"] for shard, note in notes.items()}
-    about = {"plan": job.plan, "identity": identity, "labelled": labelled}
-    dataset.finish(job.out, job.layout, found, about, digests)
+    replaced = {part: f.replaced for part, f in found.items()}
+    about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
+    dataset.finish(job.out, job.layout, written, about, digests)
     _clear(job.out)
     return told
 
@@ -253,6 +254,7 @@ def _gather(job: Job, part: str) -> report.Found:
         rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
     refused.sort(key=lambda r: (r.line or 0, r.file))
     index, width, height, spread, prints = zip(*rows, strict=True) if rows else ((),) * 5
+    replaced = 0 if table is None or table.replaced is None else int(table.replaced[np.array(index, int)].sum())
     return report.Found(
         np.array(index, int),
         np.array([width, height]).T,
@@ -260,6 +262,7 @@ def _gather(job: Job, part: str) -> report.Found:
         list(prints),
         refused,
         label_counts.added(counts),
+        replaced,
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
+from pipelines import boxes as bounding
 from pipelines import fitted, fitting, loader, looking, trained
 from pipelines.fitted import Fitted
 from pipelines.fitting import Settings
@@ -86,8 +87,10 @@ class Predictor:
         boxes f[n, 4]: x, y, width, height of what to look at in each; a run that was trained on boxes needs them, any other
         looks at that part alone if they are given. Raises ValueError, with the number of the picture, for anything else.
         """
-        if self.run.config.boxes and boxes is None:
-            raise ValueError(f"{self.run.root} was trained on boxes: give boxes, [x, y, width, height] of each picture")
+        if self.run.boxed and boxes is None:
+            raise ValueError(
+                f"{self.run.root} was trained on bounding boxes: give boxes, [x, y, width, height] of each picture"
+            )
         pictures = _pictures(pictures)
         if not len(pictures):
             nothing = np.zeros((0, self.scheme.num_points))
@@ -105,7 +108,9 @@ class Predictor:
         return [n._replace(config=dataclasses.replace(n.config, batch=batch)) for n in self.nets]
 
     def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
-        """Predictions of every decodable photograph of a source, in order, some at a time."""
+        """Predictions of every decodable photograph of a source, in order, some at a time. Raises ValueError where the run
+        was trained on bounding boxes and the source has none."""
+        bounding.check(self.run, source)
         return fitting.predictions(self.nets, self.fit, self.settings, source, faults)
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
@@ -244,10 +249,7 @@ def open_runs(
             )
         if landmarks.to_data(other.scheme) != landmarks.to_data(first.scheme):
             raise ValueError(f"{other.root} and {first.root} have points of other schemes, which cannot be mixed")
-        if bool(other.config.boxes) != bool(first.config.boxes) or other.config.box_margin != first.config.box_margin:
-            raise ValueError(
-                f"{other.root} and {first.root} look at photographs in other boxes, or one of them at the whole"
-            )
+        bounding.check_same(first, other)
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
     nets = looking.nets(found, asked.tta, asked.at_once)
@@ -271,7 +273,7 @@ class Arrays:
                 raise ValueError(
                     f"picture {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
                 )
-        self._boxes = None if boxes is None else np.asarray(boxes, np.float64)
+        self.boxed, self._boxes = boxes is not None, None if boxes is None else np.asarray(boxes, np.float64)
         if self._boxes is not None and self._boxes.shape != (len(pictures), 4):
             raise ValueError(f"boxes: expected [{len(pictures)}, 4], got {list(self._boxes.shape)}")
         self._pictures, self.num_points = pictures, num_points

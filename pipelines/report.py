@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines import files, label_counts, schema
+from pipelines.boxes import replaced_line
 from pipelines.sources import Source
 from pipelines.tables import Refused, Table
 
@@ -34,6 +35,7 @@ class Found(NamedTuple):
     prints: list[int | None]
     refused: list[Refused]
     labels: label_counts.Counts
+    replaced: int = 0  # boxes without area, for which that of the labelled points was taken
 
 
 def kind(reason: str) -> str:
@@ -78,6 +80,7 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
             "photographs": int(counts[many].sum()),
             "largest": [{"photographs": int(counts[g]), "first": names[g]} for g in largest],
         },
+        "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
         "not_listed": _not_listed(table) if table else None,
     }
 
@@ -122,6 +125,8 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
         rows += [f"          {line(Refused(r['file'], r['line'], r['reason']))}" for r in which]
     if (others := about["not_listed"]) and others["files"]:
         rows.append(f"  {others['files']} files that no row names: {', '.join(others['first'])}")
+    if (about.get("boxes") or {}).get("replaced"):
+        rows.append(f"  {replaced_line(about['boxes']['replaced'], about['accepted'])}")
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
     if about["spread"]:
         rows.append(f"  points' box over the photograph, by side: {_spelled(about['spread'], 2)}")

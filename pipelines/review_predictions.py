@@ -102,13 +102,19 @@ def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.n
     return seen, trimmed
 
 
-def remarks(known: Known, run: runs.Run) -> list[str]:
-    """What a person should know of these predictions, a line each; run: one of those that were asked."""
+def remarks(known: Known, run: runs.Run, by_labels: int = 0) -> list[str]:
+    """What a person should know of these predictions, a line each; run: one of those that were asked; by_labels: how many
+    images were cropped to the box of their own labels."""
     told = []
     if stale := int((~known.fresh).sum()):
         told.append(
             f"{stale} of {len(known.fresh)} photographs were predicted by runs that had trained on them, which hides wrong"
             " labels; train.py --fold 1/3, 2/3 and 3/3 makes runs that had not"
+        )
+    if by_labels:
+        told.append(
+            f"{by_labels} of {len(known.index)} images are cropped to the box of their own labels: a label that is off as a"
+            " whole takes its crop along, which hides it"
         )
     if run.review:
         told.append(

@@ -17,6 +17,7 @@ from jaxmarks import backend, keys, landmarks, recipes
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
+from pipelines import boxes as boxes_
 from pipelines import cache, files, review, schemes, sources, split, weighting
 from pipelines.sources import Source, Subset, identity
 
@@ -39,6 +40,7 @@ class Run(NamedTuple):
     weights: str = ""  # digest of weights.csv; empty: every photograph once an epoch
     origin: str = ""  # digest of the weights that it began with; empty: drawn from its key
     review: str = ""  # digest of decisions.csv; empty: every label as it is
+    boxed: bool = False  # its data has bounding boxes, which it is cropped to
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     parts = split.split(source.names, config.split_by, config.val_fraction, drawn_by, twins, fold=config.fold_of)
     if config.weights:
         weighting.read(Path(config.weights), parts["train"])
-    return Run(root, config, key, scheme_of(config, source.num_points), parts, "")
+    return Run(root, config, key, scheme_of(config, source.num_points), parts, "", boxed=source.boxed)
 
 
 def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
@@ -87,6 +89,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
     weights, decided = _kept(config.weights, root / _WEIGHTS), _kept(config.review, root / _DECISIONS)
     rest = {"data_identity": identity(source), "weights": weights, "origin": origin, "review": decided}
+    rest["boxed"] = source.boxed
     files.write_sealed(root / "config.json", {**described, **rest})
     return load(root)
 
@@ -185,7 +188,8 @@ def load(root: Path) -> Run:
     config = configs.from_dict(stored["config"])
     scheme = landmarks.from_data(stored["scheme"])
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
-    return Run(root, config, key, scheme, parts, stored["data_identity"], *known)
+    boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
+    return Run(root, config, key, scheme, parts, stored["data_identity"], *known, boxed)
 
 
 def weights(run: Run) -> np.ndarray | None:
@@ -219,7 +223,7 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
         raise ValueError(f"--init-from: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
     if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
         raise ValueError(f"--scheme {asked.scheme}: {run.root} was trained with another one. Take another --name")
-    return run._replace(config=asked), other_versions(run)
+    return run._replace(config=asked, boxed=source.boxed), other_versions(run)
 
 
 def other_versions(run: Run) -> list[str]:
@@ -262,13 +266,15 @@ def decided(config: Config, root: Path | None) -> Path | None:
     return _own(root / _DECISIONS, known) if root and known else None
 
 
-def data_of(run: Run, path: str | None = None) -> Source:
-    """The very records that a run was trained on, from where they were or from `path`. Raises ValueError in one line."""
+def data_of(run: Run, path: str | None = None, *, pictures: str = "", boxes: str = "") -> Source:
+    """The very records that a run was trained on, from where they were or from `path`. pictures, boxes: where the folder
+    of the images and the file of boxes lie now, if they are not where they were. Raises ValueError in one line."""
     if path is None and not sources.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
+    known |= {name: value for name, value in (("pictures", pictures), ("boxes", boxes)) if value}
     if sources.is_packed(known["data"]):
-        known |= {"pictures": "", "boxes": ""}  # they were used when it was packed
+        known |= {"pictures": pictures, "boxes": boxes}  # the run's were used when it was packed
     found = data(settings(known), run.root)
     check_identity(run, found, path or run.config.data)
     return found
@@ -282,19 +288,21 @@ def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = ""
         raise ValueError(f"{where}: there is nothing; say with --data what to look at")
     own = os.path.abspath(where) == os.path.abspath(run.config.data)
     pictures = pictures or (run.config.pictures if own else "")
-    if run.config.boxes and not boxes and not sources.is_packed(where):
-        if not own or not Path(run.config.boxes).is_file():
-            raise ValueError(f"{run.root} was trained on boxes: give --boxes FILE for {where}")
+    if own and run.config.boxes and not boxes:
+        if not Path(run.config.boxes).is_file():
+            raise ValueError(
+                f"{run.root} was trained on {run.config.boxes}, which is gone: give --boxes FILE for {where}"
+            )
         boxes = run.config.boxes
     if "test" in sources.parts(where):
-        return sources.open_source(where, "test", points, pictures=pictures, boxes=boxes)
+        return boxes_.cropped(run, sources.open_source(where, "test", points, pictures=pictures, boxes=boxes))
     if own:
         raise ValueError(
             f"{where} has no test part, only what the run was trained on; give other data with --data (evaluate.py:"
             " or --part val)"
         )
     _log.warning("%s has no test part: all of its photographs are looked at", where)
-    return sources.open_source(where, "train", points, pictures=pictures, boxes=boxes)
+    return boxes_.cropped(run, sources.open_source(where, "train", points, pictures=pictures, boxes=boxes))
 
 
 def training_labels(run: Run, path: str | None) -> Source | None:
@@ -303,7 +311,8 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = sources.parts(where) if where and sources.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            return sources.open_source(where, pictures=c.pictures, boxes=c.boxes)
+            own = {"pictures": c.pictures, "boxes": c.boxes} if where == c.data else {}
+            return sources.open_source(where, **own)
     return None
 
 

@@ -10,6 +10,7 @@ from jaxmarks import affine, assemble, evaluate, metrics, reliability, slices
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
+from pipelines import boxes as bounding
 from pipelines import decode, runs, sources, split
 from pipelines.runs import Run
 from pipelines.sources import Source
@@ -30,7 +31,7 @@ def photographs(
     Raises ValueError in one line where they cannot be judged by.
     """
     if part == "val":
-        train = runs.data_of(run, data)
+        train = runs.data_of(run, data, pictures=pictures, boxes=boxes)
         source = runs.part(run, train, "val")
     else:
         train = runs.training_labels(run, data)
@@ -50,8 +51,7 @@ def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
     """Raises ValueError where another run cannot be judged, or mixed in, on the same photographs: those of `source`, which
     are the part `test` or `val` of `ours`."""
     runs.check_points(theirs, source)
-    if bool(ours.config.boxes) != bool(theirs.config.boxes):
-        raise ValueError(f"{theirs.root}: one of the runs was trained on boxes, the other on whole photographs")
+    bounding.check_same(ours, theirs)
     same = part == "val" or ours.data_identity == theirs.data_identity
     if seen := set(theirs.parts["train"]) & set(source.names) if same else set():
         raise ValueError(
@@ -92,6 +92,14 @@ def report(ours: Scores, properties: evaluate.Rows, limit: float, groups: np.nda
         "regions": evaluate.table(ours.regions, groups),
         "slices": evaluate.by_slice(ours.rows, properties, groups),
     }
+
+
+def crops(source: Source, found: Predicted) -> dict[str, Any]:
+    """{"boxes": to how many bounding boxes images were cropped, and how many of these are of their own labels}; empty
+    where images are seen whole."""
+    if not source.boxed:
+        return {}
+    return {"boxes": {"count": len(found.index), "of_labels": bounding.of_labels(source, found.index)}}
 
 
 def expected(found: Predicted, scheme: Scheme, groups: np.ndarray, radii: dict[float, np.ndarray]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _LAYOUT = {
 }
 _FORM = {
     "layout": _LAYOUT, "plan": _HEX, "records": {str: [_COUNT]}, "identity": {str: _HEX}, "labelled": {str: bool},
-    "files": {str: {"bytes": _COUNT, "sha256": _HEX}},
+    "boxes_replaced": {str: _COUNT}, "files": {str: {"bytes": _COUNT, "sha256": _HEX}},
 }  # fmt: skip
 _TFDS = "tensorflow_datasets.core.features."
 _NAMING = ("pythonClassName", "python_class_name", "type")  # the last in TFDS's older form
@@ -49,6 +49,7 @@ class Sealed(NamedTuple):
     records: dict[str, list[int]]  # of each part: the records of its shards in order
     identity: dict[str, str]  # of each part
     labelled: dict[str, bool]
+    boxes_replaced: dict[str, int]  # of each part: boxes without area, for which that of the points was taken
     files: dict[str, dict[str, Any]]  # of each file but this one: its bytes and sha256
 
     @property
@@ -106,7 +107,7 @@ def _checked(path: Path, data: dict[str, Any]) -> Sealed:
     sealed = Sealed(**{name: data[name] for name in Sealed._fields})
     if not sealed.records or not set(sealed.records) <= set(PARTS):
         raise ValueError(f"{path}: records: expected {' and '.join(PARTS)}, got {ascii(sorted(sealed.records))[:60]}")
-    for field in ("identity", "labelled"):
+    for field in ("identity", "labelled", "boxes_replaced"):
         if getattr(sealed, field).keys() != sealed.records.keys():
             raise ValueError(f"{path}: {field}: not of the parts {', '.join(sealed.parts)}")
     if sealed.files.keys() != set(_names(sealed)):

@@ -37,6 +37,11 @@ class Source(Protocol):
     @property
     def labelled(self) -> bool: ...
 
+    @property
+    def boxed(self) -> bool:
+        """Whether every record has a bounding box; none has one otherwise."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example:
@@ -50,7 +55,7 @@ class Subset:
     def __init__(self, source: Source, indices: Sequence[int]):
         self._source, self._indices = source, list(indices)
         self.names = [source.names[i] for i in self._indices]
-        self.num_points, self.labelled = source.num_points, source.labelled
+        self.num_points, self.labelled, self.boxed = source.num_points, source.labelled, source.boxed
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -127,6 +132,7 @@ def open_source(
     Raises ValueError in one line.
     """
     from pipelines import report
+    from pipelines.boxes import replaced_line
     from pipelines.tables import Pictures
 
     source = open_any(path, part, num_points, pictures=pictures, boxes=boxes)
@@ -135,7 +141,20 @@ def open_source(
         raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
     if refused:
         _log.warning("%s: %d records cannot be used and are left out; prepare.py tells of each", path, len(refused))
+    if replaced := boxes_replaced(source):
+        _log.warning("%s: %s", path, replaced_line(replaced, len(source)))
     return source
+
+
+def boxes_replaced(source: Source) -> int:
+    """In how many records of a set, as opened, the box of the labelled points took the place of one without area."""
+    from pipelines.dataset import Packed
+    from pipelines.tables import Pictures
+
+    if isinstance(source, Packed):
+        return source.replaced
+    known = source.table.replaced if isinstance(source, Pictures) else None
+    return 0 if known is None else int(known.sum())
 
 
 def open_any(
@@ -152,10 +171,20 @@ def open_any(
     from pipelines.tables import Pictures
 
     if path.startswith("drawn:"):
+        _check_own(path, "drawn", pictures, boxes)
         return drawn.DrawnSource(path, part, keep=not once)
     if (root := local(path)).is_dir() and dataset.is_packed(root):
+        _check_own(path, "packed", pictures, boxes)
         return dataset.Packed(root, part)
     return Pictures(open_table(path, part, num_points, pictures=pictures, boxes=boxes))
+
+
+def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
+    """Raises ValueError where a folder of images, or boxes, are given for data that holds its own."""
+    if given := " and ".join(f"--{name}" for name, value in (("pictures", pictures), ("boxes", boxes)) if value):
+        raise ValueError(
+            f"--data {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
+        )
 
 
 def local(path: str) -> Path:
@@ -172,6 +201,7 @@ def open_table(
 ) -> "tables.Table":
     """What the files of a format at PATH list. Raises ValueError, in one line, where there is no such format."""
     from pipelines import formats
+    from pipelines.boxes import completed
 
     root = local(path)
     if not root.exists():
@@ -180,7 +210,7 @@ def open_table(
             f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
         )
     table = formats.recognise(root).read(root, part, Path(pictures).expanduser() if pictures else None, num_points)
-    return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table
+    return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else completed(table)
 
 
 def described(source: Source) -> str:

@@ -1,7 +1,7 @@
 """What the files of a format list, before any picture is opened, and the source of photographs that comes of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ class Table:
     whole: bool = False  # every coordinate is known to be a whole number
     pictures: list[str] | None = None  # of each record, below root, where that is not its name
     boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
+    replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
     asked: list[np.ndarray] | None = None  # of each record: the points to hand in
     refused: list[Refused] = field(default_factory=list)  # rows that cannot be used
     files: list[Path] = field(default_factory=list)  # what was read to know all this
@@ -46,6 +47,20 @@ class Table:
     def refusal(self, index: int, reason: str) -> Refused:
         """A record that cannot be used."""
         return Refused(self.pictures[index] if self.pictures else self.names[index], self.line(index), reason)
+
+    def chosen(self, indices: list[int]) -> "Table":
+        """Some of the records, in the order given."""
+        label = self.label
+        return replace(
+            self,
+            names=[self.names[i] for i in indices],
+            lines=np.asarray(self.lines)[indices],
+            label=None if label is None else lambda index: label(indices[index]),
+            pictures=None if self.pictures is None else [self.pictures[i] for i in indices],
+            boxes=None if self.boxes is None else self.boxes[indices],
+            replaced=None if self.replaced is None else self.replaced[indices],
+            asked=None if self.asked is None else [self.asked[i] for i in indices],
+        )
 
 
 class Row(NamedTuple):
@@ -69,7 +84,7 @@ class Pictures:
     def __init__(self, table: Table):
         self.table = table
         self.names, self.num_points, self.labelled = table.names, table.num_points, table.label is not None
-        self.asked = table.asked
+        self.asked, self.boxed = table.asked, table.boxes is not None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -87,5 +102,4 @@ class Pictures:
         else:
             points, mask = t.label(index)
             points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64) + 0.0  # no -0
-        box = None if t.boxes is None or np.isnan(t.boxes[index]).any() else t.boxes[index]
-        return Example(data, points, mask, box)
+        return Example(data, points, mask, None if t.boxes is None else t.boxes[index])

@@ -10,7 +10,7 @@ that format looks for them; drawn ones are written in any case. docs/formats.md 
 
 from pathlib import Path
 
-from pipelines import console, convert, formats, outputs, sources
+from pipelines import console, conversion, convert, formats, outputs, sources
 
 
 def main() -> None:
@@ -32,13 +32,20 @@ def main() -> None:
     faults = convert.check(kind, out, home, source)
     outputs.check(convert.written(kind, out, home, source), source, [flags.data, flags.boxes])
     kept: list[int] = []
-    rows = convert.converted(source, home, kind, kept, faults)
+    sent: list[conversion.Sent] = []
+    rows = conversion.noted(convert.converted(source, home, kind, kept, faults), sent)
+    beside = conversion.boxes_beside(kind, out) if source.boxed and kind in conversion.UNBOXED else None
+    if beside:
+        rows = conversion.with_boxes_beside(rows, beside)
     if kind != "contest":
         formats.FORMATS[kind].write(out, rows, source.num_points)
     else:
-        convert.write_contest(out, rows, source, kept, decimals=0 if drawn else 2)
+        convert.write_contest(out, rows, source, kept, decimals=0 if drawn else None)
     console.faults(faults)
     print(f"{len(kept)} of {len(source)} records as {kind}: {flags.out}")
+    if beside:
+        print(f"{kind} has no bounding boxes: they are in {beside}; give it as --boxes with this set")
+    print(convert.told(kind, flags.out, flags.part, home, source, sent, kept, beside))
 
 
 if __name__ == "__main__":

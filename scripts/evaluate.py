@@ -122,6 +122,7 @@ def main() -> int:
         scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
     report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours)}
     report |= {"part": flags.part, "norm_fallbacks": evaluate.fallbacks(found, scheme)}
+    report |= scoring.crops(source, found)
     report |= scoring.expected(found, scheme, groups, ours.radii(found))
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
     curves, others = {evaluation.named(report): scores.rows["nme"]}, None

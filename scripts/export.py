@@ -46,9 +46,15 @@ def main() -> int:
         file.flush()
         network = exported.read(Path(file.name), flags.format)
         worst, count = exported.difference(network, found, part, flags.input, flags.batch)
+        away = exported.misplaced(found, part)
+        cropped = " in their bounding boxes" if found.run.boxed else ""
         print(
-            f"read again, run on {count} photographs: {worst:.2g} px from the run at most, {exported.TOLERANCE} asked"
+            f"read again, run on {count} photographs{cropped}: {worst:.2g} px from the run at most,"
+            f" {exported.TOLERANCE} asked"
         )
+        if not away <= exported.PLACED:
+            print(f"error: the preprocessing is off by {away:.2g} px: {out} was not written", file=sys.stderr)
+            sys.exit(1)
         if not worst <= exported.TOLERANCE:
             print(f"error: that is not what the run predicts: {out} was not written", file=sys.stderr)
             sys.exit(1)

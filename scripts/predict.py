@@ -13,7 +13,7 @@ the run's validation part, and kept beside the run. Interrupted, the same comman
 import argparse
 from pathlib import Path
 
-from pipelines import answers, console, files, formats, outputs, partial, predictor, results, runs, sources
+from pipelines import answers, boxes, console, files, formats, outputs, partial, predictor, results, runs, sources
 from pipelines.formats import contest, w300
 
 
@@ -55,8 +55,8 @@ def main() -> int:
 
 def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.Source) -> dict:
     """All that the predictions depend on, as plain data."""
-    boxes = files.digest(Path(flags.boxes)).hex() if flags.boxes else ""
-    looked_at = {"data": flags.images or flags.data, "pictures": flags.pictures, "boxes": boxes}
+    given = files.digest(Path(flags.boxes)).hex() if flags.boxes else ""
+    looked_at = {"data": flags.images or flags.data, "pictures": flags.pictures, "boxes": given}
     return {"predictor": net.about, **looked_at, "photographs": sources.names_digest(source)}
 
 
@@ -110,9 +110,7 @@ def written(flags: argparse.Namespace, source: sources.Source) -> dict[str, list
 def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
     """What to predict."""
     if flags.images:
-        if run.config.boxes and not flags.boxes:
-            raise ValueError(f"{run.root} was trained on boxes: give --boxes FILE for {flags.images}")
-        return sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes)
+        return boxes.cropped(run, sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes))
     source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
     runs.check_points(run, source)
     return source

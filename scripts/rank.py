@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import console, files, loader, outputs, review_predictions, review_scores, runs, sources
+from pipelines import boxes, console, files, loader, outputs, review_predictions, review_scores, runs, sources
 from pipelines.pages import review
 
 _MOST = 2000  # photographs on a page
@@ -55,7 +55,8 @@ def main() -> int:
     with files.whole(out / "review.html") as file:
         file.write(review.page("Labels to review", items, lead).encode())
     console.faults(faults.report())
-    for remark in review_predictions.remarks(known, found[0].run):
+    by_labels = boxes.of_labels(source, known.index)
+    for remark in review_predictions.remarks(known, found[0].run, by_labels):
         print(remark)
     print(
         f"{len(names)} labels ranked: {out / 'review.csv'}; the first {len(items)} to decide about: {out / 'review.html'}"

@@ -21,7 +21,7 @@ console.large_pages()
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
 from jaxmarks import config as configs  # noqa: E402
-from pipelines import compiled, judging, label_counts, loader, outputs, parts, review, runs, sources, trained  # noqa: E402
+from pipelines import boxes, compiled, judging, label_counts, loader, outputs, parts, review, runs, sources, trained  # noqa: E402
 
 
 def main() -> int:
@@ -64,6 +64,11 @@ def describe(asked: configs.Config, root: Path) -> int:
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
     told = [*review.told(source), *label_counts.remarks(source, asked, run.scheme)]
+    told += boxes.told(source, asked.box_margin)
+    if source.boxed:
+        val = runs.part(run, source, "val")
+        by_labels = boxes.of_labels(val, range(len(val)), asked.workers)
+        told += boxes.of_labels_lines(by_labels, len(val), "validation images")
     print(
         "\n".join([*told, f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on"])
     )
@@ -95,11 +100,15 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     given, notes = (None, []) if found else trained.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
     counted = [] if found else label_counts.remarks(source, run.config, run.scheme)
-    remarks = [*review.told(source), *counted, *assemble.remarks(plan), *notes]
+    chooses = parts.held(run, source).chooses
+    by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
+    cropped = boxes.told(source, run.config.box_margin)
+    cropped += boxes.of_labels_lines(by_labels, len(chooses), "validation images")
+    remarks = [*review.told(source), *counted, *cropped, *assemble.remarks(plan), *notes]
     print("\n".join([*remarks, f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
-    judge = judging.judging(plan, train_part, parts.held(run, source).chooses, weights, faults)
+    judge = judging.judging(plan, train_part, chooses, weights, faults, by_labels)
     take_step = compiled.first_told(assemble.training_step(plan), lambda line: print(line, flush=True))
     progress, done = console.Progress(plan.steps, "step"), begin
     try:

@@ -98,9 +98,8 @@ def test_a_rival_that_was_trained_on_the_photographs_is_refused(trained):
         scoring.check_other(
             run, other, source, "val"
         )  # the same photographs under decisions are other data by identity
-    boxed = run._replace(config=run.config.__class__(**{**run.config.__dict__, "boxes": "b.csv"}))
-    with pytest.raises(ValueError, match="one of the runs was trained on boxes"):
-        scoring.check_other(run, boxed, source, "val")
+    with pytest.raises(ValueError, match="boxes"):
+        scoring.check_other(run, run._replace(boxed=True), source, "val")
 
 
 def test_groups_are_the_runs_own_where_they_fit_those_asked_for_and_else_each_photograph():
@@ -122,7 +121,7 @@ def test_one_group_is_told_and_has_no_interval(trained, tmp_path, command):
 class Painted:
     """Photographs that are dark but for a box."""
 
-    names, num_points, labelled = ["a.png", "b.png"], 5, True
+    names, num_points, labelled, boxed = ["a.png", "b.png"], 5, True, False
 
     def __len__(self):
         return 2

@@ -56,7 +56,7 @@ def refusal(path: Path, **options) -> str:
 
 IMAGES = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "sub/b.png"}, {"id": 7, "file_name": "../evil.png"}]
 GOOD = [
-    {"id": 12, "image_id": 2, "category_id": 4, "keypoints": [9, 9, 1, 0, 0, 0, 5, 5, 0], "bbox": [0, 0, 0, 5]},
+    {"id": 12, "image_id": 2, "category_id": 4, "keypoints": [9, 9, 1, 0, 0, 0, 5, 5, 0], "bbox": [0, 1, 9, 5]},
     {"id": 10, "image_id": 1, "category_id": 4, "keypoints": [1.5, 2, 2, 7, 7, 0, 3, 4, 1], "bbox": [1, 2, 10, 20.5]},
     {"id": 11, "image_id": 2, "category_id": 4, "keypoints": [5, 6, 2, 7, 8, 2, -22, 1308, 1], "iscrowd": 0},
 ]
@@ -79,10 +79,12 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
     }
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"] and table.root == tmp_path / "images"
     assert table.pictures == ["a.png", "sub/b.png", "sub/b.png"] and table.files == [tmp_path / "faces.json"]
-    assert table.boxes is not None and table.boxes[0].tolist() == [1, 2, 10, 20.5] and np.isnan(table.boxes[1:]).all()
+    boxes = [[1, 2, 10, 20.5], [-21.5, 6.5, 29, 1302], [0, 1, 9, 5]]  # the second is that of the points: there is none
+    assert table.boxes is not None and table.boxes.tolist() == boxes
+    assert table.replaced is not None and table.replaced.tolist() == [False, True, False]
     assert not table.refused and not table.whole and table.line(0) is None
     source = sources.open_source(str(tmp_path / "faces.json"))
-    assert source[1].box is None and source[0].box is not None and source[2].picture == PNG
+    assert source.boxed and source[2].picture == PNG
     assert source[2].mask.tolist() == [True, False, False]
 
 
@@ -154,7 +156,7 @@ def test_pycocotools_loads_our_set_and_our_results(tmp_path, capsys):
     COCO = pytest.importorskip("pycocotools.coco").COCO
     rows = [
         Row("a.png", np.array([[1.25, 2], [30, 4]]), np.array([True, True]), (50, 40), np.array([1, 2, 30, 20.0])),
-        Row("b.png#1", np.array([[5, 6], [0, 0.0]]), np.array([True, False]), (60, 30)),
+        Row("b.png#1", np.array([[5, 6], [0, 0.0]]), np.array([True, False]), (60, 30), np.array([4, 4, 2, 3.0])),
         Row("b.png#2", np.array([[7, 8], [17, 28.5]]), np.array([True, True]), (60, 30)),
     ]
     coco.write(tmp_path / "set.json", iter(rows), 2)
@@ -163,7 +165,7 @@ def test_pycocotools_loads_our_set_and_our_results(tmp_path, capsys):
     assert (loaded.imgs[2]["width"], loaded.imgs[2]["height"]) == (60, 30)
     faces = loaded.loadAnns(loaded.getAnnIds(imgIds=[2]))
     assert [a["keypoints"] for a in faces] == [[5, 6, 2, 0, 0, 0], [7, 8, 2, 17, 28.5, 2]]
-    assert [a["num_keypoints"] for a in faces] == [1, 2] and faces[1]["bbox"] == [7, 8, 10, 20.5]
+    assert [a["num_keypoints"] for a in faces] == [1, 2] and faces[1]["bbox"] == [7.5, 8.5, 10, 20.5]
     assert loaded.anns[1]["bbox"] == [1, 2, 30, 20] and loaded.anns[1]["area"] == 600 and loaded.anns[1]["iscrowd"] == 0
     assert loaded.loadCats([1])[0]["keypoints"] == ["point_0", "point_1"]
 
@@ -283,8 +285,8 @@ def test_wflw_several_faces_boxes_and_lines(tmp_path, text):
         "dir/a.png#4": [[9, 10], [11, 1308]],
     }
     assert list(table.lines) == [2, 1, 4] and table.pictures == ["b.png", "dir/a.png", "dir/a.png"]
-    assert table.boxes is not None and np.isnan(table.boxes[0]).all()  # 10 11 10 31 has no width
-    assert table.boxes[1:].tolist() == [[0, 1, 30, 20], [1, 1, 8, 8]]
+    boxes = [[5.5, 6.5, 2, 2], [0, 1, 30, 20], [1, 1, 8, 8]]  # 10 11 10 31 has no width: the box of the points
+    assert table.boxes is not None and table.boxes.tolist() == boxes
     assert table.root == tmp_path / "WFLW_images"
 
 
@@ -451,8 +453,8 @@ def test_plain_gaps_faces_and_boxes(tmp_path, text):
         "sub/b.png": [[1.5, 2], None],
     }
     assert table.pictures == ["a.png", "a.png", "sub/b.png"] and list(table.lines) == [3, 4, 2]
-    assert table.boxes is not None and np.isnan(table.boxes[0]).all()
-    assert table.boxes[1:].tolist() == [[1, 2, 3, 4], [0, 0, 30, 20.5]] and table.root == tmp_path / "images"
+    boxes = [[-2.5, 4.5, 8, 1304], [1, 2, 3, 4], [0, 0, 30, 20.5]]  # the first is that of the points
+    assert table.boxes is not None and table.boxes.tolist() == boxes and table.root == tmp_path / "images"
 
 
 def test_plain_only_whole_numbers_are_known_to_be_whole(tmp_path):
@@ -469,7 +471,6 @@ def test_plain_only_whole_numbers_are_known_to_be_whole(tmp_path):
         ("c.png,1,2, ,\t,1,2,3,4", "c.png", "a blank field"),
         ("c.png,1,2,3,4,1,2,3, ", "c.png", "a blank field"),
         ("c.png,1,2,3,4,1,2,3,", "c.png", "not a box"),
-        ("c.png,1,2,3,4,1,2,3,0", "c.png", "not a box"),
         ("c.png,1,2,3,4,1,2,3", "c.png", "wrong number of fields"),
         ("c.png,1,2,x,4,,,,", "c.png", "not a finite number"),
         ("c.png,1,2,nan,4,,,,", "c.png", "not a finite number"),

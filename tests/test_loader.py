@@ -16,7 +16,7 @@ from pipelines.sources import Example
 class Shades:
     """Small pictures that differ in shade, shape and label; those in `broken` cannot be decoded."""
 
-    num_points = 3
+    num_points, boxed = 3, False
 
     def __init__(self, count: int, broken: tuple[int, ...] = ()):
         self.names, self._broken = [f"{i:03d}.png" for i in range(count)], broken

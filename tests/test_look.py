@@ -103,6 +103,8 @@ def test_the_spread_is_upright_and_larger_where_labels_scatter(labels, random):
 class Memory:
     """A few drawn faces with names and labels as wished."""
 
+    boxed = True
+
     def __init__(self, names, labelled=True, coded=False):
         self.names, self.num_points, self.labelled = names, 68, labelled
         self._coded = coded

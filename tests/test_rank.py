@@ -128,6 +128,8 @@ def test_a_photograph_that_training_saw_says_so(truth):
     assert review_predictions.remarks(known(truth, truth), plain) == []
     (told,) = review_predictions.remarks(known(truth, truth), decided)
     assert told.startswith("these runs obeyed runs/a/decisions.csv: join its rows")
+    (told,) = review_predictions.remarks(known(truth, truth), plain, 12)
+    assert told.startswith(f"12 of {COUNT} ") and "box" in told
 
 
 def test_photographs_are_predicted_by_those_that_had_not_trained_on_them_if_there_are_any():

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 
+from pipelines import boxes as boxes_
 from pipelines import labels
 from pipelines.formats import coco, contest, deeplabcut, plain, w300, wflw
 from pipelines.tables import Table
@@ -34,7 +35,8 @@ def recognise(path: Path) -> ModuleType:
 def with_boxes(table: Table, path: Path) -> Table:
     """The table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in pixels.
 
-    Records that the file does not name are refused. Raises ValueError, with the line, for a row that is no box.
+    Records that the file does not name are refused; boxes without area become those of the points, as
+    `boxes.completed` has it. Raises ValueError, with the line, for a row that is no box, and where none has an area.
     """
     scan = labels.scan(path, b",", safe=labels.inner_path)
     if len(scan.columns) != 5:
@@ -44,28 +46,14 @@ def with_boxes(table: Table, path: Path) -> Table:
     places = {name: i for i, name in enumerate(scan.names)}
     kept = [i for i, name in enumerate(table.names) if name in places]
     boxes = np.array([scan.row(places[table.names[i]]) for i in kept], np.float64).reshape(-1, 4)
-    if (bad := np.flatnonzero((boxes[:, 2:] <= 0).any(1))).size:
-        name = table.names[kept[bad[0]]]
-        raise ValueError(f"{path}:{scan.lines[places[name]]}: the box of {name} has no area")
+    if kept and not boxes_.have_area(boxes).any():
+        first = table.names[kept[0]]
+        raise ValueError(f"{path}:{scan.lines[places[first]]}: the box of {first} has no area, nor has any other")
     gone = [
         table.refusal(i, f"no box: {path.name} does not name it")
         for i in range(len(table.names))
         if table.names[i] not in places
     ]
-    return dataclasses.replace(
-        chosen(table, kept), boxes=boxes, refused=table.refused + gone, files=[*table.files, path]
-    )
-
-
-def chosen(table: Table, indices: list[int]) -> Table:
-    """Some records of a table, in the order given."""
-    label, known = table.label, np.asarray(table.lines)
-    return dataclasses.replace(
-        table,
-        names=[table.names[i] for i in indices],
-        lines=known[indices],
-        label=None if label is None else lambda index: label(indices[index]),
-        pictures=None if table.pictures is None else [table.pictures[i] for i in indices],
-        boxes=None if table.boxes is None else table.boxes[indices],
-        asked=None if table.asked is None else [table.asked[i] for i in indices],
-    )
+    named = dataclasses.replace(table, boxes=None, replaced=None).chosen(kept)
+    files = [*table.files, path]
+    return boxes_.completed(dataclasses.replace(named, boxes=boxes, refused=table.refused + gone, files=files))

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines import files, labels
+from pipelines.boxes import of_points
 from pipelines.formats import plain
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "coco"
+_MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
+_FACE = "face"  # key of an annotation whose name in a set is not its id
 
 
 class _Entry(NamedTuple):
@@ -45,7 +48,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     found = [entries[i].picture for i in order]
     points = np.array([entries[i].points for i in order], np.float32).reshape(-1, count, 2)
     masks = np.array([entries[i].mask for i in order], bool).reshape(-1, count)
-    boxes = np.array([_box(entries[i].annotation.get("bbox")) for i in order]).reshape(-1, 4)
+    boxes = np.array([_box(entries[i].annotation) for i in order]).reshape(-1, 4)
 
     def label(index: int) -> Label:
         return points[index], masks[index]
@@ -59,14 +62,21 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         label=label,
         whole=labels.is_whole(points),
         pictures=found,
-        boxes=None if np.isnan(boxes).all() else boxes,
+        boxes=boxes,
         refused=refused,
         files=[path],
     )
 
 
 def _names(entries: list[_Entry]) -> list[str]:
-    return plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
+    """PICTURE#FACE where `write` kept what an annotation was named, else by ids where a picture has several."""
+    names = plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
+    kept = [
+        f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
+        for e, n in zip(entries, names, strict=True)
+    ]
+    good = all(plain.picture_of(n) == e.picture for e, n in zip(entries, kept, strict=True))
+    return kept if good and len(set(kept)) == len(kept) else names
 
 
 def _folders(path: Path) -> list[Path]:
@@ -162,25 +172,29 @@ def _array(found: list[Any]) -> np.ndarray | None:
     return values.astype(np.float64) if values.ndim == 1 and values.dtype.kind in "iuf" else None
 
 
-def _box(found: Any) -> np.ndarray:
-    """f64[4], NaN where there is no box or it has no area."""
+def _box(annotation: dict[str, Any]) -> np.ndarray:
+    """f64[4], NaN where there is none, or only one that `write` made from the keypoints."""
+    found = annotation.get("bbox") if annotation.get(_MADE) != "keypoints" else None
     box = _array(found) if isinstance(found, list) and len(found) == 4 else None
-    good = box is not None and np.isfinite(box).all() and (box[2:] > 0).all()
-    return box if box is not None and good else np.full(4, np.nan)
+    return np.full(4, np.nan) if box is None else box
 
 
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
-    """A data set with numbered ids, one category, and for each face its box or that of its labelled points."""
+    """A data set with numbered ids, one category, and for each record its box; where it has none, that of its labelled
+    points, since other programs want one, marked as such, so that it is none again when it is read."""
     images: dict[str, dict[str, Any]] = {}
     with files.whole(out) as file:
         file.write(b'{"info": {"description": "landmarks"}, "licenses": [],\n"annotations": [')
         for number, row in enumerate(rows, 1):
             picture, (width, height) = plain.picture_of(row.name), row.size
             new = {"id": len(images) + 1, "file_name": picture, "width": int(width), "height": int(height)}
-            box = plain.texts(plain.extent(row))
+            box = plain.exact(_extent(row) if row.box is None else row.box)
+            made = f'"{_MADE}": "keypoints", ' if row.box is None else ""
+            if (face := row.name[len(picture) + 1 :]) not in ("", str(number)):
+                made += f'"{_FACE}": {json.dumps(face)}, '
             annotation = (
                 f'{{"id": {number}, "image_id": {images.setdefault(picture, new)["id"]}, "category_id": 1, "iscrowd": 0, '
-                f'"bbox": [{",".join(box)}], "area": {float(box[2]) * float(box[3])}, '
+                f'"bbox": [{",".join(box)}], {made}"area": {float(box[2]) * float(box[3])}, '
                 f'"num_keypoints": {int(row.mask.sum())}, "keypoints": {_triples(row, 2)}}}'
             )
             file.write((",\n" if number > 1 else "\n").encode() + annotation.encode())
@@ -188,6 +202,12 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
         category = {"id": 1, "name": "face", "supercategory": "face", "keypoints": points, "skeleton": []}
         rest = f'],\n"images": {json.dumps(list(images.values()))},\n"categories": {json.dumps([category])}}}\n'
         file.write(rest.encode())
+
+
+def _extent(row: Row) -> np.ndarray:
+    """f64[4]: the box of a record's labelled points; zeros where they have none."""
+    found = of_points(row.points, row.mask)
+    return np.zeros(4) if found is None else found
 
 
 def write_results(out: Path, rows: Iterable[Row], num_points: int, source_json: Path) -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pipelines import files, labels
+from pipelines.formats import plain
 from pipelines.labels import Scan
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
@@ -179,8 +180,9 @@ def _columns(count: int) -> list[str]:
     return [f"Point_M{i}_{axis}" for i in range(count) for axis in "XY"]
 
 
-def write(out: Path, rows: Iterable[Row], num_points: int, decimals: int = 2) -> None:
-    """A table in the layout of landmarks.csv, every point of every record.
+def write(out: Path, rows: Iterable[Row], num_points: int, decimals: int | None = 2) -> None:
+    """A table in the layout of landmarks.csv, every point of every record; decimals None: in the fewest digits that give
+    the same float32 again.
 
     Raises ValueError for a record with a point that is not labelled: this layout has no way to say so.
     """
@@ -191,7 +193,10 @@ def write(out: Path, rows: Iterable[Row], num_points: int, decimals: int = 2) ->
                 raise ValueError(
                     f"{row.name}: a point is not labelled, which landmarks.csv cannot say; take --format plain"
                 )
-            file.write(("\t".join([row.name, *(_shown(v, decimals) for v in row.points.reshape(-1))]) + "\n").encode())
+            shown = (
+                plain.texts(row.points) if decimals is None else [_shown(v, decimals) for v in row.points.reshape(-1)]
+            )
+            file.write(("\t".join([row.name, *shown]) + "\n").encode())
 
 
 def _shown(value: float, decimals: int) -> str:

@@ -89,8 +89,8 @@ def _second_look(scan: Scan, count: int, boxed: bool) -> tuple[dict[int, str], n
                     reasons[index] = f"half a point: only one of x and y of point {int(half.argmax())}"
                 elif boxed and known[count:].any():
                     boxes[index] = [float(field or "nan") for field in fields[count:]]
-                    if not (boxes[index, 2:] > 0).all() or not known[count:].all():
-                        reasons[index] = "not a box: expected x, y and a width and height above 0, or four empty fields"
+                    if not known[count:].all():
+                        reasons[index] = "not a box: expected x, y, width and height, or four empty fields"
     return reasons, boxes
 
 
@@ -113,7 +113,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
             if row.box is not None and not boxed:
                 raise ValueError(f"{row.name}: has a box and the records before it have none; give all of them one")
             fields = [row.name, *gapped(row)]
-            box = [""] * 4 if row.box is None else texts(row.box)
+            box = [""] * 4 if row.box is None else exact(row.box)
             file.write(",".join(fields + (box if boxed else [])).encode() + b"\n")
 
 
@@ -122,6 +122,13 @@ def texts(values: np.ndarray) -> list[str]:
     if not np.isfinite(values).all():
         raise ValueError("a coordinate to write is not a finite number")
     return [t.removesuffix(".0") for t in np.asarray(values, np.float32).reshape(-1).astype("U").tolist()]
+
+
+def exact(box: np.ndarray) -> list[str]:
+    """The numbers of a box in the fewest digits that give the same float64 again. Raises ValueError where one is not finite."""
+    if not np.isfinite(box).all():
+        raise ValueError("a box to write has a number that is not finite")
+    return [repr(v).removesuffix(".0") for v in np.asarray(box, np.float64).tolist()]
 
 
 def gapped(row: Row) -> list[str]:
@@ -169,14 +176,6 @@ def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
     for picture in pictures:
         count[picture] = count.get(picture, 0) + 1
     return [p if count[p] == 1 else f"{p}#{face}" for p, face in zip(pictures, faces, strict=True)]
-
-
-def extent(row: Row) -> np.ndarray:
-    """f64[4] x, y, width, height: the record's box, or that of its labelled points."""
-    if row.box is not None or not row.mask.any():
-        return np.zeros(4) if row.box is None else np.asarray(row.box, np.float64)
-    low, high = row.points[row.mask].min(0), row.points[row.mask].max(0)
-    return np.concatenate([low, high - low])
 
 
 def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pictures: Sequence[str]) -> Path:

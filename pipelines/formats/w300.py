@@ -6,6 +6,7 @@ The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on re
 import os
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +117,8 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
             )
         if not row.mask.all():
             raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take --format plain or coco")
-        plain.texts(row.points)
         written.add(file_name)
-        points = "".join(f"{x:.6f} {y:.6f}\n" for x, y in (row.points + 1).tolist())
+        numbers = [format(Decimal(text) + 1, "f") for text in plain.texts(row.points)]
+        points = "".join(f"{x} {y}\n" for x, y in zip(numbers[::2], numbers[1::2], strict=True))
         with files.whole(out / file_name) as file:
             file.write(f"version: 1\nn_points: {num_points}\n{{\n{points}}}\n".encode())

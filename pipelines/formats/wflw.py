@@ -5,6 +5,7 @@ A photograph of several faces gives records FILE#LINE. Rows are checked once and
 
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         lines=[faces[i].line for i in order],
         label=lambda index: _label(path, faces[order[index]], count),
         pictures=found,
-        boxes=None if np.isnan(boxes).all() else boxes,
+        boxes=boxes,
         refused=refused,
         files=[path],
     )
@@ -83,7 +84,7 @@ def _faces(path: Path, count: int) -> tuple[list[_Face], list[Refused]]:
 
 
 def _parsed(text: bytes, count: int) -> tuple[str, np.ndarray, np.ndarray] | Refused:
-    """(picture, f64[points, 2], box or NaN) of a row."""
+    """(picture, f64[points, 2], box) of a row."""
     try:
         fields = [field.decode() for field in text.removeprefix(_BOM).split()]
     except UnicodeDecodeError:
@@ -95,9 +96,15 @@ def _parsed(text: bytes, count: int) -> tuple[str, np.ndarray, np.ndarray] | Ref
         return Refused(name, None, f"wrong number of fields: {len(fields)}, most rows have {2 * count + _REST}")
     if (values := plain.numbers(fields[: 2 * count + 4])) is None:
         return Refused(name, None, "not a finite number: among the points and the box")
-    low, high = values[-4:-2], values[-2:]
-    box = np.concatenate([low, high - low]) if (high > low).all() else np.full(4, np.nan)
+    box = np.array([*values[-4:-2], *_lengths(fields[2 * count : 2 * count + 4])])
     return name, values[:-4].reshape(-1, 2), box
+
+
+def _lengths(corners: list[str]) -> list[float]:
+    """Width and height of x_min y_min x_max y_max, exactly: 84.1 less 33.4 is 50.7, so that a box that is written as
+    corners is the same when it is read."""
+    low, high = corners[:2], corners[2:]
+    return [float(Decimal(b) - Decimal(a)) for a, b in zip(low, high, strict=True)]
 
 
 def _label(path: Path, face: _Face, count: int) -> Label:
@@ -110,8 +117,8 @@ def _label(path: Path, face: _Face, count: int) -> Label:
 
 
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
-    """The list, with attributes of 0 and each face's box or that of its points. Raises ValueError for a record with a
-    point that is not labelled and for a name with a blank: this layout has no way to say them."""
+    """The list, with attributes of 0 and each record's box, 0 0 0 0 where it has none. Raises ValueError for a record
+    with a point that is not labelled and for a name with a blank: this layout has no way to say them."""
     with files.whole(out) as file:
         for row in rows:
             name = plain.picture_of(row.name)
@@ -119,7 +126,13 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
                 raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take --format plain")
             if len(name.split()) != 1 or name != name.strip():
                 raise ValueError(f"{name!r}: a blank in a name, which WFLW's lists cannot say; take --format plain")
-            box = plain.extent(row)
-            corners = np.concatenate([box[:2], box[:2] + box[2:]])
-            fields = [*plain.texts(row.points), *plain.texts(corners), *["0"] * 6, name]
+            fields = [*plain.texts(row.points), *_corners(row.box), *["0"] * 6, name]
             file.write(" ".join(fields).encode() + b"\n")
+
+
+def _corners(box: np.ndarray | None) -> list[str]:
+    """x_min y_min x_max y_max of a box, exactly; zeros for none."""
+    if box is None:
+        return ["0"] * 4
+    x, y, width, height = plain.exact(box)
+    return [x, y, *(str(Decimal(a) + Decimal(b)) for a, b in ((x, width), (y, height)))]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxmarks import reliability
+from pipelines.boxes import of_labels_lines
 from pipelines.pages import plots
 
 _EXPECTED = {
@@ -33,6 +34,9 @@ def lines(report: dict[str, Any]) -> list[str]:
     """The whole report, a line a number."""
     by = f"{report['groups']['count']} groups by {report['groups']['by']}" if report["groups"]["by"] else "one by one"
     found = [f"{report['count']} photographs, {by}; in brackets 95 % intervals"]
+    if cropped := report.get("boxes"):
+        found.append("images are cropped to their bounding boxes")
+        found += of_labels_lines(cropped["of_labels"], cropped["count"], "images")
     found += [_line(name, report[name], interval) for name, interval in report["intervals"].items()]
     if report["groups"]["count"] < 2:
         found.append("there is one group only, and so no interval: see --groups")

@@ -1,0 +1,144 @@
+"""Bounding boxes: x, y, width, height in pixels of an image, whose first pixel reaches from 0 to 1.
+
+All records of a set have one, or none has: what to crop to is a property of the set, and a run keeps it. Where some
+boxes have no area, the box of the record's labelled points takes their place.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.decode import DecodeError
+
+if TYPE_CHECKING:
+    from pipelines.runs import Run
+    from pipelines.sources import Example, Source
+    from pipelines.tables import Table
+
+_log = logging.getLogger("jaxmarks")
+
+_NEAR = 1.0, 0.01  # pixels, and share of the longer side: an edge this far from the points' own may be rounded
+
+
+def of_points(points: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """The box f64[4] of the labelled points f[points, 2], or None where they span no length in either direction.
+
+    Points on a line along an axis give a box of one pixel's width.
+    """
+    known = np.asarray(points, np.float64)[mask]
+    if not len(known) or not (span := np.ptp(known, axis=0)).any():
+        return None
+    size = np.where(span > 0, span, 1.0)
+    return np.concatenate([(known.min(0) + known.max(0) + 1 - size) / 2, size])
+
+
+def have_area(boxes: np.ndarray) -> np.ndarray:
+    """bool[n]: which of the boxes f64[n, 4] are finite and have an area."""
+    return np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
+
+
+def completed(table: "Table") -> "Table":
+    """The table with a box for every record, or for none.
+
+    Where some have an area, that of its labelled points takes the place of a box without (`replaced` says which); a
+    record whose points have none is in `refused`.
+    """
+    if table.boxes is None or not len(table.names):
+        return table
+    lacking = np.flatnonzero(~have_area(table.boxes))
+    if not len(lacking):
+        return table
+    if len(lacking) == len(table.names):
+        return dataclasses.replace(table, boxes=None)
+    boxes, replaced, gone = table.boxes.copy(), np.zeros(len(table.names), bool), []
+    for index in lacking.tolist():
+        found = of_points(*table.label(index)) if table.label is not None else None
+        if found is None:
+            gone.append(table.refusal(index, "box without area: and no labelled points to take one from"))
+        else:
+            boxes[index], replaced[index] = found, True
+    table = dataclasses.replace(table, boxes=boxes, replaced=replaced, refused=[*table.refused, *gone])
+    return table.chosen(np.flatnonzero(have_area(boxes)).tolist()) if gone else table
+
+
+def replaced_line(count: int, of: int) -> str:
+    """How many boxes without area the box of the points took the place of, for a person."""
+    return f"{count} of {of} bounding boxes had no area: the box of the labelled points took their place"
+
+
+def is_of_labels(example: "Example") -> bool:
+    """Whether an example's box is that of its labelled points, as far as rounding goes."""
+    own = None if example.box is None else of_points(example.points, example.mask)
+    if own is None or example.box is None:
+        return False
+    near = _NEAR[0] + _NEAR[1] * own[2:].max()
+    corners = [np.concatenate([box[:2], box[:2] + box[2:]]) for box in (own, np.asarray(example.box, np.float64))]
+    return bool((np.abs(corners[0] - corners[1]) <= near).all())
+
+
+def of_labels(source: "Source", indices: Sequence[int] | np.ndarray, workers: int = 4) -> int:
+    """How many of these records are cropped to the box of their own labels; those that cannot be read count as none."""
+    if not source.boxed:
+        return 0
+
+    def one(index: int) -> bool:
+        try:
+            return is_of_labels(source[index])
+        except DecodeError:
+            return False
+
+    with ThreadPoolExecutor(workers) as pool:
+        return sum(pool.map(one, (int(i) for i in indices)))
+
+
+def of_labels_lines(count: int, of: int, what: str) -> list[str]:
+    """What a person should know of scores on crops of which `count` of `of` are made from labels; none where no crop is."""
+    if not count:
+        return []
+    return [
+        f"{count} of {of} {what} are cropped to the box of their own labels: their scores use the truth, and flatter;"
+        " boxes of a detector (--boxes FILE) do not"
+    ]
+
+
+def told(source: "Source", margin: float) -> list[str]:
+    """To what images are cropped in training, a line for a person; none where they are seen whole."""
+    return [f"images are cropped to their bounding boxes, --box-margin {margin:g}"] if source.boxed else []
+
+
+def check(run: "Run", source: "Source") -> None:
+    """Raises ValueError where a run was trained on bounding boxes and the source has none."""
+    if run.boxed and not source.boxed:
+        raise ValueError(
+            f"{run.root} was trained on bounding boxes, and these images have none: give --boxes FILE (file_name, x, y,"
+            " width, height; for a packed set to prepare.py), or train a run on whole images"
+        )
+
+
+def cropped(run: "Run", source: "Source") -> "Source":
+    """The source, whose images are cropped as those that the run was trained on. Raises as `check`; says so where
+    the run is one on whole images and the source has boxes, to which they are cropped all the same."""
+    check(run, source)
+    if source.boxed and not run.boxed:
+        _log.warning(
+            "%s is a run on whole images, by its config.json; these %d images are cropped to their bounding boxes,"
+            " which is not what it was trained on",
+            run.root,
+            len(source),
+        )
+    return source
+
+
+def check_same(one: "Run", other: "Run") -> None:
+    """Raises ValueError where of two runs one was trained on bounding boxes and the other not, or with another margin."""
+    if one.boxed != other.boxed:
+        whole, boxed = sorted((one, other), key=lambda run: run.boxed)
+        raise ValueError(
+            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be mixed"
+        )
+    if (ours := one.config.box_margin) != (theirs := other.config.box_margin):
+        raise ValueError(f"{other.root} has --box-margin {theirs:g}, {one.root} {ours:g}: they cannot be mixed")
