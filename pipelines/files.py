@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import tempfile
 import time
@@ -151,12 +152,45 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
         file.write(text.encode() + b"\n")
 
 
+def parse_json(path: str | Path) -> Any:
+    """The content of a JSON file, in UTF-8 or UTF-16, with or without a byte order mark. Raises ValueError, naming file
+    and line, where it is none, or one that nests too deep or has a number of thousands of digits."""
+    data = read_bytes(Path(path))
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        named = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        raise ValueError(f"{path}:{line}: not {named} text: byte {error.start} of the file; save it as UTF-8") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError(f"{path}:{_line(text, _deep(text))}: JSON that nests too deep") from None
+    except ValueError:  # Python reads no number of more digits
+        found = re.search(r"\d{4301}", text)
+        raise ValueError(f"{path}:{_line(text, found.start() if found else 0)}: a number of thousands of digits") from None
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _deep(text: str, limit: int = 500) -> int:
+    """Where brackets are `limit` deep for the first time."""
+    depth = 0
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > limit:
+            return found.start()
+    return 0
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """What `write_json` wrote. Raises ValueError, naming the file, when it is not that."""
-    try:
-        data = json.loads(Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    data = parse_json(path)
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
     return data

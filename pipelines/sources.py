@@ -118,19 +118,25 @@ def record_digest(name: str, example: Example) -> bytes:
 
 
 def open_source(
-    path: str, part: str = "train", num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+    path: str,
+    part: str = "train",
+    num_points: int | None = None,
+    *,
+    pictures: str = "",
+    boxes: str = "",
+    category: str = "",
 ) -> Source:
     """The source at PATH: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part `train` or `test`.
 
     num_points: of the network, for a test part beside which nothing says how many there are. pictures: the folder of
-    the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at. Rows
-    that cannot be used are left out, and said so; where points are asked for, which must be complete, they are refused.
+    the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at.
+    category: of COCO's annotations, where several have keypoints. Rows that cannot be used are left out, and said so; where points are asked for, which must be complete, they are refused.
     Raises ValueError in one line.
     """
     from pipelines import report
     from pipelines.tables import Pictures
 
-    source = open_any(path, part, num_points, pictures=pictures, boxes=boxes)
+    source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
     refused = source.table.refused if isinstance(source, Pictures) else []
     if refused and asked_points(source) is not None:
         raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
@@ -146,6 +152,7 @@ def open_any(
     *,
     pictures: str = "",
     boxes: str = "",
+    category: str = "",
     once: bool = False,
 ) -> Source:
     """As `open_source`, but says nothing of rows that cannot be used. once: each record will be read once."""
@@ -156,7 +163,10 @@ def open_any(
         return drawn.DrawnSource(path, part, keep=not once)
     if (root := local(path)).is_dir() and dataset.is_packed(root):
         return dataset.Packed(root, part)
-    return Pictures(open_table(path, part, num_points, pictures=pictures, boxes=boxes))
+    table = open_table(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
+    for note in table.notes:
+        _log.warning("%s", note)
+    return Pictures(table)
 
 
 def local(path: str) -> Path:
@@ -169,7 +179,7 @@ def local(path: str) -> Path:
 
 
 def open_table(
-    path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+    path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> "tables.Table":
     """What the files of a format at PATH list. Raises ValueError, in one line, where there is no such format."""
     from pipelines import formats
@@ -180,7 +190,12 @@ def open_table(
             f"--data {path}: there is no such folder or file; give a contest folder, a file of another known format"
             f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
         )
-    table = formats.recognise(root).read(root, part, Path(pictures).expanduser() if pictures else None, num_points)
+    module = formats.recognise(root)
+    if category and module is not formats.coco:
+        raise ValueError(f"--category {category}: {path} has no categories; only a .json of COCO keypoints has")
+    wanted = {"category": category} if category else {}
+    folder = Path(pictures).expanduser() if pictures else None
+    table = module.read(root, part, folder, num_points, **wanted)
     return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table
 
 

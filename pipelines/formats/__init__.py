@@ -67,5 +67,6 @@ def chosen(table: Table, indices: list[int]) -> Table:
         label=None if label is None else lambda index: label(indices[index]),
         pictures=None if table.pictures is None else [table.pictures[i] for i in indices],
         boxes=None if table.boxes is None else table.boxes[indices],
+        sizes=None if table.sizes is None else table.sizes[indices],
         asked=None if table.asked is None else [table.asked[i] for i in indices],
     )

@@ -1,0 +1,127 @@
+"""Files of formats that are not read: what they are, in words, so that a person knows what to convert or where to look."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_HEAD = 1 << 14  # bytes that tell what a file is
+_REMEDY = "is not read: convert it to one that is (docs/formats.md): {}"
+_BINARY = {
+    ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "a MATLAB file (MPII and others)", ".npz": "NumPy's arrays",
+    ".npy": "NumPy's arrays", ".pkl": "a pickle", ".pickle": "a pickle", ".parquet": "Parquet", ".tfrecord": "TFRecord",
+    ".xlsx": "an Excel workbook", ".xls": "an Excel workbook", ".ods": "a spreadsheet", ".zip": "an archive",
+    ".tar": "an archive", ".gz": "an archive", ".tgz": "an archive", ".7z": "an archive", ".rar": "an archive",
+    ".slp": "a SLEAP project", ".yaml": "YAML", ".yml": "YAML", ".ndjson": "JSON lines", ".jsonl": "JSON lines",
+    ".mp4": "a video", ".avi": "a video", ".mov": "a video", ".mkv": "a video", ".webm": "a video",
+}  # fmt: skip
+
+
+def refusal(what: str, known: Iterable[str]) -> str:
+    """A format that was recognised, and the ones that are read."""
+    return f"{what} {_REMEDY.format(', '.join(known))}"
+
+
+def of_json(data: Any) -> str:
+    """What parsed JSON is that is no COCO file of keypoints, and what is missing in it."""
+    expected = "expected lists of images, annotations with keypoints, and categories (coco)"
+    if isinstance(data, dict):
+        keys = set(data)
+        if {"shapes", "imagePath"} <= keys:
+            return f"LabelMe's JSON of one image, which is not read; {expected}"
+        if "_via_img_metadata" in keys or "_via_settings" in keys:
+            return f"a VGG Image Annotator project, which is not read: export its annotations as COCO; {expected}"
+        if isinstance(images := data.get("images"), list):
+            found = data.get("annotations")
+            named = data.get("categories") if isinstance(data.get("categories"), list) else []
+            points = sum(isinstance(c, dict) and bool(c.get("keypoints")) for c in named or [])
+            count = f"{len(found)} annotations" if isinstance(found, list) else "no list of annotations"
+            return (
+                f"not a COCO keypoints file: {len(images)} images, {count}, none with keypoints; {len(named or [])}"
+                f" categories, {points} with keypoints; {expected}: was it exported before labelling, or as boxes only?"
+            )
+        listed = [v for v in data.values() if isinstance(v, dict) and {"filename", "regions"} <= set(v)]
+        if listed:
+            return f"VGG Image Annotator's JSON, which is not read: export it as COCO; {expected}"
+    first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+    if "data" in first and {"annotations", "completions", "predictions"} & set(first):
+        return f"Label Studio's JSON, which is not read: export it as COCO with keypoints; {expected}"
+    if {"image_id", "keypoints"} <= set(first):
+        return f"a list of COCO results (predictions), not of labels; {expected}"
+    return f"not a COCO keypoints file; {expected}"
+
+
+def of_text(path: Path) -> str | None:
+    """What a text file is, by its first lines; None where nothing is recognised. Not for the formats that are read."""
+    head = _head(path)
+    if head.lstrip().startswith("<"):
+        root = next((n for n in re.findall(r"<([A-Za-z][\w:.-]*)", head) if n.lower() != "xml"), "")
+        kinds = {"annotations": "CVAT's XML", "annotation": "Pascal VOC's XML", "dataset": "dlib's XML"}
+        return kinds.get(root, "XML")
+    lines = [line for line in head.splitlines()[:5] if line.strip()]
+    fields = [line.split(",") for line in lines]
+    if lines and lines[0].startswith("#filename") or "region_shape_attributes" in head:
+        return "VGG Image Annotator's CSV"
+    if fields and all(len(f) == 6 and _number(f[1]) and _number(f[2]) and not _number(f[3]) for f in fields):
+        return "makesense.ai's CSV of points (label,x,y,image,width,height in a row, no header)"
+    blanks = [line.split() for line in lines]
+    if blanks and all(len(f) >= 5 and all(map(_number, f)) and f[0].isdigit() for f in blanks):
+        return "a list of numbers without names of images, as YOLO's labels are"
+    if head.startswith("version") and "n_points" in head:
+        return "one .pts file (give the folder of such files)"
+    return None
+
+
+def _number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _head(path: Path) -> str:
+    with open(path, "rb") as file:
+        data = file.read(_HEAD)
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace").lstrip("\ufeff")
+
+
+def of_file(path: Path) -> str | None:
+    """What a file is that no format reads, by its ending or its first bytes; None where that is not known."""
+    if (named := _BINARY.get(path.suffix.lower())) is not None:
+        return named
+    return of_text(path)
+
+
+def of_folder(path: Path) -> str | None:
+    """What a folder holds that no format reads, by its files; None where nothing is recognised."""
+    names = _names(path)
+    endings = {os.path.splitext(name)[1].lower() for name in names}
+    if "data.yaml" in names or {"images", "labels"} <= set(names):
+        return "a folder as YOLO has it"
+    if any(n.startswith("CollectedData_") and n.endswith(".h5") for n in names):
+        return "a DeepLabCut table in HDF5 only, without its .csv (deeplabcut.convertcsv2h5 has the way)"
+    if ".xml" in endings:
+        first = next(n for n in names if n.lower().endswith(".xml"))
+        return of_text(path / first)
+    if ".json" in endings:
+        return _of_json_file(path / next(n for n in names if n.lower().endswith(".json")))
+    return None
+
+
+def _of_json_file(path: Path) -> str | None:
+    """LabelMe's and its like, a file an image."""
+    try:
+        data = json.loads(path.read_bytes()) if path.stat().st_size < 1 << 26 else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    told = of_json(data)
+    return told.partition(",")[0] if told.startswith(("LabelMe", "Label Studio", "VGG", "a VGG")) else None
+
+
+def _names(path: Path, limit: int = 2000) -> list[str]:
+    """The first names in a folder, sorted."""
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry, _ in zip(entries, range(limit), strict=False))
