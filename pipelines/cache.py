@@ -37,6 +37,7 @@ def training_set(
     *,
     pictures: str = "",
     boxes: str = "",
+    category: str = "",
     packed: bool = True,
     workers: int = 4,
 ) -> Source:
@@ -46,7 +47,7 @@ def training_set(
     Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
     there is nothing to train on.
     """
-    source = open_any(path, pictures=pictures, boxes=boxes)
+    source = open_any(path, pictures=pictures, boxes=boxes, category=category)
     if not isinstance(source, Pictures):
         return source
     if not packed:
@@ -93,6 +94,7 @@ def _survey(source: Pictures, workers: int) -> Surveyed:
 def key(path: str, table: Table) -> str:
     """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
     total = hashlib.sha256(f"{pack.ROWS} {files.FORMAT_VERSION}".encode())
+    total.update(table.category.encode("utf-8", "surrogateescape"))
     for found in table.files:
         total.update(f"{found.name} {_stamp(found)}\n".encode())
     for name in table.pictures or table.names:

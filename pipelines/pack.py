@@ -87,6 +87,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
         if (table := table_of(source)) is None:
             total.update(str(getattr(source, "specification", None) or getattr(source, "identity", "")).encode())
             continue
+        total.update(table.category.encode("utf-8", "surrogateescape"))
         for path in table.files:
             total.update(files.digest(path))
         for name in table.pictures or table.names:

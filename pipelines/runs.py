@@ -134,9 +134,9 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     for name in ("scheme", "weights", "review", "boxes"):
         if (path := getattr(config, name)) and not Path(path).is_file():
             raise ValueError(f"--{name} {path}: there is no such file")
-    if (config.pictures or config.boxes) and sources.is_packed(config.data):
+    if (config.pictures or config.boxes or config.category) and sources.is_packed(config.data):
         raise ValueError(
-            f"--data {config.data} is packed: --pictures and --boxes were for prepare.py, and do nothing here"
+            f"--data {config.data} is packed: --pictures, --boxes and --category were for prepare.py, and do nothing here"
         )
     return config
 
@@ -250,7 +250,8 @@ def data(config: Config, root: Path | None = None) -> Source:
     """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
     decided or, where it names none, as did that of the run in the folder `root`, if there is one."""
     c = config
-    found = cache.training_set(c.data, pictures=c.pictures, boxes=c.boxes, packed=c.cache, workers=c.workers)
+    where = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category}
+    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers)
     return review.applied(found, decided(config, root))
 
 
@@ -268,13 +269,13 @@ def data_of(run: Run, path: str | None = None) -> Source:
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
     if sources.is_packed(known["data"]):
-        known |= {"pictures": "", "boxes": ""}  # they were used when it was packed
+        known |= {"pictures": "", "boxes": "", "category": ""}  # they were used when it was packed
     found = data(settings(known), run.root)
     check_identity(run, found, path or run.config.data)
     return found
 
 
-def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = "") -> Source:
+def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = "", category: str = "") -> Source:
     """The photographs to predict: the test part of the data at `path` (default: the run's), or all of it where it has
     one part only. Raises ValueError where that is what the run was trained on."""
     where, points = path or run.config.data, run.scheme.num_points
@@ -286,15 +287,18 @@ def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = ""
         if not own or not Path(run.config.boxes).is_file():
             raise ValueError(f"{run.root} was trained on boxes: give --boxes FILE for {where}")
         boxes = run.config.boxes
+    if where.lower().endswith(".json"):  # another COCO file of this kind has the category too
+        category = category or run.config.category
+    given = {"pictures": pictures, "boxes": boxes, "category": category}
     if "test" in sources.parts(where):
-        return sources.open_source(where, "test", points, pictures=pictures, boxes=boxes)
+        return sources.open_source(where, "test", points, **given)
     if own:
         raise ValueError(
             f"{where} has no test part, only what the run was trained on; give other data with --data (evaluate.py:"
             " or --part val)"
         )
     _log.warning("%s has no test part: all of its photographs are looked at", where)
-    return sources.open_source(where, "train", points, pictures=pictures, boxes=boxes)
+    return sources.open_source(where, "train", points, **given)
 
 
 def training_labels(run: Run, path: str | None) -> Source | None:
@@ -303,7 +307,8 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = sources.parts(where) if where and sources.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            return sources.open_source(where, pictures=c.pictures, boxes=c.boxes)
+            category = c.category if where == c.data else ""  # `path` has a test part, as the contest's alone have
+            return sources.open_source(where, pictures=c.pictures, boxes=c.boxes, category=category)
     return None
 
 

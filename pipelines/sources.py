@@ -178,24 +178,31 @@ def local(path: str) -> Path:
     return Path(path).expanduser()
 
 
+def _existing(path: str) -> Path:
+    """A path on this machine at which there is something. Raises ValueError where there is nothing."""
+    from pipelines import formats
+
+    if not (root := local(path)).exists():
+        raise ValueError(
+            f"--data {path}: there is no such folder or file; give a contest folder, a file of another known format"
+            f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
+        )
+    return root
+
+
 def open_table(
     path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> "tables.Table":
     """What the files of a format at PATH list. Raises ValueError, in one line, where there is no such format."""
     from pipelines import formats
 
-    root = local(path)
-    if not root.exists():
-        raise ValueError(
-            f"--data {path}: there is no such folder or file; give a contest folder, a file of another known format"
-            f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
-        )
+    root = _existing(path)
     module = formats.recognise(root)
     if category and module is not formats.coco:
         raise ValueError(f"--category {category}: {path} has no categories; only a .json of COCO keypoints has")
     wanted = {"category": category} if category else {}
     folder = Path(pictures).expanduser() if pictures else None
-    table = module.read(root, part, folder, num_points, **wanted)
+    table = formats.respelled(module.read(root, part, folder, num_points, **wanted))
     return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else table
 
 
@@ -245,7 +252,7 @@ def parts(path: str) -> list[str]:
 
     if path.startswith("drawn:"):
         return ["train", "test"]
-    root = local(path)
+    root = _existing(path)
     if root.is_dir() and dataset.is_packed(root):
         return dataset.parts(root)
     return formats.recognise(root).parts(root)

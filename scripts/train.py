@@ -57,7 +57,8 @@ def main() -> int:
 
 def describe(asked: configs.Config, root: Path) -> int:
     """--dry-run: sizes and steps, from the tables alone."""
-    source = sources.open_source(asked.data, pictures=asked.pictures, boxes=asked.boxes)
+    where = {"pictures": asked.pictures, "boxes": asked.boxes, "category": asked.category}
+    source = sources.open_source(asked.data, **where)
     source = review.applied(source, runs.decided(asked, root))
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))

@@ -33,6 +33,14 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".json" and path.is_file()
 
 
+def likely(path: Path) -> bool:
+    """Whether a JSON file seems to be one of these, by its bytes."""
+    if not recognises(path) or path.stat().st_size > 1 << 28:
+        return False
+    data = path.read_bytes()
+    return b'"annotations"' in data and b'"images"' in data and b'"keypoints"' in data
+
+
 def parts(path: Path) -> list[str]:
     """One part, which answers for whichever is asked for."""
     return ["train"]
