@@ -36,13 +36,7 @@ def recognise(path: Path) -> ModuleType:
     near = [f"{place} ({name})" for place, name in itertools.islice(_near(path), 3)]
     told = f"{what}, which is not read" if what else "of no known format"
     hint = f"; near it lies {', '.join(near)}: give that path" if near else ""
-    raise ValueError(f"{path}: {told}{hint}; known are {KNOWN}")
-
-
-KNOWN = (
-    "contest (a folder with train/landmarks.csv), coco (a .json of keypoints), pts (a folder of pictures and .pts files),"
-    " wflw (a .txt list), deeplabcut (a project, or CollectedData_*.csv), plain (a .csv): docs/formats.md"
-)
+    raise ValueError(f"{path}: {told}{hint}; known are {foreign.KNOWN}")
 
 
 def _near(path: Path) -> Iterator[tuple[Path, str]]:

@@ -3,12 +3,14 @@
 import json
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _HEAD = 1 << 14  # bytes that tell what a file is
-_REMEDY = "is not read: convert it to one that is (docs/formats.md): {}"
+KNOWN = (
+    "contest (a folder with train/landmarks.csv), coco (a .json of keypoints), pts (a folder of pictures and .pts files),"
+    " wflw (a .txt list), deeplabcut (a project, or CollectedData_*.csv), plain (a .csv): docs/formats.md"
+)
 _BINARY = {
     ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "a MATLAB file (MPII and others)", ".npz": "NumPy's arrays",
     ".npy": "NumPy's arrays", ".pkl": "a pickle", ".pickle": "a pickle", ".parquet": "Parquet", ".tfrecord": "TFRecord",
@@ -19,38 +21,40 @@ _BINARY = {
 }  # fmt: skip
 
 
-def refusal(what: str, known: Iterable[str]) -> str:
-    """A format that was recognised, and the ones that are read."""
-    return f"{what} {_REMEDY.format(', '.join(known))}"
-
-
 def of_json(data: Any) -> str:
-    """What parsed JSON is that is no COCO file of keypoints, and what is missing in it."""
-    expected = "expected lists of images, annotations with keypoints, and categories (coco)"
-    if isinstance(data, dict):
-        keys = set(data)
-        if {"shapes", "imagePath"} <= keys:
-            return f"LabelMe's JSON of one image, which is not read; {expected}"
-        if "_via_img_metadata" in keys or "_via_settings" in keys:
-            return f"a VGG Image Annotator project, which is not read: export its annotations as COCO; {expected}"
-        if isinstance(images := data.get("images"), list):
-            found = data.get("annotations")
-            named = data.get("categories") if isinstance(data.get("categories"), list) else []
-            points = sum(isinstance(c, dict) and bool(c.get("keypoints")) for c in named or [])
-            count = f"{len(found)} annotations" if isinstance(found, list) else "no list of annotations"
-            return (
-                f"not a COCO keypoints file: {len(images)} images, {count}, none with keypoints; {len(named or [])}"
-                f" categories, {points} with keypoints; {expected}: was it exported before labelling, or as boxes only?"
-            )
-        listed = [v for v in data.values() if isinstance(v, dict) and {"filename", "regions"} <= set(v)]
-        if listed:
-            return f"VGG Image Annotator's JSON, which is not read: export it as COCO; {expected}"
+    """What parsed JSON is that is no COCO file of keypoints, what is missing in it, and what is known."""
+    if (named := _tool(data)) is not None:
+        return f"{named}, which is not read: export or convert it; known are {KNOWN}"
+    if isinstance(data, dict) and isinstance(data.get("images"), list):
+        found, named = (data[key] if isinstance(data.get(key), list) else None for key in ("annotations", "categories"))
+        with_points = sum(isinstance(c, dict) and bool(c.get("keypoints")) for c in named or [])
+        return (
+            f"not a COCO keypoints file: {len(data['images'])} images,"
+            f" {'no list of' if found is None else len(found)} annotations, none of them with keypoints, and"
+            f" {len(named or [])} categories, {with_points} with keypoints; expected lists of all three: was it exported"
+            " before labelling, or as boxes only?"
+        )
+    return (
+        "not a COCO keypoints file: expected lists of images, of annotations with keypoints and of categories; known are"
+        f" {KNOWN}"
+    )
+
+
+def _tool(data: Any) -> str | None:
+    """The program whose JSON this is, if it is known and not read."""
+    keys = set(data) if isinstance(data, dict) else set()
+    if {"shapes", "imagePath"} <= keys:
+        return "LabelMe's JSON, a file for each image"
+    if "_via_img_metadata" in keys or "_via_settings" in keys:
+        return "a project of the VGG Image Annotator"
+    if keys and any(isinstance(v, dict) and {"filename", "regions"} <= set(v) for v in data.values()):
+        return "the VGG Image Annotator's JSON"
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
     if "data" in first and {"annotations", "completions", "predictions"} & set(first):
-        return f"Label Studio's JSON, which is not read: export it as COCO with keypoints; {expected}"
+        return "Label Studio's JSON"
     if {"image_id", "keypoints"} <= set(first):
-        return f"a list of COCO results (predictions), not of labels; {expected}"
-    return f"not a COCO keypoints file; {expected}"
+        return "a list of COCO results, which are predictions"
+    return None
 
 
 def of_text(path: Path) -> str | None:
@@ -98,27 +102,22 @@ def of_file(path: Path) -> str | None:
 def of_folder(path: Path) -> str | None:
     """What a folder holds that no format reads, by its files; None where nothing is recognised."""
     names = _names(path)
-    endings = {os.path.splitext(name)[1].lower() for name in names}
+    first = {os.path.splitext(name)[1].lower(): path / name for name in reversed(names)}
+    if {"config.json", "split.json"} <= set(names):
+        return "a run's folder"
     if "data.yaml" in names or {"images", "labels"} <= set(names):
         return "a folder as YOLO has it"
     if any(n.startswith("CollectedData_") and n.endswith(".h5") for n in names):
-        return "a DeepLabCut table in HDF5 only, without its .csv (deeplabcut.convertcsv2h5 has the way)"
-    if ".xml" in endings:
-        first = next(n for n in names if n.lower().endswith(".xml"))
-        return of_text(path / first)
-    if ".json" in endings:
-        return _of_json_file(path / next(n for n in names if n.lower().endswith(".json")))
-    return None
+        return "a DeepLabCut table in HDF5 alone, without its .csv"
+    told = (of_text(first[ending]) for ending in (".xml", ".csv", ".txt") if ending in first and first[ending].is_file())
+    return next((t for t in told if t), None) or (_of_json_file(first[".json"]) if ".json" in first else None)
 
 
 def _of_json_file(path: Path) -> str | None:
-    """LabelMe's and its like, a file an image."""
     try:
-        data = json.loads(path.read_bytes()) if path.stat().st_size < 1 << 26 else None
+        return _tool(json.loads(path.read_bytes())) if path.stat().st_size < 1 << 26 else None
     except (OSError, ValueError, RecursionError):
         return None
-    told = of_json(data)
-    return told.partition(",")[0] if told.startswith(("LabelMe", "Label Studio", "VGG", "a VGG")) else None
 
 
 def _names(path: Path, limit: int = 2000) -> list[str]:
