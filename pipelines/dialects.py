@@ -45,8 +45,9 @@ def sniff(path: Path, separator: str) -> Dialect:
     with open(path, "rb") as file:
         data = file.read(_HEAD)
     encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "utf-8-sig")
-    if encoding == "utf-8-sig" and b"\0" in data[:64]:  # UTF-16 without a mark: every other byte of plain letters
-        encoding = "utf-16-le" if data[1:64:2].count(0) > data[0:64:2].count(0) else "utf-16-be"
+    for name, first in (("utf-16-be", 0), ("utf-16-le", 1)):  # without a mark: every other byte of a header is 0
+        if encoding == "utf-8-sig" and data[first:64:2].count(0) > 0.9 * len(data[first:64:2]) > 3:
+            encoding = name
     text = data.decode(encoding, "replace")
     lines = [line for line in text.splitlines()[: None if len(data) < _HEAD else -1] if line.strip()]
     header = lines[0] if lines else ""
@@ -61,9 +62,9 @@ def sniff(path: Path, separator: str) -> Dialect:
 
 
 def _has_commas(fields: list[str]) -> bool:
-    """Whether numbers have decimal commas: some are written so, none with a point, and they cannot all be thousands."""
+    """Whether numbers have decimal commas: a fifth of them or more, none has a point, and they cannot all be thousands."""
     with_comma = [field for field in fields if "," in field and _COMMA.fullmatch(field)]
-    return any(not _THOUSANDS.fullmatch(f) for f in with_comma) and not any(_POINT.fullmatch(f) for f in fields)
+    return len(with_comma) * 5 >= len(fields) and any(not _THOUSANDS.fullmatch(f) for f in with_comma) and not any(_POINT.fullmatch(f) for f in fields)
 
 
 def canonical(path: Path, dialect: Dialect) -> bytes:

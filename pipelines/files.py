@@ -162,16 +162,16 @@ def parse_json(path: str | Path) -> Any:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         named = "UTF-16" if encoding == "utf-16" else "UTF-8"
-        raise ValueError(f"{path}:{line}: not {named} text: byte {error.start} of the file; save it as UTF-8") from None
+        raise ValueError(f"{path}: not {named} text: line {line}, byte {error.start} of the file; save it as UTF-8") from None
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}, column {error.colno}") from None
+        raise ValueError(f"{path}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
-        raise ValueError(f"{path}:{_line(text, _deep(text))}: JSON that nests too deep") from None
+        raise ValueError(f"{path}: not JSON as it can be read: line {_line(text, _deep(text))} nests too deep") from None
     except ValueError:  # Python reads no number of more digits
         found = re.search(r"\d{4301}", text)
-        raise ValueError(f"{path}:{_line(text, found.start() if found else 0)}: a number of thousands of digits") from None
+        raise ValueError(f"{path}: not JSON as it can be read: line {_line(text, found.start() if found else 0)} has a number of thousands of digits") from None
 
 
 def _line(text: str, at: int) -> int:

@@ -111,9 +111,11 @@ def _pictures(
     known: (as the table says, in the table's folder) of each."""
     choices = []
     for root in dict.fromkeys([given] if given else [top, *tables[0].absolute().parents[2:3]]):
-        paths = [near if plain.spelled(root, whole) is None and plain.spelled(root, near) else whole for whole, near in known]
-        choices.append((sum(plain.spelled(root, p) is not None for p in paths), root, paths))
-    count, root, paths = max(choices, key=lambda choice: choice[0])
+        there = [plain.spelled(root, whole) is not None for whole, _ in known]
+        far = any(there)
+        paths = [w if found or (far and not plain.spelled(root, n)) else n for (w, n), found in zip(known, there, strict=True)]
+        choices.append(((sum(plain.spelled(root, p) is not None for p in paths), sum(there)), root, paths))
+    (count, _), root, paths = max(choices, key=lambda choice: choice[0])
     return (root if count else plain.find_pictures(path, given, [top], paths)), paths
 
 
