@@ -94,12 +94,13 @@ def _survey(source: Pictures, workers: int) -> Surveyed:
 def key(path: str, table: Table) -> str:
     """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
     total = hashlib.sha256(f"{pack.ROWS} {files.FORMAT_VERSION}".encode())
-    total.update(table.category.encode("utf-8", "surrogateescape"))
+    total.update(os.fsencode(table.category))
     for found in table.files:
-        total.update(f"{found.name} {_stamp(found)}\n".encode())
+        total.update(os.fsencode(f"{found.name} {_stamp(found)}\n"))
     for name in table.pictures or table.names:
         total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
-    return f"{Path(path).resolve().name}-{total.hexdigest()[:16]}"
+    named = os.fsencode(Path(path).resolve().name)[:100].decode("ascii", "replace").replace("\ufffd", "_")
+    return f"{named}-{total.hexdigest()[:16]}"
 
 
 def _stamp(path: Path) -> str:

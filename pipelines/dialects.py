@@ -7,7 +7,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 SEPARATOR = "\x1f"  # of the one form: no name of a file holds it
 _HEAD = 1 << 20  # bytes that are looked at
@@ -40,6 +40,13 @@ class Dialect(NamedTuple):
         return ", ".join(part for part, there in parts.items() if there)
 
 
+def first_field(path: Path, separator: str = ",") -> str:
+    """What stands in the first field of a table."""
+    dialect = sniff(path, separator)
+    with opened(path, dialect) as file:
+        return file.readline(1 << 16).partition(dialect.separator)[0].strip(' "\r\n')
+
+
 def sniff(path: Path, separator: str) -> Dialect:
     """How a table is written, by its beginning. separator: what is expected, and is taken where the header has it."""
     with open(path, "rb") as file:
@@ -64,7 +71,11 @@ def sniff(path: Path, separator: str) -> Dialect:
 def _has_commas(fields: list[str]) -> bool:
     """Whether numbers have decimal commas: a fifth of them or more, none has a point, and they cannot all be thousands."""
     with_comma = [field for field in fields if "," in field and _COMMA.fullmatch(field)]
-    return len(with_comma) * 5 >= len(fields) and any(not _THOUSANDS.fullmatch(f) for f in with_comma) and not any(_POINT.fullmatch(f) for f in fields)
+    return (
+        len(with_comma) * 5 >= len(fields)
+        and any(not _THOUSANDS.fullmatch(f) for f in with_comma)
+        and not any(_POINT.fullmatch(f) for f in fields)
+    )
 
 
 def canonical(path: Path, dialect: Dialect) -> bytes:
@@ -72,18 +83,17 @@ def canonical(path: Path, dialect: Dialect) -> bytes:
 
     Raises ValueError, with the line, where it is no such text.
     """
-    rows, done = [], 0
-    for line, fields in _rows(path, dialect):
-        rows.append(SEPARATOR.join(fields[dialect.indexed :]))
-        rows.extend([""] * (line - done - 1))
+    lines, done = [], 0
+    for line, fields in rows(path, dialect):
+        lines.append(SEPARATOR.join(fields[dialect.indexed :]))
+        lines.extend([""] * (line - done - 1))
         done = line
-    return "".join(f"{row}\n" for row in rows).encode("utf-8", "surrogateescape")
+    return "".join(f"{text}\n" for text in lines).encode("utf-8", "surrogateescape")
 
 
-def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """(last line, fields) of each row, blank ones too."""
-    lenient = "surrogateescape" if dialect.encoding == "utf-8-sig" else "strict"  # a bad name is its row's fault alone
-    with open(path, encoding=dialect.encoding, errors=lenient, newline="") as file:
+def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """(last line, fields) of each row, blank ones too. Raises ValueError, with the line, where the file is no such text."""
+    with opened(path, dialect) as file:
         quoting = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
         reader = csv.reader(file, delimiter=dialect.separator, quoting=quoting, skipinitialspace=dialect.quoted)
         try:
@@ -94,3 +104,9 @@ def _rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, fields
         except (csv.Error, UnicodeError) as error:
             raise ValueError(f"{path}:{reader.line_num + 1}: not a table of text ({error})") from None
+
+
+def opened(path: Path, dialect: Dialect) -> TextIO:
+    """A table open as text; in UTF-8 bytes that are none become surrogates: a bad name is its row's fault alone."""
+    lenient = "surrogateescape" if dialect.encoding == "utf-8-sig" else "strict"
+    return open(path, encoding=dialect.encoding, errors=lenient, newline="")

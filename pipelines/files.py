@@ -138,6 +138,14 @@ def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
+def escaped(text: str) -> str:
+    """Text as it can be printed: what moves a terminal's cursor or turns the direction of writing, and what is no Unicode
+    text, as \\x1b, \\ud800 and the like."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def csv_row(fields: Iterable[object]) -> bytes:
     """One comma-separated line; a field with a comma or a quote in it is quoted."""
     text = io.StringIO()
@@ -152,26 +160,25 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
         file.write(text.encode() + b"\n")
 
 
-def parse_json(path: str | Path) -> Any:
-    """The content of a JSON file, in UTF-8 or UTF-16, with or without a byte order mark. Raises ValueError, naming file
-    and line, where it is none, or one that nests too deep or has a number of thousands of digits."""
-    data = read_bytes(Path(path))
+def parse_json(data: bytes, where: object) -> Any:
+    """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark. Raises ValueError,
+    naming `where` and the line, where it is none, or nests too deep, or has a number of thousands of digits."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        named = "UTF-16" if encoding == "utf-16" else "UTF-8"
-        raise ValueError(f"{path}: not {named} text: line {line}, byte {error.start} of the file; save it as UTF-8") from None
+        named, line = encoding.removesuffix("-sig").upper(), data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{where}: not {named} text: line {line}, byte {error.start}; save it as UTF-8") from None
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise ValueError(f"{where}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
-        raise ValueError(f"{path}: not JSON as it can be read: line {_line(text, _deep(text))} nests too deep") from None
+        told = f"line {_line(text, _deep(text))} nests too deep"
     except ValueError:  # Python reads no number of more digits
         found = re.search(r"\d{4301}", text)
-        raise ValueError(f"{path}: not JSON as it can be read: line {_line(text, found.start() if found else 0)} has a number of thousands of digits") from None
+        told = f"line {_line(text, found.start() if found else 0)} has a number of thousands of digits"
+    raise ValueError(f"{where}: not JSON that can be read: {told}")
 
 
 def _line(text: str, at: int) -> int:
@@ -190,7 +197,7 @@ def _deep(text: str, limit: int = 500) -> int:
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """What `write_json` wrote. Raises ValueError, naming the file, when it is not that."""
-    data = parse_json(path)
+    data = parse_json(read_bytes(Path(path)), path)
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
     return data

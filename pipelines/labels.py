@@ -10,7 +10,6 @@ import functools
 import io
 import os
 import re
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,8 @@ _BLOCK = 1 << 22
 _LONGEST_NAME = 255  # bytes, as file systems have it
 _LONGEST = 1 << 24  # of a line in bytes; beyond it the file is no table
 _NUMBER = re.compile(rb"[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
 _GAPS = (b"", b"nan")  # a number that is not known
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = (b" ", b"\t", b"\r", b"\v", b"\f")  # NumPy passes over them, in ways of its own
@@ -36,21 +36,21 @@ def plain_name(name: str) -> bool:
 
 
 def inner_path(name: str) -> bool:
-    """Whether this names a file in a folder or below it, by characters that a table and a terminal can show: neither
-    control characters nor what is no Unicode text."""
+    """Whether this names a file in a folder or below it, in characters that a table and a terminal can show."""
+    return path_fault(name, "") is None
+
+
+def path_fault(name: str, expected: str) -> str | None:
+    """What is wrong with a name that should be a path below a folder, None where it is one. expected: what it is not, where
+    it leads elsewhere."""
+    if _CONTROL.search(name):
+        return "has a control character (a tab, a newline or the like): rename the file"
+    if _NO_TEXT.search(name):
+        return "is not Unicode text: rename the file in UTF-8"
     steps = name.split("/")
-    if not name.isascii() and any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
-        return False
-    short = all(len(step.encode()) <= _LONGEST_NAME for step in steps)
-    return short and "\\" not in name and not _CONTROL.search(name) and not {"", ".", ".."} & set(steps)
-
-
-def escaped(text: str) -> str:
-    """Text as it can be printed: control characters, what turns the direction of writing, and what is no Unicode text as
-    \\x1b, \\ud800 and the like."""
-    return "".join(
-        c if c.isprintable() or c == " " else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
+    if any(len(step.encode()) > _LONGEST_NAME for step in steps):
+        return f"is longer than the {_LONGEST_NAME} bytes that a file's name can have"
+    return f"is not {expected}" if "\\" in name or {"", ".", ".."} & set(steps) else None
 
 
 def is_whole(values: np.ndarray) -> bool:
@@ -215,12 +215,13 @@ def columns(path: Path, separator: bytes = b"\t") -> list[str]:
 def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of the rows of a small table of text below its header.
 
-    Raises ValueError where the file is missing or not UTF-8 text, or its first line is a row.
+    A name that is no text is its row's fault alone. Raises ValueError where the file is missing, or its first line is a
+    row.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
     headed = False
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with dialects.opened(path, dialects.sniff(path, separator)) as file:
         try:
             for number, line in enumerate(file, 1):
                 fields = line.rstrip("\r\n").split(separator)
@@ -231,8 +232,8 @@ def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str
                         f"{path}:{number}: this is a row, not a header; the first line must name the columns"
                     )
                 headed = headed or bool(line.strip())
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from None
+        except UnicodeError as error:
+            raise ValueError(f"{path}: not text ({error})") from None
 
 
 def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], bool]) -> str | None:
@@ -240,7 +241,7 @@ def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], boo
     if name is None:
         return "bad file name: not UTF-8 text"
     if not safe(name):
-        return f"bad file name: {name[:80]!r} is not a plain file name"
+        return f"bad file name: {name[:80]!r} {path_fault(name, 'a plain file name') or 'is not a plain file name'}"
     return f"name twice: {name}, first on line {seen[name]}" if name in seen else None
 
 

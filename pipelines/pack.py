@@ -5,6 +5,7 @@ Shards are contiguous ranges of listed records and each is written alone, so sev
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -87,7 +88,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
         if (table := table_of(source)) is None:
             total.update(str(getattr(source, "specification", None) or getattr(source, "identity", "")).encode())
             continue
-        total.update(table.category.encode("utf-8", "surrogateescape"))
+        total.update(os.fsencode(table.category))
         for path in table.files:
             total.update(files.digest(path))
         for name in table.pictures or table.names:

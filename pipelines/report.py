@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipelines import files
 from pipelines.sources import Source
 from pipelines.tables import Refused, Table
 
@@ -29,8 +30,8 @@ def kind(reason: str) -> str:
 
 
 def line(refused: Refused) -> str:
-    """A refused row or picture in one line."""
-    return f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}"
+    """A refused row or picture in one line, as it can be printed."""
+    return files.escaped(f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}")
 
 
 def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -75,9 +76,10 @@ def _shares(values: np.ndarray) -> dict[str, float]:
 
 def _not_listed(table: Table) -> dict[str, Any] | None:
     """Files beside the pictures that no row names. None where pictures lie in folders of many."""
-    if table.pictures is not None or not table.root.is_dir() or any("/" in name for name in table.names[:1]):
+    paths = table.pictures or table.names
+    if not table.root.is_dir() or any("/" in path for path in paths) or table.where == table.root.name:
         return None
-    known = set(table.names) | {r.file for r in table.refused}
+    known = set(paths) | {r.file for r in table.refused} | {p.name for p in table.files if p.parent == table.root}
     with os.scandir(table.root) as entries:
         others = sorted(e.name for e in entries if e.name not in known and not e.name.startswith("."))
     return {"files": len(others), "first": others[:_EXAMPLES]}
@@ -97,7 +99,7 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
         which = [r for r in refused if kind(r["reason"]) == reason][:3]
         rows += [f"          {line(Refused(r['file'], r['line'], r['reason']))}" for r in which]
     if (others := about["not_listed"]) and others["files"]:
-        rows.append(f"  {others['files']} files that no row names: {', '.join(others['first'])}")
+        rows.append(f"  {others['files']} files that no row names: {files.escaped(', '.join(others['first']))}")
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
     if about["spread"]:
         rows.append(f"  points' box over the photograph, by side: {_spelled(about['spread'], 2)}")

@@ -18,7 +18,9 @@ from pipelines.pages import sheets
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:200", help="as for train.py (default: %(default)s)")
-    parser.add_argument("--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--augment", default="auto", help="a preset or a JSON file (default: %(default)s)")
     parser.add_argument("--scheme", default="", help="file that says how the points mirror")
     parser.add_argument("--size", type=int, default=128, help="side of the network's input (default: %(default)s)")

@@ -23,7 +23,9 @@ def main() -> None:
         "--pictures", default="", help="the folder of the photographs, where it is not the format's own"
     )
     parser.add_argument("--boxes", default="", help="a file of the part of each photograph to look at")
-    parser.add_argument("--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--copy-pictures", action="store_true", help="write the photographs too")
     flags = parser.parse_args()
     kind, drawn = flags.format, flags.data.startswith("drawn:")

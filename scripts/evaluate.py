@@ -31,7 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="the JSON file to write")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
-    parser.add_argument("--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
     parser.add_argument(
         "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"

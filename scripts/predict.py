@@ -71,7 +71,9 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
-    parser.add_argument("--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--images", help="a folder whose pictures (not those of its folders) to predict")
     parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")

@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the format does not say")
     parser.add_argument("--boxes", default="", help="a CSV of file_name,x,y,width,height: what to look at in each")
-    parser.add_argument("--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument(
         "--size", type=int, default=0, help="reduce short sides (or boxes) to so many pixels and encode again; 0: no"
     )
@@ -38,7 +40,9 @@ def main() -> int:
     if not 1 <= flags.workers <= 256:
         raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
     if dataset.is_packed(sources.local(flags.data)):
-        if any((flags.out, flags.pictures, flags.boxes, flags.category, flags.size, flags.part, flags.merge, flags.dry_run)):
+        if any(
+            (flags.out, flags.pictures, flags.boxes, flags.category, flags.size, flags.part, flags.merge, flags.dry_run)
+        ):
             raise ValueError(f"--data {flags.data} is packed already: it takes --look and nothing else")
         return show(Path(flags.data), flags.data, {}, flags.look)
     if out is None:

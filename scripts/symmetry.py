@@ -29,7 +29,9 @@ def labels(path: str, category: str = "") -> tuple[np.ndarray, np.ndarray]:
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
-    parser.add_argument("--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--out", help="the scheme to write")
     parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
     parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")

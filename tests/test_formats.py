@@ -491,9 +491,7 @@ def test_plain_half_a_point_at_the_end_of_a_row_without_boxes(tmp_path):
     assert reasons(table) == [("sub/b.png", 3, "half a point")] and table.names == ["a.png"]
 
 
-@pytest.mark.parametrize(
-    "header", ["file_name,x0", "file_name,x0,y0,x1", "name,x0,y0", "a.png,1,2"]
-)
+@pytest.mark.parametrize("header", ["file_name,x0", "file_name,x0,y0,x1", "name,x0,y0", "a.png,1,2"])
 def test_plain_a_header_that_is_none(tmp_path, header):
     path = plain_file(tmp_path, header + "\na.png,1,2\n")
     assert refusal(path).startswith(f"{path}:1: ")

@@ -92,7 +92,11 @@ def with_boxes(table: Table, path: Path) -> Table:
         if table.names[i] not in places
     ]
     return dataclasses.replace(
-        chosen(table, kept), boxes=boxes, refused=table.refused + gone, files=[*table.files, path], notes=table.notes + [scan.note] * bool(scan.note),
+        chosen(table, kept),
+        boxes=boxes,
+        refused=table.refused + gone,
+        files=[*table.files, path],
+        notes=table.notes + [scan.note] * bool(scan.note),
     )
 
 

@@ -42,7 +42,10 @@ def all_of(data: dict[str, Any]) -> list[Category]:
     usual: dict[Key, int] = {}
     for (key, points), _ in sizes.most_common():
         usual.setdefault(key, points)
-    known = {**declared, **{key: ("no category" if key is None else str(key), 0) for key in usual if key not in declared}}
+    known = {
+        **declared,
+        **{key: ("no category" if key is None else str(key), 0) for key in usual if key not in declared},
+    }
     return [Category(key, name, points or usual.get(key, 0), used[key]) for key, (name, points) in known.items()]
 
 

@@ -95,7 +95,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _entries(path: Path, category: str) -> tuple[list[_Entry], int, list[Refused]]:
     """(annotations that can be used, number of points, those that cannot)."""
-    data = files.parse_json(path)
+    data = files.parse_json(files.read_bytes(path), path)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
     count, keys = categories.choose(path, data, category) if known else (0, frozenset())
     if not count:
@@ -214,9 +214,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
         file.write(rest.encode())
 
 
-def write_results(
-    out: Path, rows: Iterable[Row], num_points: int, source_json: Path, category: str = ""
-) -> None:
+def write_results(out: Path, rows: Iterable[Row], num_points: int, source_json: Path, category: str = "") -> None:
     """A list of results in the form that COCO.loadRes takes, with the image_id and category_id that the source gives
     the records; category as for `read`. The score is 1.0 throughout: no confidence is known here. Raises ValueError for a record that the
     source does not have, or of another number of points."""

@@ -4,7 +4,6 @@ Empty is not labelled. The index is a path in one column or in three. Where ther
 in a picture is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.
 """
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import files, labels
+from pipelines import dialects, files, labels
 from pipelines.formats import plain
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
@@ -54,7 +53,7 @@ def _tables(path: Path) -> list[Path]:
 
 def recognises(path: Path) -> bool:
     """Whether this is such a table, a folder that holds one, or a project's folder."""
-    return any(p.suffix.lower() == ".csv" and plain.first_field(p) == "scorer" for p in _tables(path))
+    return any(p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in _tables(path))
 
 
 def parts(path: Path) -> list[str]:
@@ -113,7 +112,10 @@ def _pictures(
     for root in dict.fromkeys([given] if given else [top, *tables[0].absolute().parents[2:3]]):
         there = [plain.spelled(root, whole) is not None for whole, _ in known]
         far = any(there)
-        paths = [w if found or (far and not plain.spelled(root, n)) else n for (w, n), found in zip(known, there, strict=True)]
+        paths = [
+            w if found or (far and not plain.spelled(root, n)) else n
+            for (w, n), found in zip(known, there, strict=True)
+        ]
         choices.append(((sum(plain.spelled(root, p) is not None for p in paths), sum(there)), root, paths))
     (count, _), root, paths = max(choices, key=lambda choice: choice[0])
     return (root if count else plain.find_pictures(path, given, [top], paths)), paths
@@ -121,12 +123,8 @@ def _pictures(
 
 def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
     """(what the header of a table says, its rows that are not empty, with their lines)."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        try:
-            rows = csv.reader(file, strict=True)
-            return _head(path, rows), [(rows.line_num, row) for row in rows if any(row)]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not comma-separated text ({error})") from None
+    rows = dialects.rows(path, dialects.sniff(path, ",")._replace(quoted=True))
+    return _head(path, (row for _, row in rows)), [(line, row) for line, row in rows if any(row)]
 
 
 def _others(

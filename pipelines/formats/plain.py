@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import files, labels
+from pipelines import dialects, files, labels
 from pipelines.formats import foreign
 from pipelines.labels import Scan
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
@@ -25,18 +25,12 @@ _LOOKED_AT = 500  # pictures, evenly taken, to tell which folder is theirs
 
 def recognises(path: Path) -> bool:
     """Whether this is a comma-separated table that is not one of another format."""
-    return path.suffix.lower() == ".csv" and path.is_file() and first_field(path) != "scorer"
+    return path.suffix.lower() == ".csv" and path.is_file() and dialects.first_field(path) != "scorer"
 
 
 def likely(path: Path) -> bool:
     """Whether a .csv file seems to be such a table, by its first field."""
-    return recognises(path) and first_field(path) == "file_name"
-
-
-def first_field(path: Path) -> str:
-    """What stands before the first comma of a file."""
-    with open(path, "rb") as file:
-        return file.read(64).decode("utf-8-sig", "replace").partition(",")[0].strip()
+    return recognises(path) and dialects.first_field(path) == "file_name"
 
 
 def parts(path: Path) -> list[str]:
@@ -157,8 +151,8 @@ def picture_of(name: str) -> str:
 
 def path_fault(name: str) -> str | None:
     """What is wrong with the path of a picture in a list of faces, None where it is good."""
-    if not labels.inner_path(name):
-        return f"bad file name: {name[:80]!r} is not a path below the folder of pictures"
+    if fault := labels.path_fault(name, "a path below the folder of pictures"):
+        return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells faces of one photograph apart" if picture_of(name) != name else None
 
 
