@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines import console, dataset, duplicates, files, pack, survey
+from pipelines import console, dataset, duplicates, files, pack, report, survey
 from pipelines.sources import Source, Subset, described, identity_of, open_any
-from pipelines.tables import Pictures, Table
+from pipelines.tables import Pictures, Refused, Table
 
 _ABOUT = "cached.json"
 
@@ -62,31 +62,39 @@ def training_set(
         progress = console.Progress(len(source), "record")
         pack.write(job, workers, progress.show)
         progress.close()
-        _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
+        pack.merge(job)
+    _tell(_refused(folder), f": {folder / 'report.txt'}")
     if not (folder / _ABOUT).is_file():
         files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
     os.utime(folder / _ABOUT)  # when it was last used
     return dataset.Packed(folder, "train")
 
 
-def _tell(refused: int, where: str) -> None:
-    if refused:
-        print(
-            f"{'1 record cannot be used and is' if refused == 1 else f'{refused} records cannot be used and are'} left out{where}"
-        )
+def _refused(folder: Path) -> list[Refused]:
+    return [Refused(r["file"], r["line"], r["reason"]) for r in files.read_json(folder / "report.json")["refused"]]
+
+
+def _tell(refused: list[Refused], where: str) -> None:
+    if count := len(refused):
+        several = f"{count} records cannot be used and are"
+        print(f"{'1 record cannot be used and is' if count == 1 else several} left out{where}")
+        print("\n".join(report.examples(refused)))
 
 
 def _survey(source: Pictures, workers: int) -> Surveyed:
-    seen, refused, progress = [], len(source.table.refused), console.Progress(len(source), "record")
+    seen, refused, progress = [], list(source.table.refused), console.Progress(len(source), "record")
     for found in survey.over(source, 0, len(source), workers):
         if found.reason is None:
             seen.append((found.index, found.digest, found.fingerprint))
         else:
-            refused += 1
-        progress.show(found.index + 1, f"refused {refused}")
+            refused.append(source.table.refusal(found.index, found.reason))
+        progress.show(found.index + 1, f"refused {len(refused)}")
     progress.close()
     if not seen:
-        raise ValueError(f"none of the {len(source)} records of {source.table.root} can be used")
+        raise ValueError(
+            f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
+            f" first: {report.line(refused[0]) if refused else 'there is none'}"
+        )
     _tell(refused, "; prepare.py tells of each")
     return Surveyed(source, seen)
 

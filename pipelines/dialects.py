@@ -43,8 +43,8 @@ class Dialect(NamedTuple):
 def first_field(path: Path, separator: str = ",") -> str:
     """What stands in the first field of a table."""
     dialect = sniff(path, separator)
-    with opened(path, dialect) as file:
-        return file.readline(1 << 16).partition(dialect.separator)[0].strip(' "\r\n')
+    with open(path, encoding=dialect.encoding, errors="replace") as file:
+        return file.readline(1 << 16).partition(dialect.separator)[0].strip(' "\n')
 
 
 def sniff(path: Path, separator: str) -> Dialect:
@@ -71,11 +71,10 @@ def sniff(path: Path, separator: str) -> Dialect:
 def _has_commas(fields: list[str]) -> bool:
     """Whether numbers have decimal commas: a fifth of them or more, none has a point, and they cannot all be thousands."""
     with_comma = [field for field in fields if "," in field and _COMMA.fullmatch(field)]
-    return (
-        len(with_comma) * 5 >= len(fields)
-        and any(not _THOUSANDS.fullmatch(f) for f in with_comma)
-        and not any(_POINT.fullmatch(f) for f in fields)
-    )
+    whole = sum(field.strip().lstrip("+-").isdigit() for field in fields)
+    if any(_POINT.fullmatch(f) for f in fields) or len(with_comma) * 4 < whole:
+        return False
+    return any(not _THOUSANDS.fullmatch(f) for f in with_comma)
 
 
 def canonical(path: Path, dialect: Dialect) -> bytes:
@@ -83,27 +82,28 @@ def canonical(path: Path, dialect: Dialect) -> bytes:
 
     Raises ValueError, with the line, where it is no such text.
     """
-    lines, done = [], 0
+    lines: list[str] = []
     for line, fields in rows(path, dialect):
+        lines.extend([""] * (line - len(lines) - 1))
         lines.append(SEPARATOR.join(fields[dialect.indexed :]))
-        lines.extend([""] * (line - done - 1))
-        done = line
     return "".join(f"{text}\n" for text in lines).encode("utf-8", "surrogateescape")
 
 
 def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """(last line, fields) of each row, blank ones too. Raises ValueError, with the line, where the file is no such text."""
+    """(first line, fields) of each row, blank ones too. Raises ValueError, with the line, where the file is no such text."""
     with opened(path, dialect) as file:
         quoting = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
         reader = csv.reader(file, delimiter=dialect.separator, quoting=quoting, skipinitialspace=dialect.quoted)
+        line = 1
         try:
             for row in reader:
                 fields = [re.sub(rf"[\r\n{SEPARATOR}]", "\v", field) for field in row]
                 if dialect.commas:
                     fields[1:] = [f.replace(",", ".") if _COMMA.fullmatch(f) else f for f in fields[1:]]
-                yield reader.line_num, fields
+                yield line, fields
+                line = reader.line_num + 1
         except (csv.Error, UnicodeError) as error:
-            raise ValueError(f"{path}:{reader.line_num + 1}: not a table of text ({error})") from None
+            raise ValueError(f"{path}:{line}: not a table of text ({error})") from None
 
 
 def opened(path: Path, dialect: Dialect) -> TextIO:

@@ -201,8 +201,9 @@ def merge(job: Job) -> dict[str, Any]:
 def _merge(job: Job) -> dict[str, Any]:
     found = {part: _gather(job, part) for part in job.sources}
     if not all(len(f.prints) for f in found.values()):
+        refused = next(f.refused for f in found.values() if not len(f.prints))
         raise ValueError(
-            f"{job.out}: no record can be used; first: {report.line(next(iter(found.values())).refused[0])}"
+            f"{job.out}: no record can be used: {report.by_kind(refused)}; first: {report.line(refused[0])}"
         )
     groups = {part: duplicates.groups(f.prints) for part, f in found.items()}
     identity = {part: dataset.write_table(job.out, part, _records(job, part, groups[part])) for part in job.sources}

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,22 @@ def kind(reason: str) -> str:
 def line(refused: Refused) -> str:
     """A refused row or picture in one line, as it can be printed."""
     return files.escaped(f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}")
+
+
+def by_kind(refused: Sequence[Refused]) -> str:
+    """How many were refused for what, the most frequent first."""
+    counts = Counter(kind(r.reason) for r in refused)
+    return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
+
+
+def examples(refused: Sequence[Refused]) -> list[str]:
+    """A line for each kind of refusal: how many, and the first of them."""
+    first: dict[str, Refused] = {}
+    for r in refused:
+        first.setdefault(kind(r.reason), r)
+    counts = Counter(kind(r.reason) for r in refused)
+    told = {k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()}
+    return [f"  {count} {files.escaped(named)}; the first {told[named]}" for named, count in counts.most_common()]
 
 
 def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from pipelines import decode
+from pathlib import Path
 
-KIND = "size contradicts the table"  # as reports count it
+from pipelines import decode, files
+
+_START = 1 << 18  # bytes in which a JPEG tells its size
 
 
 def displayed(data: bytes) -> tuple[int, int]:
@@ -19,16 +21,31 @@ def displayed(data: bytes) -> tuple[int, int]:
 def check(data: bytes, stated: Sequence[int], where: str) -> None:
     """Raises DecodeError unless an encoded image has, as it is displayed, the size (width, height) that the table `where`
     states; the message says what kind of difference it is, and the remedy."""
-    size, stated = displayed(data), (stated[0], stated[1])
-    if size != stated:
-        raise decode.DecodeError(
-            f"{KIND}: {where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
-            f" {_difference(size, stated, decode.header_size(data))}"
-        )
+    if (size := displayed(data)) != tuple(stated):
+        raise decode.DecodeError(_contradiction(size, stated, decode.header_size(data), where))
 
 
-def _difference(size: tuple[int, int], stated: tuple[int, int], stored: tuple[int, int] | None) -> str:
-    if stored == stated:
+def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
+    """What `check` will find of an image, or that it is missing, by the start of the file alone; None where that tells of no
+    fault."""
+    if files.size(path) < 0:
+        return "the picture is missing"
+    if stated is None:
+        return None
+    with open(path, "rb") as file:
+        start = file.read(_START)
+    found = decode.header_size(start) if decode.is_jpeg(start) else None
+    size = found if found is None or decode.orientation(start) < 5 else (found[1], found[0])
+    return None if size in (None, tuple(stated)) else _contradiction(size, stated, found, where)
+
+
+def _contradiction(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None, where: str) -> str:
+    told = f"{where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
+    return f"size contradicts the table: {told} {_difference(size, stated, stored)}"
+
+
+def _difference(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None) -> str:
+    if stored == tuple(stated):
         return (
             "as displayed: labelled without its EXIF rotation? Remove that from the files, or turn the labels and correct"
             " the table"

@@ -130,8 +130,8 @@ def open_source(
 
     num_points: of the network, for a test part beside which nothing says how many there are. pictures: the folder of
     the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at.
-    category: of COCO's annotations, where several have keypoints. Rows that cannot be used are left out, and said so; where points are asked for, which must be complete, they are refused.
-    Raises ValueError in one line.
+    category: the one of COCO's annotations to read, where several have keypoints. Rows that cannot be used are left out,
+    and said so; where points are asked for, which must be complete, they are refused. Raises ValueError in one line.
     """
     from pipelines import report
     from pipelines.tables import Pictures
@@ -141,7 +141,10 @@ def open_source(
     if refused and asked_points(source) is not None:
         raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
     if refused:
-        _log.warning("%s: %d records cannot be used and are left out; prepare.py tells of each", path, len(refused))
+        told = report.by_kind(refused)
+        _log.warning(
+            "%s: %d records cannot be used and are left out (%s); prepare.py tells of each", path, len(refused), told
+        )
     return source
 
 

@@ -12,7 +12,7 @@ into one folder (or copied into one, notes/ too), then --merge.
 
 from pathlib import Path
 
-from pipelines import console, dataset, files, pack, report, sources
+from pipelines import console, dataset, files, pack, report, sources, survey
 from pipelines.pages import packed, refused
 
 
@@ -53,6 +53,7 @@ def main() -> int:
     job = pack.plan(out, parts, flags.size)
     print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
     if flags.dry_run:
+        print("".join(f"{line}\n" for source in parts.values() for line in survey.foreseen(source)), end="")
         return 0
     if not pack.is_whole(out):
         if not flags.merge:

@@ -21,7 +21,7 @@ console.large_pages()
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
 from jaxmarks import config as configs  # noqa: E402
-from pipelines import compiled, judging, loader, parts, review, runs, sources, trained  # noqa: E402
+from pipelines import compiled, judging, loader, parts, review, runs, sources, survey, trained  # noqa: E402
 
 
 def main() -> int:
@@ -59,10 +59,11 @@ def describe(asked: configs.Config, root: Path) -> int:
     """--dry-run: sizes and steps, from the tables alone."""
     where = {"pictures": asked.pictures, "boxes": asked.boxes, "category": asked.category}
     source = sources.open_source(asked.data, **where)
+    foreseen = survey.foreseen(source)
     source = review.applied(source, runs.decided(asked, root))
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
-    told = review.told(source)
+    told = [*foreseen, *review.told(source)]
     print(
         "\n".join([*told, f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on"])
     )

@@ -66,7 +66,10 @@ def respelled(table: Table) -> Table:
             found[index], changed = str(other), changed + 1
     if not changed:
         return table
-    note = f"{table.where}: {changed} names of pictures are spelled in another form of Unicode on the disk (accents); taken as the same"
+    note = (
+        f"{table.where}: {changed} names of pictures are spelled in another form of Unicode on the disk (accents); taken as"
+        " the same"
+    )
     return dataclasses.replace(table, pictures=found, notes=[*table.notes, note])
 
 

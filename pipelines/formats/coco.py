@@ -126,7 +126,7 @@ def _inner(name: str) -> str:
 def _size(image: dict[str, Any]) -> tuple[int, int]:
     """(width, height) that an image is said to have; zeros where it is not said."""
     found = tuple(image.get(key) for key in ("width", "height"))
-    good = all(isinstance(n, int | float) and 0 < n < 1 << 31 and n == int(n) for n in found)
+    good = all(isinstance(n, int | float) and n is not True and 0 < n < 1 << 31 and n == int(n) for n in found)
     return (int(found[0]), int(found[1])) if good else (0, 0)  # pyright: ignore[reportArgumentType]
 
 
@@ -216,8 +216,10 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
 
 def write_results(out: Path, rows: Iterable[Row], num_points: int, source_json: Path, category: str = "") -> None:
     """A list of results in the form that COCO.loadRes takes, with the image_id and category_id that the source gives
-    the records; category as for `read`. The score is 1.0 throughout: no confidence is known here. Raises ValueError for a record that the
-    source does not have, or of another number of points."""
+    the records; category: as for `read`. The score is 1.0 throughout: no confidence is known here.
+
+    Raises ValueError for a record that the source does not have, or of another number of points.
+    """
     entries, count, _ = _entries(source_json, category)
     if count != num_points:
         raise ValueError(f"{source_json}: has {count} points, the predictions {num_points}")

@@ -43,9 +43,9 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     scan = labels.scan(path, b",", gaps=True, safe=labels.inner_path)
     columns = scan.columns[:-4] if (boxed := scan.columns[-4:] == BOX) else scan.columns
     if columns[0] != "file_name" or len(columns) < 3 or len(columns) % 2 == 0:
-        other = foreign.of_text(path)
+        told = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
         raise ValueError(
-            f"{path}:1: {f'this looks like {other}; ' if other else ''}the header has {len(scan.columns)} comma-separated fields, the first {scan.columns[0][:40]!r};"
+            f"{path}:1: {told}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
             f" expected file_name, x and y of each point, and {','.join(BOX)} last where there are boxes"
         )
     reasons, boxes = _second_look(scan, len(columns) - 1, boxed)
