@@ -1,7 +1,6 @@
 """The size that a format says an image has, against the image's own: labels of another size lie in the wrong place."""
 
 from collections.abc import Sequence
-
 from pathlib import Path
 
 from pipelines import decode, files

@@ -108,7 +108,7 @@ def test_bad_names_in_a_table_of_another_make_are_their_rows_alone(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\xff\xfea\0b\0,\0\x00\xd8", '"a,1,2\n'.encode() * 3])
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\xff\xfea\0b\0,\0\x00\xd8", b'"a,1,2\n' * 3])
 def test_what_is_no_table_is_told_in_one_line(tmp_path, data):
     with pytest.raises(ValueError) as caught:
         opened(tmp_path, data)

@@ -76,7 +76,8 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     points, notes = opened[first][0].points, []
     for table, (head, rows) in opened.items():
         if set(head.points) != usual:
-            found.refused.extend(_others(table, head, rows, points, f"{count} of {len(tables)} tables"))
+            told = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            found.refused.extend(_others(table, top, head, rows, told))
             continue
         if head.points != points:
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
@@ -127,15 +128,17 @@ def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
     return _head(path, (row for _, row in rows)), [(line, row) for line, row in rows if any(row)]
 
 
-def _others(
-    table: Path, head: _Head, rows: list[tuple[int, list[str]]], points: list[str], usual: str
-) -> Iterator[Refused]:
+def _told(usual: list[str], points: list[str]) -> str:
+    """In what way body parts differ from the usual ones."""
+    lacks, adds = (", ".join(p for p in one if p not in other) for one, other in ((usual, points), (points, usual)))
+    return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
+
+
+def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], told: str) -> Iterator[Refused]:
     """The rows of a table that has not the usual body parts."""
-    lacks, adds = (", ".join(n) for n in (set(points) - set(head.points), set(head.points) - set(points)))
-    told = "; ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
+    where = table.relative_to(top)
     for line, row in rows:
-        name = _picture(table.parent.name, row, head)
-        yield Refused(name, line, f"other body parts: {table.name} of {table.parent.name} {told}, against {usual}")
+        yield Refused(_picture(where.parent.as_posix(), row, head), line, f"other body parts: {where} {told}")
 
 
 def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:

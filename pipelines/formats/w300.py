@@ -30,14 +30,17 @@ def recognises(path: Path) -> bool:
 def _tables(path: Path) -> Iterator[Path]:
     """The .pts files in a folder and below it, links to folders followed, whatever the case of their ending."""
     for folder, below, names in os.walk(path, followlinks=True):
-        here = os.path.realpath(folder)
-        below[:] = sorted(b for b in below if not _leads_back(here, os.path.join(folder, b)))
-        yield from (Path(folder, name) for name in sorted(names) if _ENDING.fullmatch(name[-4:]))
+        here = Path(folder)
+        around = [here, *(p for p in here.parents if p.is_relative_to(path))]
+        below[:] = sorted(b for b in below if not _leads_back(here / b, around))
+        yield from (here / name for name in sorted(names) if _ENDING.fullmatch(name[-4:]))
 
 
-def _leads_back(here: str, folder: str) -> bool:
-    """Whether a link leads to the folder it is in, or to one around that."""
-    return os.path.islink(folder) and (here + os.sep).startswith(os.path.realpath(folder) + os.sep)
+def _leads_back(folder: Path, around: list[Path]) -> bool:
+    """Whether a link leads to one of the folders that it was reached by, or to one around them."""
+    return folder.is_symlink() and any(
+        Path(os.path.realpath(p)).is_relative_to(os.path.realpath(folder)) for p in around
+    )
 
 
 def parts(path: Path) -> list[str]:
@@ -111,7 +114,8 @@ class _Images:
     def _listed(self, folder: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         try:
-            names = [e.name for e in os.scandir(self._root / folder) if e.is_file()]
+            with os.scandir(self._root / folder) as entries:
+                names = [entry.name for entry in entries if entry.is_file()]
         except OSError:
             return {}
         known = [(ENDINGS.index(end.lower()), stem, name) for name in names for stem, end in [os.path.splitext(name)]
