@@ -160,15 +160,10 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
         file.write(text.encode() + b"\n")
 
 
-def parse_json(data: bytes, where: object) -> Any:
+def parse_json(data: bytes | str, where: object) -> Any:
     """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark. Raises ValueError,
     naming `where` and the line, where it is none, or nests too deep, or has a number of thousands of digits."""
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        named, line = encoding.removesuffix("-sig").upper(), data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{where}: not {named} text: line {line}, byte {error.start}; save it as UTF-8") from None
+    text = data if isinstance(data, str) else _decoded(data, where)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -179,6 +174,15 @@ def parse_json(data: bytes, where: object) -> Any:
         found = re.search(r"\d{4301}", text)
         told = f"line {_line(text, found.start() if found else 0)} has a number of thousands of digits"
     raise ValueError(f"{where}: not JSON that can be read: {told}")
+
+
+def _decoded(data: bytes, where: object) -> str:
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        named, line = encoding.removesuffix("-sig").upper(), data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{where}: not {named} text: line {line}, byte {error.start}; save it as UTF-8") from None
 
 
 def _line(text: str, at: int) -> int:

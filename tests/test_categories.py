@@ -105,7 +105,8 @@ def test_commands_pass_the_category_on(tmp_path, monkeypatch, capsys, script):
     more = {
         "convert": ["--format", "plain", "--out", tmp_path / "out.csv"],
         "prepare": ["--out", tmp_path / "packed", "--dry-run"],
-        "train": "--dry-run --model resnet18 --size 32 --batch 4 --steps 1 --val-fraction 0.34".split() + ["--runs", tmp_path],
+        "train": ["--dry-run", "--model", "resnet18", "--size", 32, "--batch", 4, "--steps", 1, "--runs", tmp_path,
+                  "--val-fraction", 0.34],
     }  # fmt: skip
     monkeypatch.setattr(sys, "argv", [script, "--data", path, "--category", "left hand", *map(str, more[script])])
     with pytest.raises(SystemExit) as ended:
