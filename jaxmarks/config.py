@@ -35,6 +35,7 @@ class Config:
     )
     pictures: str = _operational("", "the folder of the photographs, where the data's format does not say")
     boxes: str = _operational("", "CSV of file_name,x,y,width,height: what part of each photograph to look at")
+    category: str = _operational("", "COCO: the category to read, by name or id, where several have keypoints")
     box_margin: float = _defining(0.25, "what is added on each side of a box, as a share of its longer side")
     weights: str = _operational("", "CSV of file_name,weight: how often photographs are drawn; kept in the run folder")
     review: str = _operational(

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines import console, dataset, duplicates, files, pack, seal, survey
+from pipelines import console, dataset, duplicates, files, pack, report, seal, survey
 from pipelines.boxes import replaced_line
 from pipelines.sources import Source, Subset, boxes_replaced, described, identity_of, open_any
-from pipelines.tables import Pictures, Table
+from pipelines.tables import Pictures, Refused, Table
 
 _ABOUT = "cached.json"
 
@@ -39,6 +39,7 @@ def training_set(
     *,
     pictures: str = "",
     boxes: str = "",
+    category: str = "",
     packed: bool = True,
     workers: int = 4,
 ) -> Source:
@@ -48,7 +49,7 @@ def training_set(
     Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
     there is nothing to train on.
     """
-    source = open_any(path, pictures=pictures, boxes=boxes)
+    source = open_any(path, pictures=pictures, boxes=boxes, category=category)
     if not isinstance(source, Pictures):
         return _told(source, path, boxes_replaced(source))
     if not packed:
@@ -58,9 +59,11 @@ def training_set(
         _pack(path, source, folder, workers)
     try:
         found = dataset.Packed(folder, "train")
+        refused = report.read(folder / seal.REPORT, ["train"])["refused"]
     except ValueError as error:
         raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
     pack.tidy(folder)
+    _tell([Refused(r["file"], r["line"], r["reason"]) for r in refused], f": {folder / 'report.txt'}")
     with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
@@ -79,7 +82,7 @@ def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
     progress = console.Progress(len(source), "record")
     pack.write(job, workers, progress.show)
     progress.close()
-    _tell(len(pack.merge(job)["refused"]), f": {folder / 'report.txt'}")
+    pack.merge(job)
 
 
 def _told(source: Source, path: str, replaced: int) -> Source:
@@ -89,24 +92,27 @@ def _told(source: Source, path: str, replaced: int) -> Source:
     return source
 
 
-def _tell(refused: int, where: str) -> None:
-    if refused:
-        print(
-            f"{'1 record cannot be used and is' if refused == 1 else f'{refused} records cannot be used and are'} left out{where}"
-        )
+def _tell(refused: list[Refused], where: str) -> None:
+    if count := len(refused):
+        several = f"{count} records cannot be used and are"
+        print(f"{'1 record cannot be used and is' if count == 1 else several} left out{where}")
+        print("\n".join(report.examples(refused)))
 
 
 def _survey(source: Pictures, path: str, workers: int) -> Source:
-    seen, refused, progress = [], len(source.table.refused), console.Progress(len(source), "record")
+    seen, refused, progress = [], list(source.table.refused), console.Progress(len(source), "record")
     for found in survey.over(source, 0, len(source), workers):
         if found.reason is None:
             seen.append((found.index, found.digest, found.fingerprint))
         else:
-            refused += 1
-        progress.show(found.index + 1, f"refused {refused}")
+            refused.append(source.table.refusal(found.index, found.reason))
+        progress.show(found.index + 1, f"refused {len(refused)}")
     progress.close()
     if not seen:
-        raise ValueError(f"none of the {len(source)} records of {source.table.root} can be used")
+        raise ValueError(
+            f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
+            f" first: {report.line(refused[0]) if refused else 'there is none'}"
+        )
     _tell(refused, "; prepare.py tells of each")
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
@@ -116,13 +122,15 @@ def _survey(source: Pictures, path: str, workers: int) -> Source:
 def key(path: str, table: Table) -> str:
     """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
     total = hashlib.sha256(f"{pack.ROWS} {seal.VERSION}".encode())
+    total.update(os.fsencode(table.category))
     for found in table.files:
-        total.update(f"{found.name} {_stamp(found)}\n".encode())
+        total.update(os.fsencode(f"{found.name} {_stamp(found)}\n"))
     for name in table.pictures or table.names:
         total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
     if table.replaced is not None:
         total.update(b"box of the points for one without area\n")
-    return f"{Path(path).resolve().name}-{total.hexdigest()[:16]}"
+    named = os.fsencode(Path(path).resolve().name)[:100].decode("ascii", "replace").replace("\ufffd", "_")
+    return f"{named}-{total.hexdigest()[:16]}"
 
 
 def _stamp(path: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from pipelines import compiled
+from pipelines import compiled, files
 
 T = TypeVar("T")
 
@@ -109,13 +109,20 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message}; --help lists the flags")
 
 
+class _Warning(logging.Formatter):
+    """A warning as it can be printed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(files.escaped, super().format(record).splitlines()))
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Runs a command; what it refuses (ValueError) or cannot read or write (OSError) is one line and exit code 2. What JAX
     compiles for it is kept."""
     logging.basicConfig(level=logging.WARNING)  # with a handler there, orbax and absl, imported later, add none
     for handler in logging.getLogger().handlers:  # absl, imported before, made one with a form of its own
         if type(handler) is logging.StreamHandler:
-            handler.setFormatter(logging.Formatter("warning: %(message)s"))
+            handler.setFormatter(_Warning("warning: %(message)s"))
     logging.getLogger("absl").setLevel(logging.ERROR)
     compiled.keep()
     try:
@@ -129,7 +136,7 @@ def run(main: Callable[[], int | None]) -> None:
         told = str(error)
         if isinstance(error, OSError) and error.filename and error.strerror:
             told = f"{error.filename}: {error.strerror}"
-        print(f"error: {' '.join(told.split())}", file=sys.stderr)
+        print(f"error: {files.escaped(' '.join(told.split()))}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -137,6 +144,6 @@ def faults(lines: list[str], limit: int = 10) -> None:
     """The pictures that could not be used, at the end of a command."""
     if lines:
         print(f"{len(lines)} {'picture' if len(lines) == 1 else 'pictures'} could not be used:")
-        print("\n".join(f"  {line}" for line in lines[:limit]))
+        print("\n".join(f"  {files.escaped(line)}" for line in lines[:limit]))
         if len(lines) > limit:
             print(f"  ... and {len(lines) - limit} more")

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import tempfile
 import time
@@ -195,6 +196,14 @@ def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
+def escaped(text: str) -> str:
+    """Text as it can be printed: what moves a terminal's cursor or turns the direction of writing, and what is no Unicode
+    text, as \\x1b, \\ud800 and the like."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def csv_row(fields: Iterable[object]) -> bytes:
     """One comma-separated line; a field with a comma or a quote in it is quoted."""
     text = io.StringIO()
@@ -209,12 +218,48 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
         file.write(text.encode() + b"\n")
 
 
+def parse_json(data: bytes | str, where: object) -> Any:
+    """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark. Raises ValueError,
+    naming `where` and the line, where it is none, or nests too deep, or has a number of thousands of digits."""
+    text = data if isinstance(data, str) else _decoded(data, where)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        told = f"line {_line(text, _deep(text))} nests too deep"
+    except ValueError:  # Python reads no number of more digits
+        found = re.search(r"\d{4301}", text)
+        told = f"line {_line(text, found.start() if found else 0)} has a number of thousands of digits"
+    raise ValueError(f"{where}: not JSON that can be read: {told}")
+
+
+def _decoded(data: bytes, where: object) -> str:
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        named, line = encoding.removesuffix("-sig").upper(), data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{where}: not {named} text: line {line}, byte {error.start}; save it as UTF-8") from None
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _deep(text: str, limit: int = 500) -> int:
+    """Where brackets are `limit` deep for the first time."""
+    depth = 0
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > limit:
+            return found.start()
+    return 0
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """What `write_json` wrote. Raises ValueError, naming the file, when it is not that."""
-    try:
-        data = json.loads(Path(path).read_text())
-    except (ValueError, RecursionError) as error:  # no JSON, not UTF-8, a number of 5,000 digits, nested too deep
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    data = parse_json(read_bytes(Path(path)), path)
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
     return data

@@ -6,6 +6,8 @@ The file is never whole in memory. What stays is a name, an offset and a line nu
 numbers is checked by array operations on bytes, some 200 MB a second on one core.
 """
 
+import functools
+import io
 import os
 import re
 from array import array
@@ -15,12 +17,15 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from pipelines import files
+from pipelines import dialects, files
 
 _BLOCK = 1 << 22
 _LONGEST_NAME = 255  # bytes, as file systems have it
 _LONGEST = 1 << 24  # of a line in bytes; beyond it the file is no table
 _NUMBER = re.compile(rb"[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
+_GAPS = (b"", b"nan")  # a number that is not known
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = (b" ", b"\t", b"\r", b"\v", b"\f")  # NumPy passes over them, in ways of its own
 
@@ -31,10 +36,21 @@ def plain_name(name: str) -> bool:
 
 
 def inner_path(name: str) -> bool:
-    """Whether this names a file in a folder or below it."""
+    """Whether this names a file in a folder or below it, in characters that a table and a terminal can show."""
+    return path_fault(name, "") is None
+
+
+def path_fault(name: str, expected: str) -> str | None:
+    """What is wrong with a name that should be a path below a folder, None where it is one. expected: what it is not, where
+    it leads elsewhere."""
+    if _CONTROL.search(name):
+        return "has a control character (a tab, a newline or the like): rename the file"
+    if _NO_TEXT.search(name):
+        return "is not Unicode text: rename the file in UTF-8"
     steps = name.split("/")
-    short = all(len(step.encode()) <= _LONGEST_NAME for step in steps)
-    return short and "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(steps)
+    if any(len(step.encode()) > _LONGEST_NAME for step in steps):
+        return f"is longer than the {_LONGEST_NAME} bytes that a file's name can have"
+    return f"is not {expected}" if "\\" in name or {"", ".", ".."} & set(steps) else None
 
 
 def is_whole(values: np.ndarray) -> bool:
@@ -63,20 +79,28 @@ class Scan(NamedTuple):
     lines: np.ndarray  # i64[rows]
     whole: bool  # every known number is a whole one, and 16 bits hold it
     refused: list[BadRow]
-    gaps: bool  # a field may be empty: not known
+    gaps: bool  # a field may be empty or nan: not known
+    text: bytes | None = None  # the table in the one form of `dialects`, where the file has another
+    note: str = ""  # in what way it is written, where that is not as expected
 
     def row(self, index: int) -> np.ndarray:
         """f32[columns - 1] of one row; NaN where a field is empty. Raises ValueError where it is no longer there."""
-        text = files.patiently(lambda: self._read(index))
+        text = next(self.rows_from(index))
         name, _, rest = text.partition(self.separator)
         values = _values(rest, self.separator, len(self.columns) - 1, self.gaps) if _text(name) else "no name"
         if isinstance(values, str) or _text(name) != self.names[index]:
             raise ValueError(f"{self.path}:{self.lines[index]}: the file was changed while it was in use")
         return values
 
-    def _read(self, index: int) -> bytes:
-        with open(self.path, "rb") as file:
-            return os.pread(file.fileno(), int(self.lengths[index]), int(self.offsets[index]))
+    def rows_from(self, start: int) -> Iterator[bytes]:
+        """The bytes of the rows from one on, as the file has them or, where it has a form of its own, in the one form."""
+        places = zip(self.offsets[start:], self.lengths[start:], strict=True)
+        if self.text is not None:
+            yield from (self.text[offset : offset + length] for offset, length in places)
+            return
+        with files.patiently(lambda: open(self.path, "rb")) as file:
+            for offset, length in places:
+                yield files.patiently(functools.partial(os.pread, file.fileno(), int(length), int(offset)))
 
 
 def _text(field: bytes) -> str | None:
@@ -97,10 +121,10 @@ def _values(text: bytes, separator: bytes, count: int, gaps: bool) -> np.ndarray
         if len(fields) != count:
             return f"wrong number of fields: {len(fields) + 1} fields, the header has {count + 1}"
         for number, field in enumerate(fields, 2):
-            empty = gaps and not field.strip()
+            empty = gaps and field.strip().lower() in _GAPS
             if not empty and (not _NUMBER.fullmatch(field) or not np.isfinite(np.float32(float(field)))):
                 return f"not a finite number: field {number} is {field[:40].decode(errors='replace')!r}"
-        return np.array([float(f) if f.strip() else np.nan for f in fields], np.float32)
+        return np.array([np.nan if f.strip().lower() in _GAPS else float(f) for f in fields], np.float32)
 
 
 def _quick(text: bytes, separator: bytes, gaps: bool) -> tuple[np.ndarray, int]:
@@ -181,19 +205,23 @@ def _plain(block: bytes, ends: np.ndarray, separator: int, fields: int) -> np.nd
 
 def columns(path: Path, separator: bytes = b"\t") -> list[str]:
     """The names of a table's columns."""
-    with open(path, "rb") as file:
-        return _header(file, separator, path)[0]
+    dialect = dialects.sniff(path, separator.decode())
+    if dialect == dialects.Dialect(separator.decode()):
+        with open(path, "rb") as file:
+            return _header(file, separator, path)[0]
+    return _header(io.BytesIO(dialects.canonical(path, dialect)), dialects.SEPARATOR.encode(), path)[0]
 
 
 def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of the rows of a small table of text below its header.
 
-    Raises ValueError where the file is missing or not UTF-8 text, or its first line is a row.
+    A name that is no text is its row's fault alone. Raises ValueError where the file is missing, or its first line is a
+    row.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
     headed = False
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with dialects.opened(path, dialects.sniff(path, separator)) as file:
         try:
             for number, line in enumerate(file, 1):
                 fields = line.rstrip("\r\n").split(separator)
@@ -204,8 +232,8 @@ def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str
                         f"{path}:{number}: this is a row, not a header; the first line must name the columns"
                     )
                 headed = headed or bool(line.strip())
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from None
+        except UnicodeError as error:
+            raise ValueError(f"{path}: not text ({error})") from None
 
 
 def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], bool]) -> str | None:
@@ -213,7 +241,7 @@ def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], boo
     if name is None:
         return "bad file name: not UTF-8 text"
     if not safe(name):
-        return f"bad file name: {name[:80]!r} is not a plain file name"
+        return f"bad file name: {name[:80]!r} {path_fault(name, 'a plain file name') or 'is not a plain file name'}"
     return f"name twice: {name}, first on line {seen[name]}" if name in seen else None
 
 
@@ -227,6 +255,7 @@ class _Found:
         self.seen: dict[str, int] = {}
         self.places = array("q")  # offset, length and line of each
         self.whole = True
+        self.quoted = False  # a row that cannot be used begins with a quote
 
     def add(self, text: bytes, sure: bool, offset: int, line: int) -> None:
         """A line without its end. sure: its numbers are known to be good."""
@@ -241,6 +270,7 @@ class _Found:
             self.whole = self.whole and (reason is not None or is_whole(np.asarray(values)))
         if reason is not None or name is None:
             self.refused.append(BadRow(name or "", line, reason or ""))
+            self.quoted = self.quoted or text.startswith(b'"')
             return
         self.seen[name] = line
         self.names.append(name)
@@ -254,23 +284,40 @@ def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Call
     gaps: an empty field is a number that is not known. safe: which names a row may have. Raises ValueError where the
     file is missing or its header is none; rows that cannot be used are in `refused`, the second of two rows of one name
     among them.
+
+    A table in UTF-16, with another separator, quotes, decimal commas or a column of row numbers is read too, whole; the
+    scan's `note` says so.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
-    with open(path, "rb") as file:
-        columns, line = _header(file, separator, path)
-        found = _Found(separator, len(columns), gaps, safe)
-        for start, block in _blocks(file, path):
-            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
-            sure = _plain(block, ends, separator[0], len(columns))
-            head = 0
-            for end, good in zip(ends.tolist(), sure.tolist(), strict=True):
-                line += 1
-                text = block[head:end].removesuffix(b"\r")
-                if good or text.strip():
-                    found.add(text, good, start + head, line)
-                head = end + 1
+    expected = dialects.Dialect(separator.decode())
+    if (dialect := dialects.sniff(path, separator.decode())) == expected:
+        with open(path, "rb") as file:
+            found, quoted = _scan(path, file, separator, gaps, safe)
+        if not quoted:
+            return found
+        dialect = dialect._replace(quoted=True)
+    text = dialects.canonical(path, dialect)
+    found, _ = _scan(path, io.BytesIO(text), dialects.SEPARATOR.encode(), gaps, safe)
+    return found._replace(text=text, note=f"{path}: read as a table with {dialect.told(expected.separator)}")
+
+
+def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, bool]:
+    """(the scan of an open table, whether a row that cannot be used begins with a quote)."""
+    columns, line = _header(file, separator, path)
+    found = _Found(separator, len(columns), gaps, safe)
+    for start, block in _blocks(file, path):
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+        sure = _plain(block, ends, separator[0], len(columns))
+        head = 0
+        for end, good in zip(ends.tolist(), sure.tolist(), strict=True):
+            line += 1
+            text = block[head:end].removesuffix(b"\r")
+            if good or text.strip():
+                found.add(text, good, start + head, line)
+            head = end + 1
     if not found.names and not found.refused:
         raise ValueError(f"{path}: no row under the header")
     offsets, lengths, lines = np.array(found.places, np.int64).reshape(-1, 3).T
-    return Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.refused, gaps)
+    known = Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.refused, gaps)
+    return known, found.quoted

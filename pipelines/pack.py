@@ -5,6 +5,7 @@ Shards are contiguous ranges of listed records and each is written alone, so sev
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -89,6 +90,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
         if (table := table_of(source)) is None:
             total.update(str(getattr(source, "specification", None) or getattr(source, "identity", "")).encode())
             continue
+        total.update(os.fsencode(table.category))
         for path in table.files:
             total.update(files.digest(path))
         for name in table.pictures or table.names:
@@ -204,8 +206,9 @@ def merge(job: Job) -> dict[str, Any]:
 def _merge(job: Job) -> dict[str, Any]:
     found = {part: _gather(job, part) for part in job.sources}
     if not all(len(f.prints) for f in found.values()):
+        refused = next(f.refused for f in found.values() if not len(f.prints))
         raise ValueError(
-            f"{job.out}: no record can be used; first: {report.line(next(iter(found.values())).refused[0])}"
+            f"{job.out}: no record can be used: {report.by_kind(refused)}; first: {report.line(refused[0])}"
         )
     groups = {part: duplicates.groups(f.prints) for part, f in found.items()}
     identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}

@@ -44,8 +44,24 @@ def kind(reason: str) -> str:
 
 
 def line(refused: Refused) -> str:
-    """A refused row or picture in one line."""
-    return f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}"
+    """A refused row or picture in one line, as it can be printed."""
+    return files.escaped(f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}")
+
+
+def by_kind(refused: Sequence[Refused]) -> str:
+    """How many were refused for what, the most frequent first."""
+    counts = Counter(kind(r.reason) for r in refused)
+    return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
+
+
+def examples(refused: Sequence[Refused]) -> list[str]:
+    """A line for each kind of refusal: how many, and the first of them."""
+    first: dict[str, Refused] = {}
+    for r in refused:
+        first.setdefault(kind(r.reason), r)
+    counts = Counter(kind(r.reason) for r in refused)
+    told = {k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()}
+    return [f"  {count} {files.escaped(named)}; the first {told[named]}" for named, count in counts.most_common()]
 
 
 def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -92,9 +108,10 @@ def _shares(values: np.ndarray) -> dict[str, float]:
 
 def _not_listed(table: Table) -> dict[str, Any] | None:
     """Files beside the pictures that no row names. None where pictures lie in folders of many."""
-    if table.pictures is not None or not table.root.is_dir() or any("/" in name for name in table.names[:1]):
+    paths = table.pictures or table.names
+    if not table.root.is_dir() or any("/" in path for path in paths) or table.where == table.root.name:
         return None
-    known = set(table.names) | {r.file for r in table.refused}
+    known = set(paths) | {r.file for r in table.refused} | {p.name for p in table.files if p.parent == table.root}
     with os.scandir(table.root) as entries:
         others = sorted(e.name for e in entries if e.name not in known and not e.name.startswith("."))
     return {"files": len(others), "first": others[:_EXAMPLES]}
@@ -124,7 +141,7 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
         which = [r for r in refused if kind(r["reason"]) == reason][:3]
         rows += [f"          {line(Refused(r['file'], r['line'], r['reason']))}" for r in which]
     if (others := about["not_listed"]) and others["files"]:
-        rows.append(f"  {others['files']} files that no row names: {', '.join(others['first'])}")
+        rows.append(f"  {others['files']} files that no row names: {files.escaped(', '.join(others['first']))}")
     if (about.get("boxes") or {}).get("replaced"):
         rows.append(f"  {replaced_line(about['boxes']['replaced'], about['accepted'])}")
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")

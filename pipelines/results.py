@@ -11,7 +11,7 @@ from pipelines.formats import coco, contest
 from pipelines.partial import Kept
 from pipelines.predictor import Predictor
 from pipelines.sources import Source
-from pipelines.tables import Row
+from pipelines.tables import Pictures, Row
 
 
 def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted], data: str | None) -> None:
@@ -29,7 +29,8 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
         for i, points in zip(some.index, some.points, strict=True)
     )
     if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
-        coco.write_results(out, rows, source.num_points, Path(data))
+        category = source.table.category if isinstance(source, Pictures) else ""
+        coco.write_results(out, rows, source.num_points, Path(data), category)
     else:
         formats.FORMATS[kind].write(out, rows, source.num_points)
 

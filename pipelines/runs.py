@@ -137,9 +137,9 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     for name in ("scheme", "weights", "review", "boxes"):
         if (path := getattr(config, name)) and not Path(path).is_file():
             raise ValueError(f"--{name} {path}: there is no such file")
-    if (config.pictures or config.boxes) and sources.is_packed(config.data):
+    if (config.pictures or config.boxes or config.category) and sources.is_packed(config.data):
         raise ValueError(
-            f"--data {config.data} is packed: --pictures and --boxes were for prepare.py, and do nothing here"
+            f"--data {config.data} is packed: --pictures, --boxes and --category were for prepare.py, and do nothing here"
         )
     return config
 
@@ -254,7 +254,8 @@ def data(config: Config, root: Path | None = None) -> Source:
     """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
     decided or, where it names none, as did that of the run in the folder `root`, if there is one."""
     c = config
-    found = cache.training_set(c.data, pictures=c.pictures, boxes=c.boxes, packed=c.cache, workers=c.workers)
+    where = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category}
+    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers)
     return review.applied(found, decided(config, root))
 
 
@@ -274,13 +275,13 @@ def data_of(run: Run, path: str | None = None, *, pictures: str = "", boxes: str
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
     known |= {name: value for name, value in (("pictures", pictures), ("boxes", boxes)) if value}
     if sources.is_packed(known["data"]):
-        known |= {"pictures": pictures, "boxes": boxes}  # the run's were used when it was packed
+        known |= {"pictures": pictures, "boxes": boxes, "category": ""}  # the run's were used when it was packed
     found = data(settings(known), run.root)
     check_identity(run, found, path or run.config.data)
     return found
 
 
-def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = "") -> Source:
+def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = "", category: str = "") -> Source:
     """The photographs to predict: the test part of the data at `path` (default: the run's), or all of it where it has
     one part only. Raises ValueError where that is what the run was trained on."""
     where, points = path or run.config.data, run.scheme.num_points
@@ -294,15 +295,18 @@ def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = ""
                 f"{run.root} was trained on {run.config.boxes}, which is gone: give --boxes FILE for {where}"
             )
         boxes = run.config.boxes
+    if where.lower().endswith(".json"):  # another COCO file of this kind has the category too
+        category = category or run.config.category
+    given = {"pictures": pictures, "boxes": boxes, "category": category}
     if "test" in sources.parts(where):
-        return boxes_.cropped(run, sources.open_source(where, "test", points, pictures=pictures, boxes=boxes))
+        return boxes_.cropped(run, sources.open_source(where, "test", points, **given))
     if own:
         raise ValueError(
             f"{where} has no test part, only what the run was trained on; give other data with --data (evaluate.py:"
             " or --part val)"
         )
     _log.warning("%s has no test part: all of its photographs are looked at", where)
-    return boxes_.cropped(run, sources.open_source(where, "train", points, pictures=pictures, boxes=boxes))
+    return boxes_.cropped(run, sources.open_source(where, "train", points, **given))
 
 
 def training_labels(run: Run, path: str | None) -> Source | None:
@@ -311,7 +315,7 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = sources.parts(where) if where and sources.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            own = {"pictures": c.pictures, "boxes": c.boxes} if where == c.data else {}
+            own = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category} if where == c.data else {}
             return sources.open_source(where, **own)
     return None
 

@@ -24,7 +24,7 @@ class Scores(NamedTuple):
 
 
 def photographs(
-    run: Run, part: str, data: str | None, *, pictures: str = "", boxes: str = ""
+    run: Run, part: str, data: str | None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> tuple[Source, Source | None]:
     """(the photographs of the part `test` or `val`, the training part where there is one).
 
@@ -35,7 +35,7 @@ def photographs(
         source = runs.part(run, train, "val")
     else:
         train = runs.training_labels(run, data)
-        source = runs.test_part(run, data, pictures=pictures, boxes=boxes)
+        source = runs.test_part(run, data, pictures=pictures, boxes=boxes, category=category)
     runs.check_points(run, source)
     if not source.labelled:
         raise ValueError(

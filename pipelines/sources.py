@@ -122,25 +122,34 @@ def record_digest(name: str, example: Example) -> bytes:
 
 
 def open_source(
-    path: str, part: str = "train", num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+    path: str,
+    part: str = "train",
+    num_points: int | None = None,
+    *,
+    pictures: str = "",
+    boxes: str = "",
+    category: str = "",
 ) -> Source:
     """The source at PATH: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part `train` or `test`.
 
     num_points: of the network, for a test part beside which nothing says how many there are. pictures: the folder of
-    the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at. Rows
-    that cannot be used are left out, and said so; where points are asked for, which must be complete, they are refused.
-    Raises ValueError in one line.
+    the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at.
+    category: the one of COCO's annotations to read, where several have keypoints. Rows that cannot be used are left out,
+    and said so; where points are asked for, which must be complete, they are refused. Raises ValueError in one line.
     """
     from pipelines import report
     from pipelines.boxes import replaced_line
     from pipelines.tables import Pictures
 
-    source = open_any(path, part, num_points, pictures=pictures, boxes=boxes)
+    source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
     refused = source.table.refused if isinstance(source, Pictures) else []
     if refused and asked_points(source) is not None:
         raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
     if refused:
-        _log.warning("%s: %d records cannot be used and are left out; prepare.py tells of each", path, len(refused))
+        told = report.by_kind(refused)
+        _log.warning(
+            "%s: %d records cannot be used and are left out (%s); prepare.py tells of each", path, len(refused), told
+        )
     if replaced := boxes_replaced(source):
         _log.warning("%s: %s", path, replaced_line(replaced, len(source)))
     return source
@@ -164,6 +173,7 @@ def open_any(
     *,
     pictures: str = "",
     boxes: str = "",
+    category: str = "",
     once: bool = False,
 ) -> Source:
     """As `open_source`, but says nothing of rows that cannot be used. once: each record will be read once."""
@@ -176,7 +186,10 @@ def open_any(
     if (root := local(path)).is_dir() and dataset.is_packed(root):
         _check_own(path, "packed", pictures, boxes)
         return dataset.Packed(root, part)
-    return Pictures(open_table(path, part, num_points, pictures=pictures, boxes=boxes))
+    table = open_table(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
+    for note in table.notes:
+        _log.warning("%s", note)
+    return Pictures(table)
 
 
 def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
@@ -196,20 +209,32 @@ def local(path: str) -> Path:
     return Path(path).expanduser()
 
 
+def _existing(path: str) -> Path:
+    """A path on this machine at which there is something. Raises ValueError where there is nothing."""
+    from pipelines import formats
+
+    if not (root := local(path)).exists():
+        raise ValueError(
+            f"--data {path}: there is no such folder or file; give a contest folder, a file of another known format"
+            f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
+        )
+    return root
+
+
 def open_table(
-    path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = ""
+    path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> "tables.Table":
     """What the files of a format at PATH list. Raises ValueError, in one line, where there is no such format."""
     from pipelines import formats
     from pipelines.boxes import completed
 
-    root = local(path)
-    if not root.exists():
-        raise ValueError(
-            f"--data {path}: there is no such folder or file; give a contest folder, a file of another known format"
-            f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
-        )
-    table = formats.recognise(root).read(root, part, Path(pictures).expanduser() if pictures else None, num_points)
+    root = _existing(path)
+    module = formats.recognise(root)
+    if category and module is not formats.coco:
+        raise ValueError(f"--category {category}: {path} has no categories; only a .json of COCO keypoints has")
+    wanted = {"category": category} if category else {}
+    folder = Path(pictures).expanduser() if pictures else None
+    table = formats.respelled(module.read(root, part, folder, num_points, **wanted))
     return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else completed(table)
 
 
@@ -245,7 +270,7 @@ def parts(path: str) -> list[str]:
 
     if path.startswith("drawn:"):
         return ["train", "test"]
-    root = local(path)
+    root = _existing(path)
     if root.is_dir() and dataset.is_packed(root):
         return dataset.parts(root)
     return formats.recognise(root).parts(root)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import decode, duplicates
+from pipelines import decode, duplicates, report, sizes
 from pipelines.sources import Example, Source, record_digest
+from pipelines.tables import Pictures
 
 _QUALITY = 95  # of pictures that are encoded again
 
@@ -57,6 +58,19 @@ def _spread(example: Example, width: int, height: int) -> float | None:
         return None
     points = example.points[example.mask]
     return float(np.sqrt(np.prod(points.max(0) - points.min(0)) / (width * height)))
+
+
+def foreseen(source: Source) -> list[str]:
+    """Lines on what opening each image of a source will find, by headers alone: how many are missing, or have another size
+    than the format says, with the first of each."""
+    if not isinstance(source, Pictures):
+        return []
+    table, found = source.table, []
+    for index, name in enumerate(table.pictures or table.names):
+        stated = None if table.sizes is None or not table.sizes[index].all() else table.sizes[index].tolist()
+        if (reason := sizes.glance(table.root / name, stated, table.where)) is not None:
+            found.append(table.refusal(index, reason))
+    return [f"{len(found)} of {len(source)} images cannot be used:", *report.examples(found)] if found else []
 
 
 def over(source: Source, start: int, stop: int, workers: int, working_size: int = 0) -> Iterator[Seen]:

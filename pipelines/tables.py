@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import files
+from pipelines import files, sizes
 from pipelines.decode import DecodeError
 from pipelines.sources import Example
 
@@ -36,9 +36,12 @@ class Table:
     pictures: list[str] | None = None  # of each record, below root, where that is not its name
     boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
     replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
+    sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says a picture has; 0: it does not
     asked: list[np.ndarray] | None = None  # of each record: the points to hand in
     refused: list[Refused] = field(default_factory=list)  # rows that cannot be used
     files: list[Path] = field(default_factory=list)  # what was read to know all this
+    notes: list[str] = field(default_factory=list)  # what was read otherwise than it is written, a line each
+    category: str = ""  # the one that was asked for
 
     def line(self, index: int) -> int | None:
         """The line of a record, or None where a format has no lines."""
@@ -59,6 +62,7 @@ class Table:
             pictures=None if self.pictures is None else [self.pictures[i] for i in indices],
             boxes=None if self.boxes is None else self.boxes[indices],
             replaced=None if self.replaced is None else self.replaced[indices],
+            sizes=None if self.sizes is None else self.sizes[indices],
             asked=None if self.asked is None else [self.asked[i] for i in indices],
         )
 
@@ -97,6 +101,8 @@ class Pictures:
             raise DecodeError("the picture is missing") from None
         except IsADirectoryError:
             raise DecodeError("not a file: a folder, a pipe or the like") from None
+        if t.sizes is not None and t.sizes[index].all():
+            sizes.check(data, t.sizes[index].tolist(), t.where)
         if t.label is None:
             points, mask = np.zeros((t.num_points, 2)), np.zeros(t.num_points, bool)
         else:

@@ -18,6 +18,9 @@ from pipelines.pages import sheets
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:200", help="as for train.py (default: %(default)s)")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--augment", default="auto", help="a preset or a JSON file (default: %(default)s)")
     parser.add_argument("--scheme", default="", help="file that says how the points mirror")
     parser.add_argument("--size", type=int, default=128, help="side of the network's input (default: %(default)s)")
@@ -28,7 +31,7 @@ def main() -> int:
     out, count = flags.pop("out"), flags.pop("count")
     files.check_out("--out", out)
     config = runs.settings({**flags, "batch": max(count, 1), "model": "resnet18"})
-    source, faults = sources.open_source(config.data), loader.Faults()
+    source, faults = sources.open_source(config.data, category=config.category), loader.Faults()
     outputs.check({"--out": [out]}, source, [config.data, flags["augment"], config.scheme])
     scheme = runs.scheme_of(config, source.num_points)
     plan = assemble.assemble(config, runs.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch))

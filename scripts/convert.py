@@ -23,10 +23,14 @@ def main() -> None:
         "--pictures", default="", help="the folder of the photographs, where it is not the format's own"
     )
     parser.add_argument("--boxes", default="", help="a file of the part of each photograph to look at")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--copy-pictures", action="store_true", help="write the photographs too")
     flags = parser.parse_args()
     kind, drawn = flags.format, flags.data.startswith("drawn:")
-    source = sources.open_any(flags.data, flags.part, pictures=flags.pictures, boxes=flags.boxes, once=True)
+    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
+    source = sources.open_any(flags.data, flags.part, once=True, **where)
     out = flags.out / (flags.part if kind == "contest" else "")
     home = convert.home_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, home, source)

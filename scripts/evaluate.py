@@ -31,6 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="the JSON file to write")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
     parser.add_argument(
         "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"
@@ -105,7 +108,8 @@ def main() -> int:
     ours = predictor.from_flags(flags, flags.data)
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
-    source, train = scoring.photographs(ours.run, flags.part, flags.data, pictures=flags.pictures, boxes=flags.boxes)
+    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
+    source, train = scoring.photographs(ours.run, flags.part, flags.data, **where)
     outputs.check(written(flags), source)
     for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
         scoring.check_other(ours.run, other.trained.run, source, flags.part)

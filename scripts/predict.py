@@ -57,6 +57,7 @@ def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.S
     """All that the predictions depend on, as plain data."""
     given = files.digest(Path(flags.boxes)).hex() if flags.boxes else ""
     looked_at = {"data": flags.images or flags.data, "pictures": flags.pictures, "boxes": given}
+    looked_at |= {"category": flags.category} if flags.category else {}
     return {"predictor": net.about, **looked_at, "photographs": sources.names_digest(source)}
 
 
@@ -70,6 +71,9 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--images", help="a folder whose pictures (not those of its folders) to predict")
     parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
@@ -111,7 +115,8 @@ def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
     """What to predict."""
     if flags.images:
         return boxes.cropped(run, sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes))
-    source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
+    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
+    source = runs.test_part(run, flags.data, **where)
     runs.check_points(run, source)
     return source
 

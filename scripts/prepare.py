@@ -12,7 +12,7 @@ into one folder (or copied into one, notes/ too), then --merge.
 
 from pathlib import Path
 
-from pipelines import console, dataset, outputs, pack, report, seal, sources
+from pipelines import console, dataset, outputs, pack, report, seal, sources, survey
 from pipelines.pages import packed, refused
 
 
@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the format does not say")
     parser.add_argument("--boxes", default="", help="a CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument(
         "--size", type=int, default=0, help="reduce short sides (or boxes) to so many pixels and encode again; 0: no"
     )
@@ -37,7 +40,9 @@ def main() -> int:
     if not 1 <= flags.workers <= 256:
         raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
     if dataset.is_packed(sources.local(flags.data)):
-        if any((flags.out, flags.pictures, flags.boxes, flags.size, flags.part, flags.merge, flags.dry_run)):
+        if any(
+            (flags.out, flags.pictures, flags.boxes, flags.category, flags.size, flags.part, flags.merge, flags.dry_run)
+        ):
             raise ValueError(f"--data {flags.data} is packed already: it takes --look and nothing else")
         verify(Path(flags.data))
         return show(Path(flags.data), flags.data, {}, flags.look)
@@ -45,12 +50,13 @@ def main() -> int:
         raise ValueError("--out is missing: the folder of the packed set")
     if not dataset.is_packed(out):
         outputs.check({"--out": [out / seal.INFO]}, inputs=[flags.data, flags.boxes])
-    where = {"pictures": flags.pictures, "boxes": flags.boxes}
+    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
     print("\n".join(f"{part}: {sources.described(source)}" for part, source in parts.items()))
     job = pack.plan(out, parts, flags.size)
     print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
     if flags.dry_run:
+        print("".join(f"{line}\n" for source in parts.values() for line in survey.foreseen(source)), end="")
         return 0
     if not seal.is_whole(out):
         if not flags.merge:

@@ -15,9 +15,9 @@ from jaxmarks import landmarks
 from pipelines import console, decode, drawn, faces, files, outputs, schemes, sources, symmetry
 
 
-def labels(path: str) -> tuple[np.ndarray, np.ndarray]:
+def labels(path: str, category: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Points f64[faces, points, 2] and mask bool[faces, points] of as many faces as are used, evenly taken."""
-    source = sources.open_source(path)
+    source = sources.open_source(path, category=category)
     indices = np.linspace(0, len(source) - 1, min(len(source), symmetry.MAX_FACES)).astype(int)
     if isinstance(source, drawn.DrawnSource):
         points = np.stack([faces.label(int(i), num_points=source.num_points).points for i in indices])
@@ -29,6 +29,9 @@ def labels(path: str) -> tuple[np.ndarray, np.ndarray]:
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
     parser.add_argument("--out", help="the scheme to write")
     parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
     parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")
@@ -37,7 +40,7 @@ def main() -> int:
         raise ValueError("nothing asked: give --out, --check or --sheet")
     files.check_outs({"--out": flags.out, "--sheet": flags.sheet})
     outputs.check({"--out": [flags.out], "--sheet": [flags.sheet]}, inputs=[flags.data, flags.check])
-    found = symmetry.examine(*labels(flags.data))
+    found = symmetry.examine(*labels(flags.data, flags.category))
     table, against = None, []
     if flags.check:
         table = _table(flags.check, len(found.mirror))

@@ -21,7 +21,20 @@ console.large_pages()
 
 from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
 from jaxmarks import config as configs  # noqa: E402
-from pipelines import boxes, compiled, judging, label_counts, loader, outputs, parts, review, runs, sources, trained  # noqa: E402
+from pipelines import (  # noqa: E402
+    boxes,
+    compiled,
+    judging,
+    label_counts,
+    loader,
+    outputs,
+    parts,
+    review,
+    runs,
+    sources,
+    survey,
+    trained,
+)
 
 
 def main() -> int:
@@ -59,11 +72,13 @@ def main() -> int:
 
 def describe(asked: configs.Config, root: Path) -> int:
     """--dry-run: sizes and steps, from the tables alone."""
-    source = sources.open_source(asked.data, pictures=asked.pictures, boxes=asked.boxes)
+    where = {"pictures": asked.pictures, "boxes": asked.boxes, "category": asked.category}
+    source = sources.open_source(asked.data, **where)
+    foreseen = survey.foreseen(source)
     source = review.applied(source, runs.decided(asked, root))
     run = runs.plan(root, asked, source)
     plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
-    told = [*review.told(source), *label_counts.remarks(source, asked, run.scheme)]
+    told = [*foreseen, *review.told(source), *label_counts.remarks(source, asked, run.scheme)]
     told += boxes.told(source, asked.box_margin)
     if source.boxed:
         val = runs.part(run, source, "val")

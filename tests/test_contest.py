@@ -142,10 +142,10 @@ def test_a_bad_row_is_named_by_its_line(tmp_path, row, told):
         (HEADER, "no row under the header"),
         ("name\tx\na.jpg\t1\n", ":1: the header has 2"),
         ("name\tx\ty\tx\na.jpg\t1\t2\t3\n", ":1: the header has 4"),
-        ("name,x,y\na.jpg,1,2\n", ":1: the header has 1"),
+        ("name x y\na.jpg 1 2\n", ":1: the header has 1"),
         (b"name\tx\ty\n\xe9.jpg\t1\t2\n", "not UTF-8"),
     ],
-    ids=["empty", "header only", "too short", "even", "commas", "latin-1"],
+    ids=["empty", "header only", "too short", "even", "blanks", "latin-1"],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, text, told):
     assert told in refusal(tmp_path, text)

@@ -256,6 +256,41 @@ def test_pts_without_a_picture(tmp_path):
     assert table_at(tmp_path / "other", pictures=str(put(tmp_path / "far", "c.png"))).names == ["c.png"]
 
 
+def test_the_usual_number_of_points_decides_and_the_odd_file_is_named(tmp_path):
+    put(pts_folder(tmp_path), "0.png")
+    (tmp_path / "0.pts").write_text(pts("1 2", "3 4", "5 6"))
+    table = table_at(tmp_path)
+    assert table.num_points == 2 and table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png"]
+    assert reasons(table) == [("0.pts", None, "wrong number of points")] and "3 of 4" in table.refused[0].reason
+
+
+def test_pts_of_any_case_below_links_are_seen_and_a_link_back_ends(tmp_path):
+    far = put(tmp_path / "far", "x/c.jpeg", "x/d.png")
+    for name in ("x/c.PTS", "x/d.Pts"):
+        (far / name).write_text(pts("1 2", "3 4"))
+    root = pts_folder(tmp_path / "set")
+    (root / "linked").symlink_to(far)
+    (far / "back").symlink_to(root)
+    (far / "self").symlink_to(".")
+    table = table_at(root)
+    assert table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png", "linked/x/c.jpeg", "linked/x/d.png"]
+    assert not table.refused and held(table)["linked/x/d.png"] == [[0, 1], [2, 3]]
+    assert sources.open_source(str(root))[4].picture == PNG
+    lone = put(tmp_path / "lone", "a.png")
+    (lone / "a.PTS").write_text(pts("1 2"))
+    assert table_at(lone).names == ["a.png"]
+
+
+def test_several_pictures_of_one_stem_are_told(tmp_path):
+    put(pts_folder(tmp_path), "a.png", "a.bmp")
+    (tmp_path / "A.PTS").write_text(pts("1 2", "3 4"))
+    table = table_at(tmp_path)
+    assert table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png"] and "a.jpg, a.png, a.bmp" in table.notes[0]
+    assert reasons(table) == [("A.PTS", None, "no picture")]
+    (tmp_path / "a.PTS").write_text(pts("1 2", "3 4"))
+    assert reasons(table_at(tmp_path)) == [("A.PTS", None, "no picture"), ("a.pts", None, "name twice")]
+
+
 # WFLW
 
 WFLW = (
@@ -386,7 +421,62 @@ def test_deeplabcut_a_table_away_from_its_project_and_a_project_of_two_videos(tm
     second.write_text(SINGLE.partition("labeled")[0] + "labeled-data\\w\\1.png,1,1,2,2\n")
     assert [name[-7:] for name in table_at(project).names] == ["v/1.png", "v/2.png", "v/3.png", "w/1.png"]
     second.write_text(second.read_text().replace("nose", "ear"))
-    assert "other body parts" in refusal(project)
+    table = table_at(project)  # the usual body parts are read, here those of the first table
+    assert reasons(table) == [("labeled-data/w/1.png", 4, "other body parts")] and len(table.names) == 3
+    assert "ear" in table.refused[0].reason and "nose" in table.refused[0].reason
+
+
+HEAD = "scorer,{}\nbodyparts,{}\ncoords,{}\n"
+
+
+def dlc_video(
+    project: Path, video: str, parts: str, row: list[int], names: tuple[str, ...] = ("1.png", "2.png")
+) -> None:
+    """A video's table of bare file names, each row the same numbers."""
+    folder = put(project / "labeled-data" / video, *names)
+    twice = ",".join(p for p in parts for _ in "xy")
+    head = HEAD.format(",".join(["me"] * 2 * len(parts)), twice, ",".join(["x,y"] * len(parts)))
+    text = "".join(f"{name},{','.join(map(str, row))}\n" for name in names)
+    (folder / "CollectedData_me.csv").write_text(head + text)
+
+
+def test_deeplabcut_bare_names_belong_to_the_folder_of_their_table(tmp_path):
+    dlc_video(tmp_path, "v", "ab", [1, 2, 3, 4])
+    dlc_video(tmp_path, "w", "ab", [5, 6, 7, 8])
+    table = table_at(tmp_path)
+    assert table.names == [f"labeled-data/{v}/{i}.png" for v in "vw" for i in (1, 2)] and not table.refused
+    assert held(table)["labeled-data/w/1.png"] == [[5, 6], [7, 8]]
+    assert all((table.root / p).is_file() for p in table.pictures or [])
+
+
+def test_deeplabcut_columns_are_matched_by_the_names_of_body_parts(tmp_path):
+    dlc_video(tmp_path, "v", "abc", [1, 2, 3, 4, 5, 6])
+    dlc_video(tmp_path, "w", "cab", [5, 6, 1, 2, 3, 4])
+    table = table_at(tmp_path)
+    assert list(held(table).values()) == [[[1, 2], [3, 4], [5, 6]]] * 4 and not table.refused
+    assert len(table.notes) == 1 and "another order" in table.notes[0] and "/w/" in table.notes[0]
+
+
+def test_deeplabcut_the_usual_body_parts_decide_not_those_of_the_first_table(tmp_path):
+    dlc_video(tmp_path, "a", "xy", [9, 9, 9, 9])
+    dlc_video(tmp_path, "b", "ab", [1, 2, 3, 4])
+    dlc_video(tmp_path, "c", "ba", [3, 4, 1, 2])
+    table = table_at(tmp_path)
+    assert len(table.names) == 4 and list(held(table).values()) == [[[1, 2], [3, 4]]] * 4
+    assert reasons(table) == [(f"labeled-data/a/{i}.png", 3 + i, "other body parts") for i in (1, 2)]
+
+
+def test_deeplabcut_the_usual_individual_decides(tmp_path):
+    text = MULTI.replace("individuals,,,m.1,m.1,m.1,m.1", "individuals,,,0,0,1,1").replace(
+        "bodyparts,,,nose,nose,tail,tail,tail,tail,nose,nose,door,door",
+        "bodyparts,,,door,door,eye,eye,tail,tail,nose,nose,a,a",
+    )
+    assert table_at(dlc_file(tmp_path, text)).num_points == 1  # all odd: the first of them
+    other = MULTI.replace("door,door", "nose,nose").replace(
+        "nose,nose,tail,tail,tail,tail,nose,nose", "nose,nose,tail,tail,tail,tail,nose,nose"
+    )
+    table = table_at(dlc_file(tmp_path / "o", other))
+    assert table.num_points == 2 and "single" in table.refused[0].reason
 
 
 @pytest.mark.parametrize(
@@ -473,7 +563,8 @@ def test_plain_only_whole_numbers_are_known_to_be_whole(tmp_path):
         ("c.png,1,2,3,4,1,2,3,", "c.png", "not a box"),
         ("c.png,1,2,3,4,1,2,3", "c.png", "wrong number of fields"),
         ("c.png,1,2,x,4,,,,", "c.png", "not a finite number"),
-        ("c.png,1,2,nan,4,,,,", "c.png", "not a finite number"),
+        ("c.png,1,2,nan,4,,,,", "c.png", "half a point"),
+        ("c.png,1,2,3,inf,,,,", "c.png", "not a finite number"),
         ("../evil.png,1,2,3,4,,,,", "../evil.png", "bad file name"),
         ("/etc/passwd,1,2,3,4,,,,", "/etc/passwd", "bad file name"),
         ("sub/b.png,1,2,3,4,,,,", "sub/b.png", "name twice"),
@@ -489,9 +580,7 @@ def test_plain_half_a_point_at_the_end_of_a_row_without_boxes(tmp_path):
     assert reasons(table) == [("sub/b.png", 3, "half a point")] and table.names == ["a.png"]
 
 
-@pytest.mark.parametrize(
-    "header", ["file_name,x0", "file_name,x0,y0,x1", "name,x0,y0", "file_name\tx0\ty0", "a.png,1,2"]
-)
+@pytest.mark.parametrize("header", ["file_name,x0", "file_name,x0,y0,x1", "name,x0,y0", "a.png,1,2"])
 def test_plain_a_header_that_is_none(tmp_path, header):
     path = plain_file(tmp_path, header + "\na.png,1,2\n")
     assert refusal(path).startswith(f"{path}:1: ")

@@ -23,7 +23,7 @@ class Reading(NamedTuple):
 
 def number(field: bytes, gaps: bool) -> float | None:
     """A finite decimal number with blanks around it or none; NaN for a gap; None where it is neither."""
-    if gaps and not field.strip():
+    if gaps and field.strip().lower() in (b"", b"nan"):
         return math.nan
     try:
         value = float(field.decode("ascii"))
@@ -39,7 +39,7 @@ def fault(name: bytes, fields: list[bytes], count: int, seen: dict, gaps: bool) 
         text = name.decode()
     except UnicodeDecodeError:
         return "bad file name"
-    if text in ("", ".", "..") or set(text) & set("/\\\0"):
+    if text in ("", ".", "..") or set(text) & set("/\\\0\t"):
         return "bad file name"
     if text in seen:
         return "name twice"
@@ -184,7 +184,7 @@ def test_commas_do_as_well_as_tabs(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b"n,x,y\na.jpg,1,2\nb.jpg,1.5, 2\nc.jpg,1,\nd.jpg,1 2,3\ne.jpg,1\t,2\nf.jpg\t1,2,3\n")
     scan = same(path, b",")
-    assert scan.names == ["a.jpg", "b.jpg", "f.jpg\t1"] and not scan.whole
+    assert scan.names == ["a.jpg", "b.jpg"] and not scan.whole and scan.refused[-1].reason.startswith("bad file name")
 
 
 @pytest.mark.parametrize(("values", "whole"), [([1, -9999, 32766], True), ([-32766, 2, 3], True), ([1, 32767, 3], False),

@@ -1,10 +1,11 @@
 """COCO keypoints: one JSON of images, annotations and categories. The file is read whole; what stays is float32.
 
 Visibility 0 is not labelled, 1 (hidden) and 2 are. Coordinates are pixels from 0, as ours. A photograph of several
-annotations gives records FILE#ID.
+annotations gives records FILE#ID. One category is read; the annotations of others are refused, each by name.
 """
 
 import json
+import posixpath
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from pipelines import files, labels
 from pipelines.boxes import of_points
-from pipelines.formats import plain
+from pipelines.formats import categories, foreign, plain
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "coco"
@@ -27,6 +28,7 @@ class _Entry(NamedTuple):
     picture: str
     points: np.ndarray  # f32[points, 2], 0 where not labelled
     mask: np.ndarray
+    size: tuple[int, int]  # width, height as the file has them; zeros: it does not say
 
 
 def recognises(path: Path) -> bool:
@@ -34,15 +36,28 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".json" and path.is_file()
 
 
+def likely(path: Path) -> bool:
+    """Whether a JSON file seems to be one of these, by its bytes."""
+    if not recognises(path) or path.stat().st_size > 1 << 28:
+        return False
+    data = path.read_bytes()
+    return b'"annotations"' in data and b'"images"' in data and b'"keypoints"' in data
+
+
 def parts(path: Path) -> list[str]:
     """One part, which answers for whichever is asked for."""
     return ["train"]
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The annotations by name. Raises ValueError where the file is no COCO keypoints file or the pictures are not found;
-    crowds, annotations without a labelled point and entries that make no sense are in `refused`."""
-    entries, count, refused = _entries(path)
+def read(
+    path: Path, part: str, pictures: Path | None = None, num_points: int | None = None, category: str = ""
+) -> Table:
+    """The annotations by name. category: the name or id of the one to read, where several have keypoints.
+
+    Raises ValueError where the file is no COCO keypoints file or the pictures are not found; crowds, annotations without
+    a labelled point, those of other categories and entries that make no sense are in `refused`.
+    """
+    entries, count, refused = _entries(path, category)
     names = _names(entries)
     order = sorted_by_name(names)
     found = [entries[i].picture for i in order]
@@ -63,8 +78,10 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         whole=labels.is_whole(points),
         pictures=found,
         boxes=boxes,
+        sizes=np.array([entries[i].size for i in order], np.int64).reshape(-1, 2),
         refused=refused,
         files=[path],
+        category=category,
     )
 
 
@@ -86,28 +103,24 @@ def _folders(path: Path) -> list[Path]:
     return folders + [folder / part[0] for folder in (near, up, up / "images") if part]
 
 
-def _entries(path: Path) -> tuple[list[_Entry], int, list[Refused]]:
+def _entries(path: Path, category: str) -> tuple[list[_Entry], int, list[Refused]]:
     """(annotations that can be used, number of points, those that cannot)."""
-    try:
-        data = json.loads(files.read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    data = files.parse_json(files.read_bytes(path), path)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
-    if not known or not (count := _count(data)):
-        raise ValueError(
-            f"{path}: not a COCO keypoints file: expected lists of images and of annotations with keypoints"
-        )
-    images: dict[int | str, str] = {}
+    count, keys = categories.choose(path, data, category) if known else (0, frozenset())
+    if not count:
+        raise ValueError(f"{path}: {foreign.of_json(data)}")
+    images: dict[int | str, tuple[str, tuple[int, int]]] = {}
     for image in data["images"]:
         if (
             isinstance(image, dict)
             and isinstance(image.get("id"), int | str)
             and isinstance(image.get("file_name"), str)
         ):
-            images.setdefault(image["id"], image["file_name"])
+            images.setdefault(image["id"], (_inner(image["file_name"]), _size(image)))
     entries, refused, seen = [], [], set()
     for number, annotation in enumerate(data["annotations"]):
-        entry = _entry(number, annotation, images, count, seen)
+        entry = _entry(number, annotation, images, (count, keys), seen)
         if isinstance(entry, Refused):
             refused.append(entry if entry.file else entry._replace(file=path.name))
         else:
@@ -115,39 +128,50 @@ def _entries(path: Path) -> tuple[list[_Entry], int, list[Refused]]:
     return entries, count, refused
 
 
-def _count(data: dict[str, Any]) -> int:
-    """The number of points by the first category that names them, else by the first annotation that has any."""
-    for key, each in (("categories", 1), ("annotations", 3)):
-        for entry in data[key] if isinstance(data.get(key), list) else []:
-            if isinstance(entry, dict) and isinstance(found := entry.get("keypoints"), list) and len(found) >= each:
-                return len(found) // each
-    return 0
+def _inner(name: str) -> str:
+    """The path of a picture as other systems write it, with / and without a leading ./ and the like."""
+    return posixpath.normpath(name.replace("\\", "/"))
 
 
-def _entry(number: int, annotation: Any, images: dict[int | str, str], count: int, seen: set[str]) -> _Entry | Refused:
-    """One annotation. seen: the ids of those before it."""
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    """(width, height) that an image is said to have; zeros where it is not said."""
+    found = tuple(image.get(key) for key in ("width", "height"))
+    good = all(isinstance(n, int | float) and n is not True and 0 < n < 1 << 31 and n == int(n) for n in found)
+    return (int(found[0]), int(found[1])) if good else (0, 0)  # pyright: ignore[reportArgumentType]
+
+
+def _entry(
+    number: int,
+    annotation: Any,
+    images: dict[int | str, tuple[str, tuple[int, int]]],
+    wanted: tuple[int, frozenset[categories.Key]],
+    seen: set[str],
+) -> _Entry | Refused:
+    """One annotation. wanted: number of points, keys of categories. seen: the ids of those before it."""
     if not isinstance(annotation, dict):
         return Refused("", None, f"not an annotation: entry {number} of the annotations")
     name, image = annotation.get("id"), annotation.get("image_id")
-    if not isinstance(name, int | str) or plain.picture_of(f"a#{name}") != "a":
+    if not isinstance(name, int | str) or plain.path_fault(f"a{name}") or plain.picture_of(f"a#{name}") != "a":
         return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
     if not isinstance(image, int | str) or image not in images:
         return Refused("", None, f"unknown picture: annotation {name}: no image has the id {image!r:.40}")
-    picture = images[image]
+    picture, size = images[image]
     if fault := plain.path_fault(picture):
         return Refused("", None, fault)
     if str(name) in seen:
         return Refused(picture, None, f"id twice: annotation {name}")
     seen.add(str(name))
+    if (key := categories.key_of(annotation)) not in wanted[1]:
+        return Refused(picture, None, f"other category: annotation {name} is of category {key!r:.40}")
     if annotation.get("iscrowd"):
         return Refused(picture, None, f"crowd: annotation {name} is of many at once")
-    values = _keypoints(annotation.get("keypoints") or [0] * 3 * count, count)
+    values = _keypoints(annotation.get("keypoints") or [0] * 3 * wanted[0], wanted[0])
     if isinstance(values, str):
         return Refused(picture, None, values.format(name))
     mask = values[:, 2] > 0
     if not mask.any():
         return Refused(picture, None, f"no labelled point: annotation {name}")
-    return _Entry(annotation, picture, np.where(mask[:, None], values[:, :2], 0).astype(np.float32), mask)
+    return _Entry(annotation, picture, np.where(mask[:, None], values[:, :2], 0).astype(np.float32), mask, size)
 
 
 def _keypoints(found: Any, count: int) -> np.ndarray | str:
@@ -210,11 +234,13 @@ def _extent(row: Row) -> np.ndarray:
     return np.zeros(4) if found is None else found
 
 
-def write_results(out: Path, rows: Iterable[Row], num_points: int, source_json: Path) -> None:
+def write_results(out: Path, rows: Iterable[Row], num_points: int, source_json: Path, category: str = "") -> None:
     """A list of results in the form that COCO.loadRes takes, with the image_id and category_id that the source gives
-    the records. The score is 1.0 throughout: no confidence is known here. Raises ValueError for a record that the
-    source does not have, or of another number of points."""
-    entries, count, _ = _entries(source_json)
+    the records; category: as for `read`. The score is 1.0 throughout: no confidence is known here.
+
+    Raises ValueError for a record that the source does not have, or of another number of points.
+    """
+    entries, count, _ = _entries(source_json, category)
     if count != num_points:
         raise ValueError(f"{source_json}: has {count} points, the predictions {num_points}")
     known = {name: entry.annotation for name, entry in zip(_names(entries), entries, strict=True)}

@@ -24,6 +24,14 @@ def recognises(path: Path) -> bool:
     return any((path / part / table).exists() for part, table in _TABLES.items())
 
 
+def folder_of(path: Path) -> Path | None:
+    """The folder of this layout whose part, pictures or table lie at a path; None where they do not."""
+    tables = {"landmarks.csv", "test_points.csv", "landmarks_true.csv"}
+    there = path.absolute()
+    part = there.parent if there.name in tables or (there.name == "images" and there.is_dir()) else there
+    return part.parent if part.name in _TABLES and (part / _TABLES[part.name]).is_file() else None
+
+
 def parts(path: Path) -> list[str]:
     """Which of `train` and `test` are there; `train`, whose reading says what is missing, where neither is."""
     return [part for part, table in _TABLES.items() if (path / part / table).exists()] or ["train"]
@@ -77,6 +85,7 @@ def _train(path: Path, folder: Path, table: Path) -> Table:
         lines=scan.lines[order],
         label=functools.partial(_label_in, scan, order),
         whole=scan.whole,
+        notes=[scan.note] if scan.note else [],
         refused=_refused(scan, where),
         files=[table],
     )

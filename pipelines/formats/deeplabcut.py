@@ -4,16 +4,15 @@ Empty is not labelled. The index is a path in one column or in three. Where ther
 in a picture is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.
 """
 
-import csv
-import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import files, labels
+from pipelines import dialects, files, labels
 from pipelines.formats import plain
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
@@ -27,6 +26,12 @@ class _Head(NamedTuple):
     faces: dict[str, list[int]]  # individual: the columns of its x; one without a name where there are none
     width: int  # fields of a row
     refused: list[str]
+
+    def in_order(self, points: list[str]) -> "_Head":
+        """The same with its body parts in another order."""
+        places = [self.points.index(point) for point in points]
+        faces = {name: [columns[i] for i in places] for name, columns in self.faces.items()}
+        return self._replace(points=points, faces=faces)
 
 
 class _Found(NamedTuple):
@@ -48,7 +53,7 @@ def _tables(path: Path) -> list[Path]:
 
 def recognises(path: Path) -> bool:
     """Whether this is such a table, a folder that holds one, or a project's folder."""
-    return any(p.suffix.lower() == ".csv" and plain.first_field(p) == "scorer" for p in _tables(path))
+    return any(p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in _tables(path))
 
 
 def parts(path: Path) -> list[str]:
@@ -58,49 +63,89 @@ def parts(path: Path) -> list[str]:
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
     """The records by name, of one table or of all a project's. Pictures lie below the project's folder (that which holds
-    labeled-data), or in the folder of the table. Raises ValueError, with the place, where a table is none."""
-    tables, found, heads = _tables(path), _Found([], [], [], [], [], [], {}), []
+    labeled-data), or in the folder of the table.
+
+    The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
+    of tables with other body parts are refused. Raises ValueError, with the place, where a table is none.
+    """
+    tables, found = _tables(path), _Found([], [], [], [], [], [], {})
     top = path if path.is_dir() else path.parent
-    for table in tables:
-        heads.append(_read_table(table, top, found))
-        if heads[-1].points != heads[0].points:
-            raise ValueError(f"{table}: has other body parts than {tables[0]}")
+    opened = {table: _opened(table) for table in tables}
+    usual, count = Counter(frozenset(head.points) for head, _ in opened.values()).most_common(1)[0]
+    first = next(table for table in tables if set(opened[table][0].points) == usual)
+    points, notes = opened[first][0].points, []
+    for table, (head, rows) in opened.items():
+        if set(head.points) != usual:
+            told = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            found.refused.extend(_others(table, top, head, rows, told))
+            continue
+        if head.points != points:
+            notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
+        _add_table(table, top, head.in_order(points), rows, found)
     order = sorted_by_name(found.names)
-    points, roots = found.points, [pictures] if pictures else [top, *tables[0].absolute().parents[2:3]]
-    whole, near = [found.pictures[i] for i in order], [found.near[i] for i in order]
-    folder = next((f for f in roots if any(os.path.isfile(f / p) for p in whole[:20])), None)
+    root, paths = _pictures(path, pictures, top, tables, [(found.pictures[i], found.near[i]) for i in order])
 
     def label(index: int) -> Label:
-        mask = np.isfinite(points[order[index]][:, 0])
-        return np.where(mask[:, None], points[order[index]], 0), mask
+        mask = np.isfinite(found.points[order[index]][:, 0])
+        return np.where(mask[:, None], found.points[order[index]], 0), mask
 
     return Table(
-        root=folder or plain.find_pictures(path, pictures, [top], near),
-        where=tables[0].relative_to(top).as_posix(),
-        num_points=len(heads[0].points),
+        root=root,
+        where=first.relative_to(top).as_posix(),
+        num_points=len(points),
         names=[found.names[i] for i in order],
         lines=[found.lines[i] for i in order],
         label=label,
-        whole=all(labels.is_whole(p) for p in points),
-        pictures=whole if folder else near,
+        whole=all(labels.is_whole(p) for p in found.points),
+        pictures=paths,
         refused=found.refused,
         files=tables,
+        notes=notes,
     )
 
 
-def _read_table(path: Path, top: Path, found: _Found) -> _Head:
+def _pictures(
+    path: Path, given: Path | None, top: Path, tables: list[Path], known: list[tuple[str, str]]
+) -> tuple[Path, list[str]]:
+    """(folder, path of each picture below it): of the places where pictures may be, the one that holds most of them.
+    known: (as the table says, in the table's folder) of each."""
+    choices = []
+    for root in dict.fromkeys([given] if given else [top, *tables[0].absolute().parents[2:3]]):
+        there = [plain.spelled(root, whole) is not None for whole, _ in known]
+        far = any(there)
+        paths = [
+            w if found or (far and not plain.spelled(root, n)) else n
+            for (w, n), found in zip(known, there, strict=True)
+        ]
+        choices.append(((sum(plain.spelled(root, p) is not None for p in paths), sum(there)), root, paths))
+    (count, _), root, paths = max(choices, key=lambda choice: choice[0])
+    return (root if count else plain.find_pictures(path, given, [top], paths)), paths
+
+
+def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
+    """(what the header of a table says, its rows that are not empty, with their lines)."""
+    rows = dialects.rows(path, dialects.sniff(path, ",")._replace(quoted=True))
+    return _head(path, (row for _, row in rows)), [(line, row) for line, row in rows if any(row)]
+
+
+def _told(usual: list[str], points: list[str]) -> str:
+    """In what way body parts differ from the usual ones."""
+    lacks, adds = (", ".join(p for p in one if p not in other) for one, other in ((usual, points), (points, usual)))
+    return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
+
+
+def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], told: str) -> Iterator[Refused]:
+    """The rows of a table that has not the usual body parts."""
+    where = table.relative_to(top)
+    for line, row in rows:
+        yield Refused(_picture(where.parent.as_posix(), row, head), line, f"other body parts: {where} {told}")
+
+
+def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:
     """Adds the rows of a table to what was found."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        try:
-            rows = csv.reader(file, strict=True)
-            head = _head(path, rows)
-            found.refused.extend(Refused(path.name, None, reason) for reason in head.refused)
-            for row in rows:
-                if any(row):
-                    _add(row, rows.line_num, head, path.parent.relative_to(top).as_posix(), found)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not comma-separated text ({error})") from None
-    return head
+    found.refused.extend(Refused(path.name, None, reason) for reason in head.refused)
+    for line, row in rows:
+        _add(row, line, head, path.parent.relative_to(top).as_posix(), found)
 
 
 def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
@@ -124,8 +169,9 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
         columns.setdefault(_plain(many[column]) if many else "", {})[head["bodyparts"][column]] = column
     if sum(map(len, columns.values())) * 2 != width - index:
         raise ValueError(f"{path}: a body part is there twice, or two individuals have one name")
-    points = list(next(iter(columns.values())))
-    faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == set(points)}
+    usual = Counter(frozenset(c) for c in columns.values()).most_common(1)[0][0]
+    points = list(next(c for c in columns.values() if set(c) == usual))
+    faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
     others = [
         f"other body parts: individual {name} has {', '.join(c)}" for name, c in columns.items() if name not in faces
     ]
@@ -136,9 +182,15 @@ def _plain(individual: str) -> str:
     return re.sub(r"[/\\#.]", "-", individual)  # as a part of a record's name
 
 
+def _picture(folder: str, row: list[str], head: _Head) -> str:
+    """The path of a row's picture; a bare name lies in the folder of its table, which tells two videos apart."""
+    picture = "/".join(row[: head.index]).replace("\\", "/")
+    return picture if "/" in picture or folder == "." else f"{folder}/{picture}"
+
+
 def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> None:
     """A row of a table in a folder: a record for each individual that has a point."""
-    picture = "/".join(row[: head.index]).replace("\\", "/")
+    picture = _picture(folder, row, head)
     reason = plain.path_fault(picture)
     if reason is None and len(row) != head.width:
         reason = f"wrong number of fields: {len(row)}, the header has {head.width}"

@@ -5,12 +5,14 @@ What the formats of several faces a photograph share is here too: such records a
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipelines import files, labels
+from pipelines import dialects, files, labels
+from pipelines.formats import foreign
 from pipelines.labels import Scan
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
@@ -18,19 +20,17 @@ NAME = "plain"
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 _FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no picture is named so: its name has a dot behind the last #
 _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")
-_BLANK_FIELD = re.compile(rb",[ \t\v\f\r]+(,|$)")  # NumPy takes it for -1
-_LOOKED_AT = 20  # pictures, to tell whether a folder is theirs
+_LOOKED_AT = 500  # pictures, evenly taken, to tell which folder is theirs
 
 
 def recognises(path: Path) -> bool:
     """Whether this is a comma-separated table that is not one of another format."""
-    return path.suffix.lower() == ".csv" and path.is_file() and first_field(path) != "scorer"
+    return path.suffix.lower() == ".csv" and path.is_file() and dialects.first_field(path) != "scorer"
 
 
-def first_field(path: Path) -> str:
-    """What stands before the first comma of a file."""
-    with open(path, "rb") as file:
-        return file.read(64).decode("utf-8-sig", "replace").partition(",")[0].strip()
+def likely(path: Path) -> bool:
+    """Whether a .csv file seems to be such a table, by its first field."""
+    return recognises(path) and dialects.first_field(path) == "file_name"
 
 
 def parts(path: Path) -> list[str]:
@@ -43,8 +43,9 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     scan = labels.scan(path, b",", gaps=True, safe=labels.inner_path)
     columns = scan.columns[:-4] if (boxed := scan.columns[-4:] == BOX) else scan.columns
     if columns[0] != "file_name" or len(columns) < 3 or len(columns) % 2 == 0:
+        told = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
         raise ValueError(
-            f"{path}:1: the header has {len(scan.columns)} comma-separated fields, the first {scan.columns[0][:40]!r};"
+            f"{path}:1: {told}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
             f" expected file_name, x and y of each point, and {','.join(BOX)} last where there are boxes"
         )
     reasons, boxes = _second_look(scan, len(columns) - 1, boxed)
@@ -61,6 +62,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         lines=scan.lines[order],
         label=lambda index: _label(scan, order[index], len(columns) - 1),
         whole=scan.whole,
+        notes=[scan.note] if scan.note else [],
         pictures=found if found != names else None,
         boxes=boxes[order] if boxed else None,
         refused=sorted(refused, key=lambda r: r.line or 0),
@@ -77,20 +79,20 @@ def _label(scan: Scan, index: int, count: int) -> Label:
 def _second_look(scan: Scan, count: int, boxed: bool) -> tuple[dict[int, str], np.ndarray]:
     """({row: what is wrong with it}, f64[rows, 4] of boxes): the pairs of numbers that one pass by bytes cannot see."""
     reasons, boxes = {}, np.full((len(scan.names) if boxed else 0, 4), np.nan)
-    with open(scan.path, "rb") as file:
-        for index, (offset, length) in enumerate(zip(scan.offsets.tolist(), scan.lengths.tolist(), strict=True)):
-            text = os.pread(file.fileno(), length, offset)
-            if any(c in text for c in _BLANKS) and _BLANK_FIELD.search(text):
-                reasons[index] = "a blank field: leave it empty where a point is not labelled"
-            elif boxed or b",," in text or text.endswith(b","):
-                fields = text.split(b",")[1:]
-                known = np.array([bool(field) for field in fields])
-                if (half := known[0:count:2] != known[1:count:2]).any():
-                    reasons[index] = f"half a point: only one of x and y of point {int(half.argmax())}"
-                elif boxed and known[count:].any():
-                    boxes[index] = [float(field or "nan") for field in fields[count:]]
-                    if not known[count:].all():
-                        reasons[index] = "not a box: expected x, y, width and height, or four empty fields"
+    comma = scan.separator
+    blank = re.compile(comma + rb"[ \t\v\f\r]+(" + comma + b"|$)")  # NumPy takes it for -1
+    for index, text in enumerate(scan.rows_from(0)):
+        if any(c in text for c in _BLANKS) and blank.search(text):
+            reasons[index] = "a blank field: leave it empty where a point is not labelled"
+        elif boxed or comma * 2 in text or text.endswith(comma) or b"nan" in text.lower():
+            fields = text.split(comma)[1:]
+            known = np.array([field.strip().lower() not in (b"", b"nan") for field in fields])
+            if (half := known[0:count:2] != known[1:count:2]).any():
+                reasons[index] = f"half a point: only one of x and y of point {int(half.argmax())}"
+            elif boxed and known[count:].any():
+                boxes[index] = [float(field or "nan") for field in fields[count:]]
+                if not known[count:].all():
+                    reasons[index] = "not a box: expected x, y, width and height, or four empty fields"
     return reasons, boxes
 
 
@@ -156,8 +158,8 @@ def picture_of(name: str) -> str:
 
 def path_fault(name: str) -> str | None:
     """What is wrong with the path of a picture in a list of faces, None where it is good."""
-    if not labels.inner_path(name):
-        return f"bad file name: {name[:80]!r} is not a path below the folder of pictures"
+    if fault := labels.path_fault(name, "a path below the folder of pictures"):
+        return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells faces of one photograph apart" if picture_of(name) != name else None
 
 
@@ -179,12 +181,28 @@ def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
 
 
 def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pictures: Sequence[str]) -> Path:
-    """The folder that was given, or the first that holds one of the first pictures. Raises ValueError where none does."""
+    """The folder that was given, or that of `folders` which holds most of the pictures, of some that are evenly taken, and
+    of all where none of those is there. Raises ValueError where none holds any."""
     if given is not None:
         if not given.is_dir():
             raise ValueError(f"--pictures {given}: there is no such folder")
         return given
-    for folder in folders:
-        if not pictures or any(os.path.isfile(folder / name) for name in pictures[:_LOOKED_AT]):
-            return folder
-    raise ValueError(f"{table}: no picture such as {pictures[0]} is near it; say where they are by --pictures DIR")
+    if not pictures:
+        return folders[0]
+    for some in (pictures[:: -(-len(pictures) // _LOOKED_AT)], pictures):
+        found = [sum(spelled(folder, name) is not None for name in some) for folder in folders]
+        if any(found):
+            return folders[found.index(max(found))]
+    raise ValueError(
+        f"{table}: none of its {len(pictures)} pictures, such as {pictures[0]!r}, is in"
+        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by --pictures DIR"
+    )
+
+
+def spelled(root: Path, name: str) -> str | None:
+    """The path of a picture below a folder as the disk spells it: as it is, or in the other form of Unicode, in which some
+    systems store accents; None where it is not there."""
+    if os.path.isfile(root / name):
+        return name
+    forms = () if name.isascii() else [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    return next((form for form in forms if os.path.isfile(root / form)), None)

@@ -5,7 +5,9 @@ The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on re
 
 import os
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,13 +18,30 @@ from pipelines.formats import plain
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "pts"
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
+_ENDING = re.compile(r"\.pts", re.IGNORECASE)
 _LAYOUT = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)\}\s*")
 
 
 def recognises(path: Path) -> bool:
     """Whether this is a folder with a .pts file in it or below it."""
-    return path.is_dir() and next(path.rglob("*.pts"), None) is not None
+    return path.is_dir() and next(_tables(path), None) is not None
+
+
+def _tables(path: Path) -> Iterator[Path]:
+    """The .pts files in a folder and below it, links to folders followed, whatever the case of their ending."""
+    for folder, below, names in os.walk(path, followlinks=True):
+        here = Path(folder)
+        around = [here, *(p for p in here.parents if p.is_relative_to(path))]
+        below[:] = sorted(b for b in below if not _leads_back(here / b, around))
+        yield from (here / name for name in sorted(names) if _ENDING.fullmatch(name[-4:]))
+
+
+def _leads_back(folder: Path, around: list[Path]) -> bool:
+    """Whether a link leads to one of the folders that it was reached by, or to one around them."""
+    return folder.is_symlink() and any(
+        Path(os.path.realpath(p)).is_relative_to(os.path.realpath(folder)) for p in around
+    )
 
 
 def parts(path: Path) -> list[str]:
@@ -33,26 +52,32 @@ def parts(path: Path) -> list[str]:
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
     """The pictures by name that have a .pts file; `pictures` is the folder they lie in below the same names.
 
-    Each file is read once here and again when it is asked for. Those that make no sense, that have another number of
-    points than the first, or no picture, are in `refused`. Raises ValueError where no file can be read at all.
+    Each file is read once here and again when it is asked for. Most files say how many points there are; those of another
+    number, that make no sense, or have no picture are in `refused`. Raises ValueError where no file can be used at all.
     """
     root = plain.find_pictures(path, pictures, [path], [])
-    tables = sorted(p for p in path.rglob("*.pts") if p.is_file())
+    tables = sorted(p for p in _tables(path) if p.is_file())
+    images, read_ = _Images(root), {table: _points(table) for table in tables}
+    sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))
+    count = sizes.most_common(1)[0][0] if sizes else 0
     found: dict[str, Path] = {}
-    refused, count = [], 0
-    for table in tables:
+    refused = []
+    for table, points in read_.items():
         name = table.relative_to(path).as_posix()
-        points, picture = _points(table), _picture(root, name)
+        picture = images.of(name)
         if isinstance(points, str):
             refused.append(Refused(name, None, points))
-        elif count and len(points) != count:
-            refused.append(Refused(name, None, f"wrong number of points: {len(points)}, the first file has {count}"))
+        elif len(points) != count:
+            usual = f"{len(points)}, most files ({sizes[count]} of {sizes.total()}) have {count}"
+            refused.append(Refused(name, None, f"wrong number of points: {usual}"))
         elif picture is None:
             refused.append(Refused(name, None, f"no picture: none of its stem and {' '.join(ENDINGS)} is beside it"))
         elif fault := plain.path_fault(picture):
             refused.append(Refused(name, None, fault))
+        elif picture in found:
+            refused.append(Refused(name, None, f"name twice: {found[picture].name} has the picture {picture} already"))
         else:
-            count, found[picture] = len(points), table
+            found[picture] = table
     if not found:
         raise ValueError(f"{path}: no .pts file with a picture can be used ({refused[0].file}: {refused[0].reason})")
     names = [list(found)[i] for i in sorted_by_name(list(found))]
@@ -65,14 +90,49 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         label=lambda index: _label(found[names[index]], count),
         refused=refused,
         files=tables,
+        notes=images.notes(),
     )
 
 
-def _picture(root: Path, name: str) -> str | None:
-    """The picture of x/y.pts."""
-    stem = name.removesuffix(".pts")
-    endings = (e for ending in ENDINGS for e in (ending, ending.upper()))
-    return next((stem + e for e in endings if os.path.isfile(root / (stem + e))), None)
+class _Images:
+    """The pictures below a folder by the stems of their names, however those are spelled in Unicode."""
+
+    def __init__(self, root: Path):
+        self._root, self._folders = root, {}
+        self._several: list[list[str]] = []  # that share a stem
+
+    def of(self, name: str) -> str | None:
+        """The picture of x/y.pts: the first by its ending, as ENDINGS has them, of those of its stem."""
+        folder, _, file = name.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._listed(folder)
+        found = self._folders[folder].get(unicodedata.normalize("NFC", file[:-4]), [])
+        exact = [n for n in found if os.path.splitext(n)[0] == file[:-4]] or found
+        if len(exact) > 1:
+            self._several.append(exact)
+        return f"{folder}/{exact[0]}".lstrip("/") if exact else None
+
+    def _listed(self, folder: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        try:
+            with os.scandir(self._root / folder) as entries:
+                names = [entry.name for entry in entries if entry.is_file()]
+        except OSError:
+            return {}
+        known = [(ENDINGS.index(end.lower()), stem, name) for name in names for stem, end in [os.path.splitext(name)]
+                 if end.lower() in ENDINGS]  # fmt: skip
+        for _, stem, name in sorted(known):
+            found.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
+        return found
+
+    def notes(self) -> list[str]:
+        if not self._several:
+            return []
+        first = self._several[0]
+        return [
+            f"{len(self._several)} .pts files have several pictures of their stem, as {', '.join(first)}: the first by"
+            f" {' '.join(ENDINGS)} is used, {first[0]}"
+        ]
 
 
 def _points(path: Path) -> np.ndarray | str:

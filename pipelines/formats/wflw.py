@@ -32,6 +32,16 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".txt" and path.is_file()
 
 
+def likely(path: Path) -> bool:
+    """Whether a .txt file seems to be such a list, by its first row."""
+    if not recognises(path):
+        return False
+    with open(path, "rb") as file:
+        fields = file.readline(1 << 16).split()
+    numbers = plain.numbers([field.decode(errors="replace") for field in fields[:-1]])
+    return len(fields) > _REST and (len(fields) - _REST) % 2 == 0 and numbers is not None
+
+
 def parts(path: Path) -> list[str]:
     """One part, which answers for whichever is asked for."""
     return ["train"]

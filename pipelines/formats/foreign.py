@@ -1,0 +1,128 @@
+"""Files of formats that are not read: what they are, in words, so that a person knows what to convert or where to look."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+_HEAD = 1 << 14  # bytes that tell what a file is
+KNOWN = (
+    "contest (a folder with train/landmarks.csv), coco (a .json of keypoints), pts (a folder of pictures and .pts files),"
+    " wflw (a .txt list), deeplabcut (a project, or CollectedData_*.csv), plain (a .csv): docs/formats.md"
+)
+_BINARY = {
+    ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "a MATLAB file (MPII and others)", ".npz": "NumPy's arrays",
+    ".npy": "NumPy's arrays", ".pkl": "a pickle", ".pickle": "a pickle", ".parquet": "Parquet", ".tfrecord": "TFRecord",
+    ".xlsx": "an Excel workbook", ".xls": "an Excel workbook", ".ods": "a spreadsheet", ".zip": "an archive",
+    ".tar": "an archive", ".gz": "an archive", ".tgz": "an archive", ".7z": "an archive", ".rar": "an archive",
+    ".slp": "a SLEAP project", ".yaml": "YAML", ".yml": "YAML", ".ndjson": "JSON lines", ".jsonl": "JSON lines",
+    ".mp4": "a video", ".avi": "a video", ".mov": "a video", ".mkv": "a video", ".webm": "a video",
+}  # fmt: skip
+
+
+def of_json(data: Any) -> str:
+    """What parsed JSON is that is no COCO file of keypoints, what is missing in it, and what is known."""
+    if (named := _tool(data)) is not None:
+        return f"{named}, which is not read: export or convert it; known are {KNOWN}"
+    if isinstance(data, dict) and isinstance(data.get("images"), list):
+        found, named = (data[key] if isinstance(data.get(key), list) else None for key in ("annotations", "categories"))
+        with_points = sum(isinstance(c, dict) and bool(c.get("keypoints")) for c in named or [])
+        return (
+            f"not a COCO keypoints file: {len(data['images'])} images,"
+            f" {'no list of' if found is None else len(found)} annotations, none of them with keypoints, and"
+            f" {len(named or [])} categories, {with_points} with keypoints; expected lists of all three: was it exported"
+            " before labelling, or as boxes only?"
+        )
+    return (
+        "not a COCO keypoints file: expected lists of images, of annotations with keypoints and of categories; known are"
+        f" {KNOWN}"
+    )
+
+
+def _tool(data: Any) -> str | None:
+    """The program whose JSON this is, if it is known and not read."""
+    keys = set(data) if isinstance(data, dict) else set()
+    if {"shapes", "imagePath"} <= keys:
+        return "LabelMe's JSON, a file for each image"
+    if "_via_img_metadata" in keys or "_via_settings" in keys:
+        return "a project of the VGG Image Annotator"
+    if keys and any(isinstance(v, dict) and {"filename", "regions"} <= set(v) for v in data.values()):
+        return "the VGG Image Annotator's JSON"
+    first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+    if "data" in first and {"annotations", "completions", "predictions"} & set(first):
+        return "Label Studio's JSON"
+    if {"image_id", "keypoints"} <= set(first):
+        return "a list of COCO results, which are predictions"
+    return None
+
+
+def of_text(path: Path) -> str | None:
+    """What a text file is, by its first lines; None where nothing is recognised. Not for the formats that are read."""
+    head = _head(path)
+    if head.lstrip().startswith("<"):
+        root = next((n for n in re.findall(r"<([A-Za-z][\w:.-]*)", head) if n.lower() != "xml"), "")
+        kinds = {"annotations": "CVAT's XML", "annotation": "Pascal VOC's XML", "dataset": "dlib's XML"}
+        return kinds.get(root, "XML")
+    lines = [line for line in head.splitlines()[:5] if line.strip()]
+    fields = [line.split(",") for line in lines]
+    if lines and lines[0].startswith("#filename") or "region_shape_attributes" in head:
+        return "VGG Image Annotator's CSV"
+    if fields and all(len(f) == 6 and _number(f[1]) and _number(f[2]) and not _number(f[3]) for f in fields):
+        return "makesense.ai's CSV of points (label,x,y,image,width,height in a row, no header)"
+    blanks = [line.split() for line in lines]
+    if blanks and all(len(f) >= 5 and all(map(_number, f)) and f[0].isdigit() for f in blanks):
+        return "a list of numbers without names of images, as YOLO's labels are"
+    if head.startswith("version") and "n_points" in head:
+        return "one .pts file (give the folder of such files)"
+    return None
+
+
+def _number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _head(path: Path) -> str:
+    with open(path, "rb") as file:
+        data = file.read(_HEAD)
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace").lstrip("\ufeff")
+
+
+def of_file(path: Path) -> str | None:
+    """What a file is that no format reads, by its ending or its first bytes; None where that is not known."""
+    if (named := _BINARY.get(path.suffix.lower())) is not None:
+        return named
+    return of_text(path)
+
+
+def of_folder(path: Path) -> str | None:
+    """What a folder holds that no format reads, by its files; None where nothing is recognised."""
+    names = _names(path)
+    first = {os.path.splitext(name)[1].lower(): path / name for name in reversed(names)}
+    if {"config.json", "split.json"} <= set(names):
+        return "a run's folder"
+    if "data.yaml" in names or {"images", "labels"} <= set(names):
+        return "a folder as YOLO has it"
+    if any(n.startswith("CollectedData_") and n.endswith(".h5") for n in names):
+        return "a DeepLabCut table in HDF5 alone, without its .csv"
+    told = (
+        of_text(first[ending]) for ending in (".xml", ".csv", ".txt") if ending in first and first[ending].is_file()
+    )
+    return next((t for t in told if t), None) or (_of_json_file(first[".json"]) if ".json" in first else None)
+
+
+def _of_json_file(path: Path) -> str | None:
+    try:
+        return _tool(json.loads(path.read_bytes())) if path.stat().st_size < 1 << 26 else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _names(path: Path, limit: int = 2000) -> list[str]:
+    """The first names in a folder, sorted."""
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry, _ in zip(entries, range(limit), strict=False))
