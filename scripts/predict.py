@@ -70,7 +70,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
-    parser.add_argument("--images", help="a folder whose pictures (not those of its folders) to predict")
+    parser.add_argument("--images", help="a folder, with the folders below it, or one image: what to predict")
     parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
     parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
@@ -102,7 +102,7 @@ def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
     if flags.images:
         if run.config.boxes and not flags.boxes:
             raise ValueError(f"{run.root} was trained on boxes: give --boxes FILE for {flags.images}")
-        return sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes)
+        return sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
     source = runs.test_part(run, flags.data, pictures=flags.pictures, boxes=flags.boxes)
     runs.check_points(run, source)
     return source
