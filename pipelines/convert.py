@@ -61,7 +61,7 @@ def converted(
         if home and first[plain.picture_of(source.names[index])] == index:
             target = home / plain.picture_of(name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            target.write_bytes(source.encoded(index) if isinstance(source, Pictures) else data)
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
 

@@ -81,7 +81,7 @@ class Pictures:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Example:
-        t, data = self.table, self._bytes(index)
+        t, data = self.table, self.encoded(index)
         found = None if headers.is_jpeg(data) else headers.read(data)
         if found is not None and found.frames and not self._frames:
             self._frames = True
@@ -98,7 +98,8 @@ class Pictures:
         box = None if t.boxes is None or np.isnan(t.boxes[index]).any() else t.boxes[index]
         return Example(data, points, mask, box)
 
-    def _bytes(self, index: int) -> bytes:
+    def encoded(self, index: int) -> bytes:
+        """The file of a record as it is. Raises DecodeError where it is not there, is none, or is too large."""
         t = self.table
         path = t.root / (t.pictures or t.names)[index]
         if (size := files.size(path)) > decoders.MAX_BYTES:
@@ -133,7 +134,7 @@ class Pictures:
         sample = np.unique(np.linspace(0, len(self) - 1, min(_SAMPLE, len(self))).astype(int)).tolist()
         for index in sample:
             try:
-                found = decoders.own_white(self._bytes(index))
+                found = decoders.own_white(self.encoded(index))
             except (DecodeError, OSError):
                 continue  # told when it is asked for
             if found is not None:
