@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import decode, files
+from pipelines import decode, files, headers
 
 _START = 1 << 18  # bytes in which a JPEG tells its size
 
 
 def displayed(data: bytes) -> tuple[int, int]:
     """(width, height) of an encoded image as it is displayed, by its header where that tells. Raises DecodeError."""
-    found = decode.header_size(data) if decode.is_jpeg(data) else None
+    found = headers.header_size(data) if headers.is_jpeg(data) else None
     if found is None:
         image = decode.decode(data)
         return image.shape[1], image.shape[0]
-    return (found[1], found[0]) if decode.orientation(data) >= 5 else found
+    return (found[1], found[0]) if headers.orientation(data) >= 5 else found
 
 
 def check(data: bytes, stated: Sequence[int], where: str) -> None:
     """Raises DecodeError unless an encoded image has, as it is displayed, the size (width, height) that the table `where`
     states; the message says what kind of difference it is, and the remedy."""
     if (size := displayed(data)) != tuple(stated):
-        raise decode.DecodeError(_contradiction(size, stated, decode.header_size(data), where))
+        raise decode.DecodeError(_contradiction(size, stated, headers.header_size(data), where))
 
 
 def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
@@ -33,8 +33,8 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
         return None
     with open(path, "rb") as file:
         start = file.read(_START)
-    found = decode.header_size(start) if decode.is_jpeg(start) else None
-    size = found if found is None or decode.orientation(start) < 5 else (found[1], found[0])
+    found = headers.header_size(start) if headers.is_jpeg(start) else None
+    size = found if found is None or headers.orientation(start) < 5 else (found[1], found[0])
     return None if size in (None, tuple(stated)) else _contradiction(size, stated, found, where)
 
 
