@@ -130,7 +130,7 @@ def _write(folder: Path, leaves: dict[str, np.ndarray], commit: Commit) -> None:
     try:
         ocp.save_pytree(state, leaves)
     except Exception as error:  # orbax raises errors of many kinds on a full disk, with the system's number within
-        if found := re.search(r"\bOS error (\d+)\b", str(error)):
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
             raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from error
         raise
     temporary = folder / "commit.json.tmp"

@@ -60,8 +60,9 @@ def sit(
 ) -> Iterator[Event]:
     """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
 
-    `commit` is the checkpoint that `state` is from, None for a new run; its logs are verified. Raises NotFiniteError at the log step
-    after a step that was not, and what `batches` or `judge` raises (ValueError, OSError) once all steps before it are saved.
+    `commit` is the checkpoint that `state` is from, whose logs are verified (ValueError); None for a new run. Raises
+    NotFiniteError at the log step after a step that was not, and what `batches` or `judge` raises (ValueError, OSError)
+    once all steps before it are saved.
     """
     with contextlib.closing(runlog.RunLog(root, a.config.batch, commit)) as log:
         yield from _sit(root, a, state, commit is None, take_step, batches, judge, stop, log)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import tempfile
 import time
@@ -153,13 +154,49 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """What `write_json` wrote. Raises ValueError, naming the file, when it is not that."""
-    try:
-        data = json.loads(Path(path).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    data = parse_json(read_bytes(Path(path)), path)
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
     return data
+
+
+def parse_json(data: bytes | str, where: object) -> Any:
+    """The content of JSON text, UTF-8 where it does not say otherwise (a byte order mark is no fault).
+
+    Raises ValueError, naming `where` and the place, for what is none, is nested too deeply, or holds a whole number that
+    64 bits do not.
+    """
+    try:
+        large = re.search(rb"\d{19}" if isinstance(data, bytes) else r"\d{19}", data)
+        return json.loads(data, parse_int=_whole_number if large else None)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: not JSON ({not_text(error)})") from None
+    except RecursionError:
+        raise ValueError(f"{where}: not JSON of ours (brackets nested a thousand deep or more)") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON of ours ({error})") from None
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 20 or abs(value := int(digits)) >= 1 << 64:
+        raise ValueError(f"a number of {len(digits.lstrip('-'))} digits, {digits[:12]}...; 64 bits hold no such number")
+    return value
+
+
+def read_text(path: str | Path) -> str:
+    """A file's text, UTF-8 with or without a byte order mark. Raises ValueError, naming file and place, where it is not."""
+    try:
+        return read_bytes(Path(path)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {not_text(error)}; save it as UTF-8") from None
+
+
+def not_text(error: UnicodeDecodeError) -> str:
+    """What is not text, and where."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"line {line}: the byte 0x{error.object[error.start]:02x} is not {error.encoding.upper()}"
 
 
 def write_sealed(path: str | Path, data: dict[str, Any]) -> None:

@@ -122,11 +122,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     flags = recipes.settings(recipe, flags) if recipe else flags
     if flags.get("augment", "").endswith(".json"):
         path = Path(flags["augment"])
-        try:
-            text = json.dumps(json.loads(path.read_text()))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"--augment {path}: not JSON ({error})") from None
-        flags = {**flags, "augment": text}
+        flags = {**flags, "augment": json.dumps(files.parse_json(files.read_bytes(path), f"--augment {path}"))}
     for name in ("data", "pictures", "boxes", "weights", "review", "scheme", "init_from"):
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
@@ -144,7 +140,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
 def write_faults(run: Run, lines: list[str]) -> None:
     """Adds the pictures that could not be decoded to the run's faults.txt, one line each, by name."""
     path = run.root / "faults.txt"
-    known = path.read_text().splitlines() if path.is_file() else []
+    known = path.read_text(errors="replace").splitlines() if path.is_file() else []
     if set(lines) - set(known):
         with files.whole(path) as file:
             file.write("".join(f"{line}\n" for line in sorted({*known, *lines})).encode())

@@ -78,10 +78,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _entries(path: Path) -> tuple[list[_Entry], int, list[Refused]]:
     """(annotations that can be used, number of points, those that cannot)."""
-    try:
-        data = json.loads(files.read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    data = files.parse_json(files.read_bytes(path), path)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
     if not known or not (count := _count(data)):
         raise ValueError(
