@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 T = TypeVar("T")
 FORMAT_VERSION = 1
 _NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
@@ -71,6 +72,10 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
+    except OSError as error:
+        if error.errno in _FULL and not error.filename:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -178,8 +178,10 @@ def load(root: Path) -> Run:
     if parts.pop("names_digest") != split.digest(parts):
         raise ValueError(f"{root / 'split.json'}: the digest of the names does not fit")
     key = keys.from_json(_read(root / "key.json")["key"])
-    config = configs.from_dict(stored["config"])
-    scheme = landmarks.from_data(stored["scheme"])
+    try:  # all of it is sealed, but another version or hand may have written it
+        config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{root / 'config.json'}: not the settings of a run of this version ({error})") from None
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     return Run(root, config, key, scheme, parts, stored["data_identity"], *known)
 
