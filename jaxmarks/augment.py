@@ -27,9 +27,10 @@ def _read(text: str) -> Config:
     if text[:1] not in ("{", "["):
         return preset(text)
     try:
-        return augment_data.parse(json.loads(text))
-    except json.JSONDecodeError as error:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"augmentation: not JSON ({error})") from None
+    return augment_data.parse(data)
 
 
 def configure(name: str, mirror_known: bool) -> Config:

@@ -60,10 +60,10 @@ def _one(kind: type, fields: Any, place: str) -> Config:
 
 
 def _made(place: str, make: Callable[..., Config], *arguments: Any, **fields: Any) -> Config:
-    """What `make` makes; what it refuses, with the place."""
+    """What `make` makes; what it refuses, a value of a wrong type among it, with the place."""
     try:
         return make(*arguments, **fields)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{place}: {error}") from None
 
 

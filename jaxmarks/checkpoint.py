@@ -1,14 +1,16 @@
-"""Checkpoints by orbax, each with the digest of its state, which every restore verifies.
+"""Checkpoints by orbax, each with the digest of its state and of its files, which every restore verifies.
 
 checkpoints/00000120/state is orbax's; commit.json beside it is written last, by rename: without it the folder is
-unfinished and does not exist as far as a run is concerned. Kept are step 0, the best, the newest, the one before
-it, and about ten anchors over the run.
+unfinished and does not exist as far as a run is concerned. It also counts the run's log files, with the digest of what
+they held at that step, and is sealed itself. Kept are step 0, the best, the newest, the one before it, and about ten
+anchors over the run.
 """
 
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,7 @@ from jaxmarks import state as states
 from jaxmarks.types import State
 
 _NONE = "no checkpoint in {root} can be read: start the run again under another name"
+_VERSION = 3  # of commit.json: 1 had no seal, 2 no digests of the logs and of orbax's files
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +33,8 @@ class Commit(NamedTuple):
     nme: float | None  # of the last validation, if there was one
     offsets: dict[str, int]  # bytes of each log file at this step
     anchor: bool = False  # kept for good, for replays to start at
+    digests: dict[str, str] = {}  # sha256 of so many bytes of each log file; an older version's: empty
+    files: str = ""  # digest of orbax's files; an older version's: empty
 
 
 def _folder(root: Path, step: int) -> Path:
@@ -44,12 +49,25 @@ def _seal(fields: dict) -> str:
 def _commit(path: Path) -> Commit | None:
     """The content of a commit.json; None where it is not what was written."""
     try:
-        fields = json.loads(path.read_text())
-        if fields["format_version"] > 1 and fields.pop("seal") != _seal(fields):
+        fields = json.loads(path.read_bytes())
+        unsealed = fields["format_version"] == 1 and "seal" not in fields
+        if not unsealed and fields.pop("seal") != _seal(fields):
             return None
-        return Commit(fields["step"], fields["digest"], fields["nme"], fields["offsets"], fields.get("anchor", False))
-    except (ValueError, LookupError, TypeError):
+        found = Commit(**{name: fields[name] for name in Commit._fields if name in fields})
+        if not (type(found.step) is int and all(type(n) is int and n >= 0 for n in found.offsets.values())):
+            return None
+        return found
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _files_digest(state: Path) -> str:
+    """sha256 over the names and contents of all files of a folder."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in state.rglob("*") if p.is_file()):
+        with open(path, "rb") as file:
+            total.update(f"{path.relative_to(state)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _read_all(root: Path) -> tuple[list[Commit], list[Path]]:
@@ -77,26 +95,51 @@ def newest_step(root: Path) -> int:
     return found[-1].step if found else 0
 
 
-def save(root: Path, state: State, nme: float | None, offsets: dict[str, int], *, anchor: bool = False) -> Commit:
-    """Saves the state whole or not at all, then drops the checkpoints that are not kept; an anchor always is."""
+def save(
+    root: Path,
+    state: State,
+    nme: float | None,
+    offsets: dict[str, int],
+    digests: dict[str, str] | None = None,
+    *,
+    anchor: bool = False,
+) -> Commit:
+    """Saves the state whole or not at all, then drops the checkpoints that are not kept; an anchor always is.
+
+    offsets, digests: of the log files, as `RunLog.commit` gives them. Raises OSError where the disk takes no more.
+    """
     leaves = states.flatten(state)
-    commit = Commit(int(state.step), states.digest(leaves), nme, offsets, anchor)
+    commit = Commit(int(state.step), states.digest(leaves), nme, offsets, anchor, digests or {})
     folder = _folder(root, commit.step)
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
+    try:
+        _write(folder, leaves, commit)
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)  # half a checkpoint is of no use, and takes space
+        raise
+    _prune(root)
+    return commit
+
+
+def _write(folder: Path, leaves: dict[str, np.ndarray], commit: Commit) -> None:
     from orbax.checkpoint import v1 as ocp  # a second: for the commands that need it
 
-    ocp.save_pytree(folder.absolute() / "state", leaves)
+    state = folder.absolute() / "state"
+    try:
+        ocp.save_pytree(state, leaves)
+    except Exception as error:  # orbax raises errors of many kinds on a full disk, with the system's number within
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from error
+        raise
     temporary = folder / "commit.json.tmp"
     with open(temporary, "w") as file:
-        fields = {"format_version": 2, **commit._asdict()}
+        fields = {"format_version": _VERSION, **commit._replace(files=_files_digest(state))._asdict()}
         json.dump({**fields, "seal": _seal(fields)}, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(folder / "commit.json")
-    _prune(root)
-    return commit
 
 
 def best(found: list[Commit]) -> Commit | None:
@@ -119,7 +162,10 @@ def _prune(root: Path) -> None:
 def _read(root: Path, commit: Commit, template: State) -> State:
     from orbax.checkpoint import v1 as ocp
 
-    leaves = {k: np.asarray(v) for k, v in ocp.load_pytree(_folder(root, commit.step).absolute() / "state").items()}
+    saved = _folder(root, commit.step).absolute() / "state"
+    if commit.files and _files_digest(saved) != commit.files:  # orbax never sees what was damaged
+        raise ValueError("its files are not what was saved: the digest differs")
+    leaves = {k: np.asarray(v) for k, v in ocp.load_pytree(saved).items()}
     if states.digest(leaves) != commit.digest:
         raise ValueError("its content is not what was saved: the digest differs")
     return states.unflatten(template, leaves)

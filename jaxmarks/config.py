@@ -170,10 +170,14 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def from_dict(data: dict[str, Any]) -> Config:
-    """The inverse of `to_dict`; raises ValueError on a field that is not known."""
+    """The inverse of `to_dict`; raises ValueError on a field that is not known, or a value of another type."""
     known = {f.name for f in dataclasses.fields(Config)}
     if unknown := sorted(set(data) - known):
         raise ValueError(f"unknown fields in the configuration: {', '.join(unknown)}")
+    for name, kind in typing.get_type_hints(Config).items():
+        known = {float: (int, float)}.get(kind, (kind,))
+        if name in data and kind in (str, int, float, bool) and type(data[name]) not in known:
+            raise ValueError(f"{name} must be of type {kind.__name__}, got {str(data[name])[:40]!r}")
     return Config(**data)
 
 

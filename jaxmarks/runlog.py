@@ -1,20 +1,28 @@
 """What a run writes down as it goes: metrics.jsonl, timing.jsonl, examples.bin and TensorBoard.
 
 metrics.jsonl and examples.bin hold deterministic values only; rates and waits go to timing.jsonl and TensorBoard. Each
-checkpoint notes the files' lengths, and a resumed run cuts them there, so no line is lost or doubled.
+checkpoint notes the files' lengths and the digest of so much of them. A resumed run verifies both and cuts the files there,
+so no line is lost, doubled or changed.
 """
 
 import errno
+import hashlib
 import json
+import logging
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from jaxmarks.checkpoint import Commit, commits
 from jaxmarks.types import Record
 
 FILES = ("metrics.jsonl", "timing.jsonl", "examples.bin")
+_RATES = "timing.jsonl"  # tells how fast it was, no more: a run goes on without it
+_PIECE = 1 << 20
+_log = logging.getLogger(__name__)
 
 
 def example_dtype(batch: int) -> np.dtype:
@@ -46,26 +54,80 @@ def _no_link(path: str, flags: int) -> int:
         raise
 
 
-class RunLog:
-    """The open files of a run folder. `offsets` None starts them anew; else they are cut there first."""
+def _read_on(file, running, count: int) -> int:
+    """Takes the next `count` bytes of a file into a running digest; how many there were."""
+    left = count
+    while left and (piece := file.read(min(left, _PIECE))):
+        running.update(piece)
+        left -= len(piece)
+    return count - left
 
-    def __init__(self, root: Path, batch: int, step: int = 0, offsets: dict[str, int] | None = None):
+
+def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
+    """Where a log file is not what the checkpoints `counted` (oldest first) say, in words that name the file and the
+    steps; empty where it is whole. Checkpoints of an older version count its length only."""
+    path, running, at, sound = root / name, hashlib.sha256(), 0, None
+    try:
+        file = open(path, "rb")  # noqa: SIM115  closed below
+    except FileNotFoundError:
+        last = max((c.step for c in counted if c.offsets.get(name)), default=None)
+        return "" if last is None else f"{path} is missing, and the checkpoint of step {last} counts on it"
+    with file:
+        for commit in (c for c in counted if name in c.offsets):
+            at += _read_on(file, running, commit.offsets[name] - at)
+            known = commit.digests.get(name)
+            if at < commit.offsets[name] or (known is not None and running.hexdigest() != known):
+                after = "" if sound is None else f"; up to step {sound} it is whole"
+                found = f"got {path.stat().st_size}" if at < commit.offsets[name] else "their digest differs"
+                told = f"expected {commit.offsets[name]} bytes, {found}"
+                return f"{path} is not what the checkpoint of step {commit.step} counted ({told}){after}"
+            sound = commit.step
+    return ""
+
+
+def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -> None:
+    """Raises ValueError, with the remedy, where a log file is not what the last of these checkpoints counted. The rates of
+    timing.jsonl, on which nothing depends, are told in a warning alone."""
+    for name in names:
+        if not (told := damage(root, counted, name)):
+            continue
+        if name != _RATES:
+            raise ValueError(
+                f"{told}. Put the file back from a copy, or delete the checkpoints after the last step for which it is"
+                " whole, to train on from there"
+            )
+        _log.warning("%s; its rates are kept as they are", told)
+
+
+class RunLog:
+    """The open files of a run folder, begun anew where `commit` is None; else as that checkpoint counts them, what follows
+    cut off. Raises ValueError where they are not what it counted."""
+
+    def __init__(self, root: Path, batch: int, commit: Commit | None = None):
         from tensorboardX import SummaryWriter  # seconds where torch is installed, which it imports
 
-        self._root, self._dtype = root, example_dtype(batch)
+        self._root, self._dtype, self._running = root, example_dtype(batch), {}
+        if commit is not None:
+            check(root, [c for c in commits(root) if c.step <= commit.step])
+            if not commit.digests:
+                _log.warning(
+                    "%s: the checkpoint of step %d is of a version that kept no digests of the logs; they are taken as"
+                    " they are", root, commit.step
+                )  # fmt: skip
         for name in FILES:
-            with open(root / name, "ab", opener=_no_link) as file:
-                file.truncate(0 if offsets is None else offsets[name])
+            self._running[name] = running = hashlib.sha256()
+            with open(root / name, "a+b", opener=_no_link) as file:
+                file.seek(0)
+                file.truncate(0 if commit is None else _read_on(file, running, commit.offsets[name]))
         self._files = {name: open(root / name, "ab", opener=_no_link) for name in FILES}  # noqa: SIM115  closed by close()
-        self._board = SummaryWriter(str(root / "log"), purge_step=step)
+        self._board = SummaryWriter(str(root / "log"), purge_step=0 if commit is None else commit.step)
 
     def steps(self, first: int, record: Record) -> None:
         """Appends the stacked records of the steps first, first + 1, ..., and their scalars to TensorBoard."""
         for n in range(len(record.loss)):
             one = {name: float(getattr(record, name)[n]) for name in ("loss", "nme", "lr")}
             self._scalars(first + n + 1, "batch", one)
-        self._files["examples.bin"].write(rows(record, self._dtype).tobytes())
-        self._files["examples.bin"].flush()
+        self._append("examples.bin", rows(record, self._dtype).tobytes())
 
     def window(self, start: int, stop: int) -> np.ndarray:
         """The rows of the steps start .. stop - 1, those of earlier sittings too."""
@@ -92,8 +154,15 @@ class RunLog:
 
     def _line(self, name: str, values: dict) -> None:
         plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        self._files[name].write((json.dumps(plain) + "\n").encode())
-        self._files[name].flush()
+        self._append(name, (json.dumps(plain) + "\n").encode())
+
+    def _append(self, name: str, data: bytes) -> None:
+        try:
+            self._files[name].write(data)
+            self._files[name].flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._root / name)) from None
+        self._running[name].update(data)
 
     def _scalars(self, step: int, group: str, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -101,13 +170,14 @@ class RunLog:
                 continue
             self._board.add_scalar(f"{group}/{name}", value, step)
 
-    def commit(self) -> dict[str, int]:
-        """Everything written to disk, and the files' lengths: to be stored with a checkpoint."""
+    def commit(self) -> tuple[dict[str, int], dict[str, str]]:
+        """Everything written to disk, and the files' lengths and sha256: to be stored with a checkpoint."""
         self._board.flush()
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
-        return {name: file.tell() for name, file in self._files.items()}
+        lengths = {name: file.tell() for name, file in self._files.items()}
+        return lengths, {name: running.hexdigest() for name, running in self._running.items()}
 
     def close(self) -> None:
         """Closes the files and TensorBoard."""

@@ -52,7 +52,7 @@ def sit(
     root: Path,
     a: Assembly,
     state: State,
-    offsets: dict[str, int] | None,
+    commit: checkpoint.Commit | None,
     take_step: Callable,
     batches: Iterator[Batch],
     judge: Judge,
@@ -60,11 +60,12 @@ def sit(
 ) -> Iterator[Event]:
     """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
 
-    `offsets` are those of the checkpoint that `state` is from, None for a new run. Raises NotFiniteError at the log step
-    after a step that was not, and what `batches` or `judge` raises (ValueError, OSError) once all steps before it are saved.
+    `commit` is the checkpoint that `state` is from, whose logs are verified (ValueError); None for a new run. Raises
+    NotFiniteError at the log step after a step that was not, and what `batches` or `judge` raises (ValueError, OSError)
+    once all steps before it are saved.
     """
-    with contextlib.closing(runlog.RunLog(root, a.config.batch, int(state.step), offsets)) as log:
-        yield from _sit(root, a, state, offsets is None, take_step, batches, judge, stop, log)
+    with contextlib.closing(runlog.RunLog(root, a.config.batch, commit)) as log:
+        yield from _sit(root, a, state, commit is None, take_step, batches, judge, stop, log)
 
 
 def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[Event]:
@@ -73,7 +74,7 @@ def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[
     checkpoint.drop_after(root, int(state.step))
     lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
     if new:
-        checkpoint.save(root, state, None, log.commit())
+        checkpoint.save(root, state, None, *log.commit())
     saved_at, saved_step, failed = time.monotonic(), int(state.step), None
     blocks = train.blocks(take_step, state, batches, (every, val_every, anchors, a.steps_per_epoch), a.steps, stop)
     while True:
@@ -94,18 +95,18 @@ def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[
             try:
                 val = _validate(log, judge, state, step, val_every)
             except (ValueError, OSError):  # no photograph to validate on can be had
-                checkpoint.save(root, state, None, log.commit())
+                checkpoint.save(root, state, None, *log.commit())
                 raise
         better = val.get("nme", np.inf) < lowest
         anchor = step % anchors == 0
         done = better or anchor or step == a.steps or time.monotonic() - saved_at > 60 * a.config.save_minutes
         if done:
-            checkpoint.save(root, state, val.get("nme"), log.commit(), anchor=anchor)
+            checkpoint.save(root, state, val.get("nme"), *log.commit(), anchor=anchor)
             lowest, saved_at, saved_step = min(lowest, val.get("nme", np.inf)), time.monotonic(), step
         images = len(block.record.loss) * a.config.batch / block.seconds
         yield Event(state, step, summary, val, images, block.waited / block.seconds, done)
     if int(state.step) != saved_step:
-        checkpoint.save(root, state, None, log.commit())
+        checkpoint.save(root, state, None, *log.commit())
     if failed is not None:
         raise failed
 

@@ -60,7 +60,7 @@ def view_configs(views: str, mirror_known: bool) -> list[Config]:
 def _listed(text: str, mirror_known: bool) -> list[Config]:
     try:
         parts = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"views: not JSON ({error})") from None
     if not isinstance(parts, list) or not parts:
         given = "an empty one" if parts == [] else f"one {type(parts).__name__}"

@@ -4,7 +4,6 @@ A row of the table is a name and flags of train.py. Runs are known by row and se
 beside it, and a run that was made with the same is taken as it is.
 """
 
-import json
 import math
 import shlex
 import statistics
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmarks import checkpoint, runlog
 from pipelines import files
 
 Commands = dict[str, list[str]]  # a script's name and its arguments, in the order of their running
@@ -48,11 +48,9 @@ def read(path: Path) -> list[Row]:
     Raises ValueError in one line for a file that is none, an unknown key, a value of the wrong kind, a name twice.
     """
     try:
-        found = json.loads(path.read_text())
+        found = files.parse_json(files.read_bytes(path), path)
     except FileNotFoundError:
         raise ValueError(f"--rows {path}: there is no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
     if not isinstance(found, list) or not found or not all(isinstance(r, dict) for r in found):
         raise ValueError(f'{path}: expected a list of rows such as {{"name": "l1", "flags": "--loss l1"}}')
     return _checked([_row(f"{path}, row {place}", r) for place, r in enumerate(found, 1)], str(path))
@@ -135,7 +133,9 @@ def result(run: Path, made: Commands) -> Result | None:
     """What a run came to that is complete and was made with just these commands, else None."""
     if not (run / "compared.json").is_file() or files.read_json(run / "compared.json")["commands"] != made:
         return None
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    log = run / "metrics.jsonl"
+    runlog.check(run, checkpoint.commits(run), [log.name])
+    lines = [files.parse_json(line, log) for line in files.read_text(log).splitlines()]
     last = [line for line in lines if line["split"] == "train"][-1:]
     nme = files.read_json(run / "test.json")["nme"] if "evaluate" in made else None
     return Result(nme, last[0].get("weight_norm") if last else None)

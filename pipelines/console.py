@@ -1,17 +1,20 @@
 """What a person reads on a terminal: progress with a rate and the time left, and errors of one line."""
 
 import argparse
+import contextlib
 import logging
 import os
 import platform
 import signal
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from pipelines import compiled, files
+from pipelines import compiled, failures, files
 
 T = TypeVar("T")
 
@@ -104,40 +107,86 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        self.add_argument(
+            "--traceback",
+            action=_Shown,
+            nargs=0,
+            default=argparse.SUPPRESS,
+            help="show where in the code a failure was",
+        )
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; --help lists the flags")
 
 
-class _Warning(logging.Formatter):
-    """A warning as it can be printed."""
+class _Shown(argparse.Action):
+    """--traceback, which is of this process and none of a command's settings."""
+
+    asked = False
+
+    def __call__(self, *_: object) -> None:
+        _Shown.asked = True
+
+
+class _OneLine(logging.Formatter):
+    """A log record as one line; the traceback that may come with it is for --traceback."""
+
+    def __init__(self):
+        super().__init__("warning: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(files.escaped, super().format(record).splitlines()))
+        if _Shown.asked:
+            return super().format(record)
+        return f"warning: {files.escaped(' '.join(record.getMessage().split()))}"
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Runs a command; what it refuses (ValueError) or cannot read or write (OSError) is one line and exit code 2. What JAX
-    compiles for it is kept."""
+def _one_line_each() -> None:
+    """Has what libraries say of their own accord said in one line each: logs, and what fails in threads or at the end of
+    objects, which is left out, since whoever waited for it tells."""
     logging.basicConfig(level=logging.WARNING)  # with a handler there, orbax and absl, imported later, add none
     for handler in logging.getLogger().handlers:  # absl, imported before, made one with a form of its own
         if type(handler) is logging.StreamHandler:
-            handler.setFormatter(_Warning("warning: %(message)s"))
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    compiled.keep()
+            handler.setFormatter(_OneLine())
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it logs as an error, orbax raises as well
+    unraisable, threads = sys.unraisablehook, threading.excepthook
+    sys.unraisablehook = lambda failed: unraisable(failed) if _Shown.asked else None
+    threading.excepthook = lambda failed: threads(failed) if _Shown.asked else None
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a command; whatever fails is one line and an exit code, as `failures.told` has it. What JAX compiles for it is
+    kept."""
+    _Shown.asked = False
+    _one_line_each()
     try:
-        sys.exit(main() or 0)
+        compiled.keep()
+        code = main() or 0
+        sys.stdout.flush()  # a full disk is told here, not as Python ends
+        sys.exit(code)
     except KeyboardInterrupt:
         print(
             "\nended at once; no file is half-written, and the same command goes on from what it kept", file=sys.stderr
         )
         sys.exit(130)
-    except (ValueError, OSError) as error:
-        told = str(error)
-        if isinstance(error, OSError) and error.filename and error.strerror:
-            told = f"{error.filename}: {error.strerror}"
-        print(f"error: {files.escaped(' '.join(told.split()))}", file=sys.stderr)
-        sys.exit(2)
+    except BrokenPipeError:  # whoever read what is printed has read enough
+        _discard_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        if _Shown.asked:
+            traceback.print_exc()
+        line, code = failures.told(error)
+        print(f"error: {files.escaped(line)}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.exit(code)
+        _discard_output()
+        sys.exit(code)
+
+
+def _discard_output() -> None:
+    """What is still to be printed is not, nor that it could not be."""
+    with contextlib.suppress(OSError, ValueError):  # a stdout that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def faults(lines: list[str], limit: int = 10) -> None:

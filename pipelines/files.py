@@ -20,6 +20,7 @@ T = TypeVar("T")
 FORMAT_VERSION = 1
 _NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
@@ -76,8 +77,10 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             temporary.rename(path)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in _FULL and not error.filename:
+                raise OSError(error.errno, error.strerror, str(path)) from None
             raise
 
 
@@ -263,6 +266,45 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
     return data
+
+
+def parse_json(data: bytes | str, where: object) -> Any:
+    """The content of JSON text, UTF-8 where it does not say otherwise (a byte order mark is no fault).
+
+    Raises ValueError, naming `where` and the place, for what is none, is nested too deeply, or holds a whole number that
+    64 bits do not.
+    """
+    try:
+        large = re.search(rb"\d{19}" if isinstance(data, bytes) else r"\d{19}", data)
+        return json.loads(data, parse_int=_whole_number if large else None)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: not JSON ({not_text(error)})") from None
+    except RecursionError:
+        raise ValueError(f"{where}: not JSON of ours (brackets nested a thousand deep or more)") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON of ours ({error})") from None
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 20 or abs(value := int(digits)) >= 1 << 64:
+        raise ValueError(f"a number of {len(digits.lstrip('-'))} digits, {digits[:12]}...; 64 bits hold no such number")
+    return value
+
+
+def read_text(path: str | Path) -> str:
+    """A file's text, UTF-8 with or without a byte order mark. Raises ValueError, naming file and place, where it is not."""
+    try:
+        return read_bytes(Path(path)).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {not_text(error)}; save it as UTF-8") from None
+
+
+def not_text(error: UnicodeDecodeError) -> str:
+    """What is not text, and where."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"line {line}: the byte 0x{error.object[error.start]:02x} is not {error.encoding.upper()}"
 
 
 def write_sealed(path: str | Path, data: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ is not found, and so never used.
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ import numpy as np
 from jaxmarks import calibrate
 from jaxmarks.calibrate import Calibration
 from pipelines import files
+
+_log = logging.getLogger("jaxmarks")
 
 
 class Fitted(NamedTuple):
@@ -35,11 +38,17 @@ def path(root: Path, purpose: dict[str, Any]) -> Path:
 
 
 def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
-    """The fit for this very purpose; None where there is none. Raises ValueError where the file is damaged."""
+    """The fit for this very purpose; None where there is none, or, which is told, where it is damaged: it is made again."""
     where = path(root, purpose)
     if not where.is_file():
         return None
-    data = files.read_sealed(where)
+    try:
+        data = files.read_sealed(where)
+        if data["purpose"] != json.loads(json.dumps(purpose)):
+            raise ValueError(f"{where}: it is of another purpose than its name says")
+    except ValueError as error:
+        _log.warning("%s; fitted again", error)
+        return None
     known, framing = data["calibration"], data["framing"]
     return Fitted(
         np.array(data["weights"]),

@@ -1,9 +1,11 @@
 """Predictions of a long list of photographs, kept block by block until what they are for is written.
 
 Interrupted at any instant, the same command goes on after the last whole block; however long the list, one block is in
-memory.
+memory. Beside each block lies a sealed note of its digest and of the content of its photographs: a block that is damaged,
+or of photographs that were replaced since, is made again.
 """
 
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,12 +17,13 @@ import numpy as np
 
 from jaxmarks import predict
 from jaxmarks.predict import Predicted
-from pipelines import files, loader
+from pipelines import files, loader, sources
 from pipelines.sources import Source, Subset
 
 BLOCK = 2048  # photographs
 _ABOUT = "about.json"
 _OURS = re.compile(r"[0-9]{6}[.](npz|json)|[.].*[.]tmp")
+_log = logging.getLogger("jaxmarks")
 
 
 class Kept:
@@ -61,12 +64,14 @@ def size(count: int, points: int) -> int:
     return count * points * (8 * 6 + 1)
 
 
-def known(out: Path, about: dict[str, Any], count: int) -> int:
-    """How many of so many photographs are predicted already, for a file and under all that `about` says."""
+def known(out: Path, about: dict[str, Any], source: Source) -> int:
+    """How many photographs of a source are predicted already, for a file and under all that `about` says."""
     where = folder(out)
-    if not (where / _ABOUT).is_file() or files.read_sealed(where / _ABOUT) != {**about, "block": BLOCK}:
-        return 0
-    return min(sum(path.is_file() for path in _paths(where, count)) * BLOCK, count)
+    return (
+        sum(len(part) for path, part in _parts(where, len(source)) if _kept(path, source, part))
+        if _is(where, about)
+        else 0
+    )
 
 
 def predicted(
@@ -78,18 +83,22 @@ def predicted(
 ) -> Kept:
     """Predictions of every decodable photograph of a source, made where they are not there yet.
 
-    about: plain data, all that they depend on: blocks of anything else are thrown away. show(photographs done). Raises
-    ValueError where none can be decoded. `done_with` removes the blocks.
+    about: plain data, all that they depend on beside the photographs: blocks of anything else are thrown away.
+    show(photographs done). Raises ValueError where none can be decoded. `done_with` removes the blocks.
     """
-    where = folder(out)
-    if done := known(out, about, len(source)):
-        show(done)
-    else:
+    where, again = folder(out), 0
+    if not _is(where, about):
         shutil.rmtree(where, ignore_errors=True)
         files.write_sealed(where / _ABOUT, {**about, "block": BLOCK})
-    for start, path in zip(range(0, len(source), BLOCK), _paths(where, len(source)), strict=True):
-        if not path.is_file():
-            _write(path, source, range(start, min(start + BLOCK, len(source))), predictions, show)
+    for path, part in _parts(where, len(source)):
+        if _kept(path, source, part):
+            show(part.stop)
+            continue
+        again += path.is_file()
+        _write(path, source, part, predictions, show)
+    if again:
+        were = "1 block was" if again == 1 else f"{again} blocks were"
+        _log.warning("%s: %s damaged, or of photographs that were replaced since, and made again", where, were)
     faults = [line for path in _blocks(where) for line in _array(path, "faults").tolist()]
     if not len((kept := Kept(where, faults)).index()):
         done_with(out)
@@ -104,8 +113,33 @@ def done_with(out: Path) -> None:
     shutil.rmtree(folder(out), ignore_errors=True)
 
 
-def _paths(where: Path, count: int) -> list[Path]:
-    return [where / f"{n:06d}.npz" for n in range(-(-count // BLOCK))]
+def _is(where: Path, about: dict[str, Any]) -> bool:
+    """Whether the blocks in a folder are of all that `about` says; what is damaged is not."""
+    try:
+        return files.read_sealed(where / _ABOUT) == {**about, "block": BLOCK}
+    except FileNotFoundError:
+        return False
+    except (ValueError, OSError) as error:
+        _log.warning("%s; its blocks are made again", error)
+        return False
+
+
+def _kept(path: Path, source: Source, part: range) -> bool:
+    """Whether a block is there, as it was written, and of the photographs as they are."""
+    try:
+        note = files.read_sealed(_note(path))
+        return note == {"content": sources.content(source, part), "block": files.digest(path).hex()}
+    except (ValueError, OSError):
+        return False
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _parts(where: Path, count: int) -> list[tuple[Path, range]]:
+    starts = range(0, count, BLOCK)
+    return [(where / f"{n:06d}.npz", range(at, min(at + BLOCK, count))) for n, at in enumerate(starts)]
 
 
 def _names(where: Path) -> list[str]:
@@ -128,6 +162,7 @@ def _write(
     predictions: Callable[[Source, loader.Faults], Iterator[Predicted]],
     show: Callable[[int], None],
 ) -> None:
+    content = sources.content(source, part)  # first: one that is replaced meanwhile will differ
     faults, found, done = loader.Faults(), [_nothing(source.num_points)], part.start
     for some in predictions(Subset(source, part), faults):
         found.append(some._replace(index=some.index + part.start))
@@ -135,6 +170,7 @@ def _write(
         show(done)
     with files.whole(path) as file:
         np.savez(file, **predict.gather(found)._asdict(), faults=np.array(faults.report(), np.str_))
+    files.write_sealed(_note(path), {"content": content, "block": files.digest(path).hex()})
 
 
 def _nothing(points: int) -> Predicted:

@@ -20,7 +20,7 @@ from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
 from pipelines import boxes as bounding
-from pipelines import fitted, fitting, loader, looking, trained
+from pipelines import files, fitted, fitting, loader, looking, trained
 from pipelines.fitted import Fitted
 from pipelines.fitting import Settings
 from pipelines.looking import Net
@@ -201,11 +201,9 @@ def _text(value: str, flag: str) -> str:
     if not value.endswith(".json"):
         return value
     try:
-        return json.dumps(json.loads(Path(value).read_text()))
+        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
     except FileNotFoundError:
         raise ValueError(f"{flag} {value}: there is no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{flag} {value}: not JSON ({error})") from None
 
 
 def _pictures(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:

@@ -125,11 +125,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     flags = recipes.settings(recipe, flags) if recipe else flags
     if flags.get("augment", "").endswith(".json"):
         path = Path(flags["augment"])
-        try:
-            text = json.dumps(json.loads(path.read_text()))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"--augment {path}: not JSON ({error})") from None
-        flags = {**flags, "augment": text}
+        flags = {**flags, "augment": json.dumps(files.parse_json(files.read_bytes(path), f"--augment {path}"))}
     for name in ("data", "pictures", "boxes", "weights", "review", "scheme", "init_from"):
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
@@ -147,7 +143,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
 def write_faults(run: Run, lines: list[str]) -> None:
     """Adds the pictures that could not be decoded to the run's faults.txt, one line each, by name."""
     path = run.root / "faults.txt"
-    known = path.read_text().splitlines() if path.is_file() else []
+    known = path.read_text(errors="replace").splitlines() if path.is_file() else []
     if set(lines) - set(known):
         with files.whole(path) as file:
             file.write("".join(f"{line}\n" for line in sorted({*known, *lines})).encode())
@@ -185,8 +181,10 @@ def load(root: Path) -> Run:
     if parts.pop("names_digest") != split.digest(parts):
         raise ValueError(f"{root / 'split.json'}: the digest of the names does not fit")
     key = keys.from_json(_read(root / "key.json")["key"])
-    config = configs.from_dict(stored["config"])
-    scheme = landmarks.from_data(stored["scheme"])
+    try:  # all of it is sealed, but another version or hand may have written it
+        config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{root / 'config.json'}: not the settings of a run of this version ({error})") from None
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
     return Run(root, config, key, scheme, parts, stored["data_identity"], *known, boxed)

@@ -15,6 +15,7 @@ from jaxmarks import landmarks
 from pipelines import files
 from pipelines.symmetry import WEAK, Contradiction, Findings, named
 
+_DIGITS = 6  # of the number of a point: a million of them is no shape
 _FIELDS = {"num_points", "mirror", "norm", "regions"}
 _SIDE, _LEFT, _PLOT = 900, 56, 150  # pixels of the sheet: the shape's square, the plot's margin and height
 _RED, _YELLOW, _GREY, _WHITE = (255, 60, 60), (255, 215, 60), (120, 120, 120), (240, 240, 240)
@@ -61,14 +62,10 @@ def named_scheme(mirror: np.ndarray) -> landmarks.Scheme:
 
 def _pairs(path: str | Path) -> Iterator[tuple[int, int, int]]:
     """(line, a, b) of a file of pairs."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(files.read_text(path).splitlines(), 1):
         if text := line.split("#")[0].strip():
             fields = text.replace(",", " ").split()
-            if len(fields) != 2 or not all(f.isascii() and f.isdigit() for f in fields):
+            if len(fields) != 2 or not all(f.isascii() and f.isdigit() and len(f) <= _DIGITS for f in fields):
                 raise ValueError(f"{path}:{number}: expected two points such as 36,45, got {text[:40]!r}")
             yield number, int(fields[0]), int(fields[1])
 

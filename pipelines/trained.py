@@ -125,16 +125,18 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
     saved, commit = checkpoint.require(parent, assemble.template(plan), which or "newest")
     building = root.with_name(f".{root.name}.tmp")
     shutil.rmtree(building, ignore_errors=True)
+    runlog.check(parent, [commit])
     runs.write_fork(old, building, config, {"run": str(parent), "step": commit.step, "digest": commit.digest})
     for name in runlog.FILES:
         with open(parent / name, "rb") as source:
             (building / name).write_bytes(source.read(commit.offsets[name]))
-    checkpoint.save(building, saved, commit.nme, commit.offsets, anchor=True)
+    checkpoint.save(building, saved, commit.nme, commit.offsets, commit.digests, anchor=True)
     building.rename(root)
     return runs.load(root), commit.step
 
 
 def _seen(run: Run, part: Source) -> history.Seen:
+    runlog.check(run.root, checkpoint.commits(run.root), ["examples.bin"])
     rows = runlog.read_examples(run.root, run.config.batch)
     return history.seen(rows, keys.ordering(run.key, len(part), runs.weights(run)), len(part))
 

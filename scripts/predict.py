@@ -34,7 +34,7 @@ def main() -> int:
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
         megabytes, views = partial.size(len(source), net.scheme.num_points) / 1e6, net.views
-        known = partial.known(out, about(flags, net, source), len(source))
+        known = partial.known(out, about(flags, net, source), source)
         print(
             f"{len(source)} photographs under {views} view{'s' * (views > 1)}{f', {known} of them done' if known else ''};"
             f" {megabytes:.1f} MB beside {out} until it is written"

@@ -6,7 +6,8 @@
     python scripts/replay.py --run runs/NAME --why a1b2.jpg
 
 Step N (from 0) is the one that took the run from N to N + 1 steps. Writes a PNG sheet with the points drawn, and prints
-the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ. --verify takes the steps
+the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ, or where the log is not
+what the run's checkpoints counted. --verify takes the steps
 again from the nearest checkpoint before them, and holds loss, gradient norm, rate, checksum and each example's loss
 against the log, bit for bit (promised for the same code, versions, devices, cores and flags; on a GPU only with
 --deterministic, else within a tolerance). --why tells each step at which a photograph was seen: how it was augmented, its
@@ -67,13 +68,13 @@ def verify(run: runs.Run, part: sources.Source, first: int, last: int) -> int:
         print(f"note: {note}; the same bits are not promised")
     print(f"from the checkpoint of step {int(state.step)}: {last + 1 - int(state.step)} steps to take", flush=True)
     feed = loader.batches(part, run.config, run.key, int(state.step), weights=runs.weights(run), ready=plan.split)
-    wrong, tolerance = 0, 0.0 if backend.same_bits() else replay.TOLERANCE
+    damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
     take, first_state = assemble.training_step(plan), assemble.place(plan, state)
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
         print(replay.told(r, tolerance), flush=True)
-        wrong += bool(r.differ)
-    print(f"{last + 1 - first} steps verified, {wrong} different")
-    return int(wrong > 0)
+        different += bool(r.differ)
+    print(f"{last + 1 - first} steps verified, {different} different")
+    return int(different > 0 or damage)
 
 
 def show(run: runs.Run, part: sources.Source, number: int, out: str | None) -> int:
@@ -94,7 +95,15 @@ def show(run: runs.Run, part: sources.Source, number: int, out: str | None) -> i
     print(f"step {number}: checksum {found:08x}, {said}")
     print(f"the batch as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {path}")
     console.faults(faults.report())
-    return int(not equal)
+    return int(damaged(run) or not equal)
+
+
+def damaged(run: runs.Run) -> bool:
+    """Whether the log is not what the run's checkpoints counted, which is told."""
+    told = runlog.damage(run.root, checkpoint.commits(run.root), "examples.bin")
+    if told:
+        print(told)
+    return bool(told)
 
 
 def why(run: runs.Run, part: sources.Source, name: str) -> int:

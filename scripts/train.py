@@ -19,7 +19,7 @@ from pipelines import console
 
 console.large_pages()
 
-from jaxmarks import assemble, backend, checkpoint, recipes, session  # noqa: E402
+from jaxmarks import assemble, backend, checkpoint, recipes, runlog, session  # noqa: E402
 from jaxmarks import config as configs  # noqa: E402
 from pipelines import (  # noqa: E402
     boxes,
@@ -109,8 +109,9 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     train_part, weights = runs.part(run, source, "train"), runs.weights(run)
     plan = assemble.assemble(run.config, run.key, run.scheme, len(train_part))
     found = checkpoint.restore(run.root, assemble.template(plan))
-    begin, offsets = (found[1].step, found[1].offsets) if found else (0, None)
+    begin = found[1].step if found else 0
     if begin >= plan.steps:
+        runlog.check(run.root, checkpoint.commits(run.root))
         return finish(run, train_part)
     given, notes = (None, []) if found else trained.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
@@ -127,7 +128,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     take_step = compiled.first_told(assemble.training_step(plan), lambda line: print(line, flush=True))
     progress, done = console.Progress(plan.steps, "step"), begin
     try:
-        for event in session.sit(run.root, plan, first, offsets, take_step, feed, judge, stop):
+        for event in session.sit(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
             progress.show(event.step, f"{session.describe(event)}{faults.told()}")
             done = event.step
     finally:

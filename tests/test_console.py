@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -87,9 +88,38 @@ def test_what_is_refused_is_one_line_and_code_2(error, capsys):
     assert capsys.readouterr() == ("", "error: a b c\n")
 
 
-def test_a_fault_of_the_program_keeps_its_traceback():
-    with pytest.raises(KeyError):
-        console.run(lambda: {}["x"])
+@pytest.mark.parametrize("flag", [(), ("--traceback",)])
+def test_a_fault_of_the_program_is_one_line_that_names_its_traceback(tmp_path, monkeypatch, capsys, flag):
+    monkeypatch.setenv("JAXMARKS_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["x.py", *flag])
+
+    def main():
+        assert not vars(console.Parser("").parse_args())  # the flag is no setting of a command
+        {}["x"]
+
+    assert code_of(main) == 70
+    shown = capsys.readouterr().err
+    assert ("Traceback" in shown) == bool(flag) and shown.splitlines()[-1].startswith("error: KeyError: 'x'")
+    (kept,) = tmp_path.glob("*.txt")
+    assert str(kept) in shown and "KeyError: 'x'" in kept.read_text() and "test_console.py" in kept.read_text()
+
+
+def test_what_libraries_say_of_failures_is_one_line_each(capsys):
+    def main():
+        try:
+            raise OSError("deep\ninside")
+        except OSError:
+            logging.getLogger("library").exception("it\nfailed")
+        thread = threading.Thread(target=lambda: {}["in a thread"])
+        thread.start()
+        thread.join()
+
+    before = sys.unraisablehook, threading.excepthook
+    try:
+        assert code_of(main) == 0
+    finally:
+        sys.unraisablehook, threading.excepthook = before
+    assert capsys.readouterr().err == "warning: it failed\n"
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), (130, 130)])
@@ -119,8 +149,7 @@ def test_the_first_signal_asks_and_a_second_ctrl_c_ends(handlers, number, capsys
 
 def test_a_warning_is_a_line_without_the_names_of_loggers(monkeypatch, capsys):
     monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])  # as absl leaves it
-    with pytest.raises(SystemExit):
-        console.run(lambda: logging.getLogger("jaxmarks").warning("one thing %s", "odd"))
+    assert code_of(lambda: logging.getLogger("jaxmarks").warning("one thing %s", "odd")) == 0
     assert capsys.readouterr().err == "warning: one thing odd\n"
 
 

@@ -172,7 +172,7 @@ def sit(root: Path, machinery, fail_at: int = 10**9, error: Exception | None = N
     """One sitting; the batch of step `fail_at` cannot be had, or the validation after it."""
     plan, take = machinery
     found = checkpoint.restore(root, template := assemble.initial_state(plan))
-    now, offsets = (found[0], found[1].offsets) if found else (template, None)
+    now, commit = found or (template, None)
 
     def feed():
         for step, batch in enumerate(_batches(int(now.step)), int(now.step)):
@@ -185,7 +185,7 @@ def sit(root: Path, machinery, fail_at: int = 10**9, error: Exception | None = N
             raise error
         return evaluate.Judged({"nme": 1.0}, {})
 
-    for _ in session.sit(root, plan, now, offsets, take, feed(), judge, lambda: False):
+    for _ in session.sit(root, plan, now, commit, take, feed(), judge, lambda: False):
         pass
 
 

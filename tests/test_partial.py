@@ -1,13 +1,14 @@
 """Long lists of predictions: killed anywhere the same command goes on, and the file is as if nothing had been."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from commands import begun
 
 from jaxmarks.predict import Predicted
-from pipelines import files, partial, predictor
+from pipelines import partial, predictor, sources
 from pipelines.drawn import DrawnSource
 
 ABOUT = {"what": 1}
@@ -147,8 +148,8 @@ def test_what_cannot_be_written_is_refused_before_a_photograph_is_looked_at(tmp_
 def test_what_is_done_already_is_known(tmp_path, source):
     with pytest.raises(KeyboardInterrupt):
         made(tmp_path, source, Counting(stop=6))
-    assert partial.known(tmp_path / "out.csv", {"what": 1}, len(source)) == 4
-    assert partial.known(tmp_path / "out.csv", {"what": 2}, len(source)) == 0
+    assert partial.known(tmp_path / "out.csv", {"what": 1}, source) == 4
+    assert partial.known(tmp_path / "out.csv", {"what": 2}, source) == 0
 
 
 @pytest.mark.parametrize(
@@ -176,10 +177,43 @@ def test_expected_errors_need_a_validation_part(tmp_path, refused):
     assert not (tmp_path / "s.csv").exists()
 
 
-def test_a_damaged_list_of_what_blocks_are_of_is_told(tmp_path, source):
+def test_after_damage_to_what_blocks_are_of_they_are_made_again(tmp_path, source, caplog):
     made(tmp_path, source, Counting())
     about = partial.folder(tmp_path / "out.csv") / "about.json"
     about.write_text(about.read_text().replace('"what": 1', '"what": 7'))
-    with pytest.raises(ValueError, match="its digest does not fit its content"):
-        made(tmp_path, source, Counting())
-    assert files.read_json(about)["what"] == 7
+    made(tmp_path, source, again := Counting())
+    assert again.asked == list(range(10)) and "about.json: its digest does not fit its content" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["000001.npz", "000001.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone"])
+def test_a_damaged_block_is_made_again_and_told(tmp_path, source, caplog, name, damage):
+    before = [p.points for p in made(tmp_path, source, Counting())]
+    path = partial.folder(tmp_path / "out.csv") / name
+    data = path.read_bytes()
+    flipped = data[:99] + bytes([data[99] ^ 1]) + data[100:]
+    path.write_bytes({"flip": flipped, "cut": data[: len(data) // 2], "empty": b"", "gone": b""}[damage])
+    if damage == "gone":
+        path.unlink()
+    again = Counting()
+    after = [p.points for p in made(tmp_path, source, again)]
+    assert again.asked == [4, 5, 6, 7] and all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert ("1 block was damaged" in caplog.text) == (
+        name.endswith("npz") and damage != "gone" or name.endswith("json")
+    )
+
+
+def test_blocks_of_an_image_that_was_replaced_are_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(partial, "BLOCK", 2)
+    images, times = tmp_path / "images", (1, 1)
+    images.mkdir()
+    for n in range(5):
+        (images / f"_{n}.png").write_bytes(b"12345678")
+        os.utime(images / f"_{n}.png", times)
+    source = sources.open_pictures(str(images), 5)
+    made(tmp_path, source, Counting())
+    (images / "_3.png").write_bytes(b"87654321")
+    os.utime(images / "_3.png", times)  # as long, and as old: the content alone tells
+    assert partial.known(tmp_path / "out.csv", ABOUT, source) == 3
+    made(tmp_path, source, again := Counting())
+    assert again.asked == [2, 3]

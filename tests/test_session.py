@@ -35,7 +35,7 @@ def _sit(root, machinery, stop_after=10**9, crash_after=10**9, spoil=None):
     plan, take = machinery
     template = assemble.initial_state(plan)
     found = checkpoint.restore(root, template)
-    now, offsets = (found[0], found[1].offsets) if found else (template, None)
+    now, commit = found or (template, None)
     taken = 0
 
     def batches():
@@ -51,7 +51,7 @@ def _sit(root, machinery, stop_after=10**9, crash_after=10**9, spoil=None):
         return evaluate.Judged({"nme": 1.0 / (1 + int(s.step) % 7)}, {})  # its best neither first nor last
 
     last = now
-    events = session.sit(root, plan, now, offsets, take, batches(), judge, lambda: taken >= stop_after)
+    events = session.sit(root, plan, now, commit, take, batches(), judge, lambda: taken >= stop_after)
     for event in events:
         last = event.state
         if event.step >= crash_after:
