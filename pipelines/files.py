@@ -222,19 +222,27 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
 
 
 def parse_json(data: bytes | str, where: object) -> Any:
-    """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark. Raises ValueError,
-    naming `where` and the line, where it is none, or nests too deep, or has a number of thousands of digits."""
+    """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark.
+
+    Raises ValueError, naming `where` and the place, for what is none, is nested too deeply, or holds a whole number that
+    64 bits do not.
+    """
     text = data if isinstance(data, str) else _decoded(data, where)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole_number if re.search(r"\d{19}", text) else None)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
     except RecursionError:
-        told = f"line {_line(text, _deep(text))} nests too deep"
-    except ValueError:  # Python reads no number of more digits
-        found = re.search(r"\d{4301}", text)
-        told = f"line {_line(text, found.start() if found else 0)} has a number of thousands of digits"
-    raise ValueError(f"{where}: not JSON that can be read: {told}")
+        raise ValueError(f"{where}:{_line(text, _deep(text))}: not JSON of ours (brackets nested too deeply)") from None
+    except ValueError as error:
+        found = re.search(r"\d{21}", text)
+        raise ValueError(f"{where}:{_line(text, found.start() if found else 0)}: not JSON of ours ({error})") from None
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 20 or abs(value := int(digits)) >= 1 << 64:
+        raise ValueError(f"a number of {len(digits.lstrip('-'))} digits, {digits[:12]}...; 64 bits hold no such number")
+    return value
 
 
 def _decoded(data: bytes, where: object) -> str:
@@ -242,8 +250,7 @@ def _decoded(data: bytes, where: object) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        named, line = encoding.removesuffix("-sig").upper(), data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{where}: not {named} text: line {line}, byte {error.start}; save it as UTF-8") from None
+        raise ValueError(f"{where}: {not_text(error)}; save it as UTF-8") from None
 
 
 def _line(text: str, at: int) -> int:
@@ -266,31 +273,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
     return data
-
-
-def parse_json(data: bytes | str, where: object) -> Any:
-    """The content of JSON text, UTF-8 where it does not say otherwise (a byte order mark is no fault).
-
-    Raises ValueError, naming `where` and the place, for what is none, is nested too deeply, or holds a whole number that
-    64 bits do not.
-    """
-    try:
-        large = re.search(rb"\d{19}" if isinstance(data, bytes) else r"\d{19}", data)
-        return json.loads(data, parse_int=_whole_number if large else None)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: not JSON ({not_text(error)})") from None
-    except RecursionError:
-        raise ValueError(f"{where}: not JSON of ours (brackets nested a thousand deep or more)") from None
-    except ValueError as error:
-        raise ValueError(f"{where}: not JSON of ours ({error})") from None
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > 20 or abs(value := int(digits)) >= 1 << 64:
-        raise ValueError(f"a number of {len(digits.lstrip('-'))} digits, {digits[:12]}...; 64 bits hold no such number")
-    return value
 
 
 def read_text(path: str | Path) -> str:
