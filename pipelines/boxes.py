@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jaxmarks")
 
-_NEAR = 1.0, 0.01  # pixels, and share of the longer side: an edge this far from the points' own may be rounded
+_NEAR = 1.0, 0.01  # pixels, and share of the longer side: an edge this far from where labels put it may be rounded
+_FEW, _MOST = 8, 0.8  # fewer records say nothing of how boxes were made; so many have a margin that all have
 
 
 def of_points(points: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
@@ -70,29 +71,44 @@ def replaced_line(count: int, of: int) -> str:
     return f"{count} of {of} bounding boxes had no area: the box of the labelled points took their place"
 
 
-def is_of_labels(example: "Example") -> bool:
-    """Whether an example's box is that of its labelled points, as far as rounding goes."""
-    own = None if example.box is None else of_points(example.points, example.mask)
-    if own is None or example.box is None:
-        return False
-    near = _NEAR[0] + _NEAR[1] * own[2:].max()
-    corners = [np.concatenate([box[:2], box[:2] + box[2:]]) for box in (own, np.asarray(example.box, np.float64))]
-    return bool((np.abs(corners[0] - corners[1]) <= near).all())
-
-
 def of_labels(source: "Source", indices: Sequence[int] | np.ndarray, workers: int = 4) -> int:
-    """How many of these records are cropped to the box of their own labels; those that cannot be read count as none."""
+    """How many of these records are cropped to a box that was made from their own labels.
+
+    That is the box of the labelled points as far as rounding goes, or one that lies about it, in most of the records, by
+    the same pixels or the same share of its longer side. Records that cannot be read count as none.
+    """
     if not source.boxed:
         return 0
 
-    def one(index: int) -> bool:
+    def one(index: int) -> list[np.ndarray] | None:
         try:
-            return is_of_labels(source[index])
+            example = source[index]
         except DecodeError:
-            return False
+            return None
+        own = of_points(example.points, example.mask)
+        return None if own is None or example.box is None else [own, np.asarray(example.box, np.float64)]
 
     with ThreadPoolExecutor(workers) as pool:
-        return sum(pool.map(one, (int(i) for i in indices)))
+        found = [pair for pair in pool.map(one, (int(i) for i in indices)) if pair is not None]
+    return int(_alike(*np.array(found).swapaxes(0, 1)).sum()) if found else 0
+
+
+def _alike(own: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """bool[n]: which of the boxes f64[n, 4] that were given are made from those of the points."""
+    side = own[:, 2:].max(1, keepdims=True)
+    near = _NEAR[0] + _NEAR[1] * side
+    away = _edges(given) - _edges(own)
+    same = (np.abs(away) <= near).all(1)
+    for shift in (np.median(away, 0), np.median(away / side, 0) * side):
+        shifted = (np.abs(away - shift) <= near).all(1)
+        if len(own) >= _FEW and shifted.mean() >= _MOST:
+            same |= shifted
+    return same
+
+
+def _edges(boxes: np.ndarray) -> np.ndarray:
+    """Left, top, right and bottom, f64[n, 4]."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
 
 
 def of_labels_lines(count: int, of: int, what: str) -> list[str]:
@@ -100,7 +116,7 @@ def of_labels_lines(count: int, of: int, what: str) -> list[str]:
     if not count:
         return []
     return [
-        f"{count} of {of} {what} are cropped to the box of their own labels: their scores use the truth, and flatter;"
+        f"{count} of {of} {what} are cropped to boxes made from their own labels: their scores use the truth, and flatter;"
         " boxes of a detector (--boxes FILE) do not"
     ]
 

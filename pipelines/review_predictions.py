@@ -113,7 +113,7 @@ def remarks(known: Known, run: runs.Run, by_labels: int = 0) -> list[str]:
         )
     if by_labels:
         told.append(
-            f"{by_labels} of {len(known.index)} images are cropped to the box of their own labels: a label that is off as a"
+            f"{by_labels} of {len(known.index)} images are cropped to boxes made from their own labels: a label that is off as a"
             " whole takes its crop along, which hides it"
         )
     if run.review:

@@ -104,13 +104,14 @@ def about(net: Predictor) -> dict:
 
 def main() -> int:
     flags, faults = arguments(), loader.Faults()
-    outputs.check(written(flags), inputs=[flags.data, runs.load(Path(flags.run[0])).config.data, flags.boxes])
+    run = runs.load(Path(flags.run[0]))
+    outputs.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes])
+    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
+    source, train = scoring.photographs(run, flags.part, flags.data, **where)
+    outputs.check(written(flags), source)
     ours = predictor.from_flags(flags, flags.data)
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
-    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source, train = scoring.photographs(ours.run, flags.part, flags.data, **where)
-    outputs.check(written(flags), source)
     for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
         scoring.check_other(ours.run, other.trained.run, source, flags.part)
     if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):

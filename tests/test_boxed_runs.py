@@ -14,7 +14,9 @@ from pipelines.formats import coco, plain, wflw
 from pipelines.tables import Row
 
 COUNT = 12
-DETECTED = np.array([9.5, -4.25, 6, 2])  # what a detector's box has beside that of the points
+DETECTED = np.random.RandomState(0).uniform(
+    -12, 12, (COUNT, 4)
+)  # what a detector's boxes have beside those of the points
 
 
 def rows(folder) -> list[Row]:
@@ -30,7 +32,7 @@ def rows(folder) -> list[Row]:
         name, points = f"{index:02d}.png", face.truth + (at, 0)
         (folder / name).write_bytes(decode.encode_png(wide))
         box = boxes.of_points(points, np.ones(5, bool))
-        found.append(Row(name, points, np.ones(5, bool), (3 * width, height), np.round(box + DETECTED)))
+        found.append(Row(name, points, np.ones(5, bool), (3 * width, height), np.round(box + DETECTED[index])))
     return found
 
 
@@ -99,8 +101,7 @@ def test_images_without_boxes_are_refused(made, run, tmp_path, refused, command)
     for where in (("--images", root / "images"), ("--data", root / "bare.csv"), ("--data", "drawn:24:5")):
         told = refused("predict", "--run", run, *where, *out)
         assert "--boxes" in told and not list(tmp_path.iterdir()), told
-    with pytest.raises(ValueError, match="--boxes"):  # as evaluate.py opens it
-        scoring.photographs(runs.load(run), "test", str(root / "bare.csv"))
+    assert "--boxes" in refused("evaluate", "--run", run, "--data", root / "bare.csv", "--out", tmp_path / "o.json")
     bare = packed(command, root / "bare.csv", tmp_path / "bare")
     assert "prepare.py" in refused("predict", "--run", run, "--data", bare, *out)
     told = refused("predict", "--run", run, "--data", bare, "--boxes", root / "boxes.csv", *out)
@@ -194,12 +195,25 @@ def own(made) -> str:
     return str(root / "own.json")
 
 
-def test_crops_of_labels_are_counted_and_those_of_a_detector_are_not(made, own):
+def moved(made, tmp_path, change) -> sources.Source:
+    """The set with other boxes: those of its points, changed."""
+    root, found = made
+    changed = (row._replace(box=change(boxes.of_points(row.points, row.mask))) for row in found)
+    plain.write(tmp_path / "moved.csv", changed, 5)
+    return sources.open_source(str(tmp_path / "moved.csv"), pictures=str(root / "images"))
+
+
+def test_crops_of_labels_are_counted_and_those_of_a_detector_are_not(made, own, tmp_path):
     everyone = range(COUNT)
     assert boxes.of_labels(sources.open_source(own), everyone) == COUNT
     assert boxes.of_labels(sources.open_source(own), [3, 4]) == 2
     for name in ("coco.json", "bare.csv"):
         assert boxes.of_labels(sources.open_source(str(made[0] / name)), everyone) == 0
+    for margin in (np.array([-8, -8, 16, 16]), np.array([-3, -9, 6, 12.0])):  # the same about all
+        assert boxes.of_labels(moved(made, tmp_path, lambda box, margin=margin: box + margin), everyone) == COUNT
+    share = np.array([-0.1, -0.3, 0.2, 0.4])
+    assert boxes.of_labels(moved(made, tmp_path, lambda box: box + share * box[2:].max()), everyone) == COUNT
+    assert boxes.of_labels(moved(made, tmp_path, lambda box: box + share * box[2:].max()), range(7)) == 0
     (line,) = boxes.of_labels_lines(3, COUNT, "images")
     assert line.startswith(f"3 of {COUNT} images") and "labels" in line and boxes.of_labels_lines(0, 9, "images") == []
 
@@ -208,7 +222,9 @@ def test_crops_of_labels_are_counted_and_those_of_a_detector_are_not(made, own):
 def test_scores_in_crops_of_labels_say_so(made, run, own, tmp_path, command):
     out = tmp_path / "o.json"
     code, said = command("evaluate", "--run", run, "--data", own, "--out", out)
-    assert code == 0 and f"{COUNT} of {COUNT} images are cropped to the box of their own labels" in said.out, said.err
+    assert code == 0 and f"{COUNT} of {COUNT} images are cropped to boxes made from their own labels" in said.out, (
+        said.err
+    )
     assert files.read_json(out)["boxes"] == {"count": COUNT, "of_labels": COUNT}
     code, said = command("evaluate", "--run", run, "--data", made[0] / "plain.csv", "--out", out)
     assert code == 0 and "own labels" not in said.out, said.err
@@ -219,9 +235,11 @@ def test_scores_in_crops_of_labels_say_so(made, run, own, tmp_path, command):
 def test_validation_in_crops_of_labels_says_so(own, tmp_path, command):
     flags = ("--data", own, "--runs", tmp_path, "--val-fraction", 0.5, "--steps", 2, "--no-cache", *SMALL)
     code, said = command("train", *flags, "--dry-run")
-    assert code == 0 and "6 of 6 validation images are cropped to the box of their own labels" in said.out
+    assert code == 0 and "6 of 6 validation images are cropped to boxes made from their own labels" in said.out
     code, said = command("train", *flags)
-    assert code == 0 and "3 of 3 validation images are cropped to the box of their own labels" in said.out, said.err
+    assert code == 0 and "3 of 3 validation images are cropped to boxes made from their own labels" in said.out, (
+        said.err
+    )
     assert "--box-margin 0.25" in said.out and "in crops by labels" in said.err
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["cropped_by_labels"] for row in logged if row["split"] == "val"] == [1.0]
