@@ -16,7 +16,7 @@ from pipelines.decode import DecodeError
 
 if TYPE_CHECKING:
     from pipelines.runs import Run
-    from pipelines.sources import Example, Source
+    from pipelines.sources import Source
     from pipelines.tables import Table
 
 _log = logging.getLogger("jaxmarks")

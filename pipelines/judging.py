@@ -25,7 +25,7 @@ def judging(
     by_labels: int = 0,
 ) -> Callable[[State, np.ndarray, int], Judged]:
     """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training part's draws;
-    by_labels: how many images of `val` are cropped to the box of their own labels, told beside the scores as a share."""
+    by_labels: how many images of `val` are cropped to boxes made from their own labels, told beside the scores as a share."""
     forward = assemble.forward(plan, "none")
     order = keys.ordering(plan.key, len(train), weights)
 

@@ -104,7 +104,7 @@ def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.n
 
 def remarks(known: Known, run: runs.Run, by_labels: int = 0) -> list[str]:
     """What a person should know of these predictions, a line each; run: one of those that were asked; by_labels: how many
-    images were cropped to the box of their own labels."""
+    images were cropped to boxes made from their own labels."""
     told = []
     if stale := int((~known.fresh).sum()):
         told.append(
