@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("jaxmarks")
 
 _NEAR = 1.0, 0.01  # pixels, and share of the longer side: an edge this far from where labels put it may be rounded
-_FEW, _MOST = 8, 0.8  # fewer records say nothing of how boxes were made; so many have a margin that all have
+_FEW, _MOST = 5, 0.8  # fewer records say nothing of how boxes were made; so many have a margin that all have
 
 
 def of_points(points: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
@@ -99,11 +99,14 @@ def _alike(own: np.ndarray, given: np.ndarray) -> np.ndarray:
     near = _NEAR[0] + _NEAR[1] * side
     away = _edges(given) - _edges(own)
     same = (np.abs(away) <= near).all(1)
-    for shift in (np.median(away, 0), np.median(away / side, 0) * side):
+    if (rest := ~same).sum() < _FEW:
+        return same
+    found = same.copy()
+    for shift in (np.median(away[rest], 0), np.median((away / side)[rest], 0) * side):
         shifted = (np.abs(away - shift) <= near).all(1)
-        if len(own) >= _FEW and shifted.mean() >= _MOST:
-            same |= shifted
-    return same
+        if shifted[rest].mean() >= _MOST:
+            found |= shifted
+    return found
 
 
 def _edges(boxes: np.ndarray) -> np.ndarray:
