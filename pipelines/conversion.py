@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines import boxes, files, formats
 from pipelines.formats import contest, plain
+from pipelines.sources import Source
 from pipelines.tables import Label, Row, Table
 
 UNBOXED = (contest.NAME, "pts", "deeplabcut")  # formats that have no boxes
@@ -30,9 +31,10 @@ def noted(rows: Iterable[Row], sent: list[Sent]) -> Iterator[Row]:
         yield row
 
 
-def boxes_beside(kind: str, out: Path) -> Path:
-    """Where the boxes of a set go whose format has none."""
-    return (out.parent if out.suffix == ".csv" else out) / "boxes.csv"
+def boxes_beside(kind: str, out: Path, source: Source) -> Path | None:
+    """Where the boxes of a set go whose format has none; None where there are no boxes, or the format has them."""
+    folder = out.parent if kind == "deeplabcut" else out
+    return folder / "boxes.csv" if source.boxed and kind in UNBOXED else None
 
 
 def with_boxes_beside(rows: Iterable[Row], path: Path) -> Iterator[Row]:

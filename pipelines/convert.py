@@ -46,7 +46,11 @@ def written(kind: str, out: Path, home: Path | None, source: sources.Source) -> 
         w300.NAME: [outputs.below(out, w300.file_of(name)) for name in dict.fromkeys(source.names)],
     }
     pictures = [target(home, name, source) for name in source.names] if home else []
-    return {"--out": labels_of.get(kind, [out]), "--copy-pictures": list(dict.fromkeys(pictures))}
+    beside = conversion.boxes_beside(kind, out, source)
+    return {
+        "--out": [*labels_of.get(kind, [out]), *([beside] if beside else [])],
+        "--copy-pictures": list(dict.fromkeys(pictures)),
+    }
 
 
 def target(home: Path, name: str, source: sources.Source) -> Path:

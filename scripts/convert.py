@@ -38,7 +38,7 @@ def main() -> None:
     kept: list[int] = []
     sent: list[conversion.Sent] = []
     rows = conversion.noted(convert.converted(source, home, kind, kept, faults), sent)
-    beside = conversion.boxes_beside(kind, out) if source.boxed and kind in conversion.UNBOXED else None
+    beside = conversion.boxes_beside(kind, out, source)
     if beside:
         rows = conversion.with_boxes_beside(rows, beside)
     if kind != "contest":

@@ -83,7 +83,7 @@ def test_a_set_is_the_same_set_in_another_format(images, tmp_path, monkeypatch, 
     said = capsys.readouterr().out
     needed = boxed and to in UNBOXED
     assert (f"{to} has no bounding boxes" in said) == needed
-    kept = conversion.boxes_beside(to, out / "train" if to == "contest" else out) if needed else ""
+    kept = conversion.boxes_beside(to, out / "train" if to == "contest" else out, source) or ""
     back = sources.open_source(str(out), boxes=str(kept))
     assert back.boxed == boxed and not boxes.of_labels(back, range(4))
     same = sources.identity(back) == sources.identity(source)
