@@ -104,7 +104,8 @@ def about(net: Predictor) -> dict:
 
 def main() -> int:
     flags, faults = arguments(), loader.Faults()
-    outputs.check(written(flags), inputs=[flags.data, runs.load(Path(flags.run[0])).config.data, flags.boxes])
+    data = runs.load(Path(flags.run[0])).config.data
+    outputs.check(written(flags), inputs=[flags.data, data, flags.boxes, flags.weights])
     ours = predictor.from_flags(flags, flags.data)
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)

@@ -21,7 +21,7 @@ def main() -> int:
     flags = parsed()
     run, out = runs.load(Path(flags.run[0])), Path(flags.out)
     source, data = opened(run, flags), None if flags.images else flags.data or run.config.data
-    outputs.check(written(flags, source), source, [data, run.config.data, flags.images, flags.boxes])
+    outputs.check(written(flags, source), source, [data, run.config.data, flags.images, flags.boxes, flags.weights])
     net = predictor.from_flags(flags, flags.data, flags.dry_run)
     asked = None if flags.all_points or flags.format else sources.asked_points(source)
     if asked is not None:
