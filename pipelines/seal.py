@@ -95,7 +95,7 @@ def read(folder: Path) -> Sealed:
         raise ValueError(f"{path}: has {found} bytes, expected {_LARGEST} at most; {AGAIN}")
     if "files" not in files.read_json(path):
         raise ValueError(
-            f"{path}: lists no files: packed by an earlier version, whose sets have no seal; {AGAIN}: prepare.py --data PATH --out NEW"
+            f"{path}: lists no files: packed by an earlier version, without a seal; {AGAIN}: prepare.py --data PATH --out NEW"
         )
     sealed = _checked(path, files.read_sealed(path))
     for name in sealed.files.keys() - {s for part in sealed.parts for s in sealed.shards(part)}:
