@@ -68,4 +68,4 @@ def write_overlays(paths: Sequence[Path], source: Source, found: Predicted) -> N
         placed, known = ((p + 0.5) * scale - 0.5 for p in (points, np.where(mask[:, None], truth, np.nan)))
         drawn = sheets.overlay(image, placed, known if mask.any() else None)
         with files.whole(paths[int(index)]) as file:
-            file.write(decode.encode_png(drawn))
+            file.write(outputs.marked(decode.encode_png(drawn)))

@@ -78,8 +78,10 @@ def converted(
         except decode.DecodeError as error:
             return f"{name}: {error}"
         if home and first[plain.picture_of(source.names[index])] == index:
-            with files.whole(target(home, source.names[index], source)) as file:
-                file.write(source.encoded(index) if isinstance(source, Pictures) else data)
+            _copy(
+                target(home, source.names[index], source),
+                source.encoded(index) if isinstance(source, Pictures) else data,
+            )
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
 
@@ -128,6 +130,14 @@ def told(
     if found:
         return f"read again, it is another set, of another identity: {'; '.join(found)}"
     return f"read again, it is the same set: {len(sent)} records with the same names, labels and bounding boxes"
+
+
+def _copy(path: Path, data: bytes) -> None:
+    """Writes an image where none is, or the same."""
+    if path.is_file() and files.read_bytes(path) != data:
+        raise ValueError(f"{path}: another image is there already; name another place with --out")
+    with files.whole(path) as file:
+        file.write(data)
 
 
 def write_contest(

@@ -4,7 +4,9 @@ Every path that will be written is looked at, before the work: the table beside 
 """
 
 import os
+import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +19,7 @@ _RUN = {
     "metrics.jsonl", "timing.jsonl", "examples.bin", "history.csv", "fitted", "faults.txt", "final.json", "compared.json",
 }  # fmt: skip
 _IMAGES = {".jpg", ".jpeg", ".png"}  # of images that we write
+_OVERLAY = b"jaxmarks overlay"
 _PARTS = ("train", "test")  # folders of a data set of several splits
 
 Paths = Iterable[str | Path | None]
@@ -61,6 +64,33 @@ def check_run(flag: str, root: Path, inputs: Paths = ()) -> None:
     if (root / "config.json").exists():
         raise ValueError(f"{flag} {root.name}: {root / 'config.json'} is no file of a run; take another name")
     check({flag: [root / "config.json"]}, inputs=inputs)
+
+
+def marked(image: bytes) -> bytes:
+    """An encoded PNG or JPEG file with a note in it that it is an overlay, by which `check_overlays` knows it again."""
+    if image.startswith(b"\xff\xd8"):
+        at = 4 + int.from_bytes(image[4:6], "big")  # behind the first segment, which tells that this is a JPEG
+        note = b"\xff\xfe" + (len(_OVERLAY) + 2).to_bytes(2, "big") + _OVERLAY
+    else:
+        at, text = 33, b"tEXtSoftware\0" + _OVERLAY  # behind the header
+        note = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    return image[:at] + note + image[at:]
+
+
+def check_overlays(flag: str, paths: Iterable[Path]) -> None:
+    """Raise ValueError where an overlay would replace a file that is none: an image of the user's, whatever set it is of."""
+    for path in paths:
+        if os.path.lexists(path):
+            with suppress(OSError), open(path, "rb") as file:
+                if _OVERLAY in file.read(256):
+                    continue
+            raise ValueError(f"{flag} {path}: exists, and is no overlay of ours; name another folder")
+
+
+def check_new(flag: str, paths: Iterable[Path]) -> None:
+    """Raise ValueError where one of many files exists already: labels of somebody's, which are not made again."""
+    if found := next(filter(os.path.lexists, paths), None):
+        raise ValueError(f"{flag} {found}: exists already; name a new folder, or remove the file")
 
 
 def below(folder: Path, name: str) -> Path:

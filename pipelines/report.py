@@ -16,8 +16,8 @@ from pipelines.tables import Refused, Table
 _COUNT = schema.Whole(0, 1 << 50)
 _QUANTILES = {f"{percent}%": float for percent in (0, 5, 50, 95, 100)}
 _PART = {
-    "num_points": _COUNT, "listed": _COUNT, "accepted": _COUNT, "refused": {str: _COUNT}, "short_side": _QUANTILES,
-    "long_side": _QUANTILES, "spread": (_QUANTILES, None),
+    "num_points": schema.Whole(1, 1 << 20), "listed": _COUNT, "accepted": _COUNT, "refused": {str: _COUNT},
+    "short_side": _QUANTILES, "long_side": _QUANTILES, "spread": (_QUANTILES, None),
     "near_duplicates": {"groups": _COUNT, "photographs": _COUNT, "largest": [{"photographs": _COUNT, "first": str}]},
     "not_listed": ({"files": _COUNT, "first": [str]}, None),
 }  # fmt: skip

@@ -4,7 +4,6 @@ Nothing in it is trusted: its form is checked, and the names of files are ours, 
 changed from one that was not; they do not tell who made it.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,7 +93,9 @@ def read(folder: Path) -> Sealed:
     if (found := path.stat().st_size) > _LARGEST:
         raise ValueError(f"{path}: has {found} bytes, expected {_LARGEST} at most; {AGAIN}")
     if "files" not in files.read_json(path):
-        raise ValueError(f"{path}: lists no files: packed by an earlier version, whose sets have no seal; {AGAIN}")
+        raise ValueError(
+            f"{path}: lists no files: packed by an earlier version, without a seal; {AGAIN}: prepare.py --data PATH --out NEW"
+        )
     sealed = _checked(path, files.read_sealed(path))
     for name in sealed.files.keys() - {s for part in sealed.parts for s in sealed.shards(part)}:
         check(folder, sealed, name)
@@ -141,11 +142,7 @@ def check(folder: Path, sealed: Sealed, name: str) -> None:
 def check_classes(path: Path) -> None:
     """Raise ValueError where TFDS's description of features names a class that no packed set has: TFDS, which imports
     what is named there, would run it; we do not read the file otherwise."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({' '.join(str(error).split())[:80]}); {AGAIN}") from None
-    waiting = [found]
+    waiting = [files.parse_json(path.read_bytes(), path)]
     while waiting:
         entry = waiting.pop()
         waiting += entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else []

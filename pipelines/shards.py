@@ -63,6 +63,10 @@ class Shards:
                 found = array_record_module.ArrayRecordReader(str(self._paths[shard]), **_OPTIONS)
                 if found.num_records() != self._counts[shard]:
                     raise IndexError(f"{found.num_records()} records where {self._counts[shard]} were written")
+                if "uncompressed" not in found.writer_options_string().split(
+                    ","
+                ):  # a few bytes may stand for gigabytes
+                    raise IndexError("its records are compressed, those of a packed set are not")
                 self._readers[shard] = found
             return self._readers[shard]
 

@@ -34,7 +34,10 @@ def main() -> None:
     out = flags.out / (flags.part if kind == "contest" else "")
     home = convert.home_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, home, source)
-    outputs.check(convert.written(kind, out, home, source), source, [flags.data, flags.boxes])
+    written = convert.written(kind, out, home, source)
+    outputs.check(written, source, [flags.data, flags.boxes])
+    if kind == "pts":
+        outputs.check_new("--out", written["--out"])
     kept: list[int] = []
     sent: list[conversion.Sent] = []
     rows = conversion.noted(convert.converted(source, home, kind, kept, faults), sent)

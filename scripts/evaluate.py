@@ -105,7 +105,7 @@ def about(net: Predictor) -> dict:
 def main() -> int:
     flags, faults = arguments(), loader.Faults()
     run = runs.load(Path(flags.run[0]))
-    outputs.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes])
+    outputs.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source, train = scoring.photographs(run, flags.part, flags.data, **where)
     outputs.check(written(flags), source)

@@ -21,7 +21,11 @@ def main() -> int:
     flags = parsed()
     run, out = runs.load(Path(flags.run[0])), Path(flags.out)
     source, data = opened(run, flags), None if flags.images else flags.data or run.config.data
-    outputs.check(written(flags, source), source, [data, run.config.data, flags.images, flags.boxes])
+    files_of = written(flags, source)
+    outputs.check(files_of, source, [data, run.config.data, flags.images, flags.boxes, flags.weights])
+    outputs.check_overlays("--overlays", files_of.get("--overlays", []))
+    if flags.format == w300.NAME and not partial.folder(out).is_dir():  # else this command wrote them and goes on
+        outputs.check_new("--out", files_of["--out"])
     net = predictor.from_flags(flags, flags.data, flags.dry_run)
     asked = None if flags.all_points or flags.format else sources.asked_points(source)
     if asked is not None:

@@ -4,12 +4,13 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_contest import contest_folder
 from test_pack import packed, parts_of, photograph, some
 from tiny import CONFIG
 
-from pipelines import answers, outputs, partial, runs, sources
+from pipelines import answers, decode, outputs, partial, runs, sources
 
 
 def refusal(function, *arguments, **options) -> str:
@@ -176,3 +177,42 @@ def test_a_folder_of_someone_else_is_not_taken_for_partial_results(tmp_path):
     with pytest.raises(ValueError, match="mine.txt"), partial.locked(tmp_path / "o.csv"):
         pass
     assert (tmp_path / "o.csv.partial/mine.txt").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("encode", [decode.encode_png, decode.encode_jpeg])
+def test_an_overlay_replaces_an_overlay_and_no_other_image(tmp_path, encode):
+    image = np.random.RandomState(0).randint(0, 256, (40, 50, 3)).astype(np.uint8)
+    (tmp_path / "plain").write_bytes(encode(image))
+    (tmp_path / "overlay").write_bytes(outputs.marked(encode(image)))
+    assert np.array_equal(decode.decode((tmp_path / "overlay").read_bytes()), decode.decode(encode(image)))
+    outputs.check_overlays("--overlays", [tmp_path / "overlay", tmp_path / "new"])
+    assert "plain" in refusal(outputs.check_overlays, "--overlays", [tmp_path / "plain"])
+    (tmp_path / "folder").mkdir()
+    assert "folder" in refusal(outputs.check_overlays, "--overlays", [tmp_path / "folder"])
+
+
+def test_overlays_of_a_packed_set_do_not_replace_images_of_the_same_names(root, tmp_path, refused):
+    run, out = root / "runs/one", tmp_path / "o.csv"
+    name = answers.overlay_paths(tmp_path, ["test00.jpg"])[0]
+    name.write_bytes(photograph(1))
+    line = ("--run", run, "--data", root / "set", "--out", out, "--overlays", tmp_path)
+    assert name.name in refused("predict", *line) and name.read_bytes() == photograph(1)
+
+
+def test_labels_of_somebody_are_not_replaced_by_pts_files(root, tmp_path, refused):
+    for name in ("a.pts", "test00.pts"):
+        (tmp_path / name).write_text("mine")
+    line = ("--run", root / "runs/one", "--images", root / "faces/a.png", "--format", "pts", "--out", tmp_path)
+    assert "a.pts" in refused("predict", *line)
+    line = ("--data", root / "data", "--part", "test", "--format", "pts", "--out", tmp_path)
+    assert "test00.pts" in refused("convert", *line)
+    assert (tmp_path / "a.pts").read_text() == (tmp_path / "test00.pts").read_text() == "mine"
+
+
+def test_images_are_copied_over_none_but_the_same(root, tmp_path, command):
+    line = ("--data", root / "set", "--format", "coco", "--out", tmp_path / "faces.json", "--copy-pictures")
+    assert command("convert", *line)[0] == command("convert", *line)[0] == 0
+    path = tmp_path / "images/train01.jpg"
+    path.write_bytes(photograph(77))
+    code, said = command("convert", *line)
+    assert code == 2 and "images/train01.jpg: another image" in said.err and path.read_bytes() == photograph(77)

@@ -319,3 +319,25 @@ def test_notes_of_a_set_half_packed_that_are_damaged_are_made_again(tmp_path, ma
         note.write_text(text)
         pack.write(job, 1, quiet)
     assert pack.merge(job)["accepted"] == len(parts["train"])
+
+
+def test_a_shard_of_compressed_records_is_refused_before_they_are_unpacked(own):
+    from array_record.python import array_record_module as records
+
+    path = own / seal.shard_name("train", 0, 2)
+    writer = records.ArrayRecordWriter(str(path), "group_size:1,zstd")
+    for _ in range(2):
+        writer.write(bytes(1 << 26))
+    writer.close()
+    sealed_again(own)
+    assert path.stat().st_size < 1 << 20 and "compressed" in refusal(own)
+
+
+def test_prepare_holds_the_shards_of_a_packed_set_against_the_seal(own, command):
+    code, said = command("prepare", "--data", own)
+    assert code == 0 and f"all {len(seal.read(own).files)} files are as they were packed" in said.out
+    path = own / seal.shard_name("test", 0, 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # in the filling, which no record has
+    code, said = command("prepare", "--data", own)
+    assert code == 2 and f"{path}: changed since the set was packed" in said.err
