@@ -1,6 +1,5 @@
 """From a configuration to the functions of a run: network, optimiser, scheme, step, forward pass."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +8,21 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxmarks import augment, backend, keys, losses, models, optim, predict, sharding, state, step, tta
+from jaxmarks import (
+    augment,
+    backend,
+    defaults,
+    keys,
+    landmarks,
+    losses,
+    models,
+    optim,
+    predict,
+    sharding,
+    state,
+    step,
+    tta,
+)
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.types import State
@@ -38,7 +51,7 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
     augment.configure(config.augment, scheme.mirror is not None)
     mesh = mesh or sharding.mesh()
     sharding.check_batch(config.batch, mesh.size, config.accumulate)
-    steps = config.steps or math.ceil(config.epochs * photographs / config.batch)
+    steps = defaults.steps(config, photographs)
     per_epoch = max(1, photographs // config.batch)
     model = models.build(config.model, scheme.num_points, precision=config.precision)
     optim.rate(config, steps)  # raises what the schedule refuses
@@ -50,9 +63,7 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
 def remarks(a: Assembly) -> list[str]:
     """What a person should know of the run before it starts, a line each."""
     points, top, keep = a.scheme.num_points, a.config.trim_top, a.config.trim_keep
-    known = f"{points} points in the order known for so many; scripts/symmetry.py --check known tests that"
-    unknown = f"{points} points, and how they mirror is not known: trained unmirrored; scripts/symmetry.py finds it"
-    found = [unknown if a.scheme.mirror is None else known]
+    found = [f"{points} points{_mirroring(a)}"]
     if (top, keep) != (0, 1):
         first, last = losses.band(top, keep, a.config.batch)
         found.append(
@@ -70,6 +81,18 @@ def remarks(a: Assembly) -> list[str]:
     return found
 
 
+def _mirroring(a: Assembly) -> str:
+    """What says how the points mirror."""
+    mirror, known = a.scheme.mirror, landmarks.scheme(a.scheme.num_points).mirror
+    if mirror is None:
+        return ", and how they mirror is not known: trained unmirrored; scripts/symmetry.py finds it"
+    if a.config.scheme:
+        return f", mirrored as {a.config.scheme} says"
+    if known is None or (mirror != known).any():
+        return ", mirrored as the scheme file says that the run began with"
+    return " in the order known for so many; scripts/symmetry.py --check known tests that"
+
+
 def _idle(a: Assembly) -> list[str]:
     """Settings that do nothing, or less than they say."""
     c, plain, found = a.config, Config(), []
@@ -84,7 +107,9 @@ def _idle(a: Assembly) -> list[str]:
     for name in ("plateau_factor", "plateau_patience"):
         if c.schedule != "plateau" and getattr(c, name) != getattr(plain, name):
             found.append(f"--{name.replace('_', '-')} does nothing under --schedule {c.schedule}")
-    if c.fold and c.val_fraction != plain.val_fraction:
+    if c.steps and c.epochs:
+        found.append(f"--epochs {c.epochs:g} does nothing beside --steps {c.steps}, which decides")
+    if c.fold and c.val_fraction not in (plain.val_fraction, defaults.SHARE):
         found.append("--val-fraction does nothing with --fold, which says what validates")
     if c.warmup > a.steps // 2 and c.schedule != "onecycle":
         found.append(f"the warm-up takes half of the run, {a.steps // 2} steps")

@@ -16,6 +16,7 @@ from jaxmarks import augment, losses, models
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
 LOSS_UNITS = ("crop", "photo", "face")
+AUTO_EPOCHS, AUTO_SHARE = 0.0, -1.0  # of --epochs and --val-fraction: by the number of images, see `defaults`
 
 
 def _defining(default: Any, help: str) -> Any:
@@ -60,7 +61,9 @@ class Config:
     accumulate: int = _defining(
         1, "parts in which a batch passes through the network, one after the other, to save memory"
     )
-    epochs: float = _defining(10.0, "passes over the training part, when --steps is 0")
+    epochs: float = _defining(
+        AUTO_EPOCHS, "passes over the training split, where --steps is 0; 0: 10 passes, and 600 steps at least"
+    )
     steps: int = _defining(0, "training steps; 0: by --epochs")
     augment: str = _defining(
         "auto", f"auto, {', '.join(augment.PRESETS)}, or a JSON file; auto: light, mirrored where known"
@@ -83,7 +86,10 @@ class Config:
     schedule: str = _defining("cosine", f"of the rate: {', '.join(SCHEDULES)}")
     plateau_factor: float = _defining(0.8, "the rate times this when the smoothed batch loss no longer falls")
     plateau_patience: float = _defining(0.25, "how long that may last, in epochs")
-    val_fraction: float = _defining(0.05, "share of the photographs held out for validation")
+    val_fraction: float = _defining(
+        AUTO_SHARE, "share of the images held out for validation; -1: 0.05, but 40 images at least, and 0.2 at most"
+    )
+    near_duplicates: bool = _defining(True, "images that are nearly the same stay on one side of the split")
     split_by: str = _defining("", "regular expression: what it finds in a file name is a group, kept on one side")
     fold: str = _defining(
         "", "K/N: the groups are cut into N parts, and the K-th validates, whatever --val-fraction says"
@@ -117,9 +123,9 @@ class Config:
         _ = self.fold_of  # raises what is none
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
-            "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (1e-9, 1e6), "steps": (0, 10**9),
+            "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (0, 1e6), "steps": (0, 10**9),
             "lr": (1e-9, 10), "warmup": (0, 10**6), "weight_decay": (0, 10), "clip": (0, 1e9), "seed": (0, 2**32 - 1),
-            "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (0, 0.9),
+            "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (AUTO_SHARE, 0.9),
             "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (1, 256),
             "box_margin": (0, 4), "max_faults": (0, 10**9), "accumulate": (1, 4096), "backbone_lr": (0, 1e3),
             "freeze": (0, 1e6), "thaw_lr": (1e-9, 1e3), "ema": (0, 0.999999), "split_seed": (-1, 2**32 - 1),
@@ -128,6 +134,8 @@ class Config:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 raise ValueError(f"--{name.replace('_', '-')} must lie in {low:g}..{high:g}, got {value}")
+        if AUTO_SHARE < self.val_fraction < 0:
+            raise ValueError(f"--val-fraction must lie in 0..0.9, or be -1 (by the number), got {self.val_fraction}")
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
             raise ValueError("--accumulate with a trim band is refused: the band is of the whole batch, seen in parts")
         if self.accumulate > 1 and self.batch // self.accumulate < 2:
@@ -182,9 +190,12 @@ def from_dict(data: dict[str, Any]) -> Config:
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """The defining fields that differ, one line each. More steps are no difference unless the schedule counts them."""
+    """The defining fields that differ, one line each. More steps are no difference unless the schedule counts them, nor are
+    epochs beside steps."""
     counted = {"cosine", "onecycle"} & {old.schedule, new.schedule}
     free = () if counted else ("steps", "epochs")
+    if old.steps and new.steps:  # which decide
+        free = (*free, "epochs")
     names = [f.name for f in dataclasses.fields(Config) if f.metadata["defining"] and f.name not in free]
     changed = [n for n in names if getattr(old, n) != getattr(new, n)]
     return [f"--{n.replace('_', '-')}: the run has {getattr(old, n)!r}, got {getattr(new, n)!r}" for n in changed]

@@ -64,4 +64,12 @@ def settings(name: str, flags: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"--recipe {name!r} is not known: choose one of {', '.join(NAMES)}")
     if NAMES[name].needs_weights and not flags.get("init_from"):
         raise ValueError(f"--recipe {name} goes on from weights: give them with --init-from RUN or FILE")
-    return {**NAMES[name].settings, **flags}
+    return over(NAMES[name].settings, flags)
+
+
+def over(settings: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the flags given in their place; of the two that say how long a run is, --epochs and --steps, what
+    the flags leave out no longer counts where they give the other."""
+    longs = {"epochs", "steps"}
+    kept = {n: v for n, v in settings.items() if n not in longs or not longs & flags.keys()}
+    return {**kept, **flags}

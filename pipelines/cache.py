@@ -27,7 +27,7 @@ class Surveyed(Subset):
     def __init__(self, source: Source, seen: list[tuple[int, bytes, int | None]]):
         super().__init__(source, [index for index, _, _ in seen])
         self.identity = identity_of(digest for _, digest, _ in seen)
-        first = duplicates.groups([print_ for _, _, print_ in seen])
+        first = duplicates.confirmed([print_ for _, _, print_ in seen], lambda at: survey.small(source, seen[at][0]))
         counts = [0] * len(seen)
         for g in first:
             counts[g] += 1
@@ -42,9 +42,11 @@ def training_set(
     category: str = "",
     packed: bool = True,
     workers: int = 4,
+    dry: bool = False,
 ) -> Source:
     """The training part of the data at a path, every row and picture of it checked: packed into the cache when it is
-    first used, or with packed=False only looked through, each time. Both hold the same records under one identity.
+    first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through. All
+    hold the same records under one identity, and the same near-duplicates.
 
     Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
     there is nothing to train on.
@@ -55,6 +57,8 @@ def training_set(
     if not packed:
         return _survey(source, path, workers)
     folder = files.cache_root() / key(path, source.table)
+    if dry and not seal.is_whole(folder):
+        return _survey(source, path, workers)
     if not seal.is_whole(folder):
         _pack(path, source, folder, workers)
     try:
@@ -82,6 +86,7 @@ def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
     progress = console.Progress(len(source), "record")
     pack.write(job, workers, progress.show)
     progress.close()
+    print("comparing near-duplicates, writing tables", flush=True)
     pack.merge(job)
 
 

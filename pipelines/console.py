@@ -36,6 +36,17 @@ class Progress:
         self._last = -1
         self._live = sys.stderr.isatty()
 
+    def start(self, detail: str = "compiling, at first use") -> None:
+        """Shows at once that nothing is done yet, and what is going on."""
+        text = f"{self._unit} 0/{self._total}  {detail}"
+        print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line that stays, on stdout, above the one that is rewritten."""
+        if self._live:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        print(text, flush=True)
+
     def show(self, done: int, detail: str = "") -> None:
         """`done` of the total, with a detail such as the loss."""
         now = time.monotonic()
@@ -62,6 +73,24 @@ class Progress:
         """Ends the rewritten line."""
         if self._live and self._shown:
             print(file=sys.stderr)
+
+
+class Passes:
+    """Shows the progress of one pass over images after another, as `fitting` tells it: (done, of how many, what for)."""
+
+    def __init__(self):
+        self._progress, self._what = None, ""
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        if self._progress is None or what != self._what:
+            if self._progress is not None:
+                self._progress.close()
+            self._progress, self._what = Progress(total, what), what
+            self._progress.start()
+        if done:
+            self._progress.show(done)
+        if done == total:
+            self._progress.close()
 
 
 class Stop:

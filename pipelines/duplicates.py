@@ -1,11 +1,13 @@
 """Near-duplicate photographs: copies made smaller or coded again, frames of one video, known by a perceptual hash.
 
 The hash says where the 64 lowest frequencies of a small grey picture lie above their median: 64 bits that light, size
-and coding hardly touch. All pairs within a few bits are found exactly, without looking at all pairs.
+and coding hardly touch. All pairs within a few bits are found exactly, without looking at all pairs. Images of one studio agree
+in that much too, so the pixels have the last word (`confirmed`).
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -15,6 +17,14 @@ _BITS = 64
 _SIDE = 64  # pixels that a picture is reduced to before it is hashed: twice what the hash looks at
 _FLAT = 0.1  # grey levels; why, stands in `fingerprint`
 _QUICK = 8  # prints that each is compared with at first
+_BLOCK, _STEP, _SHIFT = (
+    16,
+    12,
+    4,
+)  # pixels of the small picture: the side of blocks, from one to the next, how far they move
+_TEXTURE = 4.0  # the deviation of a block's pixels from which it is compared; 50 is the picture's
+_ALIKE, _MISSED = 0.9, 0.1  # the correlation from which a block is found again; the share of blocks that need not be
+_COMPARED = 16
 _EDGES = 1 << 20  # pairs found before they are joined: bounds the memory
 
 
@@ -125,3 +135,80 @@ def _joined(family: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
         return family
     links = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(family),) * 2)
     return connected_components(links, directed=False)[1][family].astype(np.int64)
+
+
+def small(image: np.ndarray) -> np.ndarray:
+    """u8[64, 64] grey: a picture u8[h, w, 3] RGB as `alike` compares it."""
+    return cv2.cvtColor(cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two small grey pictures u8[64, 64] show the same scene: nearly every block of either that has any texture is
+    found again, near its place, in the other.
+
+    Blocks, since a studio's images agree in ground, light and pose, which is most of them, and differ in the face. Measured
+    on pairs whose hashes are near (6 bits): of 277 people of faces68, frontal, set onto one ground in one light, 3,120 of
+    37,950 pairs are near, and of 240 of these none is alike; of 300 drawn people in one studio 1,897 of 44,850, and 1 in 20
+    of these; of copies (smaller, JPEG 30, darker, cut by a hundredth, grey, blurred, with noise) 99 in 100 are alike; of
+    successive video frames of one person, which move, 2 in 5.
+    """
+    first, second = _even(one), _even(other)
+    return _found_again(first, second) and _found_again(second, first)
+
+
+def _even(picture: np.ndarray) -> np.ndarray:
+    """Of one mean and contrast."""
+    values = picture.astype(np.float32)
+    return (values - values.mean()) * (50 / max(float(values.std()), 1e-3))
+
+
+def _found_again(one: np.ndarray, other: np.ndarray) -> bool:
+    corners = range(_SHIFT, _SIDE - _BLOCK - _SHIFT + 1, _STEP)
+    blocks = [(y, x) for y in corners for x in corners if one[y : y + _BLOCK, x : x + _BLOCK].std() >= _TEXTURE]
+    missed = 0
+    for y, x in blocks:
+        around = other[y - _SHIFT : y + _BLOCK + _SHIFT, x - _SHIFT : x + _BLOCK + _SHIFT]
+        match = cv2.matchTemplate(around, one[y : y + _BLOCK, x : x + _BLOCK], cv2.TM_CCOEFF_NORMED).max()
+        missed += bool(match < _ALIKE)
+        if missed > _MISSED * len(blocks):
+            return False
+    return bool(blocks)
+
+
+def confirmed(prints: Sequence[int | None], small_of: Callable[[int], np.ndarray | None]) -> np.ndarray:
+    """`groups` whose members the pixels confirm: i64[n] as there. small_of(i): `small` of picture i; None where it cannot be had.
+
+    Each is compared with the nearest by hash of those before it, 16 of them at most that it is not yet joined to.
+    """
+    family = groups(prints)
+    result = np.arange(len(prints))
+    order = np.argsort(family, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(family[order])) + 1):
+        if len(members) > 1:
+            result[members] = members[_confirmed([prints[i] for i in members], _small_images(small_of, members))]
+    return result
+
+
+def _small_images(small_of: Callable[[int], np.ndarray | None], members: np.ndarray) -> list[np.ndarray | None]:
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda i: small_of(int(i)), members))
+
+
+def _confirmed(prints: Sequence[int | None], pictures: Sequence[np.ndarray | None]) -> np.ndarray:
+    """i64[n]: the first of each one's group, among pictures whose prints are all known."""
+    values, group = np.array(prints, np.uint64), np.arange(len(prints))
+    for i in range(1, len(values)):
+        near = np.bitwise_count(values[:i] ^ values[i])
+        before = [j for bits in range(D + 1) for j in np.flatnonzero(near == bits)[: -_COMPARED - 1 : -1]]
+        compared = 0
+        for j in before:
+            one, other = pictures[i], pictures[j]
+            if group[i] == group[j] or one is None or other is None:
+                continue
+            if compared == _COMPARED:
+                break
+            compared += 1
+            if alike(one, other):
+                low, high = sorted((group[i], group[j]))
+                group[group == high] = low
+    return group

@@ -29,6 +29,7 @@ class Fitted(NamedTuple):
     )  # f64[3]: centre x, y and longer side of a label's box in the input, over the side; median
     calibration: Calibration | None  # None: it could not be fitted, see `remark`
     remark: str = ""  # why there is no calibration
+    crossed: bool = False  # on all that is held out, each part of it judged by a fit to the others
 
 
 def path(root: Path, purpose: dict[str, Any]) -> Path:
@@ -56,6 +57,7 @@ def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
         None if framing is None else np.array(framing),
         None if known is None else calibrate.from_data(known),
         data["remark"],
+        data.get("crossed", False),
     )
 
 
@@ -74,4 +76,5 @@ def to_data(found: Fitted) -> dict[str, Any]:
         "framing": None if found.framing is None else found.framing.tolist(),
         "calibration": None if found.calibration is None else calibrate.to_data(found.calibration),
         "remark": found.remark,
+        "crossed": found.crossed,
     }

@@ -1,24 +1,34 @@
 """What predictions are fitted with: weights of views and expected errors, from the run's validation part.
 
-Weights are fitted on the half of it that chose the checkpoint, expected errors on the other (`parts.held`).
+Weights are fitted on the half of it that chose the checkpoint, expected errors on the other (`parts.held`). Where a half
+has too few images both are fitted on all of it, crosswise: what is said of an image's error comes of weights fitted to others.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxmarks import affine, augment_data, blend, calibrate, metrics, predict, tta
+from jaxmarks.calibrate import Calibration
 from jaxmarks.predict import Predicted
 from pipelines import fitted, loader, looking, parts, runs, sources
 from pipelines.fitted import Fitted
 from pipelines.looking import Net
-from pipelines.sources import Source, Subset, names_at
+from pipelines.sources import Source, Subset
 
 _SEEN_BY = ("model", "size", "canvas", "box_margin", "precision")  # how a network sees, beside its state
+_FOLDS = 5  # of a crosswise fit
 _MOST = 2000  # photographs of a half that are looked at: more would say no more
+
+
+Watch = Callable[[int, int, str], None]  # images done, of how many, what for
+
+
+def unwatched(done: int, total: int, what: str) -> None:
+    """Says nothing."""
 
 
 class Settings(NamedTuple):
@@ -31,12 +41,20 @@ class Settings(NamedTuple):
     at_once: int | None = None  # pictures that go through a network at one time; None: as many as are fast
 
 
-def for_nets(nets: Sequence[Net], asked: Settings, data: str | None, dry: bool = False) -> tuple[Fitted, list[str]]:
+def for_nets(
+    nets: Sequence[Net],
+    asked: Settings,
+    data: str | None,
+    dry: bool = False,
+    *,
+    watch: Watch = unwatched,
+) -> tuple[Fitted, list[str]]:
     """The fit for these networks and settings, made and kept beside the first run where it is not there yet, and what a
     person should know of it, a line each.
 
     data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
     expected; that is refused (ValueError) where fitted weights or --refine were asked for. dry: nothing is fitted.
+    watch: is told how far the fit is.
     """
     given, purpose, run = given_weights(nets, asked), purpose_of(nets, asked), nets[0].trained.run
     if (known := fitted.read(run.root, purpose)) is not None:
@@ -45,12 +63,20 @@ def for_nets(nets: Sequence[Net], asked: Settings, data: str | None, dry: bool =
     if dry:
         return equal, ["weights and expected errors would be fitted first, on the run's validation part"]
     try:
-        found = _fit(nets, asked, given, parts.held(run, _data(run, data)))
+        found = _fit(nets, asked, given, parts.held(run, _data(run, data)), watch)
     except ValueError as error:
         if asked.weights == "fitted" or asked.refine:
             raise
         found = equal._replace(remark=str(error))
     return found, [*_remarks(found), *_kept(run.root, purpose, found)]
+
+
+def shortage(run: runs.Run) -> str:
+    """Why no expected errors can be fitted for a run: too few images are held out; empty where they may be enough."""
+    count = len(run.parts["val"])
+    if count >= calibrate.LEAST:
+        return ""
+    return f"{run.root} holds out {count} images, {calibrate.LEAST} are needed; validate on more (--val-fraction)"
 
 
 def _data(run: runs.Run, elsewhere: str | None) -> Source:
@@ -78,8 +104,9 @@ def _remarks(found: Fitted) -> list[str]:
         told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
         told = ""
+    others = "images, each by a fit to the others" if found.crossed else "others"
     more = (
-        f"errors calibrated on {len(known.photographs)} others" if known else f"errors not calibrated: {found.remark}"
+        f"errors calibrated on {len(known.photographs)} {others}" if known else f"errors not calibrated: {found.remark}"
     )
     return [f"{views} {'view' if views == 1 else 'views'}{told}; {more}"]
 
@@ -137,45 +164,128 @@ def _unseen(nets: Sequence[Net], half: Source) -> Subset:
     return Subset(half, [there[i] for i in evenly])
 
 
-def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: parts.Held) -> Fitted:
+def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: parts.Held, watch: Watch) -> Fitted:
     chooses, calibrates = _unseen(nets, held.chooses), _unseen(nets, held.calibrates)
-    weights, count = _fitted_weights(nets, asked, chooses) if given is None else (given, 0)
+    crossed = min(len(chooses), len(calibrates)) < calibrate.LEAST  # too few in a half
+    if crossed:
+        chooses = calibrates = _unseen(nets, held.all)
+    if not len(chooses):
+        raise ValueError("no image is held out for it; validate on more (--val-fraction)")
+    if len(chooses) < blend.LEAST and given is None:
+        given = _equal(nets, asked, len(chooses))
+    seen = None if given is not None else _seen(nets, chooses, watch)
+    weights, count = (given, 0) if seen is None else _fitted_weights(nets, asked, seen)
     typical = None
     if asked.refine:
-        first = predict.gather(looking.merged(nets, weights, asked.merge, chooses))
-        typical = looking.framing(first, nets[0].config.size)
+        looks = looking.merged(nets, weights, asked.merge, chooses)
+        typical = looking.framing(_gathered(looks, len(chooses), watch, "how faces lie"), nets[0].config.size)
+    fit = Fitted(weights, count, typical, None, "", crossed)
     try:
-        if not len(calibrates):
-            raise ValueError("no photograph is held out for it; validate on more (--val-fraction)")
-        found = predict.gather(predictions(nets, Fitted(weights, count, typical, None), asked, calibrates))
-        norm = metrics.norm(found.truth, found.mask, nets[0].trained.run.scheme, found.diagonal)
-        of = [held.groups[name] for name in names_at(calibrates, found.index)]
-        judged = found.points, found.spread, found.truth, found.mask
-        known, remark = calibrate.fit(*judged, norm, found.diagonal, of), ""
+        known = _calibration(nets, asked, fit, calibrates, held.groups, seen if crossed and count else None, watch)
+        return fit._replace(calibration=known)
     except ValueError as error:
-        known, remark = None, str(error)
-    return Fitted(weights, count, typical, known, remark)
+        return fit._replace(remark=str(error))
 
 
-def _fitted_weights(nets: Sequence[Net], asked: Settings, part: Source) -> tuple[np.ndarray, int]:
-    """(weights, photographs that they were fitted on, or 0 where these are too few and auto takes equal ones)."""
-    seen = [
-        (s.points[:, : s.count], *(a[: s.count] for a in (b.points, b.mask, b.diagonal * affine.scale(b.frame))))
-        for s in looking.looked(nets, part)
-        for b in [s.batch]
-    ]
-    count = sum(len(mask) for _, _, mask, _ in seen)
-    if count < blend.LEAST:
-        if asked.weights == "fitted":
-            raise ValueError(
-                f"--weights fitted: {count} photographs to fit on, {blend.LEAST} are needed; validate on more (--val-fraction)"
-            )
-        return equal_weights(nets), 0
-    points, truth, mask, diagonal = (
-        np.concatenate(arrays, axis) for arrays, axis in zip(zip(*seen, strict=True), (1, 0, 0, 0), strict=True)
-    )
-    norm = metrics.norm(truth, mask, nets[0].trained.run.scheme, diagonal)
-    return blend.fit(points, truth, mask, norm), count
+def _equal(nets: Sequence[Net], asked: Settings, count: int) -> np.ndarray:
+    """Equal weights, since so few images are no more to fit on. Raises ValueError where fitted ones were asked for."""
+    if asked.weights == "fitted":
+        raise ValueError(
+            f"--weights fitted: {count} images to fit on, {blend.LEAST} are needed; validate on more (--val-fraction)"
+        )
+    return equal_weights(nets)
+
+
+class _Seen(NamedTuple):
+    """What every view says of labelled images, in the first network's input."""
+
+    points: np.ndarray  # f32[views, n, points, 2]
+    truth: np.ndarray  # f32[n, points, 2]
+    mask: np.ndarray  # bool[n, points]
+    diagonal: np.ndarray  # f64[n]  of the images
+    index: np.ndarray  # i64[n]  in the source
+
+    def of(self, rows: np.ndarray) -> "_Seen":
+        """Some of the images, bool[n]."""
+        return _Seen(self.points[:, rows], *(column[rows] for column in self[1:]))
+
+
+def _calibration(
+    nets: Sequence[Net],
+    asked: Settings,
+    fit: Fitted,
+    source: Source,
+    groups: dict[str, str],
+    seen: _Seen | None,
+    watch: Watch,
+) -> Calibration:
+    """Expected errors, of predictions by the weights of `fit` or, with `seen`, by those fitted to the other folds of the
+    groups. Raises ValueError where there are too few images."""
+    if len(source) < calibrate.LEAST:
+        raise ValueError(
+            f"{len(source)} images are held out to calibrate expected errors on, {calibrate.LEAST} are needed; validate on"
+            " more (--val-fraction)"
+        )
+    of = [groups[name] for name in source.names]
+    if seen is None:
+        found = _gathered(predictions(nets, fit, asked, source), len(source), watch, "expected errors")
+    else:
+        found = _crosswise(nets, asked, fit, source, of, seen, watch)
+    norm = metrics.norm(found.truth, found.mask, nets[0].trained.run.scheme, found.diagonal)
+    judged, groups_of = (found.points, found.spread, found.truth, found.mask), [of[int(i)] for i in found.index]
+    return calibrate.fit(*judged, norm, found.diagonal, groups_of)
+
+
+def _crosswise(
+    nets: Sequence[Net], asked: Settings, fit: Fitted, source: Source, of: Sequence[str], seen: _Seen, watch: Watch
+) -> Predicted:
+    """Predictions of all images of a source, each under weights fitted to the folds of groups that it is not in."""
+    names = sorted(set(of))
+    fold_of = np.array([names.index(group) % min(_FOLDS, len(names)) for group in of])
+    found, done = [], 0
+    for fold in sorted(set(fold_of.tolist())):
+        inside = np.flatnonzero(fold_of == fold)
+        weights = _weights(nets, seen.of(fold_of[seen.index] != fold))
+        for some in predictions(nets, fit._replace(weights=weights), asked, Subset(source, inside.tolist())):
+            found.append(some._replace(index=inside[some.index]))
+            watch(done := done + len(some.index), len(source), "expected errors")
+    return predict.gather(found)
+
+
+def _gathered(stream: Iterator[Predicted], total: int, watch: Watch, what: str) -> Predicted:
+    """All of a stream of predictions, watched."""
+    found, done = [], 0
+    watch(0, total, what)
+    for some in stream:
+        found.append(some)
+        watch(done := done + len(some.index), total, what)
+    return predict.gather(found)
+
+
+def _seen(nets: Sequence[Net], part: Source, watch: Watch) -> _Seen:
+    """What every view says of the images of a part."""
+    found, done = [], 0
+    watch(0, len(part), "weights of views")
+    for s in looking.looked(nets, part):
+        n, batch = s.count, s.batch
+        diagonal = batch.diagonal * affine.scale(batch.frame)
+        found.append(_Seen(s.points[:, :n], *(a[:n] for a in (batch.points, batch.mask, diagonal, batch.index))))
+        watch(done := done + n, len(part), "weights of views")
+    if not found:
+        raise ValueError("none of the images that are held out could be decoded")
+    points, *columns = zip(*found, strict=True)
+    return _Seen(np.concatenate(points, 1), *map(np.concatenate, columns))
+
+
+def _fitted_weights(nets: Sequence[Net], asked: Settings, seen: _Seen) -> tuple[np.ndarray, int]:
+    """(weights, images that they were fitted on, or 0 where these are too few and auto takes equal ones)."""
+    count = len(seen.mask)
+    return (_equal(nets, asked, count), 0) if count < blend.LEAST else (_weights(nets, seen), count)
+
+
+def _weights(nets: Sequence[Net], seen: _Seen) -> np.ndarray:
+    norm = metrics.norm(seen.truth, seen.mask, nets[0].trained.run.scheme, seen.diagonal)
+    return blend.fit(seen.points, seen.truth, seen.mask, norm)
 
 
 def predictions(

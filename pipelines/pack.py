@@ -210,7 +210,7 @@ def _merge(job: Job) -> dict[str, Any]:
         raise ValueError(
             f"{job.out}: no record can be used: {report.by_kind(refused)}; first: {report.line(refused[0])}"
         )
-    groups = {part: duplicates.groups(f.prints) for part, f in found.items()}
+    groups = {part: _near_duplicates(job.sources[part], f) for part, f in found.items()}
     identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
     told = report.make(job.sources, found, groups)
     files.write_json(job.out / "report.json", told)
@@ -243,6 +243,10 @@ def _clear(folder: Path) -> None:
     """Removes what only a set in the making has, temporary files of killed processes too."""
     for left in [folder / _NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _near_duplicates(source: Source, found: report.Found) -> np.ndarray:
+    return duplicates.confirmed(found.prints, lambda at: survey.small(source, int(found.index[at])))
 
 
 def _gather(job: Job, part: str) -> report.Found:

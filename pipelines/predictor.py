@@ -22,7 +22,7 @@ from jaxmarks.predict import Predicted
 from pipelines import boxes as bounding
 from pipelines import files, fitted, fitting, loader, looking, trained
 from pipelines.fitted import Fitted
-from pipelines.fitting import Settings
+from pipelines.fitting import Settings, Watch
 from pipelines.looking import Net
 from pipelines.runs import Run
 from pipelines.sources import Example, Source
@@ -160,10 +160,17 @@ def add_arguments(parser: argparse.ArgumentParser, views: str) -> None:
     )
 
 
-def from_flags(flags: argparse.Namespace, data: str | None = None, dry: bool = False) -> Predictor:
-    """The predictor that `add_arguments`' flags ask for; data: as `load` has it; dry: nothing is fitted. Raises ValueError
-    in one line."""
-    return open_runs([Path(r) for r in flags.run], asked(flags), flags.checkpoint, data, dry)
+def from_flags(
+    flags: argparse.Namespace,
+    data: str | None = None,
+    dry: bool = False,
+    *,
+    watch: Watch = fitting.unwatched,
+) -> Predictor:
+    """The predictor that `add_arguments`' flags ask for; data: as `load` has it; dry, watch: as `fitting.for_nets`
+    has them. Raises ValueError in one line."""
+    roots = [Path(r) for r in flags.run]
+    return open_runs(roots, asked(flags), flags.checkpoint, data, dry, watch=watch)
 
 
 def asked(flags: argparse.Namespace) -> Settings:
@@ -231,9 +238,15 @@ def load(
 
 
 def open_runs(
-    roots: Sequence[Path], asked: Settings, checkpoint: str = "best", data: str | None = None, dry: bool = False
+    roots: Sequence[Path],
+    asked: Settings,
+    checkpoint: str = "best",
+    data: str | None = None,
+    dry: bool = False,
+    *,
+    watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """As `load`, with the settings as one record."""
+    """As `load`, with the settings as one record; dry, watch: as `fitting.for_nets` has them."""
     if asked.merge not in tta.MERGES:
         raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once is not None and asked.at_once < 1:
@@ -251,7 +264,7 @@ def open_runs(
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
     nets = looking.nets(found, asked.tta, asked.at_once)
-    return Predictor(nets, asked, *fitting.for_nets(nets, asked, data, dry))
+    return Predictor(nets, asked, *fitting.for_nets(nets, asked, data, dry, watch=watch))
 
 
 class Arrays:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.sources import Example, Source, Subset, identity
+from pipelines.sources import Example, Source, Subset, identity, near_duplicates
 
 DECISIONS = ("keep", "exclude", "prediction")
 HEADER = ("file_name", "decision", "points")
@@ -93,7 +93,7 @@ class Reviewed(Subset):
         super().__init__(source, kept)
         self.decisions = decisions
         self.identity = _identity(source, decisions)
-        if (groups := getattr(source, "groups", None)) is not None:
+        if (groups := near_duplicates(source)) is not None:
             self.groups = [groups[i] for i in kept]
 
     def __getitem__(self, index: int) -> Example:

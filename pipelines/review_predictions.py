@@ -55,6 +55,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
     diagonal = np.zeros(count)
     spread, answers, mask = np.zeros(count), np.zeros(count, int), np.zeros((count, points), bool)
     progress, done = console.Progress(int(asked.sum()), "prediction"), 0
+    progress.start()
     for t, which in zip(found, asked, strict=True):
         for part in _predicted(t, source, np.flatnonzero(which), faults):
             at = np.flatnonzero(which)[part.index]

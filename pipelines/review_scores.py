@@ -135,6 +135,11 @@ def score(p: Parts) -> np.ndarray:
     return p.error + sum(np.maximum(z - _COUNTED, 0) for z in (p.twins, p.odd, p.trimmed))
 
 
+def similar(p: Parts, i: int) -> int:
+    """The row of the similar image that the label in row i is said to be unlike; -1 where it is not."""
+    return int(p.twin[i]) if p.twins[i] >= _TOLD else -1
+
+
 def reasons(known: Known, p: Parts, names: Sequence[str]) -> list[str]:
     """What made each label suspicious, in words; names: of each row of `known`."""
     return [_reason(known, p, i, names) for i in range(len(p.far))]
@@ -143,7 +148,7 @@ def reasons(known: Known, p: Parts, names: Sequence[str]) -> list[str]:
 def _reason(known: Known, p: Parts, i: int, names: Sequence[str]) -> str:
     said = [(p.error[i], _distance(p, i))]
     if p.twin[i] >= 0:
-        said.append((p.twins[i], f"unlike its near-duplicate {names[p.twin[i]]}"))
+        said.append((p.twins[i], f"unlike the similar image {names[p.twin[i]]}"))
     said.append((p.odd[i], f"odd shape ({p.odd[i]:.1f} deviations)"))
     said.append((p.trimmed[i], f"trimmed {known.trimmed[i]} of {known.seen[i]} times"))
     told = [words for z, words in sorted(said, key=lambda pair: -pair[0]) if z >= _TOLD]

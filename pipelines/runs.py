@@ -1,5 +1,6 @@
 """The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmarks import backend, keys, landmarks, recipes
+from jaxmarks import backend, defaults, keys, landmarks, recipes
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
@@ -69,19 +70,22 @@ def key_of(config: Config) -> jax.Array:
 
 
 def plan(root: Path, config: Config, source: Source) -> Run:
-    """What a run of this configuration would be; nothing is written and no picture read."""
+    """What a run of this configuration would be, with numbers for what it leaves to the number of images; nothing is
+    written and no image read. Raises ValueError where there is no such split."""
     key = key_of(config)
-    twins = getattr(source, "groups", None)
+    config = dataclasses.replace(config, val_fraction=defaults.val_fraction(config, len(source)))
+    twins = sources.near_duplicates(source) if config.near_duplicates else None
     drawn_by = keys.root(config.split_seed) if config.split_seed >= 0 else key
     parts = split.split(source.names, config.split_by, config.val_fraction, drawn_by, twins, fold=config.fold_of)
     if config.weights:
         weighting.read(Path(config.weights), parts["train"])
+    config = defaults.settled(config, len(source), len(parts["train"]))
     return Run(root, config, key, scheme_of(config, source.num_points), parts, "", boxed=source.boxed)
 
 
 def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     """A new run folder: config.json last, as the sign that it is whole. origin: digest of the weights it begins with."""
-    _, _, key, scheme, parts, *_ = plan(root, config, source)
+    _, config, key, scheme, parts, *_ = plan(root, config, source)
     root.mkdir(parents=True, exist_ok=True)
     files.write_sealed(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
     files.write_sealed(root / "split.json", {**parts, "names_digest": split.digest(parts)})
@@ -209,6 +213,8 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
 
     Raises ValueError, with the list, where a defining setting differs or the data is not the same.
     """
+    training = len(run.parts["train"])
+    asked = defaults.adopted(asked, run.config, training + len(run.parts["val"]), training)
     if changed := configs.differences(run.config, asked):
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
         raise ValueError(f"{said}. Take another --name, or go on from it with --fork NAME")
@@ -248,12 +254,12 @@ def check_points(run: Run, source: Source) -> None:
         raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.scheme.num_points}")
 
 
-def data(config: Config, root: Path | None = None) -> Source:
+def data(config: Config, root: Path | None = None, *, dry: bool = False) -> Source:
     """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
-    decided or, where it names none, as did that of the run in the folder `root`, if there is one."""
+    decided or, where it names none, as did that of the run in the folder `root`, if there is one. dry: nothing is packed."""
     c = config
     where = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category}
-    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers)
+    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers, dry=dry)
     return review.applied(found, decided(config, root))
 
 
@@ -265,16 +271,17 @@ def decided(config: Config, root: Path | None) -> Path | None:
     return _own(root / _DECISIONS, known) if root and known else None
 
 
-def data_of(run: Run, path: str | None = None, *, pictures: str = "", boxes: str = "") -> Source:
+def data_of(run: Run, path: str | None = None, *, pictures: str = "", boxes: str = "", dry: bool = False) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. pictures, boxes: where the folder
-    of the images and the file of boxes lie now, if they are not where they were. Raises ValueError in one line."""
+    of the images and the file of boxes lie now, if they are not where they were; dry: nothing is packed. Raises ValueError
+    in one line."""
     if path is None and not sources.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
     known |= {name: value for name, value in (("pictures", pictures), ("boxes", boxes)) if value}
     if sources.is_packed(known["data"]):
         known |= {"pictures": pictures, "boxes": boxes, "category": ""}  # the run's were used when it was packed
-    found = data(settings(known), run.root)
+    found = data(settings(known), run.root, dry=dry)
     check_identity(run, found, path or run.config.data)
     return found
 

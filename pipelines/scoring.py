@@ -43,7 +43,8 @@ def photographs(
             " held-out photographs"
         )
     if not len(source):
-        raise ValueError(f"{run.root} has no {part} photographs: it was trained with --val-fraction 0")
+        why = "it was trained with --val-fraction 0" if not run.config.val_fraction else "none could be held out"
+        raise ValueError(f"{run.root} has no {part} photographs: {why} (it trained on {len(run.parts['train'])})")
     return source, train
 
 

@@ -79,6 +79,12 @@ def asked_points(source: Source) -> list[np.ndarray] | None:
     return getattr(source, "asked", None)
 
 
+def near_duplicates(source: Source) -> list[str] | None:
+    """For each image what its near-duplicates have in common, empty where it has none; None where they were not looked
+    for."""
+    return getattr(source, "groups", None)
+
+
 def identity(source: Source) -> str:
     """The digest of the records' digests, in canonical order: independent of path and times.
 

@@ -1,8 +1,9 @@
 """Training and validation parts by groups, from the root key; what is written down decides from then on."""
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
@@ -60,10 +61,11 @@ def split(
 ) -> dict[str, list[str]]:
     """{"train": names, "val": names}: groups ranked by sha256 of (split key, group), the smallest validating.
 
-    Whole groups are taken until `fraction` of the photographs is reached, never the last group. twins: near-duplicates,
-    as `joined` takes them, which stay on one side. fold (K, N): in place of the fraction the K-th (from 1) of N runs of
-    groups validates; each group is in exactly one, and they hold about as many photographs each. Raises ValueError
-    where one would hold none.
+    Whole groups are taken until `fraction` of the images is reached, never the last group. Where that is too far from what
+    was asked, groups with which it would be too many are passed over. twins: near-duplicates, as `joined` takes them, which
+    stay on one side. fold (K, N): in place of the fraction the K-th (from 1) of N runs of groups validates; each group is in
+    exactly one, and they hold about as many images each. Raises ValueError where one would hold none, and where what is
+    held out is farther from what was asked than half of it, which a rounding to whole images is not.
     """
     key = np.asarray(jax.random.key_data(keys.named(root, "split"))).astype("<u4").tobytes()
     of = groups(names, pattern)
@@ -73,7 +75,9 @@ def split(
     sizes = {group: 0 for group in ranked}
     for group in of:
         sizes[group] += 1
-    held = _fold(ranked, sizes, *fold) if fold else _first(ranked, sizes, fraction * len(names))
+    asked = len(names) / fold[1] if fold else fraction * len(names)
+    held = _fold(ranked, sizes, *fold) if fold else _first(ranked, sizes, asked)
+    _check(ranked, sizes, held, asked, _means(fraction, fold, pattern, twins))
     parts: dict[str, list[str]] = {"train": [], "val": []}
     for name, group in zip(names, of, strict=True):
         parts["val" if group in held else "train"].append(name)
@@ -96,15 +100,76 @@ def halves(names: Sequence[str], of: Sequence[str]) -> tuple[list[str], list[str
     return first, second
 
 
+def _count(groups: Iterable[str], sizes: dict[str, int]) -> int:
+    return sum(sizes[group] for group in groups)
+
+
+def _far(count: float, asked: float) -> bool:
+    """Whether so many images are farther from those asked for than half of them; one more or less is rounding."""
+    return abs(count - asked) > max(asked / 2, 1)
+
+
 def _first(ranked: list[str], sizes: dict[str, int], enough: float) -> set[str]:
-    """The groups from the first on, until they hold `enough` photographs; never the last."""
+    """The groups from the first on, until they hold `enough` images; never the last. Where these are far from enough: as
+    before, but without those with which it would be too many."""
+    held, count = _reached(ranked[:-1], sizes, enough, math.inf)
+    if _far(count, enough):
+        fitting, less = _reached(ranked, sizes, enough, enough + max(enough / 2, 1))
+        return fitting if len(fitting) < len(ranked) and not _far(less, enough) else held
+    return held
+
+
+def _reached(ranked: Sequence[str], sizes: dict[str, int], enough: float, most: float) -> tuple[set[str], int]:
     held, count = set(), 0
-    for group in ranked[:-1]:
+    for group in ranked:
         if count >= enough:
             break
-        held.add(group)
-        count += sizes[group]
-    return held
+        if count + sizes[group] <= most:
+            held.add(group)
+            count += sizes[group]
+    return held, count
+
+
+def _check(
+    ranked: list[str], sizes: dict[str, int], held: set[str], asked: float, means: tuple[str, list[str]]
+) -> None:
+    """Raises ValueError where the groups held out are not about what was asked. means: how it was asked, and ways out."""
+    total, count = sum(sizes.values()), _count(held, sizes)
+    alone = asked > 0 and not held and total > 1  # one group of several images
+    if not (_far(count, asked) or alone):
+        return
+    asked_by, ways = means
+    if "fold" not in asked_by and (near := _nearest(ranked, sizes, asked)):
+        share, fits = near
+        ways = [*ways, f"--val-fraction {share:g} holds out {fits}"]
+    raise ValueError(
+        f"the validation split: {asked:.3g} of {total} images are asked for ({asked_by}), and whole groups give {count}: there"
+        f" {'is 1 group' if len(ranked) == 1 else f'are {len(ranked)} groups'}, the largest of {max(sizes.values())} images;"
+        f" {', or '.join(ways)}"
+    )
+
+
+def _nearest(ranked: list[str], sizes: dict[str, int], asked: float) -> tuple[float, int] | None:
+    """(a share near the one asked for that whole groups come to, how many images it holds out); None where there is none."""
+    total = sum(sizes.values())
+    ends = {*np.cumsum([sizes[group] for group in ranked])[:-1].tolist(), total - max(sizes.values())}
+    for count in sorted(ends, key=lambda count: abs(count - asked)):
+        share = np.floor(1e4 * count / total) / 1e4
+        held = _count(_first(ranked, sizes, share * total), sizes)
+        if 0 < share <= 0.9 and held and not _far(held, share * total):
+            return share, held
+    return None
+
+
+def _means(
+    fraction: float, fold: tuple[int, int] | None, pattern: str, twins: Sequence[str] | None
+) -> tuple[str, list[str]]:
+    """How a share was asked for, and what would change what comes of it."""
+    ways = ["--no-near-duplicates lets images that are nearly the same lie on both sides"] if any(twins or ()) else []
+    ways += [f"another --split-by than {pattern!r} makes other groups"] if pattern else []
+    if fold:
+        return f"--fold {fold[0]}/{fold[1]}", [*ways, "--fold takes fewer parts"]
+    return f"a share of {fraction:g}", [*ways, "--val-fraction 0 holds out nothing"]
 
 
 def _fold(ranked: list[str], sizes: dict[str, int], which: int, of: int) -> set[str]:

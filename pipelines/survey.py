@@ -43,6 +43,15 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image))
 
 
+def small(source: Source, index: int) -> np.ndarray | None:
+    """A record's picture as `duplicates.alike` compares it; None where it cannot be decoded."""
+    try:
+        picture = source[index].picture
+        return duplicates.small(decode.decode(picture) if isinstance(picture, bytes) else picture)
+    except decode.DecodeError:
+        return None
+
+
 def _stored(example: Example, image: np.ndarray, working_size: int) -> Example:
     height, width = image.shape[:2]
     if not working_size:

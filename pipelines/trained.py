@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import assemble, augment, checkpoint, history, keys, models, runlog, sharding, state, step
+from jaxmarks import assemble, augment, checkpoint, history, keys, models, recipes, runlog, sharding, state, step
 from jaxmarks import config as configs
 from jaxmarks.checkpoint import Commit
 from jaxmarks.config import Config
@@ -100,16 +100,17 @@ def check(planned: Run) -> list[str]:
     return first_weights(planned._replace(origin=origin(planned.config)), plan)[1]
 
 
-def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run, int]:
+def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool = False) -> tuple[Run, int]:
     """A new run folder that goes on from a checkpoint of `parent` under other settings; (the run, its step). The run that
-    is there, where the same command made it.
+    is there, where the same command made it. dry: the run as it would be, and nothing is written.
 
     flags: the fields to change. which: best, newest or a step; None: newest. Key, split, data and the log until then are
-    the parent's; config.json names it. Raises ValueError in one line for a setting that a fork must keep, and where the
-    network or optimiser no longer fits.
+    the parent's; config.json names it. Raises ValueError in one line for a setting that a fork must keep, where
+    the network or optimiser no longer fits, and where no step would be left to train.
     """
     old = runs.load(parent)
-    config = runs.settings({**configs.to_dict(old.config), "review": "", "weights": "", "scheme": "", **flags})
+    known = {**configs.to_dict(old.config), "review": "", "weights": "", "scheme": ""}
+    config = runs.settings(recipes.over(known, flags))
     for name, what in (("review", "labels"), ("weights", "sampling weights"), ("scheme", "scheme of points")):
         if given := getattr(config, name):
             raise ValueError(f"--{name} {given}: a fork keeps its parent's {what}; train anew with this file")
@@ -123,6 +124,13 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
         raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it goes on with")
     plan = assemble.assemble(config, old.key, old.scheme, len(old.parts["train"]))
     saved, commit = checkpoint.require(parent, assemble.template(plan), which or "newest")
+    if plan.steps <= commit.step:
+        raise ValueError(
+            f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give --steps above"
+            f" {commit.step}, or an earlier --step to go on from"
+        )
+    if dry:
+        return old._replace(root=root, config=config), commit.step
     building = root.with_name(f".{root.name}.tmp")
     shutil.rmtree(building, ignore_errors=True)
     runlog.check(parent, [commit])
@@ -133,6 +141,14 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
     checkpoint.save(building, saved, commit.nme, commit.offsets, commit.digests, anchor=True)
     building.rename(root)
     return runs.load(root), commit.step
+
+
+def best_line(run: Run) -> list[str]:
+    """The best validation of a run, a line; none where nothing was validated."""
+    best = checkpoint.best(checkpoint.commits(run.root))
+    if best is None or best.nme is None:
+        return []
+    return [f"best validation: NME {best.nme:.4f} at step {best.step}"]
 
 
 def _seen(run: Run, part: Source) -> history.Seen:

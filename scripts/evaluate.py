@@ -72,6 +72,7 @@ def written(flags: argparse.Namespace) -> dict[str, list[Path]]:
 def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "photograph") -> Predicted:
     """The predictions for all photographs that can be decoded."""
     progress, parts, done = console.Progress(len(source), what), [], 0
+    progress.start()
     for found in net.predictions(source, faults):
         parts.append(found)
         done += len(found.index)
@@ -88,7 +89,7 @@ def rival(flags: argparse.Namespace, net: Predictor) -> Predictor | None:
     other.run, other.tta = [flags.against] if flags.against else flags.run, flags.against_tta or flags.tta
     if flags.weights not in ("auto", "equal"):
         other.weights = "auto"  # what was given is for our views
-    return predictor.from_flags(other, flags.data)
+    return predictor.from_flags(other, flags.data, watch=console.Passes())
 
 
 def about(net: Predictor) -> dict:
@@ -109,7 +110,7 @@ def main() -> int:
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source, train = scoring.photographs(run, flags.part, flags.data, **where)
     outputs.check(written(flags), source)
-    ours = predictor.from_flags(flags, flags.data)
+    ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
     for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:

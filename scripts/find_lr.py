@@ -78,6 +78,7 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
     take, first = assemble.training_step(plan, schedule), assemble.initial_state(plan, begin)
     progress, stop = console.Progress(config.steps, "step"), console.Stop()
     rates, losses = np.zeros(0), np.zeros(0)
+    progress.start()
     try:
         for block in train.blocks(take, first, feed, (config.log_every,), config.steps, stop):
             bad, record = int(block.state.bad_step), block.record

@@ -12,8 +12,22 @@ the run's validation part, and kept beside the run. Interrupted, the same comman
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
-from pipelines import answers, boxes, console, files, formats, outputs, partial, predictor, results, runs, sources
+from pipelines import (
+    answers,
+    boxes,
+    console,
+    files,
+    fitting,
+    formats,
+    outputs,
+    partial,
+    predictor,
+    results,
+    runs,
+    sources,
+)
 from pipelines.formats import contest, w300
 
 
@@ -26,15 +40,15 @@ def main() -> int:
     outputs.check_overlays("--overlays", files_of.get("--overlays", []))
     if flags.format == w300.NAME and not partial.folder(out).is_dir():  # else this command wrote them and goes on
         outputs.check_new("--out", files_of["--out"])
-    net = predictor.from_flags(flags, flags.data, flags.dry_run)
+    needed = bool(flags.spread or flags.photographs)
+    if needed and (short := fitting.shortage(run)):
+        refuse(short)
+    net = predictor.from_flags(flags, flags.data, flags.dry_run, watch=console.Passes())
     asked = None if flags.all_points or flags.format else sources.asked_points(source)
     if asked is not None:
         contest.check_asked(asked)
-    if (flags.spread or flags.photographs) and net.fit.calibration is None and not flags.dry_run:
-        raise ValueError(
-            f"--spread and --photographs need expected errors, and there are none: {net.fit.remark}. Leave them out for"
-            " the points alone"
-        )
+    if needed and net.fit.calibration is None and not flags.dry_run:
+        refuse(net.fit.remark)
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
         megabytes, views = partial.size(len(source), net.scheme.num_points) / 1e6, net.views
@@ -45,6 +59,7 @@ def main() -> int:
         )
         return 0
     progress = console.Progress(len(source), "photograph")
+    progress.start()
     with partial.locked(out):
         found = partial.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
         progress.close()
@@ -55,6 +70,13 @@ def main() -> int:
         finish(flags, net, source, found)
         partial.done_with(out)
     return 0
+
+
+def refuse(why: str) -> NoReturn:
+    """Raises ValueError: errors were asked for, and cannot be expected."""
+    raise ValueError(
+        f"--spread and --photographs need expected errors, and there are none: {why}. Leave them out for the points alone"
+    )
 
 
 def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.Source) -> dict:

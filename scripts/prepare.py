@@ -66,6 +66,7 @@ def main() -> int:
         if flags.part and not flags.merge:
             print(f"part {flags.part} is written; when all are: the same command with --merge in place of --part")
             return 0
+        print("comparing near-duplicates, writing tables", flush=True)
         pack.merge(job)
     pack.tidy(out)
     return show(out, flags.data, parts, flags.look)

@@ -10,6 +10,7 @@ file and no network: photograph, label and prediction; keep, exclude or take the
 decisions.csv. What the score is made of: docs/review.md.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,11 @@ def main() -> int:
     parser.add_argument("--out", required=True, help="the folder to write to")
     parser.add_argument("--show", type=int, default=200, help="photographs on the page (default: %(default)s)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
+    parser.add_argument(
+        "--near-duplicates",
+        action=argparse.BooleanOptionalAction,
+        help="compare what lies beside near-duplicates (default: unless the first run was trained with --no-near-duplicates)",
+    )
     flags = parser.parse_args()
     if not 1 <= flags.show <= _MOST:
         raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
@@ -38,7 +44,9 @@ def main() -> int:
     found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before an hour's work
     known = review_predictions.gather(found, source, faults)
-    names, groups = sources.names_at(source, known.index), getattr(source, "groups", None)
+    names = sources.names_at(source, known.index)
+    compared = found[0].run.config.near_duplicates if flags.near_duplicates is None else flags.near_duplicates
+    groups = sources.near_duplicates(source) if compared else None
     twins = groups and [groups[i] for i in known.index]
     parts = review_scores.parts(known, found[0].plan.scheme.mirror, twins)
     score, reasons = review_scores.score(parts), review_scores.reasons(known, parts, names)
@@ -47,10 +55,13 @@ def main() -> int:
         file.write(files.csv_row(["file_name", "score", "reason"]))
         for i in order:
             file.write(files.csv_row([names[i], f"{score[i]:.3f}", reasons[i]]))
-    items = [
-        review.Item(names[i], source[int(known.index[i])], known.points[i], float(score[i]), reasons[i])
-        for i in order[: flags.show]
-    ]
+
+    def item(i: int) -> review.Item:
+        other = review_scores.similar(parts, i)
+        beside = None if other < 0 else (names[other], source[int(known.index[other])])
+        return review.Item(names[i], source[int(known.index[i])], known.points[i], float(score[i]), reasons[i], beside)
+
+    items = [item(i) for i in order[: flags.show]]
     lead = f"The {len(items)} most suspicious of {len(names)} labels, by {', '.join(flags.run)}."
     with files.whole(out / "review.html") as file:
         file.write(review.page("Labels to review", items, lead).encode())

@@ -23,16 +23,15 @@ from jaxmarks import assemble, backend, checkpoint, recipes, runlog, session  # 
 from jaxmarks import config as configs  # noqa: E402
 from pipelines import (  # noqa: E402
     boxes,
-    compiled,
     judging,
     label_counts,
     loader,
     outputs,
+    pace,
     parts,
     review,
     runs,
     sources,
-    survey,
     trained,
 )
 
@@ -55,13 +54,13 @@ def main() -> int:
     if flags.get("deterministic"):
         backend.ask_same_bits()
     if new:
-        return fork(root, runs.folder(folder, new), recipes.settings(recipe, flags) if recipe else flags, step)
+        return fork(root, runs.folder(folder, new), recipes.settings(recipe, flags) if recipe else flags, step, dry)
     asked = runs.settings(flags, recipe)
-    if dry:
-        return describe(asked, root)
     if not runs.exists(root):
         outputs.check_run("--name", root, [asked.data])
-    source = runs.data(asked, root)
+    source = runs.data(asked, root, dry=dry)
+    if dry:
+        return describe(planned(root, asked, source), source, fresh=not runs.exists(root))
     if not runs.exists(root):
         trained.check(runs.plan(root, asked, source))  # raises what it can before anything is written
     with runs.lock(root):
@@ -70,34 +69,47 @@ def main() -> int:
         return sit(run or runs.create(root, asked, source, trained.origin(asked)), source)
 
 
-def describe(asked: configs.Config, root: Path) -> int:
-    """--dry-run: sizes and steps, from the tables alone."""
-    where = {"pictures": asked.pictures, "boxes": asked.boxes, "category": asked.category}
-    source = sources.open_source(asked.data, **where)
-    foreseen = survey.foreseen(source)
-    source = review.applied(source, runs.decided(asked, root))
-    run = runs.plan(root, asked, source)
-    plan = assemble.assemble(asked, run.key, run.scheme, len(run.parts["train"]))
-    told = [*foreseen, *review.told(source), *label_counts.remarks(source, asked, run.scheme)]
-    told += boxes.told(source, asked.box_margin)
-    if source.boxed:
-        val = runs.part(run, source, "val")
-        by_labels = boxes.of_labels(val, range(len(val)), asked.workers)
-        told += boxes.of_labels_lines(by_labels, len(val), "validation images")
+def planned(root: Path, asked: configs.Config, source: sources.Source) -> runs.Run:
+    """The run that is there, or that would be."""
+    return runs.resume(runs.load(root), asked, source)[0] if runs.exists(root) else runs.plan(root, asked, source)
+
+
+def describe(run: runs.Run, source: sources.Source, *, fresh: bool) -> int:
+    """--dry-run: sizes and steps, and nothing is written; fresh: the run would begin at step 0."""
+    plan = assemble.assemble(run.config, run.key, run.scheme, len(run.parts["train"]))
+    notes = trained.check(run) if fresh else []
     print(
-        "\n".join([*told, f"{len(run.parts['train'])} photographs to train on, {len(run.parts['val'])} to validate on"])
+        "\n".join(
+            [*remarks(run, plan, source, counted=True), *notes, *assemble.describe(plan), *configs.unusual(run.config)]
+        )
     )
-    print("\n".join([*assemble.remarks(plan), *trained.check(run), *assemble.describe(plan), *configs.unusual(asked)]))
-    if runs.exists(root):
-        print(f"{root} is there already; it would go on from step {checkpoint.newest_step(root)}")
+    if runs.exists(run.root):
+        print(f"{run.root} is there already; it would go on from step {checkpoint.newest_step(run.root)}")
     return 0
 
 
-def fork(parent: Path, root: Path, flags: dict, step: str | None) -> int:
+def remarks(run: runs.Run, plan: assemble.Assembly, source: sources.Source, *, counted: bool) -> list[str]:
+    """What a person should know before training, a line each; counted: of the labels too."""
+    chooses = parts.held(run, source).chooses
+    by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
+    return [
+        *review.told(source),
+        *parts.described(run, source),
+        *(label_counts.remarks(source, run.config, run.scheme) if counted else []),
+        *boxes.told(source, run.config.box_margin),
+        *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),
+        *assemble.remarks(plan),
+    ]
+
+
+def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> int:
     """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a sitting of it."""
     if not runs.exists(root):
         outputs.check_run("--fork", root)
-    run, at = trained.fork(parent, root, flags, step)
+    run, at = trained.fork(parent, root, flags, step, dry=dry)
+    if dry:
+        print(f"{root}: would go on from {parent} at step {at}")
+        return describe(run, runs.data_of(run, dry=True), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with runs.lock(root):
         return sit(run, runs.data_of(run))
@@ -115,18 +127,16 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         return finish(run, train_part)
     given, notes = (None, []) if found else trained.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
-    counted = [] if found else label_counts.remarks(source, run.config, run.scheme)
     chooses = parts.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
-    cropped = boxes.told(source, run.config.box_margin)
-    cropped += boxes.of_labels_lines(by_labels, len(chooses), "validation images")
-    remarks = [*review.told(source), *counted, *cropped, *assemble.remarks(plan), *notes]
-    print("\n".join([*remarks, f"{run.root}: {doing} of {plan.steps} steps"]), flush=True)
+    lines = [*remarks(run, plan, source, counted=not found), *notes, *assemble.describe(plan)[:1]]
+    print("\n".join([*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network"]), flush=True)
+    progress, done = console.Progress(plan.steps, "step"), begin
     first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
     judge = judging.judging(plan, train_part, chooses, weights, faults, by_labels)
-    take_step = compiled.first_told(assemble.training_step(plan), lambda line: print(line, flush=True))
-    progress, done = console.Progress(plan.steps, "step"), begin
+    judge = pace.announced(judge, progress.say, "first validation: compiling it, or reading it from the cache")
+    take_step = pace.paced(assemble.training_step(plan), progress, begin, plan.steps, run.config)
     try:
         for event in session.sit(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
             progress.show(event.step, f"{session.describe(event)}{faults.told()}")
@@ -136,7 +146,7 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         runs.write_faults(run, faults.report())
         console.faults(faults.report())
     if done < plan.steps:
-        print(f"stopped at step {done} and saved; the same command goes on from there")
+        print(f"saved at step {done}; the same command resumes")
         return stop.exit_code
     return finish(run, train_part)
 
@@ -144,7 +154,8 @@ def sit(run: runs.Run, source: sources.Source) -> int:
 def finish(run: runs.Run, part: sources.Source) -> int:
     """The end of a run, written down and said."""
     last = checkpoint.commits(run.root)[-1]
-    print("\n".join([*trained.write_history(run, part), *runs.finish(run, last.step, last.digest)]))
+    lines = [*trained.write_history(run, part), *trained.best_line(run), *runs.finish(run, last.step, last.digest)]
+    print("\n".join(lines))
     return 0
 
 

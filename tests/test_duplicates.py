@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines import decode, duplicates, faces
+from pipelines.faces import camera, draws, raster, scene
 
 
 def plain(prints, distance):
@@ -80,6 +81,53 @@ def test_copies_are_joined_and_other_faces_are_not():
     prints = [duplicates.fingerprint(i) for i in images + copies + lighter]
     assert all(p is not None and 0 <= p < 1 << 64 for p in prints)
     assert np.array_equal(duplicates.groups(prints), np.tile(np.arange(24), 3))
+
+
+def studio(count: int) -> list[np.ndarray]:
+    """Drawn people, each before one ground, in one light and pose but for what a person moves."""
+    found = []
+    for number in range(count):
+        who, random = draws.person("studio", number), np.random.RandomState(number)
+        yaw, pitch, roll, *offset = random.randn(5) * (0.04, 0.04, 0.02, 0.01, 0.01)
+        moment = draws.Moment(yaw=yaw, pitch=pitch, roll=roll, frame=(240, 300), offset=tuple(offset))
+        view, _ = camera.shoot(who, moment, draws.Faults())
+        found.append(raster.resample(scene.picture(view, who, moment, np.random.RandomState(5)), *view.photo))
+    return found
+
+
+def test_strangers_of_one_studio_are_near_by_hash_and_not_alike():
+    images = studio(24)
+    copies = [decode.decode(decode.encode_jpeg(cv2.resize(i, None, fx=0.7, fy=0.7), 60)) for i in images]
+    darker = [(i * 0.8).astype(np.uint8) for i in images]
+    every = images + copies + darker
+    prints, small = [duplicates.fingerprint(i) for i in every], [duplicates.small(i) for i in every]
+    strangers = duplicates.groups(prints[:24])
+    assert (strangers != np.arange(24)).sum() > 10
+    found = duplicates.confirmed(prints, lambda i: small[i])
+    assert (found[:24] != np.arange(24)).sum() <= 2  # 1 in 20 of the near pairs of so few kinds of faces
+    assert np.array_equal(found[24:48], found[:24]) and np.array_equal(found[48:], found[:24])
+
+
+def test_a_picture_that_cannot_be_had_is_alone_and_far_prints_are_never_compared():
+    image = duplicates.small(faces.draw(3, faults=False, num_points=5).image)
+    assert duplicates.confirmed([7, 7, 7, None], lambda i: None if i == 1 else image).tolist() == [0, 1, 0, 3]
+    asked = []
+    assert duplicates.confirmed([0, 2**32 - 1, None], lambda i: asked.append(i)).tolist() == [0, 1, 2] and not asked
+
+
+def test_many_alike_are_joined_with_few_comparisons(monkeypatch):
+    count, plain = [0], duplicates.alike
+    monkeypatch.setattr(duplicates, "alike", lambda a, b: count.append(1) or plain(a, b))
+    image = duplicates.small(faces.draw(3, faults=False, num_points=5).image)
+    assert (duplicates.confirmed([5] * 300, lambda i: image) == 0).all() and len(count) == 300
+
+
+def test_confirmed_frames_of_a_video_show_one_person(faces68):
+    names = sorted((faces68 / "train" / "images").glob("*.jpg"))[:400]
+    images = [decode.decode(n.read_bytes()) for n in names]
+    found = duplicates.confirmed([duplicates.fingerprint(i) for i in images], lambda i: duplicates.small(images[i]))
+    person = np.array([n.name.split("_")[0] for n in names])
+    assert (person[found] == person).all() and (found != np.arange(len(names))).mean() > 0.05
 
 
 def test_flat_pictures_say_nothing(random):

@@ -320,7 +320,7 @@ def terminated(whole, compiled) -> tuple[Path, int]:
     told = f"error: {root} is being trained by another process; wait for it, or take another --name\n"
     assert (code, err) == (2, told) and "steps" not in out
     assert process.returncode == 143 and "Traceback" not in errors
-    return root, int(re.search(r"stopped at step (\d+) and saved; the same command goes on", said)[1])
+    return root, int(re.search(r"saved at step (\d+); the same command resumes", said)[1])
 
 
 @pytest.mark.slow

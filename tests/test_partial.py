@@ -170,7 +170,10 @@ def test_flags_that_cannot_be_are_one_line(tmp_path, monkeypatch, run, refused, 
     assert not list(tmp_path.iterdir())
 
 
-def test_expected_errors_need_a_validation_part(tmp_path, refused):
+def test_expected_errors_need_a_validation_part(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr(
+        predictor, "from_flags", lambda *_, **__: pytest.fail("networks were opened before it was said")
+    )
     bare = begun(tmp_path / "bare", data="drawn:24:5", batch=8, val_fraction=0.05)
     told = refused("predict", "--run", bare, "--out", tmp_path / "s.csv", "--spread", tmp_path / "e.csv")
     assert "there are none: " in told and "--val-fraction" in told and "Leave them out" in told

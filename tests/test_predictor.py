@@ -103,6 +103,30 @@ def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     assert len(net.fit.calibration.photographs) == len(held.calibrates) and net.fit.photographs == len(held.chooses)
 
 
+def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
+    root = begun(tmp_path / "run", data="drawn:60:5", batch=8, val_fraction=0.5)
+    asked, plain = [], fitting._weights
+    monkeypatch.setattr(
+        fitting, "_weights", lambda nets, seen: asked.append(set(seen.index.tolist())) or plain(nets, seen)
+    )
+    judged: list[tuple[int, set[int]]] = []
+    predictions = fitting.predictions
+
+    def noted(nets, fit, settings, source, faults=None):
+        judged.append((len(asked) - 1, set(source._indices)))
+        return predictions(nets, fit, settings, source, faults)
+
+    monkeypatch.setattr(fitting, "predictions", noted)
+    net = predictor.load(root, tta="flip")
+    held = parts.held(net.run, runs.data_of(net.run))
+    assert max(len(held.chooses), len(held.calibrates)) < calibrate.LEAST <= len(held.all) == 30
+    assert net.fit.crossed and net.fit.photographs == 30 and len(net.fit.calibration.photographs) == 30
+    assert len(judged) == 5 and asked[0] == set(range(30)) == set().union(*(rows for _, rows in judged))
+    assert all(asked[which] == set(range(30)) - rows for which, rows in judged)  # never fitted to what they judge
+    assert "each by a fit to the others" in net.remarks[0]
+    assert predictor.load(root, tta="flip").fit.crossed
+
+
 def test_a_fit_is_used_for_nothing_but_what_it_was_fitted_for(one, tmp_path, caplog):
     net = predictor.load(one, tta="flip")
     assert fitted.read(one, net.purpose) is not None

@@ -64,7 +64,7 @@ def test_what_is_wrong_comes_first_and_the_reason_says_how(truth):
     assert "left and right exchanged: label lies" in reasons[12]
     assert "shifted by 15 % of the face to the right" in reasons[33]
     assert "shifted by 14 % of the face down and to the left" in reasons[74]
-    assert "shifted by 11 % of the face up" in reasons[96] and "unlike its near-duplicate 95.jpg" in reasons[96]
+    assert "shifted by 11 % of the face up" in reasons[96] and "unlike the similar image 95.jpg" in reasons[96]
     assert "label lies" in reasons[57] or "odd shape" in reasons[57]
     assert sum(r.startswith("as usual for such a photograph: label lies") for r in reasons) > 100
 
@@ -73,7 +73,7 @@ def test_of_near_duplicates_that_disagree_the_one_farther_from_its_prediction_is
     labels = truth.copy()
     labels[50] += 0.07 * np.ptp(truth[50], 0).max()
     p = review_scores.parts(known(truth, labels), MIRROR, GROUPS)
-    assert "unlike its near-duplicate 51.jpg" in review_scores.reasons(known(truth, labels), p, NAMES)[50]
+    assert "unlike the similar image 51.jpg" in review_scores.reasons(known(truth, labels), p, NAMES)[50]
     assert p.twins[50] > 3 and p.twin[50] == 51 and p.twins[51] == 0 and p.twin[51] == -1
     alone = review_scores.parts(known(truth, labels), MIRROR, None)
     assert not alone.twins.any() and (alone.twin == -1).all()

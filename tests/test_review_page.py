@@ -25,12 +25,13 @@ def item(number: int, name: str) -> pages.Item:
     face = faces.draw(number, num_points=5)
     mask = np.array([True, True, number % 2 == 0, True, True])
     example = Example(face.image, face.truth, mask)
-    return pages.Item(name, example, face.truth + [1.25, -2], 9 - number, f"unlike its near-duplicate {name}")
+    return pages.Item(name, example, face.truth + [1.25, -2], 9 - number, f"unlike the similar image {name}")
 
 
 @pytest.fixture(scope="module")
 def items() -> list[pages.Item]:
-    return [item(i, name) for i, name in enumerate(NAMES)]
+    found = [item(i, name) for i, name in enumerate(NAMES)]
+    return [*found[:4], found[4]._replace(similar=(NAMES[0], found[0].example))]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,15 @@ def test_what_is_shown_holds_label_and_prediction(items):
     x, y, side, _ = entry["view"]
     points = np.array([p for p in entry["label"] + entry["prediction"] if p])
     assert (points > [x, y]).all() and (points < [x + side, y + side]).all()
+
+
+def test_a_similar_image_is_shown_beside_with_its_own_label(items):
+    both = items[0]._replace(similar=(NAMES[1], items[1].example))
+    alone, beside = told(pages.page("t", [items[0], both], ""))
+    other = told(pages.page("t", [items[1]], ""))[0]
+    assert alone["similar"] is None and {**beside, "similar": None} == alone
+    assert beside["similar"]["name"] == NAMES[1] and beside["similar"]["label"] == other["label"]
+    assert beside["similar"]["picture"].startswith("data:image/") and beside["similar"]["picture"] != beside["picture"]
 
 
 @pytest.fixture
@@ -126,6 +136,16 @@ def test_keys_and_mouse_decide_and_the_download_is_what_training_reads(page, ite
     assert decided.excluded == {NAMES[0]} and set(decided.replaced) == {NAMES[1], NAMES[4]}
     for i in (1, 4):
         assert np.abs(decided.replaced[NAMES[i]] - items[i].prediction).max() <= 0.005 + 1e-9
+
+
+def test_the_similar_image_is_on_the_page_where_there_is_one(page):
+    hidden = "document.getElementById('similar').hidden"
+    assert page.value(hidden) is True
+    page.key(*["ArrowRight"] * 4)
+    assert page.value(hidden) is False and NAMES[0] in page.value("document.querySelector('figcaption').textContent")
+    assert page.value("document.querySelector('#similar image').getAttribute('href')").startswith("data:image/")
+    page.key("ArrowLeft")
+    assert page.value(hidden) is True
 
 
 def test_names_run_nothing_and_nothing_is_fetched(page, html):

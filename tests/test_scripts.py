@@ -218,7 +218,7 @@ def test_ctrl_c_saves_exits_with_130_and_the_same_command_goes_on(tmp_path):
         process.send_signal(signal.SIGINT)
         code, out, err = end(process)
         assert code == 130 and "Traceback" not in err, (line, err)
-        stopped.append((out, int(out.split("stopped at step ")[1].split()[0])))
+        stopped.append((out, int(out.split("saved at step ")[1].split(";")[0])))
     assert "a new run of 5000 steps" in stopped[0][0] and f"going on from step {stopped[0][1]} of" in stopped[1][0]
     assert stopped[1][1] > stopped[0][1]
     logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]

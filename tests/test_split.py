@@ -1,5 +1,8 @@
 """The split: whole groups, by a rank that only the key and the group's name decide."""
 
+import math
+import re
+
 import pytest
 
 from jaxmarks import config as configs
@@ -39,7 +42,6 @@ def test_the_training_part_is_never_empty():
     for fraction in (0.5, 0.9, 1.0):
         assert parts(["a.jpg"], "", fraction) == {"train": ["a.jpg"], "val": []}
         assert len(parts(["a.jpg", "b.jpg"], "", fraction)["train"]) == 1
-        assert len(parts(fraction=fraction, pattern="person")["val"]) == 0  # one group of all
 
 
 def test_the_order_of_names_does_not_matter(random):
@@ -110,6 +112,64 @@ def test_the_half_of_a_group_does_not_depend_on_the_order_of_names():
 def test_one_group_is_not_halved():
     assert split.halves(["a1", "a2"], ["a", "a"]) == (["a1", "a2"], [])
     assert split.halves([], []) == ([], [])
+
+
+def with_twins(sizes, fraction, seed=0):
+    """The split of groups of near-duplicates of these sizes; a group of one has none."""
+    names = [f"g{g}_{i}" for g, size in enumerate(sizes) for i in range(size)]
+    twins = [f"g{g}" if size > 1 else "" for g, size in enumerate(sizes) for _ in range(size)]
+    return split.split(names, "", fraction, keys.root(seed), twins)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_huge_group_is_passed_over_whatever_its_rank(seed):
+    found = with_twins([38, 1, 1], 0.05, seed)
+    assert len(found["train"]) == 38 and len(found["val"]) == 2
+
+
+def test_groups_are_passed_over_only_where_the_split_would_be_far_from_what_was_asked():
+    # The order that older runs were split by stays: the last group may take it up to half as much again.
+    assert [len(with_twins([10] * 10, 0.15, seed)["val"]) for seed in range(20)] == [20] * 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "told"),
+    [
+        ([40], 0.05, "2 of 40 .* give 0: there is 1 group, the largest of 40"),
+        ([10], 0.05, "0.5 of 10 .* give 0: there is 1 group"),
+        ([39, 1], 0.2, "8 of 40 .* there are 2 groups, the largest of 39 .*--val-fraction 0.025 holds out 1"),
+        ([38, 1, 1], 0.2, "8 of 40 .*--val-fraction 0.05 holds out 2"),
+        ([50, 50], 0.1, "10 of 100 .* give 50: .*--val-fraction 0.5 holds out 50"),
+    ],
+)
+def test_a_split_far_from_what_was_asked_is_refused_with_the_way_out(sizes, fraction, told):
+    with pytest.raises(ValueError, match=f"{told}.*") as caught:
+        with_twins(sizes, fraction)
+    said = str(caught.value)
+    assert "\n" not in said and "--no-near-duplicates" in said and "--val-fraction 0 holds out nothing" in said
+    with pytest.raises(ValueError, match="--split-by than 'person'"):
+        parts(pattern="person", fraction=fraction)
+
+
+def test_the_way_out_that_is_named_is_one():
+    with pytest.raises(ValueError, match=r"--val-fraction [\d.]+ holds out \d+") as caught:
+        with_twins([30, 30, 40], 0.1)
+    share, count = re.search(r"--val-fraction ([\d.]+) holds out (\d+)", str(caught.value)).groups()
+    assert len(with_twins([30, 30, 40], float(share))["val"]) == int(count)
+
+
+def test_rounding_to_whole_images_is_not_far(random):
+    for count in range(1, 60):
+        for fraction in (0, 0.01, 0.05, 0.2, 0.5, 0.9):
+            found = parts([f"{i}.jpg" for i in range(count)], "", fraction)
+            assert len(found["val"]) == min(math.ceil(fraction * count), count - 1)
+
+
+def test_a_fold_far_from_its_share_is_refused():
+    names = [f"a_{i}" for i in range(90)] + [f"b_{i}" for i in range(5)] + [f"c_{i}" for i in range(5)]
+    for k in (1, 2):
+        with pytest.raises(ValueError, match=f"50 of 100 images .*--fold {k}/2.*--fold takes fewer parts"):
+            fold(k, 2, names, "^(.)_")
 
 
 def fold(which: int, of: int, names=NAMES, pattern=PERSON, seed=0) -> dict[str, list[str]]:

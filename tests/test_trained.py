@@ -109,6 +109,7 @@ def test_a_fork_goes_on_from_its_parents_step_under_other_settings(trained, tmp_
         (("--seed", 1), "a fork keeps --seed of"),
         (("--ema", 0.9), "the saved state is of another network or optimiser"),
         (("--step", 99), "there is no checkpoint '99'"),
+        (("--lr", 1e-4), "is at step 6, where a run of 6 steps ends: give --steps above 6"),
     ],
 )
 def test_a_fork_that_cannot_be_leaves_nothing(trained, command, flags, told):
@@ -116,6 +117,31 @@ def test_a_fork_that_cannot_be_leaves_nothing(trained, command, flags, told):
     code, said = command("train", "--runs", parent.parent, "--name", "one", "--fork", "bad", *flags)
     assert code == 2 and told in said.err and said.err.count("\n") == 1
     assert not list(parent.parent.glob("bad*"))
+
+
+def test_a_dry_fork_writes_nothing_and_says_what_it_would_be(trained, command):
+    _, parent, _ = trained
+    before = {p: p.stat().st_mtime_ns for p in parent.parent.rglob("*")}
+    flags = ("--runs", parent.parent, "--name", "one", "--fork", "two", "--lr", 1e-4)
+    code, said = command("train", *flags, "--steps", 9, "--dry-run")
+    assert code == 0 and f"would go on from {parent} at step 6" in said.out and "9 steps of 4" in said.out
+    code, said = command("train", *flags, "--dry-run")
+    assert code == 2 and "--steps above 6" in said.err
+    assert {p: p.stat().st_mtime_ns for p in parent.parent.rglob("*")} == before
+
+
+def test_a_dry_run_shows_the_split_of_the_run(trained, command, tmp_path):
+    data, run, told = trained
+    (line,) = [found for found in told.splitlines() if found.startswith("split: ")]
+    known = runs.load(run).parts
+    assert line.startswith(f"split: train {len(known['train'])}, validation {len(known['val'])} ")
+    for flags in ((), ("--no-cache",)):
+        code, said = command(*_train(data, tmp_path, "new", "--steps", 6, *flags), "--dry-run")
+        assert code == 0 and line in said.out.splitlines() and not (tmp_path / "new").exists()
+    code, said = command(*_train(data, run.parent, "one", "--steps", 6), "--dry-run")
+    assert code == 0 and line in said.out.splitlines() and "would go on from step 6" in said.out
+    code, said = command(*_train(data, run.parent, "one", "--steps", 6, "--seed", 4), "--dry-run")
+    assert code == 2 and "--seed: the run has 0, got 4" in said.err
 
 
 def test_the_story_of_a_photograph_agrees_with_the_log(trained, command):

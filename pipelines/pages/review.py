@@ -27,6 +27,7 @@ class Item(NamedTuple):
     prediction: np.ndarray  # f[points, 2]  in pixels of the photograph
     score: float
     reason: str
+    similar: tuple[str, Example] | None = None  # the similar image that the label is unlike: its name, and itself
 
 
 def page(title: str, items: Sequence[Item], lead: str) -> str:
@@ -43,27 +44,33 @@ def _inert(text: str) -> str:
 
 
 def _item(item: Item) -> dict:
-    example = item.example
+    other = item.similar
+    return {
+        "name": html.plain(item.name),
+        "score": round(item.score, 2),
+        "reason": item.reason,
+        **_shown(item.example, item.prediction),
+        "prediction": [_numbers(p) for p in item.prediction],
+        "similar": None if other is None else {"name": html.plain(other[0]), **_shown(other[1], np.zeros((0, 2)))},
+    }
+
+
+def _shown(example: Example, prediction: np.ndarray) -> dict:
+    """An image and its label, and what part of it is shown: that about label and prediction."""
     image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
     known = example.mask & np.isfinite(example.points).all(1)
     scale = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # points are the photograph's
-    view, low, high = _around(
-        np.concatenate([example.points[known], item.prediction]), np.array(image.shape[1::-1]) / scale
-    )
+    view, low, high = _around(np.concatenate([example.points[known], prediction]), np.array(image.shape[1::-1]) / scale)
     first, last = (
         np.floor(low * scale).astype(int),
         np.minimum(np.maximum(np.ceil(high * scale), np.floor(low * scale) + 1), image.shape[1::-1]).astype(int),
     )
     part = image[first[1] : last[1], first[0] : last[0]]
     return {
-        "name": html.plain(item.name),
-        "score": round(item.score, 2),
-        "reason": item.reason,
         "view": _numbers(view),
         "place": _numbers(np.concatenate([first / scale - 0.5, (last - first) / scale])),
         "picture": html.data_of(decode.reduced(part, _SIDE / max(part.shape[:2]))),
         "label": [_numbers(p) if k else None for p, k in zip(example.points, known, strict=True)],
-        "prediction": [_numbers(p) for p in item.prediction],
     }
 
 
@@ -100,6 +107,8 @@ main { display: grid; gap: 1.2rem; grid-template-columns: minmax(0, 1fr) 25rem; 
 aside { display: flex; flex-direction: column; gap: .6rem; height: min(86vh, 62rem); min-width: 0; }
 aside h2 { margin: 0; padding: 0; border: 0; overflow-wrap: anywhere; } aside p { margin: 0; }
 #reason { color: var(--ink); }
+#similar { margin: 0; overflow-wrap: anywhere; } #similar svg { width: 100%; max-height: 30vh; background: var(--card); }
+#similar path { fill: none; stroke: #ff4646; stroke-linecap: round; }
 .row { display: flex; flex-wrap: wrap; gap: .45rem; }
 button { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--line); border-radius: 7px;
   padding: .35rem .7rem; cursor: pointer; }
@@ -129,6 +138,8 @@ _BODY = """<header><h1>{title}</h1><p>{lead}</p></header>
 <aside>
 <h2 id="name"></h2>
 <p id="reason"></p>
+<figure id="similar" hidden><svg role="img" preserveAspectRatio="xMidYMid meet"><image preserveAspectRatio="none"></image><path>
+</path></svg><figcaption></figcaption></figure>
 <div class="row decide">
 <button type="button" data-key="k" data-decision="keep">Keep<kbd>k</kbd></button>
 <button type="button" data-key="x" data-decision="exclude">Exclude<kbd>x</kbd></button>
@@ -202,6 +213,7 @@ function draw() {
   find("reason").textContent = `${at + 1} of ${items.length}, score ${item.score}: ${item.reason}`;
   document.querySelectorAll("[data-decision]").forEach(
     b => b.setAttribute("aria-pressed", decisions[at] === b.dataset.decision));
+  drawSimilar(item.similar);
   const done = Object.keys(decisions).length;
   find("progress").textContent = `${done} of ${items.length} decided`;
   find("bar").max = items.length; find("bar").value = done;
@@ -211,6 +223,18 @@ function draw() {
     row.lastChild.className = decisions[i] || "";
   });
   find("list").children[at].scrollIntoView({block: "nearest"});
+}
+function drawSimilar(other) {
+  const figure = find("similar"), [sheet, picture, label] = ["svg", "image", "path"].map(n => figure.querySelector(n));
+  figure.hidden = !other;
+  if (!other) return;
+  sheet.setAttribute("viewBox", other.view.join(" "));
+  sheet.setAttribute("aria-label", other.name);
+  ["x", "y", "width", "height"].forEach((name, n) => picture.setAttribute(name, other.place[n]));
+  picture.setAttribute("href", other.picture);
+  label.setAttribute("d", dots(other.label));
+  label.setAttribute("stroke-width", other.view[2] * (other.label.length > 200 ? 0.004 : 0.009));
+  figure.querySelector("figcaption").textContent = `similar image: ${other.name}, with its label`;
 }
 function go(to) { at = Math.max(0, Math.min(items.length - 1, to)); remember(); draw(); }
 function decide(decision) {

@@ -1,0 +1,50 @@
+"""What is chosen for a run that does not say how long it trains, or how much it holds out: by the number of images.
+
+A share and a number of passes that suit a large set leave a small one with 7 images to validate on and 41 steps.
+"""
+
+import dataclasses
+import math
+
+from jaxmarks.config import AUTO_EPOCHS, AUTO_SHARE, Config
+
+EPOCHS, LEAST_STEPS = 10.0, 600  # passes over the training split, and never fewer steps
+SHARE, LEAST_HELD, MOST_SHARE = 0.05, 40, 0.2  # of the images, but so many at least, and no more than this share
+
+
+def val_fraction(config: Config, images: int) -> float:
+    """The share of `images` to hold out, 0 to 0.9: as configured, or by their number."""
+    if config.val_fraction != AUTO_SHARE:
+        return config.val_fraction
+    if config.fold or not images:
+        return SHARE
+    return max(SHARE, min(round(LEAST_HELD / images, 4), MOST_SHARE))
+
+
+def steps(config: Config, training: int) -> int:
+    """The steps of a run of so many training images: as configured, or by their number."""
+    if config.steps:
+        return config.steps
+    if config.epochs != AUTO_EPOCHS:
+        return math.ceil(config.epochs * training / config.batch)
+    return max(LEAST_STEPS, math.ceil(EPOCHS * training / config.batch))
+
+
+def settled(config: Config, images: int, training: int) -> Config:
+    """The configuration with numbers for what it leaves to the number of images; training: how many are trained on."""
+    config = dataclasses.replace(config, val_fraction=val_fraction(config, images))
+    if config.steps or config.epochs != AUTO_EPOCHS:
+        return config
+    if EPOCHS * training / config.batch >= LEAST_STEPS:
+        return dataclasses.replace(config, epochs=EPOCHS)
+    return dataclasses.replace(config, steps=LEAST_STEPS)
+
+
+def adopted(config: Config, known: Config, images: int, training: int) -> Config:
+    """`settled` for a run that is there and has the settings `known`: what earlier versions chose is kept as well."""
+    found = settled(config, images, training)
+    if config.val_fraction == AUTO_SHARE and known.val_fraction == SHARE:
+        found = dataclasses.replace(found, val_fraction=SHARE)
+    if not config.steps and config.epochs == AUTO_EPOCHS and (known.steps, known.epochs) == (0, EPOCHS):
+        found = dataclasses.replace(found, steps=0, epochs=EPOCHS)
+    return found
