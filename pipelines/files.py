@@ -226,15 +226,15 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
         file.write(text.encode() + b"\n")
 
 
-def parse_json(data: bytes | str, where: object) -> Any:
+def parse_json(data: bytes | str, where: object, large: Callable[[str], Any] | None = None) -> Any:
     """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark.
 
-    Raises ValueError, naming `where` and the place, for what is none, is nested too deeply, or holds a whole number that
-    64 bits do not.
+    large: makes something of the digits of whole numbers, where one has 19 or more. Raises ValueError, naming `where` and
+    the place, for what is none, is nested too deeply or, without `large`, holds a whole number that 64 bits do not.
     """
     text = data if isinstance(data, str) else _decoded(data, where)
     try:
-        return json.loads(text, parse_int=_whole_number if re.search(r"\d{19}", text) else None)
+        return json.loads(text, parse_int=(large or _whole_number) if re.search(r"\d{19}", text) else None)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
     except RecursionError:

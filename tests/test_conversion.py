@@ -1,6 +1,7 @@
 """From every format into every other: the set that is read again is the same set, or what changed is said."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_a_set_is_the_same_set_in_another_format(images, tmp_path, monkeypatch, 
 def test_the_boxes_that_coco_and_wflw_must_have_are_none_when_they_are_read(tmp_path, images):
     for kind, text in (("coco", '"bbox_from": "keypoints"'), ("wflw", " 0 0 0 0 ")):
         path, _ = files_of(kind, tmp_path / kind, images, rows(False))
-        assert text in open(path).read() and not sources.open_source(path).boxed
+        assert text in Path(path).read_text() and not sources.open_source(path).boxed
 
 
 def test_names_of_several_faces_are_kept_by_coco(tmp_path, images, monkeypatch, capsys):
@@ -116,8 +117,8 @@ def test_two_annotations_of_one_face_keep_their_ids(tmp_path, images):
     path, _ = files_of(
         "coco", tmp_path, images, [row._replace(name=f"0.png#{f}") for row, f in zip(rows(False), "abcd", strict=True)]
     )
-    text = open(path).read().replace('"face": "b"', '"face": "a"')
-    open(path, "w").write(text)
+    text = Path(path).read_text().replace('"face": "b"', '"face": "a"')
+    Path(path).write_text(text)
     assert sources.open_table(path, "train").names == ["0.png#1", "0.png#2", "0.png#3", "0.png#4"]
 
 

@@ -223,3 +223,14 @@ def test_a_table_whose_own_name_is_long_or_no_text_is_packed(tmp_path, monkeypat
         (tmp_path / "a.png").write_bytes(PNG)
         Path(path).write_text("file_name,x,y\na.png,1,2\n")
         assert list(cache.training_set(path).names) == ["a.png"]
+
+
+def test_a_folder_of_images_passes_bad_names_over_and_tells(tmp_path, caplog):
+    for name in (b"a.png", b"\xe9.png", b"e\x1b[2J.png", b"sub/t\tb.png"):
+        path = os.path.join(os.fsencode(tmp_path), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(PNG)
+    source = sources.open_pictures(str(tmp_path), 5)
+    assert source.names == ["a.png"] and "3 passed over" in caplog.text
+    assert caplog.messages[0].isprintable() and "\\x1b[2J" in caplog.messages[0] and "\\udce9" in caplog.messages[0]
