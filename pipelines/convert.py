@@ -41,14 +41,16 @@ def check(kind: str, out: Path, home: Path | None, source: sources.Source) -> li
 
 def written(kind: str, out: Path, home: Path | None, source: sources.Source) -> dict[str, list[Path]]:
     """The files that converting writes: of --out those of labels, of --copy-pictures the photographs."""
-    labels_of = {
-        contest.NAME: [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")],
-        w300.NAME: [outputs.below(out, w300.file_of(name)) for name in dict.fromkeys(source.names)],
-    }
+    written = [out]
+    if kind == contest.NAME:
+        written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
+    elif kind == w300.NAME:
+        names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
+        written = [outputs.below(out, w300.file_of(name)) for name in names]
     pictures = [target(home, name, source) for name in source.names] if home else []
     beside = conversion.boxes_beside(kind, out, source)
     return {
-        "--out": [*labels_of.get(kind, [out]), *([beside] if beside else [])],
+        "--out": [*written, *([beside] if beside else [])],
         "--copy-pictures": list(dict.fromkeys(pictures)),
     }
 

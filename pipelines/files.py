@@ -21,6 +21,7 @@ FORMAT_VERSION = 1
 _NO_FILE = (errno.ENXIO, errno.ELOOP)  # a socket; links that lead in a circle
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LONGEST_OUT = 240  # bytes of an output's name; what is partly written has longer ones, and 255 are the limit
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
@@ -33,6 +34,10 @@ def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
     """Raises ValueError where a folder lies at what is to become a file, or the other way round, and where nothing can be
     written there: by writing a file without a name, which leaves nothing."""
     path = Path(path)
+    if (length := len(os.fsencode(path.name))) > _LONGEST_OUT:
+        raise ValueError(
+            f"{flag} {path}: a name of {length} bytes; at most {_LONGEST_OUT}, since files with longer names lie beside it"
+        )
     if path.exists() and path.is_dir() != folder:
         there, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
         raise ValueError(f"{flag} {path}: {there} is there; name {wanted}")
@@ -221,15 +226,15 @@ def write_json(path: str | Path, data: dict[str, Any]) -> None:
         file.write(text.encode() + b"\n")
 
 
-def parse_json(data: bytes | str, where: object) -> Any:
+def parse_json(data: bytes | str, where: object, large: Callable[[str], Any] | None = None) -> Any:
     """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark.
 
-    Raises ValueError, naming `where` and the place, for what is none, is nested too deeply, or holds a whole number that
-    64 bits do not.
+    large: makes something of the digits of whole numbers, where one has 19 or more. Raises ValueError, naming `where` and
+    the place, for what is none, is nested too deeply or, without `large`, holds a whole number that 64 bits do not.
     """
     text = data if isinstance(data, str) else _decoded(data, where)
     try:
-        return json.loads(text, parse_int=_whole_number if re.search(r"\d{19}", text) else None)
+        return json.loads(text, parse_int=(large or _whole_number) if re.search(r"\d{19}", text) else None)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
     except RecursionError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines import headers, heic
+from pipelines import files, headers, heic, labels
 
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")  # meant as images
 _START = 64  # bytes that tell an image
@@ -47,7 +47,7 @@ def told(passed: list[tuple[str, str]]) -> str:
     for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         parts.append(f"{reason}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
-    return "; ".join(parts)
+    return files.escaped("; ".join(parts))
 
 
 def _files(root: str, apart: set[str]) -> Iterator[tuple[str, str | None]]:
@@ -79,6 +79,8 @@ def _files(root: str, apart: set[str]) -> Iterator[tuple[str, str | None]]:
 
 def _fault(path: Path, name: str) -> str | None:
     """Why a file is passed over, None where it is an image."""
+    if fault := labels.path_fault(name, "a path in a folder or below it"):
+        return f"its name {fault}"
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return "not a file"

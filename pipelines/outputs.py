@@ -94,9 +94,10 @@ def check_new(flag: str, paths: Iterable[Path]) -> None:
 
 
 def below(folder: Path, name: str) -> Path:
-    """The file of a name below a folder. Raises ValueError where the name leads elsewhere: names come from data."""
-    if not labels.inner_path(name):
-        raise ValueError(f"{name[:80]!r} names no file in a folder or below it, so nothing is written for it")
+    """The file of a name below a folder. Raises ValueError where the name leads elsewhere or is none that a file can have:
+    names come from data."""
+    if fault := labels.path_fault(name, "a path in a folder or below it"):
+        raise ValueError(f"{name[:80]!r} {fault}; nothing can be written for it in {folder}")
     return folder / name
 
 

@@ -101,7 +101,10 @@ def test_the_second_time_nothing_is_packed(data, own_cache, capsys, monkeypatch)
     monkeypatch.setattr(pack, "write", lambda *_: pytest.fail("packed again"))
     assert list(cache.training_set(str(data)).names) == GOOD
     assert {p: p.stat().st_mtime_ns for p in own_cache.rglob("*") if p.is_file() and p.name != "cached.json"} == before
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr().out  # what is left out is told each time, by kind
+    assert (
+        "packing" not in said and "3 records cannot be used" in said and "2 not a picture that can be decoded" in said
+    )
 
 
 def key(data: Path) -> str:
@@ -266,7 +269,7 @@ def test_two_processes_at_once_end_with_one_set_or_a_line(data, own_cache):
 
 def test_a_set_of_which_nothing_can_be_used_is_refused_in_both_ways(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 3, (0, 1, 2)))
-    assert "no record can be used; first: train00.jpg (line 2)" in refusal(cache.training_set, str(data))
+    assert "3 not a picture that can be decoded; first: train00.jpg (line 2)" in refusal(cache.training_set, str(data))
     assert "none of the 3 records" in refusal(lambda: cache.training_set(str(data), packed=False))
 
 

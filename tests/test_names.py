@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import cache, console, decode, files, formats, labels, report, sources
+from pipelines import cache, console, decode, files, formats, labels, outputs, report, sources
 from pipelines.tables import Table
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
@@ -201,3 +201,36 @@ def test_a_set_whose_first_images_are_missing_is_found(tmp_path):
         (tmp_path / "images" / name).write_bytes(PNG)
     assert sources.open_table(str(tmp_path / "t.csv"), "train").root == tmp_path / "images"
     assert formats.plain.spelled(tmp_path, "none.png") is None
+
+
+def test_names_of_outputs_that_no_file_can_have_are_refused_before_the_work(tmp_path):
+    for name, said in (("n" * 252 + ".png", "255"), ("a\tb", "control"), ("../x", "path")):
+        with pytest.raises(ValueError, match=said):
+            outputs.below(tmp_path, name)
+    assert outputs.below(tmp_path, "n" * 251 + ".png").name == "n" * 251 + ".png"
+    with files.whole(tmp_path / ("n" * 255)) as file:  # whatever the name of the temporary file
+        file.write(b"x")
+    assert (tmp_path / ("n" * 255)).read_bytes() == b"x"
+    with pytest.raises(ValueError, match="--out .*241"):
+        files.check_out("--out", tmp_path / ("o" * 241))
+    files.check_out("--out", tmp_path / ("o" * 240))
+
+
+def test_a_table_whose_own_name_is_long_or_no_text_is_packed(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXMARKS_CACHE", str(tmp_path / "cache"))
+    for name in (b"t" * 250 + b".csv", b"t\xe9.csv"):
+        path = os.fsdecode(os.path.join(os.fsencode(tmp_path), name))
+        (tmp_path / "a.png").write_bytes(PNG)
+        Path(path).write_text("file_name,x,y\na.png,1,2\n")
+        assert list(cache.training_set(path).names) == ["a.png"]
+
+
+def test_a_folder_of_images_passes_bad_names_over_and_tells(tmp_path, caplog):
+    for name in (b"a.png", b"\xe9.png", b"e\x1b[2J.png", b"sub/t\tb.png"):
+        path = os.path.join(os.fsencode(tmp_path), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(PNG)
+    source = sources.open_pictures(str(tmp_path), 5)
+    assert source.names == ["a.png"] and "3 passed over" in caplog.text
+    assert caplog.messages[0].isprintable() and "\\x1b[2J" in caplog.messages[0] and "\\udce9" in caplog.messages[0]

@@ -486,7 +486,7 @@ def test_drawn_faces_are_packed_bit_for_bit(tmp_path, monkeypatch):
 def test_a_set_without_one_usable_record_is_refused_in_a_line(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 4, broken=(0, 1, 2, 3)))
     message = refusal(packed, tmp_path / "out", parts_of(data))
-    assert "no record can be used; first: train00.jpg (line 2): not a picture that can be decoded" in message
+    assert "first: train00.jpg (line 2): not a picture that can be decoded" in message
     assert not seal.is_whole(tmp_path / "out")
 
 

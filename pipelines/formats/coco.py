@@ -105,7 +105,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _entries(path: Path, category: str) -> tuple[list[_Entry], int, list[Refused]]:
     """(annotations that can be used, number of points, those that cannot)."""
-    data = files.parse_json(files.read_bytes(path), path)
+    data = files.parse_json(files.read_bytes(path), path, _whole_number)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
     count, keys = categories.choose(path, data, category) if known else (0, frozenset())
     if not count:
@@ -126,6 +126,11 @@ def _entries(path: Path, category: str) -> tuple[list[_Entry], int, list[Refused
         else:
             entries.append(entry)
     return entries, count, refused
+
+
+def _whole_number(digits: str) -> int | float:
+    """A number that no 64 bits hold is the fault of its entry alone, which takes no such float."""
+    return int(digits) if len(digits) < 19 else float(digits)
 
 
 def _inner(name: str) -> str:
