@@ -1,1 +1,7 @@
 """From files to batches ready for a device, and from predictions back to files and pages."""
+
+import os
+
+from pipelines.headers import MAX_PIXELS
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # OpenCV reads it once, when it is imported

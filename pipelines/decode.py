@@ -4,27 +4,18 @@ Frames: photograph -> canvas happens here, in float64; canvas -> input is left t
 """
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from pipelines import headers
+from pipelines.decoders import DecodeError, decoded
+from pipelines.headers import header_size, is_jpeg, orientation
 from pipelines.sources import Example
 
-cv2.setNumThreads(0)
-_MAX_PIXELS = 1 << 27  # of a photograph; beyond it the header is taken to be wrong
 _HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
-_MODES = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-
-
-class DecodeError(ValueError):
-    """A picture that cannot be had: missing, truncated, or not a picture. The message is the reason."""
+_UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header tells the size as displayed, with what is told here
 
 
 class Canvas(NamedTuple):
@@ -38,75 +29,13 @@ class Canvas(NamedTuple):
 
 
 def decode(data: bytes, reduction: int = 1) -> np.ndarray:
-    """u8[h, w, 3] RGB of an encoded picture, its EXIF rotation applied. Raises DecodeError.
+    """u8[h, w, 3] RGB of an encoded picture, its EXIF rotation applied; of several frames the first. Raises DecodeError.
 
     reduction: 1, 2, 4 or 8; a JPEG is decoded at 1/reduction of its size (ceil(n / reduction) pixels, made from each
-    block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only.
+    block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only. More than 8 bits are
+    scaled by those that this image uses; `decoders.eight_bits` does it for a set.
     """
-    return cv2.cvtColor(_decoded(data, reduction), cv2.COLOR_BGR2RGB)
-
-
-def _decoded(data: bytes, reduction: int) -> np.ndarray:
-    """As `decode`, in OpenCV's order of channels."""
-    if not data:
-        raise DecodeError("empty file")
-    known = header_size(data)
-    if known and known[0] * known[1] > _MAX_PIXELS:
-        raise DecodeError(f"too many pixels: {known[0]} x {known[1]}")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _MODES[reduction])
-    except cv2.error as error:
-        raise DecodeError(f"not a picture that can be decoded: the decoder refuses it ({error.code})") from None
-    if image is None:
-        cut = is_jpeg(data) and b"\xff\xd9" not in data[-4096:]
-        raise DecodeError("truncated JPEG: its end is cut off" if cut else "not a picture that can be decoded")
-    if image.shape[0] * image.shape[1] > _MAX_PIXELS:
-        raise DecodeError(f"too many pixels: {image.shape[1]} x {image.shape[0]}")
-    return image
-
-
-def is_jpeg(data: bytes) -> bool:
-    """Whether an encoded picture begins as a JPEG does."""
-    return data[:3] == b"\xff\xd8\xff"
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """(marker, where it stands) of the segments of a JPEG's header."""
-    at = 2 if is_jpeg(data) else len(data)
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8:  # a filling byte, or a marker without a length
-            at += 1 if marker == 0xFF else 2
-            continue
-        yield marker, at
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-
-
-def header_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) as the header of a JPEG or PNG has them, before EXIF rotation; None where it cannot be told."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    for marker, at in _segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-    return None
-
-
-def orientation(data: bytes) -> int:
-    """1 to 8, as the EXIF data of a JPEG has it: 2, 4, 5 and 7 mirror it, 3, 6 and 8 turn it; 1 where it has none."""
-    found = (at + 10 for marker, at in _segments(data) if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0")
-    start = next(found, len(data))
-    order = {b"II": "little", b"MM": "big"}.get(data[start : start + 2])
-    if order is None:
-        return 1
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(data[start + at : start + at + size], order)  # pyright: ignore[reportArgumentType]
-
-    first = number(4, 4)
-    entries = (first + 2 + 12 * n for n in range(number(first, 2)))
-    value = next((number(at + 8, 2) for at in entries if number(at, 2) == 0x0112), 1)
-    return value if 1 <= value <= 8 else 1
+    return cv2.cvtColor(decoded(data, reduction), cv2.COLOR_BGR2RGB)
 
 
 def photograph_size(example: Example) -> tuple[int, int]:
@@ -117,11 +46,12 @@ def photograph_size(example: Example) -> tuple[int, int]:
     picture = example.picture
     if isinstance(picture, np.ndarray):
         return picture.shape[1], picture.shape[0]
-    known = header_size(picture)
-    if known is None or (not is_jpeg(picture) and b"eXIf" in picture[:_HEADER]):  # of a PNG: it may be turned
+    known = headers.read(picture)
+    if known is None or known.kind not in _UNTURNED or (known.kind == "PNG" and b"eXIf" in picture[:_HEADER]):
         image = decode(picture)
         return image.shape[1], image.shape[0]
-    return known[::-1] if orientation(picture) >= 5 else known
+    turned = orientation(picture) >= 5
+    return (known.height, known.width) if turned else (known.width, known.height)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
@@ -193,7 +123,7 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
     else:
         stored = header_size(picture) if is_jpeg(picture) else None
         reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
-        image = _decoded(picture, reduction)
+        image = decoded(picture, reduction)
         turn = orientation(picture) if stored and reduction > 1 else 1
         shown = image.shape[1], image.shape[0]
         if stored is not None and reduction > 1:

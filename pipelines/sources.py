@@ -276,27 +276,32 @@ def parts(path: str) -> list[str]:
     return formats.recognise(root).parts(root)
 
 
-def open_pictures(folder: str, num_points: int, boxes: str = "") -> "Pictures":
-    """The plain pictures of a folder, without labels, by name; boxes: a file of what part of each to look at. Raises
-    ValueError where there are none."""
-    from pipelines import formats
+def open_pictures(path: str, num_points: int, boxes: str = "", without: Sequence[str | None] = ()) -> "Pictures":
+    """The images of a folder and of those below it, or of one file, without labels, by name; what is passed over is told.
+
+    boxes: a file of what part of each to look at. without: folders not to look into, such as one of results. Raises
+    ValueError where there are none.
+    """
+    from pipelines import formats, image_folder
     from pipelines.tables import Pictures, Table
 
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        told = "a file; name the folder it is in" if root.is_file() else "there is no such folder"
-        raise ValueError(f"--images {folder}: {told}")
-    endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-    names = sorted(p.name for p in root.iterdir() if p.suffix.lower() in endings and p.is_file())
-    if not names:
-        raise ValueError(f"--images {folder}: no picture there (looked for {' '.join(sorted(endings))})")
-    table = Table(root, folder, num_points, names, [0] * len(names), None)
+    root, names = Path(path).expanduser(), []
+    if root.is_file():
+        root, names = root.parent, [root.name]
+    elif root.is_dir():
+        names, passed = image_folder.listed(root, [Path(p) for p in without if p])
+        told = f"{len(passed)} passed over: {image_folder.told(passed)}" if passed else "it is empty"
+        if not names:
+            raise ValueError(f"--images {path}: no image there; {told}")
+        if passed:
+            _log.warning("%s: %s", path, told)
+    else:
+        raise ValueError(f"--images {path}: does not exist; give a folder of images or one image")
+    table = Table(root, path, num_points, names, [0] * len(names), None)
     if boxes:
         table = formats.with_boxes(table, Path(boxes).expanduser())
         if not table.names:
-            raise ValueError(f"--boxes {boxes}: it names none of the {len(names)} pictures of {folder}")
+            raise ValueError(f"--boxes {boxes}: it names none of the {len(names)} images of {path}")
         if gone := table.refused:
-            _log.warning(
-                "%s: %d of %d pictures have no box in %s and are left out", folder, len(gone), len(names), boxes
-            )
+            _log.warning("%s: %d of %d images have no box in %s and are left out", path, len(gone), len(names), boxes)
     return Pictures(table)

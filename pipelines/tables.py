@@ -1,5 +1,7 @@
 """What the files of a format list, before any picture is opened, and the source of photographs that comes of it."""
 
+import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,10 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import files, sizes
-from pipelines.decode import DecodeError
+from pipelines import decoders, depth, files, headers, sizes
+from pipelines.decoders import DecodeError
 from pipelines.sources import Example
 
+_log = logging.getLogger("jaxmarks")
+_SAMPLE = 200  # images, evenly over a set, that are looked at for how many bits it uses
 Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the photograph, mask bool[points]
 
 
@@ -83,24 +87,28 @@ def sorted_by_name(names: Sequence[str]) -> list[int]:
 
 
 class Pictures:
-    """The photographs of a table, as a source; each file is read when it is asked for."""
+    """The photographs of a table, as a source; each file is read when it is asked for. Images of more than 8 bits are
+    given as BMP of 8, all of a set by the same scale (`depth`)."""
 
     def __init__(self, table: Table):
         self.table = table
         self.names, self.num_points, self.labelled = table.names, table.num_points, table.label is not None
         self.asked, self.boxed = table.asked, table.boxes is not None
+        self._lock, self._whites, self._odd, self._frames = threading.Lock(), None, set(), False
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Example:
-        t = self.table
-        try:
-            data = files.read_bytes(t.root / (t.pictures or t.names)[index])
-        except FileNotFoundError:
-            raise DecodeError("the picture is missing") from None
-        except IsADirectoryError:
-            raise DecodeError("not a file: a folder, a pipe or the like") from None
+        t, data = self.table, self._bytes(index)
+        found = None if headers.is_jpeg(data) else headers.read(data)
+        if found is not None and found.frames and not self._frames:
+            self._frames = True
+            _log.warning(
+                "%s has several frames or pages: of it and all such images the first is used", self.names[index]
+            )
+        if found is not None and found.deep:
+            data = self._eight_bits(index, data)
         if t.sizes is not None and t.sizes[index].all():
             sizes.check(data, t.sizes[index].tolist(), t.where)
         if t.label is None:
@@ -109,3 +117,51 @@ class Pictures:
             points, mask = t.label(index)
             points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64) + 0.0  # no -0
         return Example(data, points, mask, None if t.boxes is None else t.boxes[index])
+
+    def _bytes(self, index: int) -> bytes:
+        t = self.table
+        path = t.root / (t.pictures or t.names)[index]
+        if (size := files.size(path)) > decoders.MAX_BYTES:
+            raise DecodeError(f"too large a file: {size} bytes, at most {decoders.MAX_BYTES} are read")
+        try:
+            return files.read_bytes(path)
+        except FileNotFoundError:
+            raise DecodeError("the picture is missing") from None
+        except IsADirectoryError:
+            raise DecodeError("not a file: a folder, a pipe or the like") from None
+
+    def _eight_bits(self, index: int, data: bytes) -> bytes:
+        whites = self._set_whites()
+        shown, kind, white = decoders.eight_bits(data, whites)
+        if white > whites.get(kind, white) and self.names[index] not in self._odd:
+            self._odd.add(self.names[index])
+            _log.warning(
+                "%s: %s values up to %g where most of its set end at %g; it is scaled by itself",
+                self.names[index], kind, white, whites[kind],
+            )  # fmt: skip
+        return shown
+
+    def _set_whites(self) -> dict[str, float]:
+        """For each kind of number the value that is white in this set, by an even sample of it; found once, and told."""
+        with self._lock:
+            if self._whites is None:
+                self._whites = self._found_whites()
+            return self._whites
+
+    def _found_whites(self) -> dict[str, float]:
+        own: dict[str, list[float]] = {}
+        sample = np.unique(np.linspace(0, len(self) - 1, min(_SAMPLE, len(self))).astype(int)).tolist()
+        for index in sample:
+            try:
+                found = decoders.own_white(self._bytes(index))
+            except (DecodeError, OSError):
+                continue  # told when it is asked for
+            if found is not None:
+                own.setdefault(found[0], []).append(found[1])
+        whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}
+        for kind, white in whites.items():
+            _log.warning(
+                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white",
+                self.table.where, len(own[kind]), len(sample), kind, white,
+            )  # fmt: skip
+        return whites

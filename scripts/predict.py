@@ -74,7 +74,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
     )
-    parser.add_argument("--images", help="a folder whose pictures (not those of its folders) to predict")
+    parser.add_argument("--images", help="a folder, with the folders below it, or one image: what to predict")
     parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
     parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
     parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
@@ -114,7 +114,9 @@ def written(flags: argparse.Namespace, source: sources.Source) -> dict[str, list
 def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
     """What to predict."""
     if flags.images:
-        return boxes.cropped(run, sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes))
+        return boxes.cropped(
+            run, sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
+        )
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source = runs.test_part(run, flags.data, **where)
     runs.check_points(run, source)

@@ -7,19 +7,35 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from pipelines import decode, files, labels, report
+from pipelines import decode, files, headers, labels, report
 from pipelines.pages import sheets
 from pipelines.sources import Source
 
 _SIDE, _MOST, _BYTES = 160, 64, 1 << 24
+_PIXELS = 1 << 26  # more are not decoded for a thumbnail
+_FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "WEBP",
+    "PPM",
+)  # others that Pillow knows run programs, or are not ours
 
 
 def salvaged(data: bytes) -> np.ndarray | None:
-    """u8[h, w, 3] of what comes before the damage, or None where there is no picture at all."""
+    """u8[h, w, 3] of what comes before the damage, or None where there is no picture at all, or a very large
+    one."""
+    size = headers.header_size(data)
+    if size is None or size[0] * size[1] > _PIXELS:
+        return None
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            if picture.width * picture.height > _PIXELS:
+                return None
             picture.draft("RGB", (512, 512))
             picture.thumbnail((512, 512))
             return np.asarray(picture.convert("RGB"))

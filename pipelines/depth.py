@@ -1,0 +1,54 @@
+"""Images of more than 8 bits: which value is white.
+
+Files of 16 bits often use 10, 12 or 14 of them, and floating-point ones run to 1, to 255 or to 65,535. What an image uses
+is the least of these that holds its largest value; a set's images are made bright alike, by what its images use, a few
+odd ones aside.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+BITS = (8, 10, 12, 14, 16)
+_OVER = 2.0  # floating-point images that end at 1 overshoot it where they were resampled
+_ODD = 0.1  # the share of a set's images that do not decide for the others
+
+
+def kind(values: np.ndarray) -> str:
+    """The kind of number that values are, in words; each has whites of its own."""
+    return "floating-point" if values.dtype.kind == "f" else "16-bit"
+
+
+def white(values: np.ndarray) -> float:
+    """The value that is white by what an image uses: 2^b - 1 with b of `BITS`, or 1 of floating-point values.
+
+    values: of an image, of any shape and kind of number. Raises ValueError where one is not finite, or too large.
+    """
+    top = float(values.max(initial=0))
+    if values.dtype.kind == "f":
+        if not np.isfinite(top) or not np.isfinite(values.min(initial=0)):
+            raise ValueError("a value that is not finite")
+        if top <= _OVER:
+            return 1.0
+    found = next((2.0**bits - 1 for bits in BITS if top <= 2**bits - 1), None)
+    if found is None:
+        raise ValueError(f"values up to {top:g}, expected at most {2 ** BITS[-1] - 1}")
+    return found
+
+
+def usual(whites: Sequence[float]) -> float:
+    """The white of a set whose images have these by themselves: the least that all but a tenth of them stay within.
+    Raises ValueError where there are none."""
+    if not whites:
+        raise ValueError("whites: expected one or more, got none")
+    return sorted(whites)[len(whites) - 1 - int(_ODD * len(whites))]
+
+
+def eight_bits(values: np.ndarray, at_least: float = 0.0) -> np.ndarray:
+    """u8 of the shape of `values`: white becomes 255, 0 and less 0; whole numbers lose their lower bits, others are
+    rounded. at_least: a white that counts where the image's own is lower. Raises ValueError as `white` does."""
+    top = max(white(values), at_least)
+    if values.dtype.kind in "iu":
+        bits = BITS[np.searchsorted([2.0**b - 1 for b in BITS], top)]
+        return (np.maximum(values, 0) >> (bits - 8)).astype(np.uint8)
+    return np.rint(np.clip(values, 0, top) * (255 / top)).astype(np.uint8)

@@ -1,0 +1,91 @@
+"""Images of a folder and of the folders below it: what begins as an image is one, whatever its name ends in.
+
+Whatever is passed over has a reason, so that it can be named.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines import headers, heic
+
+ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")  # meant as images
+_START = 64  # bytes that tell an image
+_NAMED = 10  # files passed over for one reason that are named
+
+
+class Listed(NamedTuple):
+    """Files by name: POSIX paths relative to the folder."""
+
+    images: list[str]
+    passed: list[tuple[str, str]]  # (file or folder, why it is passed over)
+
+
+def listed(root: Path, without: Iterable[Path] = ()) -> Listed:
+    """The images below a folder, by name, links followed; `without`: folders to pass over, such as one of results.
+
+    Hidden files and folders, what is no image, and HEIC images where no package decodes them, are passed over.
+    """
+    images, passed = [], []
+    apart = {os.path.realpath(path) for path in without}
+    for name, reason in sorted(_files(str(root), apart)):
+        if reason is None and (reason := _fault(root / name, name)) is None:
+            images.append(name)
+        else:
+            passed.append((name, reason))
+    return Listed(images, passed)
+
+
+def told(passed: list[tuple[str, str]]) -> str:
+    """What was passed over, in one line: counts by reason, and the first names of each."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in passed:
+        by_reason.setdefault(reason, []).append(name)
+    parts = []
+    for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        parts.append(f"{reason}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
+    return "; ".join(parts)
+
+
+def _files(root: str, apart: set[str]) -> Iterator[tuple[str, str | None]]:
+    """(name, None) of each file below a folder, (name, why) of what is not gone into."""
+    waiting, seen = [(root, "")], set()
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            about = os.stat(folder)
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            yield prefix, f"a folder that cannot be read, {error.strerror}"
+            continue
+        if (place := (about.st_dev, about.st_ino)) in seen:
+            yield prefix, "a link to a folder that was read already"
+            continue
+        seen.add(place)
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.name.startswith("."):
+                yield name, "hidden"
+            elif entry.is_dir() and os.path.realpath(entry.path) in apart:
+                yield name + "/", "the folder of results"
+            elif entry.is_dir():
+                waiting.append((entry.path, name + "/"))
+            else:
+                yield name, None
+
+
+def _fault(path: Path, name: str) -> str | None:
+    """Why a file is passed over, None where it is an image."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "not a file"
+        with open(path, "rb") as file:
+            found = headers.kind(file.read(_START))
+    except OSError as error:
+        return f"cannot be read, {error.strerror}"
+    if found == "HEIC" and not heic.available():
+        return heic.MISSING
+    return None if found or path.suffix.lower() in ENDINGS else "no image"
