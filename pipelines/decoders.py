@@ -80,7 +80,7 @@ def _turned(image: np.ndarray, data: bytes) -> np.ndarray:
     """An AVIF as displayed."""
     left, axis = headers.turns(data)
     image = np.rot90(image, left)
-    return np.ascontiguousarray(image if axis is None else np.flip(image, 1 - axis))
+    return np.ascontiguousarray(image if axis is None else np.flip(image, axis))
 
 
 def _shallow(values: np.ndarray, found: Header, at_least: float = 0.0) -> np.ndarray:

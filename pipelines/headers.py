@@ -62,7 +62,7 @@ def read(data: bytes) -> Header | None:
     found = kind(data)
     try:
         return None if found is None else _READERS[found](data)
-    except (IndexError, ValueError, OverflowError):
+    except (LookupError, ValueError, OverflowError):
         return None
 
 
@@ -263,7 +263,7 @@ def _heif(name: str) -> Callable[[bytes], Header | None]:
 def _jpeg_2000(data: bytes) -> Header | None:
     start = 0
     if data[:1] == b"\0":
-        start = next(at for name, at, _ in _boxes(data, 0, len(data)) if name == b"jp2c")
+        start = next((at for name, at, _ in _boxes(data, 0, len(data)) if name == b"jp2c"), 0)
     if data[start : start + 4] != b"\xff\x4f\xff\x51" or _number(data, start + 40, 2, "big") > 4:
         return None
     right, bottom, left, top = (_number(data, start + at, 4, "big") for at in (8, 12, 16, 20))

@@ -102,16 +102,18 @@ def test_a_folder_that_is_no_contest_names_the_file_that_is_missing(tmp_path):
 
 
 def test_plain_pictures_come_by_name_and_without_labels(tmp_path):
-    for name in ("b.JPG", "a.png", "c.jpeg", "notes.txt", "list.csv"):
+    for name in ("b.JPG", "a.png", "c.jpeg"):
         (tmp_path / name).write_bytes(picture(1))
+    for name in ("notes.txt", "list.csv"):
+        (tmp_path / name).write_text("no image")
     source = sources.open_pictures(str(tmp_path), 5)
     assert source.names == ["a.png", "b.JPG", "c.jpeg"] and source.num_points == 5
     assert source[1].picture == picture(1) and not source[1].mask.any() and source[1].points.shape == (5, 2)
 
 
 def test_a_folder_without_pictures_or_no_folder_is_refused(tmp_path):
-    assert "no picture there (looked for " in one_line_refusal(sources.open_pictures, str(tmp_path), 5)
-    assert "there is no such folder" in one_line_refusal(sources.open_pictures, str(tmp_path / "x"), 5)
+    assert "no image there" in one_line_refusal(sources.open_pictures, str(tmp_path), 5)
+    assert "does not exist" in one_line_refusal(sources.open_pictures, str(tmp_path / "x"), 5)
 
 
 def test_a_folder_named_like_a_picture_is_none(tmp_path):
