@@ -60,6 +60,7 @@ def decoded(data: bytes, reduction: int = 1) -> np.ndarray:
 
 
 def _pixels(data: bytes, mode: int) -> np.ndarray:
+    data = headers.still(data) if data[:4] == b"\x89PNG" else data  # OpenCV 5.0 falls over damaged animations
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error as error:

@@ -12,6 +12,7 @@ MAX_PIXELS = 1 << 27  # of an image that is decoded, whatever its format and who
 _TEXT = 1 << 16  # bytes of a header that is text
 _TAGS = 4096  # entries of a TIFF's directory that are looked at
 _TIFF_TYPES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes of its whole numbers, by type
+_MOVING = (b"acTL", b"fcTL", b"fdAT")  # chunks of an animated PNG
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -113,6 +114,19 @@ def turns(data: bytes) -> tuple[int, int | None]:
     turn, mirror = (data.find(name, 0, _meta_end(data)) for name in (b"irot", b"imir"))
     left = data[turn + 4] & 3 if 0 <= turn < len(data) - 4 else 0
     return left, data[mirror + 4] & 1 if 0 <= mirror < len(data) - 4 else None
+
+
+def still(data: bytes) -> bytes:
+    """A PNG without the parts of an animation: the image that it shows where nothing moves."""
+    if not any(name in data for name in _MOVING):
+        return data
+    at, kept = 8, [data[:8]]
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in _MOVING:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _number(data: bytes, at: int, size: int, order: str = "little") -> int:
