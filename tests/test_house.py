@@ -40,6 +40,7 @@ def test_imports_keep_the_direction(path):
         ("imagehash", "pipelines/duplicates.py"),
         ("matplotlib", "pipelines/pages/plots.py"),
         ("safetensors", "pipelines/pretrained.py"),
+        ("pillow_heif", "pipelines/heic.py"),
     ],
 )
 def test_a_library_has_one_file(package, home):
