@@ -75,7 +75,7 @@ def converted(
             return f"{name}: {error}"
         if home and first[plain.picture_of(source.names[index])] == index:
             with files.whole(target(home, source.names[index], source)) as file:
-                file.write(data)
+                file.write(source.encoded(index) if isinstance(source, Pictures) else data)
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
 

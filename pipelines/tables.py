@@ -100,7 +100,7 @@ class Pictures:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Example:
-        t, data = self.table, self._bytes(index)
+        t, data = self.table, self.encoded(index)
         found = None if headers.is_jpeg(data) else headers.read(data)
         if found is not None and found.frames and not self._frames:
             self._frames = True
@@ -118,7 +118,8 @@ class Pictures:
             points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64) + 0.0  # no -0
         return Example(data, points, mask, None if t.boxes is None else t.boxes[index])
 
-    def _bytes(self, index: int) -> bytes:
+    def encoded(self, index: int) -> bytes:
+        """The file of a record as it is. Raises DecodeError where it is not there, is none, or is too large."""
         t = self.table
         path = t.root / (t.pictures or t.names)[index]
         if (size := files.size(path)) > decoders.MAX_BYTES:
@@ -153,7 +154,7 @@ class Pictures:
         sample = np.unique(np.linspace(0, len(self) - 1, min(_SAMPLE, len(self))).astype(int)).tolist()
         for index in sample:
             try:
-                found = decoders.own_white(self._bytes(index))
+                found = decoders.own_white(self.encoded(index))
             except (DecodeError, OSError):
                 continue  # told when it is asked for
             if found is not None:

@@ -1,13 +1,11 @@
 """Thousands of damaged images of every format: pixels or one line, in little time, within the bound on memory."""
 
-import io
 import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from test_decode import JPEG, encoded, quarters
 from test_depth import written

@@ -9,7 +9,7 @@ from PIL import Image
 from test_decode import encoded, quarters
 from test_headers import tiff
 
-from pipelines import decode, decoders, depth
+from pipelines import decode, decoders, depth, sources
 from pipelines.decoders import DecodeError
 from pipelines.tables import Pictures, Table
 
@@ -155,3 +155,29 @@ def test_a_damaged_one_among_them_is_told_by_itself(tmp_path):
     with pytest.raises(DecodeError):
         source[2]
     assert decoders.own_white(b"") is None
+
+
+def test_a_converted_set_keeps_its_files_and_its_scale(tmp_path, command):
+    source = folder(tmp_path, [12, 10, 12])
+    rows = "".join(f"{name},1,2,3,4\n" for name in source.names)
+    (tmp_path / "labels.csv").write_text("file_name,x0,y0,x1,y1\n" + rows)
+    out = tmp_path / "out" / "set.json"
+    code, said = command(
+        "convert", "--data", tmp_path / "labels.csv", "--format", "coco", "--out", out, "--copy-pictures"
+    )
+    assert code == 0, said.err
+    for name in source.names:
+        assert (out.parent / "images" / name).read_bytes() == (tmp_path / name).read_bytes()
+    one, other = (sources.open_source(str(path)) for path in (tmp_path / "labels.csv", out))
+    assert [one[i].picture for i in range(3)] == [other[i].picture for i in range(3)]
+
+
+def test_prepare_tells_the_scale_and_packs_what_training_sees(tmp_path, command, caplog):
+    source = folder(tmp_path, [12, 10, 12])
+    rows = "".join(f"{name},1,2,3,4\n" for name in source.names)
+    (tmp_path / "labels.csv").write_text("file_name,x0,y0,x1,y1\n" + rows)
+    code, said = command("prepare", "--data", tmp_path / "labels.csv", "--out", tmp_path / "packed")
+    assert code == 0 and "4095" in caplog.text, said.err
+    raw, packed = sources.open_source(str(tmp_path / "labels.csv")), sources.open_source(str(tmp_path / "packed"))
+    assert sources.identity(raw) == sources.identity(packed)
+    assert {int(decode.decode(packed[i].picture)[5, 5, 0]) for i in range(3)} == {640 >> 4}
