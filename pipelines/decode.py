@@ -15,6 +15,7 @@ from pipelines.headers import header_size, is_jpeg, orientation
 from pipelines.sources import Example
 
 _HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
+_UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header tells the size as displayed, with what is told here
 
 
 class Canvas(NamedTuple):
@@ -45,11 +46,12 @@ def photograph_size(example: Example) -> tuple[int, int]:
     picture = example.picture
     if isinstance(picture, np.ndarray):
         return picture.shape[1], picture.shape[0]
-    known = header_size(picture) if headers.kind(picture) in ("JPEG", "PNG") else None
-    if known is None or (not is_jpeg(picture) and b"eXIf" in picture[:_HEADER]):  # of a PNG: it may be turned
+    known = headers.read(picture)
+    if known is None or known.kind not in _UNTURNED or (known.kind == "PNG" and b"eXIf" in picture[:_HEADER]):
         image = decode(picture)
         return image.shape[1], image.shape[0]
-    return known[::-1] if orientation(picture) >= 5 else known
+    turned = orientation(picture) >= 5
+    return (known.height, known.width) if turned else (known.width, known.height)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:

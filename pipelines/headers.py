@@ -4,6 +4,7 @@ No decoder sees what these lines do not know, so that an image's size is bounded
 stored, before EXIF rotation; where a file states several, the largest counts.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -37,10 +38,8 @@ def kind(data: bytes) -> str | None:
             return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
-    if re.match(rb"P[1-7]\s", data):
-        return "PNM"
-    if re.match(rb"P[Ff]\s", data):
-        return "PFM"
+    if re.match(rb"P[1-7Ff]\s", data):
+        return "PFM" if data[1:2] in b"Ff" else "PNM"
     if data[4:8] == b"ftyp":
         brands = {data[at : at + 4] for at in range(8, min(int.from_bytes(data[:4], "big"), 64), 4)}
         return "AVIF" if brands & {b"avif", b"avis"} else "HEIC" if brands & _HEIF else None
@@ -118,15 +117,19 @@ def turns(data: bytes) -> tuple[int, int | None]:
 
 def still(data: bytes) -> bytes:
     """A PNG without the parts of an animation: the image that it shows where nothing moves."""
-    if not any(name in data for name in _MOVING):
+    chunks = list(_chunks(data))
+    if not any(name in _MOVING for name, _, _ in chunks):
         return data
-    at, kept = 8, [data[:8]]
+    return data[:8] + b"".join(data[at:end] for name, at, end in chunks if name not in _MOVING)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of the parts of a PNG."""
+    at = 8
     while at + 8 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] not in _MOVING:
-            kept.append(data[at:end])
+        yield data[at + 4 : at + 8], at, end
         at = end
-    return b"".join(kept)
 
 
 def _number(data: bytes, at: int, size: int, order: str = "little") -> int:
@@ -145,14 +148,10 @@ def _jpeg(data: bytes) -> Header | None:
 
 
 def _png(data: bytes) -> Header:
-    moving = data.find(b"acTL", 33, 33 + _TEXT)
-    return Header(
-        "PNG",
-        _number(data, 16, 4, "big"),
-        _number(data, 20, 4, "big"),
-        deep=data[24] > 8,
-        frames=moving > 0 and _number(data, moving + 4, 4, "big") > 1,
-    )
+    before = itertools.takewhile(lambda chunk: chunk[0] != b"IDAT", _chunks(data))
+    moving = next((at for name, at, _ in before if name == b"acTL"), None)
+    frames = moving is not None and _number(data, moving + 8, 4, "big") > 1
+    return Header("PNG", _number(data, 16, 4, "big"), _number(data, 20, 4, "big"), deep=data[24] > 8, frames=frames)
 
 
 def _bmp(data: bytes) -> Header:

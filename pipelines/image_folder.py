@@ -3,6 +3,7 @@
 Whatever is passed over has a reason, so that it can be named.
 """
 
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from pipelines import files, headers, heic, labels
 
+_log = logging.getLogger("jaxmarks")
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")  # meant as images
 _START = 64  # bytes that tell an image
 _NAMED = 10  # files passed over for one reason that are named
@@ -21,6 +23,23 @@ class Listed(NamedTuple):
 
     images: list[str]
     passed: list[tuple[str, str]]  # (file or folder, why it is passed over)
+
+
+def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
+    """(folder, the images in it by name) of a folder, as `listed`, or of one file, whatever it is; what is passed over is
+    told. Raises ValueError where there is no image."""
+    root = Path(path).expanduser()
+    if root.is_file():
+        return root.parent, [root.name]
+    if not root.is_dir():
+        raise ValueError(f"--images {path}: does not exist; give a folder of images or one image")
+    images, passed = listed(root, without)
+    what = f"{len(passed)} passed over: {told(passed)}" if passed else "it is empty"
+    if not images:
+        raise ValueError(f"--images {path}: no image there; {what}")
+    if passed:
+        _log.warning("%s: %s", path, what)
+    return root, images
 
 
 def listed(root: Path, without: Iterable[Path] = ()) -> Listed:
@@ -85,9 +104,9 @@ def _fault(path: Path, name: str) -> str | None:
         if not stat.S_ISREG(path.stat().st_mode):
             return "not a file"
         with open(path, "rb") as file:
-            found = headers.kind(file.read(_START))
+            kind = headers.kind(file.read(_START))
     except OSError as error:
         return f"cannot be read, {error.strerror}"
-    if found == "HEIC" and not heic.available():
+    if kind == "HEIC" and not heic.available():
         return heic.MISSING
-    return None if found or path.suffix.lower() in ENDINGS else "no image"
+    return None if kind or path.suffix.lower() in ENDINGS else "no image"

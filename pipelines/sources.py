@@ -298,18 +298,7 @@ def open_pictures(path: str, num_points: int, boxes: str = "", without: Sequence
     from pipelines import formats, image_folder
     from pipelines.tables import Pictures, Table
 
-    root, names = Path(path).expanduser(), []
-    if root.is_file():
-        root, names = root.parent, [root.name]
-    elif root.is_dir():
-        names, passed = image_folder.listed(root, [Path(p) for p in without if p])
-        told = f"{len(passed)} passed over: {image_folder.told(passed)}" if passed else "it is empty"
-        if not names:
-            raise ValueError(f"--images {path}: no image there; {told}")
-        if passed:
-            _log.warning("%s: %s", path, told)
-    else:
-        raise ValueError(f"--images {path}: does not exist; give a folder of images or one image")
+    root, names = image_folder.found(path, [Path(p) for p in without if p])
     table = Table(root, path, num_points, names, [0] * len(names), None)
     if boxes:
         table = formats.with_boxes(table, Path(boxes).expanduser())

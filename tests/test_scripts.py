@@ -184,6 +184,27 @@ def test_nothing_that_is_written_takes_the_place_of_what_is_read(trained, tmp_pa
     assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
 
 
+def test_images_of_folders_below_are_predicted_under_their_paths_and_what_is_passed_over_is_told(
+    trained, tmp_path, command, caplog
+):
+    data, run, _ = trained
+    image = (data / "test/images/test00.jpg").read_bytes()
+    for name in ("a/x.jpg", "b/x.jpg", "b/phone.HEIC"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(image)
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    flags = ("--run", run, "--out", tmp_path / "p.csv", "--overlays", tmp_path / "in" / "drawn", "--tta", "none")
+    for _ in range(2):  # the second time the first one's overlays lie there
+        code, said = command("predict", *flags, "--images", tmp_path / "in")
+        assert code == 0 and "3 photographs, step" in said.out and "notes.txt" in caplog.text, said.err
+        rows = [line.replace(",", "\t").split("\t") for line in (tmp_path / "p.csv").read_text().splitlines()[1:]]
+        assert [row[0] for row in rows] == ["a/x.jpg", "b/phone.HEIC", "b/x.jpg"]
+        assert rows[0][1:] == rows[1][1:] == rows[2][1:]
+        assert (tmp_path / "in" / "drawn" / "b" / "x.jpg.png").is_file()
+    code, said = command("predict", *flags, "--images", tmp_path / "in" / "b" / "phone.HEIC")
+    assert code == 0 and (tmp_path / "p.csv").read_text().splitlines()[1].startswith("phone.HEIC"), said.err
+
+
 def test_pictures_without_a_box_are_told(trained, tmp_path, command, refused, caplog):
     data, run, _ = trained
     (tmp_path / "b.csv").write_text("file_name,x,y,width,height\ntest00.jpg,10,10,60,60\n")
