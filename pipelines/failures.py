@@ -77,7 +77,7 @@ def _known(error: BaseException) -> str | None:
         where = f"{error.filename}: " if error.filename else ""
         what = f"{where}{error.strerror}" if error.strerror else text
         return f"{what}{_at(error) if error.errno and not where else ''}{f'; {remedy}' if remedy else ''}"
-    if (full := os.strerror(errno.ENOSPC)) in text:  # as libraries of other languages tell it
+    if os.strerror(errno.ENOSPC) in text:  # as libraries of other languages tell it
         return f"{text[:300]}{_at(error)}; {_REMEDIES[errno.ENOSPC]}"
     if isinstance(error, MemoryError):
         return f"out of memory{f': {text}' if text else ''}{_at(error)}; {_LESS}"

@@ -175,7 +175,7 @@ def parse_json(data: bytes | str, where: object) -> Any:
         large = re.search(rb"\d{19}" if isinstance(data, bytes) else r"\d{19}", data)
         return json.loads(data, parse_int=_whole_number if large else None)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
+        raise ValueError(f"{where}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: not JSON ({not_text(error)})") from None
     except RecursionError:

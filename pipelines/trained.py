@@ -136,8 +136,9 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None) -> tuple[Run,
 
 
 def _seen(run: Run, part: Source) -> history.Seen:
-    runlog.check(run.root, checkpoint.commits(run.root), ["examples.bin"])
-    rows = runlog.read_examples(run.root, run.config.batch)
+    counted = checkpoint.commits(run.root)
+    runlog.check(run.root, counted, ["examples.bin"])
+    rows = runlog.read_examples(run.root, run.config.batch)[: counted[-1].step if counted else 0]
     return history.seen(rows, keys.ordering(run.key, len(part), runs.weights(run)), len(part))
 
 
