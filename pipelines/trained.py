@@ -159,6 +159,13 @@ def story(run: Run, part: Source, name: str) -> list[str]:
     return lines
 
 
+def metrics(root: Path) -> list[dict]:
+    """The lines of a run's metrics.jsonl. Raises ValueError where they are not what its checkpoints counted."""
+    log = root / "metrics.jsonl"
+    runlog.check(root, checkpoint.commits(root), [log.name])
+    return [files.parse_json(line, log) for line in files.read_text(log).splitlines()]
+
+
 def where_is(run: Run, name: str) -> str:
     """Why a name is not among the photographs that a run trains on, and what to do."""
     if name in run.parts["val"]:

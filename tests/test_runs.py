@@ -62,7 +62,7 @@ def test_a_folder_is_a_run_once_its_configuration_is_there(tmp_path, run):
 
 
 def test_where_only_the_configuration_is_gone_no_other_run_begins_from_its_checkpoints(tmp_path, run):
-    root = tmp_path / "run"
+    root = tmp_path / "other"
     (root / "checkpoints/00000004").mkdir(parents=True)
     (root / "checkpoints/00000004/commit.json").write_text("{}")
     message = refusal(runs.create, root, run.config, runs.data(run.config))
