@@ -64,9 +64,9 @@ def _read_on(file, running, count: int) -> int:
 
 
 def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
-    """Where a log file is not what the checkpoints `counted` (oldest first) say, in words that name the file and the
-    steps; empty where it is whole. Checkpoints of an older version count its length only."""
-    path, running, at, sound = root / name, hashlib.sha256(), 0, None
+    """Where a log file is not what the last of the checkpoints `counted` (oldest first) says, in words that name the file
+    and the steps; empty where it is. Checkpoints of an older version count its length only."""
+    path, running, at, sound, told = root / name, hashlib.sha256(), 0, None, ""
     try:
         file = open(path, "rb")  # noqa: SIM115  closed below
     except FileNotFoundError:
@@ -75,14 +75,14 @@ def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
     with file:
         for commit in (c for c in counted if name in c.offsets):
             at += _read_on(file, running, commit.offsets[name] - at)
-            known = commit.digests.get(name)
-            if at < commit.offsets[name] or (known is not None and running.hexdigest() != known):
+            if at == commit.offsets[name] and commit.digests.get(name) in (None, running.hexdigest()):
+                sound, told = commit.step, ""
+            elif not told:
+                found = "their digest differs" if at == commit.offsets[name] else f"got {path.stat().st_size}"
                 after = "" if sound is None else f"; up to step {sound} it is whole"
-                found = f"got {path.stat().st_size}" if at < commit.offsets[name] else "their digest differs"
-                told = f"expected {commit.offsets[name]} bytes, {found}"
-                return f"{path} is not what the checkpoint of step {commit.step} counted ({told}){after}"
-            sound = commit.step
-    return ""
+                lengths = f"expected {commit.offsets[name]} bytes, {found}"
+                told = f"{path} is not what the checkpoint of step {commit.step} counted ({lengths}){after}"
+    return told
 
 
 def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -> None:
@@ -99,26 +99,41 @@ def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -
         _log.warning("%s; its rates are kept as they are", told)
 
 
+def restore(root: Path, commit: Commit) -> dict[str, "hashlib._Hash"]:
+    """The log files as a checkpoint counts them: verified, and what follows cut off; the digest of each, to be run on.
+
+    Raises ValueError, before anything is changed, where one is not what was counted. A checkpoint of a version that kept no
+    digests is told in a warning.
+    """
+    check(root, [c for c in commits(root) if c.step <= commit.step])
+    if not commit.digests:
+        told = (
+            "%s: the checkpoint of step %d is of a version that kept no digests of the logs; they are taken as they are"
+        )
+        _log.warning(told, root, commit.step)
+    found = {}
+    for name in FILES:
+        found[name] = hashlib.sha256()
+        with open(root / name, "a+b", opener=_no_link) as file:
+            file.seek(0)
+            file.truncate(_read_on(file, found[name], commit.offsets[name]))
+    return found
+
+
+def _begun(root: Path) -> dict[str, "hashlib._Hash"]:
+    for name in FILES:
+        open(root / name, "wb", opener=_no_link).close()
+    return {name: hashlib.sha256() for name in FILES}
+
+
 class RunLog:
-    """The open files of a run folder, begun anew where `commit` is None; else as that checkpoint counts them, what follows
-    cut off. Raises ValueError where they are not what it counted."""
+    """The open files of a run folder, begun anew where `commit` is None; else as `restore` leaves them."""
 
     def __init__(self, root: Path, batch: int, commit: Commit | None = None):
         from tensorboardX import SummaryWriter  # seconds where torch is installed, which it imports
 
-        self._root, self._dtype, self._running = root, example_dtype(batch), {}
-        if commit is not None:
-            check(root, [c for c in commits(root) if c.step <= commit.step])
-            if not commit.digests:
-                _log.warning(
-                    "%s: the checkpoint of step %d is of a version that kept no digests of the logs; they are taken as"
-                    " they are", root, commit.step
-                )  # fmt: skip
-        for name in FILES:
-            self._running[name] = running = hashlib.sha256()
-            with open(root / name, "a+b", opener=_no_link) as file:
-                file.seek(0)
-                file.truncate(0 if commit is None else _read_on(file, running, commit.offsets[name]))
+        self._root, self._dtype = root, example_dtype(batch)
+        self._running = _begun(root) if commit is None else restore(root, commit)
         self._files = {name: open(root / name, "ab", opener=_no_link) for name in FILES}  # noqa: SIM115  closed by close()
         self._board = SummaryWriter(str(root / "log"), purge_step=0 if commit is None else commit.step)
 

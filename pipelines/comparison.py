@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import checkpoint, runlog
-from pipelines import files
+from pipelines import files, trained
 
 Commands = dict[str, list[str]]  # a script's name and its arguments, in the order of their running
 _OWN = ("--data", "--runs", "--name", "--seed")  # flags that the comparison gives itself
@@ -133,9 +132,7 @@ def result(run: Path, made: Commands) -> Result | None:
     """What a run came to that is complete and was made with just these commands, else None."""
     if not (run / "compared.json").is_file() or files.read_json(run / "compared.json")["commands"] != made:
         return None
-    log = run / "metrics.jsonl"
-    runlog.check(run, checkpoint.commits(run), [log.name])
-    lines = [files.parse_json(line, log) for line in files.read_text(log).splitlines()]
+    lines = trained.metrics(run)
     last = [line for line in lines if line["split"] == "train"][-1:]
     nme = files.read_json(run / "test.json")["nme"] if "evaluate" in made else None
     return Result(nme, last[0].get("weight_norm") if last else None)

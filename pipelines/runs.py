@@ -84,7 +84,15 @@ def plan(root: Path, config: Config, source: Source) -> Run:
 
 
 def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
-    """A new run folder: config.json last, as the sign that it is whole. origin: digest of the weights it begins with."""
+    """A new run folder: config.json last, as the sign that it is whole. origin: digest of the weights it begins with.
+
+    Raises ValueError where checkpoints of a run lie there, whose config.json is gone: they may be of other settings.
+    """
+    if next(root.glob("checkpoints/*/commit.json"), None) is not None:
+        raise ValueError(
+            f"{root / 'config.json'} is missing, but checkpoints of a run are there: put it back from a copy, or take"
+            " another --name"
+        )
     _, config, key, scheme, parts, *_ = plan(root, config, source)
     root.mkdir(parents=True, exist_ok=True)
     files.write_sealed(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
@@ -180,18 +188,18 @@ def exists(root: Path) -> bool:
 
 
 def load(root: Path) -> Run:
-    """The run in a folder. Raises ValueError, naming the file, where it is missing or damaged."""
-    stored, parts = _read(root / "config.json"), _read(root / "split.json")
-    if parts.pop("names_digest") != split.digest(parts):
-        raise ValueError(f"{root / 'split.json'}: the digest of the names does not fit")
-    key = keys.from_json(_read(root / "key.json")["key"])
-    try:  # all of it is sealed, but another version or hand may have written it
-        config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{root / 'config.json'}: not the settings of a run of this version ({error})") from None
+    """The run in a folder. Raises ValueError, naming the file, where it is missing or damaged, or of another version."""
+    stored, parts, sealed = (_read(root / f"{name}.json") for name in ("config", "split", "key"))
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
-    boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
-    return Run(root, config, key, scheme, parts, stored["data_identity"], *known, boxed)
+    try:  # all of it is sealed, but another version or hand may have written it, or put it under another's name
+        if parts.pop("names_digest") != split.digest(parts):
+            raise ValueError("the digest of split.json's names does not fit")
+        config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
+        boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
+        return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, stored["data_identity"], *known, boxed)
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        told = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
+        raise ValueError(f"{root}: its files are not those of a run of this version ({told})") from None
 
 
 def weights(run: Run) -> np.ndarray | None:

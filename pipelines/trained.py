@@ -152,8 +152,9 @@ def best_line(run: Run) -> list[str]:
 
 
 def _seen(run: Run, part: Source) -> history.Seen:
-    runlog.check(run.root, checkpoint.commits(run.root), ["examples.bin"])
-    rows = runlog.read_examples(run.root, run.config.batch)
+    counted = checkpoint.commits(run.root)
+    runlog.check(run.root, counted, ["examples.bin"])
+    rows = runlog.read_examples(run.root, run.config.batch)[: counted[-1].step if counted else 0]
     return history.seen(rows, keys.ordering(run.key, len(part), runs.weights(run)), len(part))
 
 
@@ -172,6 +173,13 @@ def story(run: Run, part: Source, name: str) -> list[str]:
         where = f"step {found.step[at]}, place {found.place[at]}, epoch {found.draw[at, 0]}"
         lines.append(f"{where}: {augment.told(drawn, config.size)}: loss {found.loss[at]:.4g}{fate}")
     return lines
+
+
+def metrics(root: Path) -> list[dict]:
+    """The lines of a run's metrics.jsonl. Raises ValueError where they are not what its checkpoints counted."""
+    log = root / "metrics.jsonl"
+    runlog.check(root, checkpoint.commits(root), [log.name])
+    return [files.parse_json(line, log) for line in files.read_text(log).splitlines()]
 
 
 def where_is(run: Run, name: str) -> str:

@@ -122,8 +122,8 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     plan = assemble.assemble(run.config, run.key, run.scheme, len(train_part))
     found = checkpoint.restore(run.root, assemble.template(plan))
     begin = found[1].step if found else 0
-    if begin >= plan.steps:
-        runlog.check(run.root, checkpoint.commits(run.root))
+    if found and begin >= plan.steps:
+        runlog.restore(run.root, found[1])
         return finish(run, train_part)
     given, notes = (None, []) if found else trained.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"

@@ -6,6 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def begun(root: Path, **settings) -> Path:
 def command(monkeypatch, capsys):
     """A command run here and now, which is quicker than a process of its own: (exit code, what it printed)."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hooks = sys.unraisablehook, threading.excepthook
 
     def call(script: str, *arguments: object):
         monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
@@ -82,6 +84,7 @@ def command(monkeypatch, capsys):
     yield call
     for number, handler in handlers.items():
         signal.signal(number, handler)
+    sys.unraisablehook, threading.excepthook = hooks
 
 
 @pytest.fixture

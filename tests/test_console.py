@@ -104,7 +104,17 @@ def test_a_fault_of_the_program_is_one_line_that_names_its_traceback(tmp_path, m
     assert str(kept) in shown and "KeyError: 'x'" in kept.read_text() and "test_console.py" in kept.read_text()
 
 
-def test_what_libraries_say_of_failures_is_one_line_each(capsys):
+@pytest.fixture(autouse=True)
+def hooks():
+    """Puts back what is called where an error has nobody to go to."""
+    before = sys.unraisablehook, threading.excepthook
+    yield
+    sys.unraisablehook, threading.excepthook = before
+
+
+def test_what_libraries_say_of_failures_is_one_line_each(monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stderr)])
+
     def main():
         try:
             raise OSError("deep\ninside")
@@ -114,11 +124,7 @@ def test_what_libraries_say_of_failures_is_one_line_each(capsys):
         thread.start()
         thread.join()
 
-    before = sys.unraisablehook, threading.excepthook
-    try:
-        assert code_of(main) == 0
-    finally:
-        sys.unraisablehook, threading.excepthook = before
+    assert code_of(main) == 0
     assert capsys.readouterr().err == "warning: it failed\n"
 
 

@@ -61,6 +61,29 @@ def test_a_folder_is_a_run_once_its_configuration_is_there(tmp_path, run):
     assert "config.json: missing; is" in refusal(runs.load, tmp_path)
 
 
+def test_where_only_the_configuration_is_gone_no_other_run_begins_from_its_checkpoints(tmp_path, run):
+    root = tmp_path / "other"
+    (root / "checkpoints/00000004").mkdir(parents=True)
+    (root / "checkpoints/00000004/commit.json").write_text("{}")
+    message = refusal(runs.create, root, run.config, runs.data(run.config))
+    assert "config.json is missing" in message and not (root / "key.json").exists()
+
+
+@pytest.mark.parametrize("given", ["config.json", "key.json", "split.json"])
+@pytest.mark.parametrize("taken", ["config.json", "key.json", "split.json"])
+def test_a_sealed_file_under_anothers_name_is_told(run, given, taken):
+    (run.root / taken).write_bytes((run.root / given).read_bytes())
+    if given != taken:
+        assert str(run.root) in refusal(runs.load, run.root)
+
+
+@pytest.mark.parametrize("change", [{"size": "large"}, {"size": 32.5}, {"cache": 1}, {"lr": None}, {"colour": 1}])
+def test_settings_of_another_kind_are_told(run, change):
+    stored = files.read_sealed(run.root / "config.json")
+    files.write_sealed(run.root / "config.json", {**stored, "config": {**stored["config"], **change}})
+    assert next(iter(change)) in refusal(runs.load, run.root)
+
+
 @pytest.mark.parametrize("name", ["config.json", "key.json", "split.json"])
 def test_one_changed_character_in_any_value_is_told(run, name):
     path = run.root / name
