@@ -63,9 +63,8 @@ class Shards:
                 found = array_record_module.ArrayRecordReader(str(self._paths[shard]), **_OPTIONS)
                 if found.num_records() != self._counts[shard]:
                     raise IndexError(f"{found.num_records()} records where {self._counts[shard]} were written")
-                if "uncompressed" not in found.writer_options_string().split(
-                    ","
-                ):  # a few bytes may stand for gigabytes
+                options = found.writer_options_string().split(",")
+                if "uncompressed" not in options:  # a few bytes may stand for gigabytes
                     raise IndexError("its records are compressed, those of a packed set are not")
                 self._readers[shard] = found
             return self._readers[shard]
@@ -73,13 +72,15 @@ class Shards:
 
 def _message(file: descriptor_pb2.FileDescriptorProto, name: str, **fields: tuple[int, bool, str]) -> None:
     """A message of fields (number, repeated, type); a type in capitals is a message."""
+    kinds = descriptor_pb2.FieldDescriptorProto
     made = file.message_type.add(name=name)
     for field, (number, repeated, kind) in fields.items():
-        added = made.field.add(name=field, number=number, label=3 if repeated else 1)
+        added = made.field.add(name=field, number=number)
+        added.label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
         if kind[0].isupper():
-            added.type, added.type_name = 11, f".{NAMESPACE}.{kind}"
+            added.type, added.type_name = kinds.TYPE_MESSAGE, f".{NAMESPACE}.{kind}"
         else:
-            added.type = getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{kind.upper()}")
+            added.type = getattr(kinds, f"TYPE_{kind.upper()}")
 
 
 NAMESPACE = "jaxmarks.records"  # TensorFlow registers its own under another; the bytes do not tell

@@ -157,8 +157,8 @@ def _label(path: Path, count: int) -> Label:
 
 
 def file_of(name: str) -> str:
-    """The .pts file of a picture."""
-    return f"{os.path.splitext(name)[0]}.pts"
+    """The .pts file of a picture. Raises ValueError for one of several faces of a photograph."""
+    return f"{os.path.splitext(plain.only_one(name, '.pts'))[0]}.pts"
 
 
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
@@ -169,8 +169,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     """
     written: set[str] = set()
     for row in rows:
-        name = plain.only_one(row.name, ".pts")
-        file_name = file_of(name)
+        name, file_name = row.name, file_of(row.name)
         if not labels.inner_path(name) or file_name in written:
             raise ValueError(
                 f"{name}: {'another picture has this stem' if file_name in written else 'not a path below a folder'}"
