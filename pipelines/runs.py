@@ -308,7 +308,7 @@ def test_part(run: Run, path: str | None, *, pictures: str = "", boxes: str = ""
                 f"{run.root} was trained on {run.config.boxes}, which is gone: give --boxes FILE for {where}"
             )
         boxes = run.config.boxes
-    if where.lower().endswith(".json"):  # another COCO file of this kind has the category too
+    if own or (where.lower().endswith(".json") and not run.config.category.isdigit()):  # ids are of one file only
         category = category or run.config.category
     given = {"pictures": pictures, "boxes": boxes, "category": category}
     if "test" in sources.parts(where):

@@ -11,6 +11,8 @@ import pytest
 
 from pipelines import cache, decode, sources
 from pipelines.formats import categories
+from pipelines.formats.coco import write_results
+from pipelines.tables import Pictures, Row
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
 CAR = {"id": 1, "name": "car", "keypoints": ["a", "b", "c"]}
@@ -72,7 +74,7 @@ def test_several_with_keypoints_are_never_mixed(tmp_path, kinds):
     for wanted in ("face", "2"):
         source = sources.open_source(path, category=wanted)
         assert source.names == [f"{i}.png" for i, kind in enumerate(kinds) if kind == 2]
-        assert len(source.table.refused) == 2 and source.num_points == 2
+        assert isinstance(source, Pictures) and len(source.table.refused) == 2 and source.num_points == 2
     with pytest.raises(ValueError, match="nose.*face"):
         sources.open_source(path, category="nose")
 
@@ -124,3 +126,12 @@ def test_commands_pass_the_category_on(tmp_path, monkeypatch, capsys, script):
             line for line in said.splitlines() if ("records in" if script == "prepare" else "to train on") in line
         )
         assert sum(map(int, re.findall(r"\d+", line)[: 1 if script == "prepare" else 2])) == 3
+
+
+def test_predictions_are_results_of_the_category_that_was_read(tmp_path):
+    path, out = coco(tmp_path / "set", [2, 7, 2, 7], [FACE, HAND]), tmp_path / "results.json"
+    rows = [Row(name, np.ones((2, 2)), np.ones(2, bool), (50, 40)) for name in ("1.png", "3.png")]
+    write_results(out, rows, 2, Path(path), "left hand")
+    assert [(r["image_id"], r["category_id"]) for r in json.loads(out.read_text())] == [(1, 7), (3, 7)]
+    with pytest.raises(ValueError, match="--category"):
+        write_results(out, rows, 2, Path(path))

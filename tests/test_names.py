@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines import cache, console, decode, files, formats, labels, outputs, report, sources
-from pipelines.tables import Table
+from pipelines.tables import Pictures, Table
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
 GOOD = ["a.png", "face \U0001f600.png", "two  blanks.png", "it's.png", "caf\u00e9.PNG", "-dash.png", "[x].png"]
@@ -178,6 +178,7 @@ def test_accents_are_found_in_either_form_of_unicode(tmp_path, stored, listed):
     source = sources.open_source(str(tmp_path / "t.csv"))
     assert [source[i].picture for i in range(4)] == [PNG] * 4
     assert set(source.names) == {unicodedata.normalize(listed, n) for n in names}
+    assert isinstance(source, Pictures)
     assert ["3 names" in note for note in source.table.notes] == [True] * (stored != listed)
 
 
