@@ -177,7 +177,13 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
         if not row.mask.all():
             raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take --format plain or coco")
         written.add(file_name)
-        numbers = [format(Decimal(text) + 1, "f") for text in plain.texts(row.points)]
+        numbers = [_from_one(text) for text in plain.texts(row.points)]
         points = "".join(f"{x} {y}\n" for x, y in zip(numbers[::2], numbers[1::2], strict=True))
         with files.whole(out / file_name) as file:
             file.write(f"version: 1\nn_points: {num_points}\n{{\n{points}}}\n".encode())
+
+
+def _from_one(text: str) -> str:
+    """A coordinate that counts from 0 as one that counts from 1: six decimals, or as many as it has."""
+    value = Decimal(text) + 1
+    return short if Decimal(short := f"{value:.6f}") == value else format(value, "f")
