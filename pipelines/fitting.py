@@ -173,8 +173,10 @@ def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: p
         raise ValueError("no image is held out for it; validate on more (--val-fraction)")
     if len(chooses) < blend.LEAST and given is None:
         given = _equal(nets, asked, len(chooses))
-    seen = None if given is not None else _seen(nets, chooses, watch)
-    weights, count = (given, 0) if seen is None else _fitted_weights(nets, asked, seen)
+    seen, weights, count = None, given, 0
+    if weights is None:
+        seen = _seen(nets, chooses, watch)
+        weights, count = _fitted_weights(nets, asked, seen)
     typical = None
     if asked.refine:
         looks = looking.merged(nets, weights, asked.merge, chooses)

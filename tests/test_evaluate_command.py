@@ -1,5 +1,6 @@
 """evaluate.py as a person uses it: groups, comparisons, plots and sheets; and what it refuses."""
 
+import dataclasses
 import json
 import shutil
 
@@ -183,7 +184,11 @@ def test_the_cumulative_curve_reaches_the_limit_and_as_far_as_most_photographs(t
     assert len(set(drawn)) == 3
 
 
-def test_a_run_that_held_nothing_out_has_no_validation_part(trained):
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.0, "it was trained with --val-fraction 0"), (0.05, "none could be held out")]
+)
+def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained, share, told):
     run = runs.load(trained[1])
-    with pytest.raises(ValueError, match="has no val photographs: it was trained with --val-fraction 0"):
-        scoring.photographs(run._replace(parts={**run.parts, "val": []}), "val", None)
+    bare = run._replace(parts={**run.parts, "val": []}, config=dataclasses.replace(run.config, val_fraction=share))
+    with pytest.raises(ValueError, match=f"has no val photographs: {told}"):
+        scoring.photographs(bare, "val", None)

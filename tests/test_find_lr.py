@@ -12,7 +12,20 @@ from jaxmarks import models, sweep
 from pipelines import console, decode
 from pipelines.pages import plots
 
-SMALL = ("--data", "drawn:24:5", "--model", "resnet18", "--size", "32", "--batch", "4", "--workers", "2")
+SMALL = (
+    "--data",
+    "drawn:24:5",
+    "--model",
+    "resnet18",
+    "--size",
+    "32",
+    "--batch",
+    "4",
+    "--workers",
+    "2",
+    "--val-fraction",
+    0.05,
+)
 SLOPES = np.geomspace(0.01, 1.0, 30)  # of a quadratic: gradient descent on it blows up at rates above EDGE
 EDGE = 2.0
 
