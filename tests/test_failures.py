@@ -74,12 +74,12 @@ def test_out_of_memory_on_a_device():
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b'{"a": [1,\n2,,]}', "line 2, column 3"),
+        (b'{"a": [1,\n2,,]}', "a.json:2"),
         (b'{"a": "\xe9"}', "0xe9"),
         (b"\n\n" + b"[" * 200_000, "nested"),
         (b"[1" + b"0" * 5000 + b"]", "5001 digits"),
         (b"[1" + b"0" * 30 + b"]", "31 digits"),
-        (b"", "line 1"),
+        (b"", "a.json:1"),
     ],
 )
 def test_json_that_cannot_be_used_names_the_file_and_the_place(tmp_path, data, told):
