@@ -100,7 +100,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     files.write_sealed(root / "versions.json", versions())
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
     weights, decided = _kept(config.weights, root / _WEIGHTS), _kept(config.review, root / _DECISIONS)
-    rest = {"data_identity": identity(source), "weights": weights, "origin": origin, "review": decided}
+    rest: dict[str, Any] = {"data_identity": identity(source), "weights": weights, "origin": origin, "review": decided}
     rest["boxed"] = source.boxed
     files.write_sealed(root / "config.json", {**described, **rest})
     return load(root)
