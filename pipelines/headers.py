@@ -137,7 +137,7 @@ def _bmp(data: bytes) -> Header:
     if _number(data, 14, 4) == 12:
         return Header("BMP", _number(data, 18, 2), _number(data, 20, 2))
     width, height = (_number(data, at, 4) for at in (18, 22))
-    return Header("BMP", *(min(n, (1 << 32) - n) for n in (width, height)))  # below 0: top row first
+    return Header("BMP", min(width, (1 << 32) - width), min(height, (1 << 32) - height))  # below 0: top row first
 
 
 def _gif(data: bytes) -> Header:
@@ -250,7 +250,8 @@ def _heif(name: str) -> Callable[[bytes], Header | None]:
             sizes.append((_number(data, at + 8, 4, "big"), _number(data, at + 12, 4, "big")))
             at += 4
         moving = data[8:12] in (b"avis", b"msf1", b"hevc")
-        return Header(name, *max(sizes, key=lambda n: n[0] * n[1]), frames=moving)
+        width, height = max(sizes, key=lambda n: n[0] * n[1])
+        return Header(name, width, height, frames=moving)
 
     return found
 
