@@ -11,7 +11,8 @@ import numpy as np
 
 from pipelines import headers
 from pipelines.decoders import DecodeError, decoded
-from pipelines.headers import header_size, is_jpeg, orientation
+from pipelines.headers import header_size
+from pipelines.jpeg import is_jpeg, orientation
 from pipelines.sources import Example
 
 _HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies

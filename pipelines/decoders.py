@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from pipelines import depth, headers, heic
-from pipelines.headers import MAX_PIXELS, Header, is_jpeg
+from pipelines.headers import MAX_PIXELS, Header
+from pipelines.jpeg import is_jpeg
 
 cv2.setNumThreads(0)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # reasons are ours to tell, with the file's name
@@ -36,8 +37,10 @@ def check(data: bytes) -> Header:
     found = headers.read(data)
     if found is None:
         raise _undecodable(data)
-    if found.width * found.height > MAX_PIXELS:
-        raise DecodeError(f"too many pixels: {found.width} x {found.height}, at most {MAX_PIXELS} are decoded")
+    if found.too_large:
+        of = f" of {found.bits} bits" if found.bits > 16 else ""
+        most = MAX_PIXELS // max(found.bits // 16, 1)
+        raise DecodeError(f"too many pixels: {found.width} x {found.height}{of}, at most {most} are decoded")
     if found.progressive and (scans := data.count(b"\xff\xda")) > _MAX_SCANS:
         raise DecodeError(f"too many scans: a JPEG of {scans}, at most {_MAX_SCANS} are decoded")
     return found
@@ -90,7 +93,7 @@ def _shallow(values: np.ndarray, found: Header, at_least: float = 0.0) -> np.nda
         image = depth.eight_bits(values, at_least)
     except ValueError as error:
         raise DecodeError(f"not a picture that can be decoded: {error}") from None
-    image = 255 - image if found.inverted else image
+    image = cv2.bitwise_not(image, dst=image) if found.inverted else image
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
 
 
@@ -114,4 +117,6 @@ def eight_bits(data: bytes, whites: Mapping[str, float]) -> tuple[bytes, str, fl
     values = _pixels(data, _DEEP)
     at_least = whites.get(kind := depth.kind(values), 0.0)
     image = _shallow(values, found, at_least)
-    return cv2.imencode(".bmp", image)[1].tobytes(), kind, max(at_least, depth.white(values))
+    used = max(at_least, depth.white(values))
+    del values
+    return cv2.imencode(".bmp", image)[1].tobytes(), kind, used

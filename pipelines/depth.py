@@ -11,6 +11,7 @@ import numpy as np
 
 BITS = (8, 10, 12, 14, 16)
 _OVER = 2.0  # floating-point images that end at 1 overshoot it where they were resampled
+_AT_ONCE = 1 << 20  # values that are scaled at one time: bounds the memory
 _ODD = 0.1  # the share of a set's images that do not decide for the others
 
 
@@ -48,7 +49,12 @@ def eight_bits(values: np.ndarray, at_least: float = 0.0) -> np.ndarray:
     """u8 of the shape of `values`: white becomes 255, 0 and less 0; whole numbers lose their lower bits, others are
     rounded. at_least: a white that counts where the image's own is lower. Raises ValueError as `white` does."""
     top = max(white(values), at_least)
-    if values.dtype.kind in "iu":
-        bits = BITS[np.searchsorted([2.0**b - 1 for b in BITS], top)]
-        return (np.maximum(values, 0) >> (bits - 8)).astype(np.uint8)
-    return np.rint(np.clip(values, 0, top) * (255 / top)).astype(np.uint8)
+    bits = BITS[min(np.searchsorted([2.0**b - 1 for b in BITS], top), len(BITS) - 1)]
+    flat, found = values.reshape(-1), np.empty(values.size, np.uint8)
+    for start in range(0, len(flat), _AT_ONCE):
+        some = flat[start : start + _AT_ONCE]
+        if values.dtype.kind in "iu":
+            found[start : start + _AT_ONCE] = np.maximum(some, 0) >> (bits - 8)
+        else:
+            found[start : start + _AT_ONCE] = np.rint(np.clip(some, 0, top) * (255 / top))
+    return found.reshape(values.shape)

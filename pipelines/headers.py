@@ -9,7 +9,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-MAX_PIXELS = 1 << 27  # of an image that is decoded, whatever its format and whoever asks
+from pipelines.jpeg import is_jpeg, segments
+
+MAX_PIXELS = (
+    1 << 27
+)  # of an image that is decoded, whatever its format and whoever asks; of 32 bits a half, of 64 a quarter
 _TEXT = 1 << 16  # bytes of a header that is text
 _TAGS = 4096  # entries of a TIFF's directory that are looked at
 _TIFF_TYPES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes of its whole numbers, by type
@@ -23,10 +27,20 @@ class Header(NamedTuple):
     kind: str  # "JPEG", "PNG", ...
     width: int
     height: int
-    deep: bool = False  # more than 8 bits a channel, or floating point
+    bits: int = 8  # of a channel, once it is decoded: 8, 16, 32 or 64
     frames: bool = False  # several: frames of an animation, or pages
     inverted: bool = False  # 0 is white
     progressive: bool = False  # coded in many scans, each of which goes through all pixels
+
+    @property
+    def deep(self) -> bool:
+        """Whether it has more than 8 bits a channel: whole numbers, or floating-point ones."""
+        return self.bits > 8
+
+    @property
+    def too_large(self) -> bool:
+        """Whether it is beyond the bound, at which decoding takes 2.5 GB at most."""
+        return self.width * self.height * max(self.bits // 16, 1) > MAX_PIXELS
 
 
 def kind(data: bytes) -> str | None:
@@ -72,42 +86,6 @@ def header_size(data: bytes) -> tuple[int, int] | None:
     return None if found is None else (found.width, found.height)
 
 
-def is_jpeg(data: bytes) -> bool:
-    """Whether an encoded image begins as a JPEG does."""
-    return data[:3] == b"\xff\xd8\xff"
-
-
-def segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """(marker, where it stands) of the segments of a JPEG's header, up to the first scan; stray bytes are passed over."""
-    at = 2 if is_jpeg(data) else -1
-    while (at := data.find(b"\xff", at)) >= 0 and at + 9 <= len(data):
-        marker = data[at + 1]
-        if marker in (0, 1, 0xFF) or 0xD0 <= marker <= 0xD8:  # a filling byte, or a marker without a length
-            at += 1 if marker == 0xFF else 2
-            continue
-        yield marker, at
-        if marker in (0xD9, 0xDA):
-            return
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-
-
-def orientation(data: bytes) -> int:
-    """1 to 8, as the EXIF data of a JPEG has it: 2, 4, 5 and 7 mirror it, 3, 6 and 8 turn it; 1 where it has none."""
-    found = (at + 10 for marker, at in segments(data) if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0")
-    start = next(found, len(data))
-    order = {b"II": "little", b"MM": "big"}.get(data[start : start + 2])
-    if order is None:
-        return 1
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(data[start + at : start + at + size], order)  # pyright: ignore[reportArgumentType]
-
-    first = number(4, 4)
-    entries = (first + 2 + 12 * n for n in range(number(first, 2)))
-    value = next((number(at + 8, 2) for at in entries if number(at, 2) == 0x0112), 1)
-    return value if 1 <= value <= 8 else 1
-
-
 def turns(data: bytes) -> tuple[int, int | None]:
     """(quarter turns to the left, axis to mirror or None) that an AVIF asks for; its EXIF data do not count."""
     turn, mirror = (data.find(name, 0, _meta_end(data)) for name in (b"irot", b"imir"))
@@ -151,14 +129,15 @@ def _png(data: bytes) -> Header:
     before = itertools.takewhile(lambda chunk: chunk[0] != b"IDAT", _chunks(data))
     moving = next((at for name, at, _ in before if name == b"acTL"), None)
     frames = moving is not None and _number(data, moving + 8, 4, "big") > 1
-    return Header("PNG", _number(data, 16, 4, "big"), _number(data, 20, 4, "big"), deep=data[24] > 8, frames=frames)
+    bits = 16 if data[24] > 8 else 8
+    return Header("PNG", _number(data, 16, 4, "big"), _number(data, 20, 4, "big"), bits, frames)
 
 
 def _bmp(data: bytes) -> Header:
     if _number(data, 14, 4) == 12:
         return Header("BMP", _number(data, 18, 2), _number(data, 20, 2))
     width, height = (_number(data, at, 4) for at in (18, 22))
-    return Header("BMP", *(min(n, (1 << 32) - n) for n in (width, height)))  # below 0: top row first
+    return Header("BMP", min(width, (1 << 32) - width), min(height, (1 << 32) - height))  # below 0: top row first
 
 
 def _gif(data: bytes) -> Header:
@@ -212,25 +191,28 @@ def _tiff(data: bytes) -> Header | None:
     tile = tags.get(322, 0) * tags.get(323, 0)
     if tile > width * height:
         width, height = tags[322], tags[323]
-    deep = tags.get(258, 1) > 8 or tags.get(339, 1) == 3
+    stated = max(tags.get(258, 1), 16 if tags.get(339, 1) == 3 else 1)
+    bits = next((n for n in (8, 16, 32) if stated <= n), 64)
     more = _number(data, first + head + step * count, 8 if large else 4, order) if count <= _TAGS else 0
-    return Header("TIFF", width, height, deep, more != 0, tags.get(262) == 0)
+    return Header("TIFF", width, height, bits, more != 0, tags.get(262) == 0)
 
 
 def _pnm(data: bytes) -> Header | None:
     if data[:2] == b"P7":
         fields = dict(re.findall(rb"\n\s*(WIDTH|HEIGHT|MAXVAL)\s+(\d{1,10})\b", data[:_TEXT].partition(b"ENDHDR")[0]))
-        return Header("PNM", int(fields[b"WIDTH"]), int(fields[b"HEIGHT"]), int(fields.get(b"MAXVAL", 255)) > 255)
+        return Header(
+            "PNM", int(fields[b"WIDTH"]), int(fields[b"HEIGHT"]), 16 if int(fields.get(b"MAXVAL", 255)) > 255 else 8
+        )
     numbers = re.match(rb"P([1-6])" + 3 * rb"(?:(?:\s|#[^\r\n]*[\r\n])+(\d{1,10}))?", data[:_TEXT])
     if numbers is None or numbers[3] is None:
         return None
     deep = numbers[1] not in b"14" and int(numbers[4] or 255) > 255
-    return Header("PNM", int(numbers[2]), int(numbers[3]), deep)
+    return Header("PNM", int(numbers[2]), int(numbers[3]), 16 if deep else 8)
 
 
 def _pfm(data: bytes) -> Header | None:
     found = re.match(rb"P[Ff]\s+(\d{1,10})\s+(\d{1,10})\s", data[:_TEXT])
-    return Header("PFM", int(found[1]), int(found[2]), True) if found else None
+    return Header("PFM", int(found[1]), int(found[2]), 32) if found else None
 
 
 def _radiance(data: bytes) -> Header | None:
@@ -268,7 +250,8 @@ def _heif(name: str) -> Callable[[bytes], Header | None]:
             sizes.append((_number(data, at + 8, 4, "big"), _number(data, at + 12, 4, "big")))
             at += 4
         moving = data[8:12] in (b"avis", b"msf1", b"hevc")
-        return Header(name, *max(sizes, key=lambda n: n[0] * n[1]), frames=moving)
+        width, height = max(sizes, key=lambda n: n[0] * n[1])
+        return Header(name, width, height, frames=moving)
 
     return found
 
@@ -280,7 +263,7 @@ def _jpeg_2000(data: bytes) -> Header | None:
     if data[start : start + 4] != b"\xff\x4f\xff\x51" or _number(data, start + 40, 2, "big") > 4:
         return None
     right, bottom, left, top = (_number(data, start + at, 4, "big") for at in (8, 12, 16, 20))
-    return Header("JPEG 2000", right - left, bottom - top, data[start + 42] & 0x7F > 7)
+    return Header("JPEG 2000", right - left, bottom - top, 16 if data[start + 42] & 0x7F > 7 else 8)
 
 
 _READERS: dict[str, Callable[[bytes], Header | None]] = {

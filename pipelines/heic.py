@@ -20,7 +20,7 @@ def decoded(data: bytes) -> np.ndarray:
     package is not installed."""
     if not available():
         raise ValueError(MISSING)
-    import pillow_heif
+    import pillow_heif  # pyright: ignore[reportMissingImports]
 
     try:
         image = pillow_heif.open_heif(io.BytesIO(data))

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines import decoders, depth, files, headers, sizes
 from pipelines.decoders import DecodeError
+from pipelines.jpeg import is_jpeg
 from pipelines.sources import Example
 
 _log = logging.getLogger("jaxmarks")
@@ -103,7 +104,7 @@ class Pictures:
         t, data = self.table, self.encoded(index)
         if t.sizes is not None and t.sizes[index].all():
             sizes.check(data, t.sizes[index].tolist(), t.where)
-        found = None if headers.is_jpeg(data) else headers.read(data)
+        found = None if is_jpeg(data) else headers.read(data)
         if found is not None and found.frames and not self._frames:
             self._frames = True
             _log.warning(

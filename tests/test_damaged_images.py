@@ -62,7 +62,7 @@ for name, data in images.items():
             good += 1
         except decode.DecodeError as error:
             assert "\\n" not in str(error) and len(str(error)) < 200
-        headers.kind(some[:64]), headers.orientation(some)
+        headers.kind(some[:64]), decode.orientation(some)
         count += 1
         if (took := time.monotonic() - began) > seconds or peak() - before > megabytes:
             sys.exit(f"{name} {n}: {took:.1f} s, {peak() - before} MB, {headers.read(some)}")

@@ -142,6 +142,13 @@ def test_one_bound_for_every_format(name):
     assert found is not None and found.width * found.height == headers.MAX_PIXELS
 
 
+@pytest.mark.parametrize(("bits", "least"), [(32, 1 << 26), (64, 1 << 25)])
+def test_of_many_bits_fewer_pixels_are_decoded(bits, least):
+    with pytest.raises(decode.DecodeError, match=f"of {bits} bits, at most {least}"):
+        decoders.check(tiff(1 << 13, (least >> 13) + 1, _258=bits, _339=3))
+    assert decoders.check(tiff(1 << 13, least >> 13, _258=bits, _339=3)).deep
+
+
 def test_a_jpeg_of_very_many_scans_is_refused():
     data = encoded(quarters(), "JPEG", progressive=True)
     with pytest.raises(decode.DecodeError, match="too many scans"):

@@ -1,0 +1,39 @@
+"""The segments before a JPEG's pixels, and what its EXIF data say."""
+
+from collections.abc import Iterator
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether an encoded image begins as a JPEG does."""
+    return data[:3] == b"\xff\xd8\xff"
+
+
+def segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """(marker, where it stands) of the segments of a JPEG's header, up to the first scan; stray bytes are passed over."""
+    at = 2 if is_jpeg(data) else -1
+    while (at := data.find(b"\xff", at)) >= 0 and at + 9 <= len(data):
+        marker = data[at + 1]
+        if marker in (0, 1, 0xFF) or 0xD0 <= marker <= 0xD8:  # a filling byte, or a marker without a length
+            at += 1 if marker == 0xFF else 2
+            continue
+        yield marker, at
+        if marker in (0xD9, 0xDA):
+            return
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def orientation(data: bytes) -> int:
+    """1 to 8, as the EXIF data of a JPEG has it: 2, 4, 5 and 7 mirror it, 3, 6 and 8 turn it; 1 where it has none."""
+    found = (at + 10 for marker, at in segments(data) if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0")
+    start = next(found, len(data))
+    order = {b"II": "little", b"MM": "big"}.get(data[start : start + 2])
+    if order is None:
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[start + at : start + at + size], order)  # pyright: ignore[reportArgumentType]
+
+    first = number(4, 4)
+    entries = (first + 2 + 12 * n for n in range(number(first, 2)))
+    value = next((number(at + 8, 2) for at in entries if number(at, 2) == 0x0112), 1)
+    return value if 1 <= value <= 8 else 1
