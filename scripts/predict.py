@@ -4,10 +4,11 @@
     python scripts/predict.py --run runs/NAME --images FOLDER --out points.csv --spread errors.csv --overlays FOLDER
     python scripts/predict.py --run runs/A --run runs/B --data PATH --out blend.csv
 
-The first writes the contest's submission for the test part (the points asked of each photograph, rounded); with
---all-points, or for plain pictures, every point in the layout of landmarks.csv. The views of a photograph are rendered and
-run in one vmapped call, un-warped exactly and merged. Weights of the views and expected errors are fitted at first use, on
-the run's validation part, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
+The first writes the contest's submission for the test part (the points asked of each photograph, rounded), with
+--all-points every point in the layout of its landmarks.csv. Of plain images, and of data in another format, every point is
+written as comma-separated file_name,x_0,y_0,x_1,...; --format asks for another layout. The views of a photograph are rendered
+and run in one vmapped call, un-warped exactly and merged. Weights of the views and expected errors are fitted at first use,
+on the run's validation part, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def main() -> int:
         found = partial.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
         progress.close()
         if asked is None:
-            results.write_points(out, flags.format or "contest", source, found, data)
+            results.write_points(out, flags.format or results.layout(source, data), source, found, data)
         else:
             results.write_submission(out, source, asked, found)
         finish(flags, net, source, found)

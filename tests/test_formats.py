@@ -640,8 +640,6 @@ def test_what_ends_badly_leaves_nothing(tmp_path, kind):
         (w300, "../a.png", "not a path"),
         (deeplabcut, "a.png#1", "several faces"),
         (wflw, "a b.png", "a blank"),
-        (plain, "a,b.png", "a comma"),
-        (plain, 'a"b.png', "a quote"),
     ],
 )
 def test_names_that_a_format_cannot_say(tmp_path, module, name, said):
