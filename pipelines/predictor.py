@@ -135,31 +135,6 @@ class Predictor:
         return calibrate.confidence(self.fit.calibration, self.expected_nme(found), limit)
 
 
-def add_arguments(parser: argparse.ArgumentParser, views: str) -> None:
-    """The flags that say which networks to ask, and how; views: of each photograph, by default."""
-    parser.add_argument(
-        "--run", required=True, action="append", help="a run folder; again for others, whose answers are mixed"
-    )
-    parser.add_argument(
-        "--tta",
-        default=views,
-        help=f"views of each photograph: {', '.join(tta.NAMES)}, or a .json list (default: {views})",
-    )
-    parser.add_argument(
-        "--weights",
-        default="auto",
-        help="of the views: equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list",
-    )
-    parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(tta.MERGES)} (default: mean)")
-    parser.add_argument(
-        "--refine", action="store_true", help="look again, closer, at faces that fill little of the frame"
-    )
-    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
-    parser.add_argument(
-        "--at-once", type=int, help="pictures that pass through a network at one time (default: 128, on a CPU 32)"
-    )
-
-
 def from_flags(
     flags: argparse.Namespace,
     data: str | None = None,
@@ -167,14 +142,14 @@ def from_flags(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """The predictor that `add_arguments`' flags ask for; data: as `load` has it; dry, watch: as `fitting.for_nets`
+    """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_nets`
     has them. Raises ValueError in one line."""
     roots = [Path(r) for r in flags.run]
     return open_runs(roots, asked(flags), flags.checkpoint, data, dry, watch=watch)
 
 
 def asked(flags: argparse.Namespace) -> Settings:
-    """The settings that `add_arguments`' flags ask for. Raises ValueError in one line, before anything is opened."""
+    """The settings that `prediction_flags` ask for. Raises ValueError in one line, before anything is opened."""
     named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
     weights = _text(flags.weights, "--weights") if named else json.dumps(_numbers(flags.weights))
     found = Settings(

@@ -19,7 +19,7 @@ from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from pipelines import boxes as boxes_
-from pipelines import cache, files, review, schemes, sources, split, weighting
+from pipelines import cache, files, guesses, review, schemes, sources, split, weighting
 from pipelines.sources import Source, Subset, identity
 
 _log = logging.getLogger("jaxmarks")
@@ -189,6 +189,10 @@ def exists(root: Path) -> bool:
 
 def load(root: Path) -> Run:
     """The run in a folder. Raises ValueError, naming the file, where it is missing or damaged, or of another version."""
+    if not exists(root):
+        raise ValueError(
+            f"{root} is not a run folder ({root / 'config.json'}: missing){guesses.path(root, exists, 'runs')}"
+        )
     stored, parts, sealed = (_read(root / f"{name}.json") for name in ("config", "split", "key"))
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     try:  # all of it is sealed, but another version or hand may have written it, or put it under another's name

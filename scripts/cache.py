@@ -7,15 +7,29 @@ Compiled code is kept by every command, two gigabytes at most; JAX_ENABLE_COMPIL
 packed, or compiled, again when it is needed.
 """
 
+import sys
 import time
+from pathlib import Path
 
-from pipelines import cache, compiled, console, files
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from pipelines import console
+
+
+def arguments() -> console.Parser:
+    """The command line."""
+    parser = console.Parser(__doc__)
+    parser.add_argument("--prune", type=float, metavar="DAYS", help="delete what was not used for so many days; 0: all")
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import cache, compiled, files
 
 
 def main() -> int:
-    parser = console.Parser(__doc__)
-    parser.add_argument("--prune", type=float, metavar="DAYS", help="delete what was not used for so many days; 0: all")
-    flags = parser.parse_args()
+    flags = arguments().parse_args()
     if flags.prune is not None and not flags.prune >= 0:
         raise ValueError(f"--prune must be 0 or more days, got {flags.prune}")
     days: float | None = flags.prune

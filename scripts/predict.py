@@ -12,23 +12,48 @@ on the run's validation part, and kept beside the run. Interrupted, the same com
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn
 
-from pipelines import (
-    answers,
-    boxes,
-    console,
-    files,
-    fitting,
-    formats,
-    outputs,
-    partial,
-    predictor,
-    results,
-    runs,
-    sources,
-)
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from jaxmarks import choices
+from pipelines import console, prediction_flags
+
+
+def arguments() -> console.Parser:
+    """The command line."""
+    parser = console.Parser(__doc__)
+    prediction_flags.add(parser, "standard")
+    parser.add_argument(
+        "--data",
+        help="data whose test part to predict, or all of it where it has none; default: what the run was trained on."
+        " With --images: where that lies now, for what has to be fitted",
+    )
+    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
+    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
+    parser.add_argument("--images", help="a folder, with the folders below it, or one image: what to predict")
+    parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
+    parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
+    parser.add_argument("--format", choices=choices.FORMATS, help="every point, in the files of a format")
+    parser.add_argument(
+        "--spread",
+        help="CSV to write: the expected error of every point, asked for or not, in pixels of its photograph",
+    )
+    parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
+    parser.add_argument("--limit", type=float, default=0.1, help="NME that this confidence is of (default: 0.1)")
+    parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import answers, boxes, files, fitting, outputs, partial, predictor, results, runs, sources
 from pipelines.formats import contest, w300
 
 
@@ -89,31 +114,7 @@ def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.S
 
 
 def parsed() -> argparse.Namespace:
-    parser = console.Parser(__doc__)
-    predictor.add_arguments(parser, "standard")
-    parser.add_argument(
-        "--data",
-        help="data whose test part to predict, or all of it where it has none; default: what the run was trained on."
-        " With --images: where that lies now, for what has to be fitted",
-    )
-    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
-    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
-    )
-    parser.add_argument("--images", help="a folder, with the folders below it, or one image: what to predict")
-    parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
-    parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
-    parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
-    parser.add_argument(
-        "--spread",
-        help="CSV to write: the expected error of every point, asked for or not, in pixels of its photograph",
-    )
-    parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
-    parser.add_argument("--limit", type=float, default=0.1, help="NME that this confidence is of (default: 0.1)")
-    parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    flags = parser.parse_args()
+    flags = arguments().parse_args()
     if flags.images and flags.pictures:
         raise ValueError("--pictures goes with --data; --images is a folder of pictures already")
     files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == w300.NAME else [])})

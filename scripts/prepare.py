@@ -10,13 +10,16 @@ sees in a minute what the set is like. Interrupted, the same command goes on. Se
 into one folder (or copied into one, notes/ too), then --merge.
 """
 
+import sys
 from pathlib import Path
 
-from pipelines import console, dataset, outputs, pack, report, seal, sources, survey
-from pipelines.pages import packed, refused
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
     parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
@@ -33,7 +36,17 @@ def main() -> int:
     parser.add_argument("--merge", action="store_true", help="make a whole set of the parts that were written")
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import dataset, outputs, pack, report, seal, sources, survey
+from pipelines.pages import packed, refused
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     mine, out = _part(flags.part), Path(flags.out) if flags.out else None
     if flags.size and not 32 <= flags.size <= 4096:
         raise ValueError(f"--size must lie in 32..4096, got {flags.size}")

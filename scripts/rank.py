@@ -11,17 +11,16 @@ decisions.csv. What the score is made of: docs/review.md.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-import numpy as np
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import boxes, console, files, loader, outputs, review_predictions, review_scores, runs, sources
-from pipelines.pages import review
-
-_MOST = 2000  # photographs on a page
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", action="append", required=True, help="a run folder; several of one data set")
     parser.add_argument("--data", help="where the runs' data lies now; default: where it was")
@@ -33,7 +32,21 @@ def main() -> int:
         action=argparse.BooleanOptionalAction,
         help="compare what lies beside near-duplicates (default: unless the first run was trained with --no-near-duplicates)",
     )
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+import numpy as np
+
+from pipelines import boxes, files, loader, outputs, review_predictions, review_scores, runs, sources
+from pipelines.pages import review
+
+_MOST = 2000  # photographs on a page
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     if not 1 <= flags.show <= _MOST:
         raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
     out, faults = Path(flags.out), loader.Faults()

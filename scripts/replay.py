@@ -14,15 +14,16 @@ against the log, bit for bit (promised for the same code, versions, devices, cor
 loss, and whether it was trimmed.
 """
 
+import sys
 from pathlib import Path
 
-import numpy as np
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from jaxmarks import assemble, backend, checkpoint, replay, runlog, sharding, step
-from pipelines import answers, console, files, loader, outputs, runs, sources, trained
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -31,7 +32,19 @@ def main() -> int:
     parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")
     parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+import numpy as np
+
+from jaxmarks import assemble, backend, checkpoint, replay, runlog, sharding, step
+from pipelines import answers, files, loader, outputs, runs, sources, trained
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     first, last = _range(flags.step, flags.verify) if flags.step else (0, 0)
     run = runs.load(Path(flags.run))
     files.check_outs({"--out": flags.out})

@@ -7,12 +7,33 @@ Writes a scheme (see pipelines/schemes.py) and a sheet for a person to judge. Ex
 table, 2 where they support no permutation.
 """
 
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from pipelines import console
+
+
+def arguments() -> console.Parser:
+    """The command line."""
+    parser = console.Parser(__doc__)
+    parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
+    parser.add_argument("--out", help="the scheme to write")
+    parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
+    parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")
+    return parser
+
+
+console.begin(__name__, arguments)
 
 import numpy as np
 
 from jaxmarks import landmarks
-from pipelines import console, decode, drawn, faces, files, outputs, schemes, sources, symmetry
+from pipelines import decode, drawn, faces, files, outputs, schemes, sources, symmetry
 
 
 def labels(path: str, category: str = "") -> tuple[np.ndarray, np.ndarray]:
@@ -27,15 +48,7 @@ def labels(path: str, category: str = "") -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> int:
-    parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
-    )
-    parser.add_argument("--out", help="the scheme to write")
-    parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
-    parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")
-    flags = parser.parse_args()
+    flags = arguments().parse_args()
     if not (flags.out or flags.check or flags.sheet):
         raise ValueError("nothing asked: give --out, --check or --sheet")
     files.check_outs({"--out": flags.out, "--sheet": flags.sheet})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import decode, drawn, formats, sources
-from pipelines.formats import coco, deeplabcut, plain, w300, wflw
+from pipelines.formats import coco, deeplabcut, w300, wflw
 from pipelines.tables import Row, Table
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
