@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser, views: str) -> None:
     )
     parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(choices.MERGES)} (default: mean)")
     parser.add_argument(
-        "--refine", action="store_true", help="look again, closer, at faces that fill little of the frame"
+        "--refine", action="store_true", help="look again, closer, at objects that fill little of the frame"
     )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta
+from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta, words
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
 from pipelines import boxes as bounding
@@ -35,7 +35,7 @@ class Landmarks(NamedTuple):
     spread: np.ndarray  # f64[n, points]  the expected error of each point; NaN where the run is not calibrated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
     """Networks, how they are asked, and what was fitted for that; made by `load` or `open_runs`."""
 
@@ -43,6 +43,11 @@ class Predictor:
     settings: Settings
     fit: Fitted
     remarks: list[str]  # what a person should know, a line each
+
+    def __repr__(self) -> str:
+        runs = ", ".join(f"{net.trained.run.root} at step {net.trained.commit.step}" for net in self.nets)
+        points, views = words.counted(self.scheme.num_points, "point"), words.counted(self.views, "view")
+        return f"<Predictor of {runs}: {points}, {views} ({self.settings.tta[:60]})>"
 
     @property
     def run(self) -> Run:

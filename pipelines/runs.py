@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmarks import backend, defaults, keys, landmarks, recipes
+from jaxmarks import backend, defaults, keys, landmarks, recipes, words
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
@@ -263,7 +263,9 @@ def check_same_data(one: Run, other: Run) -> None:
 def check_points(run: Run, source: Source) -> None:
     """Raises ValueError unless the source has as many points as the run's network."""
     if source.num_points != run.scheme.num_points:
-        raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.scheme.num_points}")
+        raise ValueError(
+            f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}"
+        )
 
 
 def data(config: Config, root: Path | None = None, *, dry: bool = False) -> Source:

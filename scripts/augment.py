@@ -35,7 +35,7 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import assemble, sharding
+from jaxmarks import assemble, sharding, words
 from pipelines import decode, files, loader, outputs, runs, sources
 from pipelines.pages import sheets
 
@@ -56,7 +56,7 @@ def main() -> int:
         sheet = sheets.batch_sheet(np.asarray(images), np.asarray(points), captions, math.ceil(math.sqrt(count)))
         file.write(decode.encode_png(sheet))
     console.faults(faults.report())
-    print(f"{count} pictures under {config.augment[:60]}: {out}")
+    print(f"{words.counted(count, 'image')} under {config.augment[:60]}: {out}")
     return 0
 
 

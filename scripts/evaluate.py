@@ -32,7 +32,7 @@ def arguments() -> console.Parser:
     )
     parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
     parser.add_argument(
-        "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"
+        "--limit", type=float, default=0.10, help="NME at which AUC ends and an object fails (default: 0.10)"
     )
     parser.add_argument("--groups", help="regular expression: what it finds in a file name is a group (the run's own)")
     parser.add_argument("--against", help="another run folder, to compare with on the same photographs")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from jaxmarks import choices
+from jaxmarks import choices, words
 from pipelines import console
 
 
@@ -74,7 +74,7 @@ def main() -> int:
         beside.unlink(missing_ok=True)  # of an older file
     about = exported.describe(found, flags.format, flags.input, flags.batch)
     files.write_json(beside, {**about, "parity": {"largest_px": worst, "photographs": count}})
-    print(f"{found.run.config.model}, step {found.commit.step}, {out.stat().st_size / 1e6:.1f} MB: {out}, {beside}")
+    print(f"{found.run.config.model}, step {found.commit.step}, {words.size(out.stat().st_size)}: {out}, {beside}")
     return 0
 
 

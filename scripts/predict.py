@@ -18,7 +18,7 @@ from typing import NoReturn
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from jaxmarks import choices
+from jaxmarks import choices, words
 from pipelines import console, prediction_flags
 
 
@@ -77,11 +77,11 @@ def main() -> int:
         refuse(net.fit.remark)
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
-        megabytes, views = partial.size(len(source), net.scheme.num_points) / 1e6, net.views
+        taken, views = words.size(partial.size(len(source), net.scheme.num_points)), words.counted(net.views, "view")
         known = partial.known(out, about(flags, net, source), source)
         print(
-            f"{len(source)} photographs under {views} view{'s' * (views > 1)}{f', {known} of them done' if known else ''};"
-            f" {megabytes:.1f} MB beside {out} until it is written"
+            f"{words.counted(len(source), 'photograph')} under {views}{f', {known} of them done' if known else ''};"
+            f" {taken} beside {out} until it is written"
         )
         return 0
     progress = console.Progress(len(source), "photograph")
@@ -168,7 +168,7 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.
     count = len(found.index())
     short = f" of {len(source)} (the others could not be used)" if count < len(source) else ""
     steps = ", ".join(map(str, net.steps))
-    print(f"{count} photograph{'s' * (count != 1)}{short}, step {steps}, views {flags.tta}: {flags.out}")
+    print(f"{words.counted(count, 'photograph')}{short}, step {steps}, views {flags.tta}: {flags.out}")
 
 
 if __name__ == "__main__":

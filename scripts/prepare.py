@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
+from jaxmarks import words
 from pipelines import console
 
 
@@ -67,7 +68,10 @@ def main() -> int:
     parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
     print("\n".join(f"{part}: {sources.described(source)}" for part, source in parts.items()))
     job = pack.plan(out, parts, flags.size)
-    print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
+    print(
+        f"{words.counted(pack.total(job, mine), 'record')} in {words.counted(len(job.shards), 'shard')},"
+        f" about {pack.check_space(job)} in {out}"
+    )
     if flags.dry_run:
         print("".join(f"{line}\n" for source in parts.values() for line in survey.foreseen(source)), end="")
         return 0
@@ -106,7 +110,7 @@ def show(out: Path, data: str, parts: dict[str, sources.Source], look: bool) -> 
         print(f"refused, with what can be seen of them: {refused.sheet(out, seen, told)}")
     if look:
         print(f"look at {', '.join(packed.write(out, data, seen))}")
-    print(f"{out} is whole: {told['accepted']} records; python scripts/train.py --data {out}")
+    print(f"{out} is whole: {words.counted(told['accepted'], 'record')}; python scripts/train.py --data {out}")
     return 0
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
+from jaxmarks import words
 from pipelines import console
 
 
@@ -83,7 +84,8 @@ def main() -> int:
     for remark in review_predictions.remarks(known, found[0].run, by_labels):
         print(remark)
     print(
-        f"{len(names)} labels ranked: {out / 'review.csv'}; the first {len(items)} to decide about: {out / 'review.html'}"
+        f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"
+        f" the first {len(items)} to decide about: {out / 'review.html'}"
     )
     return 0
 

@@ -32,7 +32,7 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import landmarks
+from jaxmarks import landmarks, words
 from pipelines import decode, drawn, faces, files, outputs, schemes, sources, symmetry
 
 
@@ -63,7 +63,10 @@ def main() -> int:
             file.write(decode.encode_png(schemes.sheet(found, table, against)))
         print(f"the sheet: {flags.sheet}")
     fixed = int((found.mirror == np.arange(len(found.mirror))).sum())
-    print(f"{len(found.mirror)} points, {fixed} fixed, from {found.faces} faces; {found.by_order.sum()} ties by order")
+    print(
+        f"{words.counted(len(found.mirror), 'point')}, {fixed} fixed, from {words.counted(found.faces, 'object')};"
+        f" {found.by_order.sum()} ties by order"
+    )
     symmetry.insist(found)
     if flags.out:
         schemes.write_scheme(flags.out, schemes.named_scheme(found.mirror))
@@ -81,7 +84,10 @@ def _table(name: str, num_points: int) -> np.ndarray:
 def _report(against: list[symmetry.Contradiction], limit: int = 10) -> int:
     """Prints what speaks against the table; 1 where something does."""
     wrong = [row for row in against if row.margin > symmetry.WEAK]
-    print(f"the table: {len(wrong)} points contradicted, {len(against) - len(wrong)} on which the labels cannot tell")
+    print(
+        f"the table: {words.counted(len(wrong), 'point')} contradicted,"
+        f" {len(against) - len(wrong)} on which the labels cannot tell"
+    )
     for row in wrong[:limit]:
         print(f"  point {row.point}: the table says {row.table}, the labels {row.found} (margin {row.margin:.2f})")
     return int(bool(wrong))

@@ -636,9 +636,9 @@ def test_what_ends_badly_leaves_nothing(tmp_path, kind):
 @pytest.mark.parametrize(
     ("module", "name", "said"),
     [
-        (w300, "a.png#1", "several faces"),
+        (w300, "a.png#1", "several objects"),
         (w300, "../a.png", "not a path"),
-        (deeplabcut, "a.png#1", "several faces"),
+        (deeplabcut, "a.png#1", "several objects"),
         (wflw, "a b.png", "a blank"),
     ],
 )

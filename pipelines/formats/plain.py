@@ -156,15 +156,13 @@ def path_fault(name: str) -> str | None:
     """What is wrong with the path of a picture in a list of faces, None where it is good."""
     if fault := labels.path_fault(name, "a path below the folder of pictures"):
         return f"bad file name: {name[:80]!r} {fault}"
-    return f"bad file name: {name[:80]!r}: # tells faces of one photograph apart" if picture_of(name) != name else None
+    return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
 
 
 def only_one(name: str, what: str) -> str:
     """The name of a record. Raises ValueError where it is one of several faces of a photograph."""
     if picture_of(name) != name:
-        raise ValueError(
-            f"{name}: several faces of one photograph, which {what} cannot say; take --format plain or coco"
-        )
+        raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take --format plain or coco")
     return name
 
 

@@ -176,7 +176,7 @@ def _shape(labels: _Labels) -> Section:
         mean, covariance = oddness.spread(labels.points, labels.mask)
     except ValueError:
         return heading, "There are no labels to take it from.", ""
-    about = "Faces without place, size and turn; each ellipse is one standard deviation, and holds the pose as well."
+    about = "Objects without place, size and turn; each ellipse is one standard deviation, and holds the pose as well."
     return heading, about, html.shape(mean, covariance)
 
 
@@ -201,7 +201,9 @@ def _histograms(facts: Facts) -> Section:
         plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "photographs"))
     if len(spread := facts.spread[np.isfinite(facts.spread)]):
         plots.append(html.histogram(spread, "side of the labels' box over the photograph's", "photographs", 2))
-    about = "How large the photographs are, and how much of them the face fills." if plots else "Nothing was accepted."
+    about = (
+        "How large the photographs are, and how much of them the object fills." if plots else "Nothing was accepted."
+    )
     return "Sizes", about, f'<div class="plots">{"".join(plots)}</div>'
 
 
