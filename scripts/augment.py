@@ -51,7 +51,7 @@ def main() -> int:
     plan = assemble.assemble(config, runs.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch))
     batch = next(loader.batches(source, config, plan.key, faults=faults))
     images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
-    captions = [name[-20:] for name in sources.names_at(source, batch.index)]
+    captions = [sheets.shortened(name) for name in sources.names_at(source, batch.index)]
     with files.whole(out) as file:
         sheet = sheets.batch_sheet(np.asarray(images), np.asarray(points), captions, math.ceil(math.sqrt(count)))
         file.write(decode.encode_png(sheet))

@@ -45,15 +45,17 @@ def arguments() -> console.Parser:
         help="CSV to write: the expected error of every point, asked for or not, in pixels of its photograph",
     )
     parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
-    parser.add_argument("--limit", type=float, default=0.1, help="NME that this confidence is of (default: 0.1)")
-    parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
+    parser.add_argument("--limit", type=float, default=0.1, help="NME that the confidence is of (default: 0.1)")
+    parser.add_argument(
+        "--overlays", help="a folder for JPEG files: each image with its points, the crop and the confidence"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
     return parser
 
 
 console.begin(__name__, arguments)
 
-from pipelines import answers, boxes, files, fitting, outputs, partial, predictor, results, runs, sources
+from pipelines import boxes, files, fitting, outputs, overlays, partial, predictor, results, runs, sources
 from pipelines.formats import contest, w300
 
 
@@ -135,7 +137,7 @@ def written(flags: argparse.Namespace, source: sources.Source) -> dict[str, list
     if flags.format == w300.NAME:
         found["--out"] = [outputs.below(Path(flags.out), w300.file_of(name)) for name in dict.fromkeys(source.names)]
     if flags.overlays:
-        found["--overlays"] = answers.overlay_paths(Path(flags.overlays), source.names)
+        found["--overlays"] = overlays.paths(Path(flags.overlays), source.names)
     return found
 
 
@@ -160,10 +162,11 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.
         least = results.write_photographs(Path(flags.photographs), source, net, found, flags.limit)
         print(f"expected errors of photographs: {flags.photographs}; the least certain: {', '.join(least)}")
     if flags.overlays:
-        paths = answers.overlay_paths(Path(flags.overlays), source.names)
+        places = overlays.paths(Path(flags.overlays), source.names)
         for some in found:
-            answers.write_overlays(paths, source, some)
-        print(f"overlays: {flags.overlays} (green: predicted{', red: true' if source.labelled else ''})")
+            overlays.write(places, source, some, net, flags.limit)
+        red = ", red: true" if source.labelled else ""
+        print(f"overlays: {flags.overlays} (green: predicted{red}; blue frame: what the network saw)")
     console.faults(found.faults)
     count = len(found.index())
     short = f" of {len(source)} (the others could not be used)" if count < len(source) else ""

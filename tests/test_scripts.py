@@ -203,7 +203,7 @@ def test_images_of_folders_below_are_predicted_under_their_paths_and_what_is_pas
         rows = [line.replace(",", "\t").split("\t") for line in (tmp_path / "p.csv").read_text().splitlines()[1:]]
         assert [row[0] for row in rows] == ["a/x.jpg", "b/phone.HEIC", "b/x.jpg"]
         assert rows[0][1:] == rows[1][1:] == rows[2][1:]
-        assert (tmp_path / "in" / "drawn" / "b" / "x.jpg.png").is_file()
+        assert (tmp_path / "in" / "drawn" / "b" / "x.jpg").is_file()
     code, said = command("predict", *flags, "--images", tmp_path / "in" / "b" / "phone.HEIC")
     assert code == 0 and (tmp_path / "p.csv").read_text().splitlines()[1].startswith("phone.HEIC"), said.err
 

@@ -15,7 +15,7 @@ _LABELS = 20_000  # read at most, evenly taken
 _EXAMPLES, _ODDEST = 24, 50  # pictures shown
 _GROUPS, _MEMBERS = 12, 8  # groups of near-duplicates shown, and pictures of each
 _ROWS, _THUMBNAILS = 40, 12  # refused files of each kind shown, and pictures among them
-_SIDE = 220  # pixels of a picture
+_SIDE = 440  # pixels of a picture: shown at half of that or less, and whole when clicked
 _AMBER = (255, 190, 40)
 _GREY = (128, 128, 128)
 
