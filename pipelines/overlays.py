@@ -41,9 +41,7 @@ def write(places: Sequence[Path], source: Source, found: Predicted, net: Predict
     for index, points, truth, mask, corners, error, sure in each:
         example = source[int(index)]
         image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
-        size = np.array(
-            example.size or image.shape[1::-1]
-        )  # in which points are; above the image's where it was packed smaller
+        size = np.array(example.size or image.shape[1::-1])  # that points are in; the image may be packed smaller
         image = decode.reduced(image, _SIDE / max(image.shape[:2]))
         placed = [
             (p + 0.5) * image.shape[1::-1] / size - 0.5

@@ -251,7 +251,7 @@ function drawSimilar(other) {
   ["x", "y", "width", "height"].forEach((name, n) => picture.setAttribute(name, other.place[n]));
   picture.setAttribute("href", other.picture);
   label.setAttribute("d", dots(other.label));
-  label.setAttribute("stroke-width", other.view[2] * (other.label.length > 200 ? 0.004 : 0.009));
+  label.setAttribute("stroke-width", other.view[2] * 2 * markerOf(other.label.length));
   figure.querySelector("figcaption").textContent = `similar image: ${other.name}, with its label`;
 }
 function go(to) { at = Math.max(0, Math.min(items.length - 1, to)); remember(); draw(); }
