@@ -22,6 +22,7 @@ from jaxmarks import (
     state,
     step,
     tta,
+    words,
 )
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
@@ -63,7 +64,7 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
 def remarks(a: Assembly) -> list[str]:
     """What a person should know of the run before it starts, a line each."""
     points, top, keep = a.scheme.num_points, a.config.trim_top, a.config.trim_keep
-    found = [f"{points} points{_mirroring(a)}"]
+    found = [f"{words.counted(points, 'point')}{_mirroring(a)}"]
     if (top, keep) != (0, 1):
         first, last = losses.band(top, keep, a.config.batch)
         found.append(
@@ -76,7 +77,7 @@ def remarks(a: Assembly) -> list[str]:
     found += _idle(a)
     if frozen := optim.frozen_steps(a.config, a.steps_per_epoch):
         random = "" if a.config.init_from else "; it is random: --init-from gives it something to keep"
-        how_long = f"for {frozen} steps" if frozen < a.steps else "all the time"
+        how_long = f"for {words.counted(frozen, 'step')}" if frozen < a.steps else "all the time"
         found.append(f"the backbone stands still {how_long}{random}")
     return found
 
@@ -112,7 +113,7 @@ def _idle(a: Assembly) -> list[str]:
     if c.fold and c.val_fraction not in (plain.val_fraction, defaults.SHARE):
         found.append("--val-fraction does nothing with --fold, which says what validates")
     if c.warmup > a.steps // 2 and c.schedule != "onecycle":
-        found.append(f"the warm-up takes half of the run, {a.steps // 2} steps")
+        found.append(f"the warm-up takes half of the run, {words.counted(a.steps // 2, 'step')}")
     return found
 
 
@@ -121,8 +122,8 @@ def describe(a: Assembly) -> list[str]:
     devices = "1 device" if a.mesh.size == 1 else f"{a.mesh.size} devices"
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template(a)))
     return [
-        f"{a.steps} steps of {a.config.batch} on {devices}; {a.config.model} at {a.config.size} px",
-        f"a checkpoint takes {size / 1e6:.0f} MB; four are kept, and about one for every tenth of the run",
+        f"{words.counted(a.steps, 'step')} of {a.config.batch} on {devices}; {a.config.model} at {a.config.size} px",
+        f"a checkpoint takes {words.size(size)}; four are kept, and about one for every tenth of the run",
     ]
 
 

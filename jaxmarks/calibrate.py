@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import landmarks, metrics
+from jaxmarks import landmarks, metrics, words
 
 LEAST = 20  # photographs to calibrate on
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -74,7 +74,8 @@ def fit(
     names = sorted({g for g, known in zip(groups, labelled, strict=True) if known})
     if labelled.sum() < LEAST or len(names) < 2:
         raise ValueError(
-            f"{labelled.sum()} labelled photographs of {len(names)} groups are too few to calibrate expected errors on:"
+            f"{words.counted(labelled.sum(), 'labelled photograph')} of {words.counted(len(names), 'group')} are too"
+            " few to calibrate expected errors on:"
             f" {LEAST} of 2 groups are needed; validate on more (--val-fraction)"
         )
     fold_of = {name: n % min(_FOLDS, len(names)) for n, name in enumerate(names)}

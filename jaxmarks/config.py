@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxmarks import augment, losses, models
+from jaxmarks import choices
 
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
@@ -45,7 +45,7 @@ class Config:
     cache: bool = _operational(True, "pack a data set into the cache when it is first used")
     max_faults: int = _operational(100, "pictures that may turn out to be undecodable before the run stops")
     seed: int = _defining(0, "root key of the run: every random number follows from it")
-    model: str = _defining("resnet50", f"backbone: {', '.join(models.NAMES)}")
+    model: str = _defining("resnet50", f"backbone: {', '.join(choices.MODELS)}")
     init_from: str = _operational(
         "", "weights to start from: a run's folder, or torchvision's .pth or .safetensors; its content defines the run"
     )
@@ -66,12 +66,12 @@ class Config:
     )
     steps: int = _defining(0, "training steps; 0: by --epochs")
     augment: str = _defining(
-        "auto", f"auto, {', '.join(augment.PRESETS)}, or a JSON file; auto: light, mirrored where known"
+        "auto", f"auto, {', '.join(choices.PRESETS)}, or a JSON file; auto: light, mirrored where known"
     )
     scheme: str = _operational(
         "", "file that says how the points mirror (scripts/symmetry.py); 971, 68 and 5 are known"
     )
-    loss: str = _defining("smooth_l1", f"loss: {', '.join(losses.NAMES)}")
+    loss: str = _defining("smooth_l1", f"loss: {', '.join(choices.LOSSES)}")
     loss_unit: str = _defining("crop", f"unit of the residuals: {', '.join(LOSS_UNITS)}")
     trim_top: float = _defining(0.0, "share of the batch with the largest loss that is left out")
     trim_keep: float = _defining(1.0, "where the trained band ends: 0.3 leaves the easiest 70 percent out")
@@ -114,8 +114,10 @@ class Config:
 
     def check(self) -> "Config":
         """Itself, if every value is one that a run can have."""
-        _choice("model", self.model, models.NAMES)
-        _choice("loss", self.loss, losses.NAMES)
+        from jaxmarks import augment, losses  # JAX, which a command line is read without
+
+        _choice("model", self.model, choices.MODELS)
+        _choice("loss", self.loss, choices.LOSSES)
         augment.check(self.augment)
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)

@@ -122,9 +122,21 @@ def gaussian(planes: jax.Array, variance_x: jax.Array, variance_y: jax.Array) ->
     The sampled Gaussian, `scipy.ndimage.gaussian_filter(mode="nearest")`, cut where 4e-5 of it or less are left.
     """
     most = jnp.maximum(variance_x, variance_y)
-    radius = [r for r, _ in _RADII]
-    blurs = [lambda i, r=r: _smooth(_smooth(i, variance_y, 1, r), variance_x, 2, r) for r in radius]
-    return jax.lax.switch(jnp.sum(most > jnp.array([limit for _, limit in _RADII])), [lambda i: i, *blurs], planes)
+    which = jnp.sum(most > jnp.array([limit for _, limit in _RADII]))
+    return jax.lax.switch(which, _BLURS, planes, variance_x, variance_y)
+
+
+# Branches and bodies of loops are functions of the module, what they read among their arguments: a function that is made at
+# each call is one that JAX has not seen, and called without jit it would be compiled each time.
+def _unblurred(planes: jax.Array, variance_x: jax.Array, variance_y: jax.Array) -> jax.Array:
+    return planes
+
+
+def _blurred(radius: int, planes: jax.Array, variance_x: jax.Array, variance_y: jax.Array) -> jax.Array:
+    return _smooth(_smooth(planes, variance_y, 1, radius), variance_x, 2, radius)
+
+
+_BLURS = (_unblurred, *(functools.partial(_blurred, radius) for radius, _ in _RADII))
 
 
 def warp(image: jax.Array, back: jax.Array, size: int) -> jax.Array:
@@ -135,11 +147,15 @@ def warp(image: jax.Array, back: jax.Array, size: int) -> jax.Array:
     """
     x, y = places(back, size)
     variance = _missing(back)
-    return jax.lax.cond(
-        jnp.max(variance) > _NO_BLUR,
-        lambda: _planes(_filtered(image, variance), x, y),
-        lambda: _planes(image, x, y),
-    )
+    return jax.lax.cond(jnp.max(variance) > _NO_BLUR, _planes_filtered, _planes_as_is, image, variance, x, y)
+
+
+def _planes_filtered(image: jax.Array, variance: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    return _planes(_filtered(image, variance), x, y)
+
+
+def _planes_as_is(image: jax.Array, variance: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    return _planes(image, x, y)
 
 
 def warps(images: jax.Array, packed: jax.Array, which: jax.Array, back: jax.Array, size: int) -> jax.Array:
@@ -221,9 +237,16 @@ def has_area(covers: jax.Array) -> jax.Array:
 
 def cover(covers: jax.Array, image: jax.Array) -> jax.Array:
     """The picture f32[3, size, size] with covers f32[K, 9] painted over it, the last one on top."""
+    return jax.lax.scan(_paint, image, covers)[0]
 
-    def paint(picture, one):
-        painted = lambda p: jnp.where(covered(one, image.shape[-1])[None], one[6:, None, None], p)  # noqa: E731
-        return jax.lax.cond(has_area(one), painted, lambda p: p, picture), None
 
-    return jax.lax.scan(paint, image, covers)[0]
+def _paint(picture: jax.Array, one: jax.Array) -> tuple[jax.Array, None]:
+    return jax.lax.cond(has_area(one), _painted, _bare, picture, one), None
+
+
+def _painted(picture: jax.Array, one: jax.Array) -> jax.Array:
+    return jnp.where(covered(one, picture.shape[-1])[None], one[6:, None, None], picture)
+
+
+def _bare(picture: jax.Array, one: jax.Array) -> jax.Array:
+    return picture

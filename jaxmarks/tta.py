@@ -7,12 +7,11 @@ import json
 import jax
 import jax.numpy as jnp
 
-from jaxmarks import augment, augment_data
+from jaxmarks import augment, augment_data, choices
 from jaxmarks.samplers import Config, Geometry
 from jaxmarks.transform import Transform
 
-NAMES = ("none", "flip", "standard")
-MERGES = ("mean", "median", "trimmed")
+NAMES, MERGES = choices.VIEWS, choices.MERGES
 
 _TRIMMED = 0.25  # share of the valid views that a trimmed mean leaves out: those farthest from the median
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmarks import words
 from pipelines import console, dataset, duplicates, files, pack, report, seal, survey
 from pipelines.boxes import replaced_line
 from pipelines.sources import Source, Subset, boxes_replaced, described, identity_of, open_any
@@ -82,7 +83,10 @@ def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
         raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
     job = pack.plan(folder, {"train": source})
     size = pack.check_space(job)
-    print(f"{path} ({described(source)}): packing {len(source)} records into {folder}, about {size} (--no-cache: not)")
+    print(
+        f"{path} ({described(source)}): packing {words.counted(len(source), 'record')} into {folder},"
+        f" about {size} (--no-cache: not)"
+    )
     progress = console.Progress(len(source), "record")
     pack.write(job, workers, progress.show)
     progress.close()

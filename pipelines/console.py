@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import importlib.util
+import itertools
 import logging
 import os
 import platform
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from pipelines import compiled, failures, files
+from pipelines import compiled, failures, files, guesses
 
 T = TypeVar("T")
 
@@ -132,7 +134,8 @@ def large_pages() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose errors are one line, as all others; the module's docstring is its help."""
+    """A command line whose errors are one line, as all others, with a guess at what was meant; the module's docstring is its
+    help."""
 
     def __init__(self, description: str | None):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,9 +146,46 @@ class Parser(argparse.ArgumentParser):
             default=argparse.SUPPRESS,
             help="show where in the code a failure was",
         )
+        self._given: list[str] = []
+
+    def parse_known_args(self, args=None, namespace=None):
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(self._given, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; --help lists the flags")
+        typed = [word.partition("=")[0] for word in itertools.takewhile(lambda w: w != "--", self._given)]
+        known = [name for action in self._actions for name in action.option_strings]
+        odd = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
+        told = [f"{name} is no flag of this command{guesses.flag(name, self._actions)}" for name in odd]
+        raise ValueError(f"{'; '.join(told) or message}; --help lists the flags")
+
+
+_NEEDED = ("numpy", "cv2", "jax", "flax", "optax", "orbax")  # what no command that trains or predicts does without
+
+
+def begin(name: str, arguments: Callable[[], Parser]) -> None:
+    """Read the command line before JAX is imported, where a script of this `__name__` was started as a command: --help is
+    shown, and what cannot be read is an error of one line, at once. So is an interpreter without what the project needs."""
+    if name != "__main__":
+        return
+    if missing := [module for module in _NEEDED if importlib.util.find_spec(module) is None]:
+        _refuse(f"{sys.executable} has no {', '.join(missing)}: {_environment()}")
+    try:
+        arguments().parse_args(list(itertools.takewhile(lambda word: word != "--", sys.argv[1:])))
+    except ValueError as error:
+        _refuse(files.escaped(str(error)))
+
+
+def _environment() -> str:
+    """How to start a script in the project's environment."""
+    root = Path(__file__).parents[1]
+    make = "" if (root / ".venv/installed").exists() else "`make install` once, then "
+    return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
+
+
+def _refuse(told: str) -> NoReturn:
+    print(f"error: {' '.join(told.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 class _Shown(argparse.Action):

@@ -12,15 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmarks import affine, landmarks, models, sharding, state, transform, units
+from jaxmarks import affine, choices, landmarks, models, sharding, state, transform, units
 from jaxmarks.config import Config
 from jaxmarks.models import ops
 from pipelines import boxes, decode, loader, onnx_graph
 from pipelines.sources import Source
 from pipelines.trained import Trained
 
-FORMATS = ("stablehlo", "onnx")
-TYPES = ("uint8", "float32")
+FORMATS, TYPES = choices.EXPORTS, choices.PIXELS
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 PLACED = 1.0  # pixels of the input: the most that rounded sides move what is seen at its edge
 TOLERANCE = 0.05  # pixels of the input: the most that a file may differ from its run

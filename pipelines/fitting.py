@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import affine, augment_data, blend, calibrate, metrics, predict, tta
+from jaxmarks import affine, augment_data, blend, calibrate, metrics, predict, tta, words
 from jaxmarks.calibrate import Calibration
 from jaxmarks.predict import Predicted
 from pipelines import fitted, loader, looking, parts, runs, sources
@@ -99,7 +99,7 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
     if found.photographs:
-        told = f", weighed by a fit to {found.photographs} photographs of the validation part"
+        told = f", weighed by a fit to {words.counted(found.photographs, 'photograph')} of the validation part"
     elif views > 1:
         told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
@@ -193,7 +193,8 @@ def _equal(nets: Sequence[Net], asked: Settings, count: int) -> np.ndarray:
     """Equal weights, since so few images are no more to fit on. Raises ValueError where fitted ones were asked for."""
     if asked.weights == "fitted":
         raise ValueError(
-            f"--weights fitted: {count} images to fit on, {blend.LEAST} are needed; validate on more (--val-fraction)"
+            f"--weights fitted: {words.counted(count, 'image')} to fit on,"
+            f" {blend.LEAST} are needed; validate on more (--val-fraction)"
         )
     return equal_weights(nets)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines import files, headers, heic, labels
+from pipelines import files, guesses, headers, heic, labels
 
 _log = logging.getLogger("jaxmarks")
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")  # meant as images
@@ -32,7 +32,9 @@ def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
     if root.is_file():
         return root.parent, [root.name]
     if not root.is_dir():
-        raise ValueError(f"--images {path}: does not exist; give a folder of images or one image")
+        raise ValueError(
+            f"--images {path}: does not exist{guesses.path(root, Path.exists)}; give a folder of images or one image"
+        )
     images, passed = listed(root, without)
     what = f"{len(passed)} passed over: {told(passed)}" if passed else "it is empty"
     if not images:

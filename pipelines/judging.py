@@ -63,5 +63,5 @@ def worst(source: Source, found: Predicted, plan: assemble.Assembly, count: int 
         known = np.where(found.mask[at][:, None], found.truth[at], np.nan)
         points, truth = (affine.apply(to_canvas, p) for p in (found.points[at], known))
         pictures.append(sheets.fitted(sheets.overlay(canvas.image, points, truth), _SIDE))
-        captions.append(f"{source.names[index][-20:]}  NME {nme[at]:.3f}")
+        captions.append(f"{sheets.shortened(source.names[index])}  NME {nme[at]:.3f}")
     return sheets.contact(pictures, 4, captions)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxmarks import affine, keys
+from jaxmarks import affine, keys, words
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
 from pipelines import decode
@@ -37,7 +37,7 @@ class Faults:
             self._found[name] = reason
             if (count := len(self._found)) > self._limit:
                 raise ValueError(
-                    f"{count} pictures could not be decoded, --max-faults is {self._limit}; last: {name}: {reason}"
+                    f"{words.counted(count, 'image')} could not be decoded, --max-faults is {self._limit}; last: {name}: {reason}"
                 )
 
     def told(self) -> str:

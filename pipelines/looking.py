@@ -140,7 +140,7 @@ def framing(found: Predicted, size: int) -> np.ndarray:
     ValueError where nothing is labelled, or each label is a single place."""
     labelled = found.mask.all(1) if found.mask.all(1).any() else found.mask.any(1)
     if not labelled.any():
-        raise ValueError("--refine: no held-out photograph is labelled, so how faces lie in the frame is not known")
+        raise ValueError("--refine: no held-out photograph is labelled, so how objects lie in the frame is not known")
     inside = affine.apply(found.frame, found.truth)[labelled]
     low, high = metrics.extremes(inside, found.mask[labelled])
     if not (high > low).any():

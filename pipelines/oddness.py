@@ -80,7 +80,7 @@ def spread(points: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray
     every, seen = _complex(points, mask)
     taken, columns = _typical(every, seen)
     if not len(taken):
-        raise ValueError("no face has enough labelled points for a mean shape")
+        raise ValueError("no object has enough labelled points for a mean shape")
     before, seen = _doubled(every[np.ix_(taken, columns)]), seen[np.ix_(taken, columns)]
     filled, kept = shapes.completed(shapes.aligned(before, seen), seen)
     average = filled.mean(0)

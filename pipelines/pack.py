@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines import dataset, duplicates, files, label_counts, record_table, report, seal, shards, survey
 from pipelines.dataset import Layout
 from pipelines.sources import Source, asked_points
@@ -109,9 +110,9 @@ def check_space(job: Job) -> str:
     done = sum(path.stat().st_size for path in job.out.glob(f"{dataset.NAME}-*"))
     if need - done > (free := shutil.disk_usage(there).free):
         raise ValueError(
-            f"{job.out}: packing takes about {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; choose another disk"
+            f"{job.out}: packing takes about {words.size(need)} and the disk has {words.size(free)} free; choose another disk"
         )
-    return f"{need / 1e9:.2f} GB"
+    return words.size(need)
 
 
 def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta
+from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta, words
 from jaxmarks.landmarks import Scheme
 from jaxmarks.predict import Predicted
 from pipelines import boxes as bounding
@@ -35,7 +35,7 @@ class Landmarks(NamedTuple):
     spread: np.ndarray  # f64[n, points]  the expected error of each point; NaN where the run is not calibrated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
     """Networks, how they are asked, and what was fitted for that; made by `load` or `open_runs`."""
 
@@ -43,6 +43,11 @@ class Predictor:
     settings: Settings
     fit: Fitted
     remarks: list[str]  # what a person should know, a line each
+
+    def __repr__(self) -> str:
+        runs = ", ".join(f"{net.trained.run.root} at step {net.trained.commit.step}" for net in self.nets)
+        points, views = words.counted(self.scheme.num_points, "point"), words.counted(self.views, "view")
+        return f"<Predictor of {runs}: {points}, {views} ({self.settings.tta[:60]})>"
 
     @property
     def run(self) -> Run:
@@ -135,31 +140,6 @@ class Predictor:
         return calibrate.confidence(self.fit.calibration, self.expected_nme(found), limit)
 
 
-def add_arguments(parser: argparse.ArgumentParser, views: str) -> None:
-    """The flags that say which networks to ask, and how; views: of each photograph, by default."""
-    parser.add_argument(
-        "--run", required=True, action="append", help="a run folder; again for others, whose answers are mixed"
-    )
-    parser.add_argument(
-        "--tta",
-        default=views,
-        help=f"views of each photograph: {', '.join(tta.NAMES)}, or a .json list (default: {views})",
-    )
-    parser.add_argument(
-        "--weights",
-        default="auto",
-        help="of the views: equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list",
-    )
-    parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(tta.MERGES)} (default: mean)")
-    parser.add_argument(
-        "--refine", action="store_true", help="look again, closer, at faces that fill little of the frame"
-    )
-    parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
-    parser.add_argument(
-        "--at-once", type=int, help="pictures that pass through a network at one time (default: 128, on a CPU 32)"
-    )
-
-
 def from_flags(
     flags: argparse.Namespace,
     data: str | None = None,
@@ -167,14 +147,14 @@ def from_flags(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """The predictor that `add_arguments`' flags ask for; data: as `load` has it; dry, watch: as `fitting.for_nets`
+    """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_nets`
     has them. Raises ValueError in one line."""
     roots = [Path(r) for r in flags.run]
     return open_runs(roots, asked(flags), flags.checkpoint, data, dry, watch=watch)
 
 
 def asked(flags: argparse.Namespace) -> Settings:
-    """The settings that `add_arguments`' flags ask for. Raises ValueError in one line, before anything is opened."""
+    """The settings that `prediction_flags` ask for. Raises ValueError in one line, before anything is opened."""
     named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
     weights = _text(flags.weights, "--weights") if named else json.dumps(_numbers(flags.weights))
     found = Settings(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines import files, label_counts, schema
 from pipelines.boxes import replaced_line
 from pipelines.sources import Source
@@ -153,7 +154,7 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     twins = about["near_duplicates"]
     if twins["largest"]:
         rows.append(
-            f"  near-duplicates: {twins['photographs']} photographs in {twins['groups']} group{'s' * (twins['groups'] > 1)},"
+            f"  near-duplicates: {twins['photographs']} photographs in {words.counted(twins['groups'], 'group')},"
             f" kept on one side of the split; the largest has {twins['largest'][0]['photographs']}, first"
             f" {twins['largest'][0]['first']}"
         )

@@ -7,11 +7,24 @@ import numpy as np
 
 from jaxmarks.predict import Predicted
 from pipelines import decode, files, formats, sources
-from pipelines.formats import coco, contest
+from pipelines.formats import coco, contest, plain
 from pipelines.partial import Kept
 from pipelines.predictor import Predictor
 from pipelines.sources import Source
 from pipelines.tables import Pictures, Row
+
+
+def layout(source: Source, data: str | None) -> str:
+    """Return the name of the format that every predicted point is written in where none is asked for.
+
+    data: the path that `source` was opened from, None for plain images. That of the contest where its points are asked for or
+    its folder is given, so that what reads a landmarks.csv reads the predictions; else the comma-separated table with named
+    columns, which spreadsheets and pandas open as it is.
+    """
+    if data is None:
+        return plain.NAME
+    asked = sources.asked_points(source) is not None
+    return contest.NAME if asked or contest.recognises(Path(data).expanduser()) else plain.NAME
 
 
 def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted], data: str | None) -> None:

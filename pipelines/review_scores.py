@@ -175,7 +175,7 @@ def _lies(p: Parts, i: int) -> str:
 
 def _unit(p: Parts, i: int) -> str:
     """What lengths are shares of."""
-    return "image's diagonal" if p.single[i] else "face"
+    return "image's diagonal" if p.single[i] else "object"
 
 
 def _percent(share: float) -> str:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmarks import backend, defaults, keys, landmarks, recipes
+from jaxmarks import backend, defaults, keys, landmarks, recipes, words
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from pipelines import boxes as boxes_
-from pipelines import cache, files, review, schemes, sources, split, weighting
+from pipelines import cache, files, guesses, review, schemes, sources, split, weighting
 from pipelines.sources import Source, Subset, identity
 
 _log = logging.getLogger("jaxmarks")
@@ -189,6 +189,10 @@ def exists(root: Path) -> bool:
 
 def load(root: Path) -> Run:
     """The run in a folder. Raises ValueError, naming the file, where it is missing or damaged, or of another version."""
+    if not exists(root):
+        raise ValueError(
+            f"{root} is not a run folder ({root / 'config.json'}: missing){guesses.path(root, exists, 'runs')}"
+        )
     stored, parts, sealed = (_read(root / f"{name}.json") for name in ("config", "split", "key"))
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     try:  # all of it is sealed, but another version or hand may have written it, or put it under another's name
@@ -259,7 +263,9 @@ def check_same_data(one: Run, other: Run) -> None:
 def check_points(run: Run, source: Source) -> None:
     """Raises ValueError unless the source has as many points as the run's network."""
     if source.num_points != run.scheme.num_points:
-        raise ValueError(f"the data has {source.num_points} points, {run.root} was trained on {run.scheme.num_points}")
+        raise ValueError(
+            f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}"
+        )
 
 
 def data(config: Config, root: Path | None = None, *, dry: bool = False) -> Source:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxmarks import landmarks
+from jaxmarks import landmarks, words
 from pipelines import files
 from pipelines.symmetry import WEAK, Contradiction, Findings, named
 
@@ -115,7 +115,8 @@ def sheet(found: Findings, table: np.ndarray | None = None, against: list[Contra
     _draw_shape(picture, found.shape, mirror, bad, found.by_order)
     _draw_margins(picture, found, bad)
     swaps = int((mirror != np.arange(len(mirror))).sum()) // 2
-    head = f"{len(mirror)} points, {swaps} pairs, {int((mirror == np.arange(len(mirror))).sum())} fixed; {found.faces} faces"
+    fixed, objects = int((mirror == np.arange(len(mirror))).sum()), words.counted(found.faces, "object")
+    head = f"{words.counted(len(mirror), 'point')}, {words.counted(swaps, 'pair')}, {fixed} fixed; {objects}"
     _text(picture, f"{'found' if table is None else 'the table'}: {head}", (14, 24), _WHITE, 0.6)
     verdict = f"{bad.sum()} points contradicted or in doubt: {named(bad)}" if bad.any() else "no point in doubt"
     _text(picture, verdict, (14, 48), _RED if bad.any() else (120, 255, 140), 0.55)

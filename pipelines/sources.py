@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from pipelines import guesses
+
 if TYPE_CHECKING:
     from pipelines import tables
     from pipelines.tables import Pictures
@@ -226,9 +228,11 @@ def _existing(path: str) -> Path:
     """A path on this machine at which there is something. Raises ValueError where there is nothing."""
     from pipelines import formats
 
-    if not (root := local(path)).exists():
+    root = local(path)
+    if not root.exists():
+        near = guesses.path(root, Path.exists)
         raise ValueError(
-            f"--data {path}: there is no such folder or file; give a contest folder, a file of another known format"
+            f"--data {path}: there is no such folder or file{near}; give a contest folder, a file of another known format"
             f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
         )
     return root

@@ -157,14 +157,14 @@ def examine(points: np.ndarray, mask: np.ndarray | None = None) -> Findings:
     whole = np.flatnonzero(seen.mean(1) > 0.5)
     if len(whole) < MIN_FACES:
         raise ValueError(
-            f"a mirror is found from {MIN_FACES} faces or more with most points labelled, got {len(whole)}"
+            f"a mirror is found from {MIN_FACES} objects or more with most points labelled, got {len(whole)}"
         )
     if points.shape[1] < 3:
         raise ValueError(f"a mirror is found for 3 points or more, got {points.shape[1]}")
     whole = whole[np.linspace(0, len(whole) - 1, min(len(whole), MAX_FACES)).astype(int)]
     seen = seen[whole]
     if len(rare := np.flatnonzero(seen.sum(0) < MIN_FACES / 2)):
-        raise ValueError(f"points {named(rare)} are labelled in fewer than {MIN_FACES // 2} faces")
+        raise ValueError(f"points {named(rare)} are labelled in fewer than {MIN_FACES // 2} objects")
     before = np.where(seen, points[whole, :, 0] + 1j * points[whole, :, 1], 0)
     found, kept = shapes.completed(shapes.aligned(before, seen), seen)
     return _findings(_upright(found, before[kept]))
@@ -205,16 +205,16 @@ def _objections(found: Findings, split: np.ndarray) -> list[str]:
     if len(lost := np.flatnonzero(found.misfit > _MISFIT)):
         worst = lost[found.misfit[lost].argmax()]
         reasons.append(
-            f"the faces are not symmetric at points {named(lost)}: mirrored ones fit {found.misfit[worst]:.1f} times"
+            f"the objects are not symmetric at points {named(lost)}: mirrored ones fit {found.misfit[worst]:.1f} times"
             f" as badly at point {worst} (at most {_MISFIT:g})"
         )
     if split.any():
         reasons.append(
-            f"two halves of the {found.faces} faces disagree on {split.sum()} of {points} points: {named(split)}"
+            f"two halves of the {found.faces} objects disagree on {split.sum()} of {points} points: {named(split)}"
         )
     if len(weak := np.flatnonzero((found.margin < WEAK) & ~found.by_order)):
         pairs = [f"{i} and {found.rival[i]}" for i in weak[:4]]
-        reasons.append(f"the faces cannot tell apart the partners of {len(weak)} points: {', '.join(pairs)}")
+        reasons.append(f"the objects cannot tell apart the partners of {len(weak)} points: {', '.join(pairs)}")
     if len(loose := np.flatnonzero(found.mirror[found.mirror] != np.arange(points))):
         reasons.append(f"what was found is not an involution at points {named(loose)}")
     return reasons

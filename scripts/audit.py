@@ -10,21 +10,36 @@ and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fa
 --peers puts kornia and albumentations through the same probes where they are installed.
 """
 
+import sys
 from pathlib import Path
 
-from pipelines import console, decode, files, outputs
-from pipelines.probes import cases, peers, sheet, table
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--sizes", default="96,128,224", help="sides of the input, by commas (default: %(default)s)")
     parser.add_argument("--keys", type=int, default=200, help="draws of each case (default: %(default)s)")
     parser.add_argument("--out", default="out/audit", help="folder to write to (default: %(default)s)")
-    parser.add_argument("--augment", default="", help=f"only these, by commas: {', '.join(cases.choose(''))}")
+    parser.add_argument(
+        "--augment", default="", help="only these, by commas: presets, samplers and views, as contest,crop"
+    )
     parser.add_argument("--data", help="a contest folder, a folder of pictures, or drawn:COUNT (default: drawn faces)")
     parser.add_argument("--peers", action="store_true", help="kornia and albumentations beside it, where installed")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import decode, files, outputs
+from pipelines.probes import cases, peers, sheet, table
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     sizes, chosen, out = table.parse_sizes(flags.sizes), cases.choose(flags.augment), Path(flags.out)
     if flags.keys < 8:
         raise ValueError(f"--keys must be 8 or more, got {flags.keys}")

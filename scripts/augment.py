@@ -7,15 +7,16 @@ Each picture is drawn as in a training of the same --seed: what is off here woul
 """
 
 import math
+import sys
+from pathlib import Path
 
-import numpy as np
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from jaxmarks import assemble, sharding
-from pipelines import console, decode, files, loader, outputs, runs, sources
-from pipelines.pages import sheets
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:200", help="as for train.py (default: %(default)s)")
     parser.add_argument(
@@ -27,7 +28,20 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100, help="how many pictures (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="root key (default: %(default)s)")
     parser.add_argument("--out", required=True, help="the PNG to write")
-    flags = vars(parser.parse_args())
+    return parser
+
+
+console.begin(__name__, arguments)
+
+import numpy as np
+
+from jaxmarks import assemble, sharding, words
+from pipelines import decode, files, loader, outputs, runs, sources
+from pipelines.pages import sheets
+
+
+def main() -> int:
+    flags = vars(arguments().parse_args())
     out, count = flags.pop("out"), flags.pop("count")
     files.check_out("--out", out)
     config = runs.settings({**flags, "batch": max(count, 1), "model": "resnet18"})
@@ -37,12 +51,12 @@ def main() -> int:
     plan = assemble.assemble(config, runs.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch))
     batch = next(loader.batches(source, config, plan.key, faults=faults))
     images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
-    captions = [name[-20:] for name in sources.names_at(source, batch.index)]
+    captions = [sheets.shortened(name) for name in sources.names_at(source, batch.index)]
     with files.whole(out) as file:
         sheet = sheets.batch_sheet(np.asarray(images), np.asarray(points), captions, math.ceil(math.sqrt(count)))
         file.write(decode.encode_png(sheet))
     console.faults(faults.report())
-    print(f"{count} pictures under {config.augment[:60]}: {out}")
+    print(f"{words.counted(count, 'image')} under {config.augment[:60]}: {out}")
     return 0
 
 

@@ -7,15 +7,30 @@ Compiled code is kept by every command, two gigabytes at most; JAX_ENABLE_COMPIL
 packed, or compiled, again when it is needed.
 """
 
+import sys
 import time
+from pathlib import Path
 
-from pipelines import cache, compiled, console, files
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from jaxmarks import words
+from pipelines import console
+
+
+def arguments() -> console.Parser:
+    """The command line."""
+    parser = console.Parser(__doc__)
+    parser.add_argument("--prune", type=float, metavar="DAYS", help="delete what was not used for so many days; 0: all")
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import cache, compiled, files
 
 
 def main() -> int:
-    parser = console.Parser(__doc__)
-    parser.add_argument("--prune", type=float, metavar="DAYS", help="delete what was not used for so many days; 0: all")
-    flags = parser.parse_args()
+    flags = arguments().parse_args()
     if flags.prune is not None and not flags.prune >= 0:
         raise ValueError(f"--prune must be 0 or more days, got {flags.prune}")
     days: float | None = flags.prune
@@ -24,12 +39,15 @@ def main() -> int:
     code = compiled.listing() if days is None else compiled.prune(days)
     for c in shown:
         ago = (time.time() - c.used) / 86400
-        print(f"{c.bytes / 1e9:8.2f} GB  used {ago:5.1f} days ago  {c.folder.name}  {c.data or 'not whole'}")
+        print(f"{words.size(c.bytes):>10}  used {ago:5.1f} days ago  {c.folder.name}  {c.data or 'not whole'}")
     if code:
         ago = (time.time() - code[-1].used) / 86400
-        print(f"{sum(k.bytes for k in code) / 1e9:8.2f} GB  used {ago:5.1f} days ago  compiled code, {len(code)} files")
-    words, taken = "in" if listed else "deleted from", sum(c.bytes for c in shown) + sum(k.bytes for k in code)
-    print(f"{len(shown)} sets, {taken / 1e9:.2f} GB, {words} {files.cache_root()}")
+        print(
+            f"{words.size(sum(k.bytes for k in code)):>10}  used {ago:5.1f} days ago  compiled code,"
+            f" {words.counted(len(code), 'file')}"
+        )
+    where, taken = "in" if listed else "deleted from", sum(c.bytes for c in shown) + sum(k.bytes for k in code)
+    print(f"{words.counted(len(shown), 'set')}, {words.size(taken)}, {where} {files.cache_root()}")
     return 0
 
 

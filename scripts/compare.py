@@ -18,14 +18,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines import comparison, console, files, outputs, sources
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-NOTE = """Spread: the standard deviation over seeds. Differences are paired by seed, ± half the 95 % interval by Student's t
-(an empty cell: there is no such number). Norm of the weights: at the end of the training, mean over seeds."""
+from pipelines import console
 
 
-def main() -> int:
-    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="data with a test part whose truth is known")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -35,7 +34,20 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row, seeds 0, 1, ... (default: 3)")
     parser.add_argument("--tta", default="none", help="views by which the runs are judged (default: none)")
     parser.add_argument("--out", required=True, help="the folder to write to")
-    flags, common = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import comparison, files, outputs, sources
+
+NOTE = """Spread: the standard deviation over seeds. Differences are paired by seed, ± half the 95 % interval by Student's t
+(an empty cell: there is no such number). Norm of the weights: at the end of the training, mean over seeds."""
+
+
+def main() -> int:
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    flags, common = arguments().parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     comparison.check_flags(common)
     if flags.seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {flags.seeds}")

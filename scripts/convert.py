@@ -8,16 +8,21 @@ Labels go to the file --out (contest and pts: into the folder --out), with --cop
 that format looks for them; drawn ones are written in any case. docs/formats.md says what each format can hold.
 """
 
+import sys
 from pathlib import Path
 
-from pipelines import console, conversion, convert, formats, outputs, sources
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from jaxmarks import choices
+from pipelines import console
 
 
-def main() -> None:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="data of any format, a packed folder, or drawn:COUNT[:POINTS]")
     parser.add_argument("--part", default="train", choices=("train", "test"), help="of the data (default: %(default)s)")
-    parser.add_argument("--format", required=True, choices=tuple(formats.FORMATS), help="the format to write")
+    parser.add_argument("--format", required=True, choices=choices.FORMATS, help="the format to write")
     parser.add_argument("--out", required=True, type=Path, help="the file or folder to write")
     parser.add_argument(
         "--pictures", default="", help="the folder of the photographs, where it is not the format's own"
@@ -27,7 +32,16 @@ def main() -> None:
         "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
     )
     parser.add_argument("--copy-pictures", action="store_true", help="write the photographs too")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import conversion, convert, formats, outputs, sources
+
+
+def main() -> None:
+    flags = arguments().parse_args()
     kind, drawn = flags.format, flags.data.startswith("drawn:")
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source = sources.open_any(flags.data, flags.part, once=True, **where)

@@ -11,22 +11,18 @@ each number is.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from jaxmarks import evaluate, predict
-from jaxmarks.predict import Predicted
-from pipelines import answers, console, decode, files, judging, loader, outputs, predictor, runs, scoring, sources
-from pipelines.pages import evaluation
-from pipelines.predictor import Predictor
-from pipelines.sources import Source
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-_WORST = 24  # photographs on a sheet
+from pipelines import console, prediction_flags
 
 
-def arguments() -> argparse.Namespace:
-    """The command line, checked."""
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
-    predictor.add_arguments(parser, "none")
+    prediction_flags.add(parser, "none")
     parser.add_argument("--data", help="default: what the run was trained on")
     parser.add_argument("--out", required=True, help="the JSON file to write")
     parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
@@ -36,14 +32,31 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
     parser.add_argument(
-        "--limit", type=float, default=0.10, help="NME at which AUC ends and a face fails (default: 0.10)"
+        "--limit", type=float, default=0.10, help="NME at which AUC ends and an object fails (default: 0.10)"
     )
     parser.add_argument("--groups", help="regular expression: what it finds in a file name is a group (the run's own)")
     parser.add_argument("--against", help="another run folder, to compare with on the same photographs")
     parser.add_argument("--against-tta", help="views of what is compared with (default: as --tta)")
     parser.add_argument("--plots", help="a folder for PNG files: the cumulative curve, error by region and by slice")
     parser.add_argument("--sheet", help="a PNG file of the worst photographs, prediction (green) and truth (red)")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from jaxmarks import evaluate, predict
+from jaxmarks.predict import Predicted
+from pipelines import answers, decode, files, judging, loader, outputs, predictor, runs, scoring, sources
+from pipelines.pages import evaluation
+from pipelines.predictor import Predictor
+from pipelines.sources import Source
+
+_WORST = 24  # photographs on a sheet
+
+
+def parsed() -> argparse.Namespace:
+    """The command line, checked."""
+    flags = arguments().parse_args()
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     if Path(flags.out).suffix == ".csv":
@@ -104,7 +117,7 @@ def about(net: Predictor) -> dict:
 
 
 def main() -> int:
-    flags, faults = arguments(), loader.Faults()
+    flags, faults = parsed(), loader.Faults()
     run = runs.load(Path(flags.run[0]))
     outputs.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}

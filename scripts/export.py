@@ -13,20 +13,33 @@ docs/export.md shows how to load each.
 import sys
 from pathlib import Path
 
-from pipelines import console, exported, files, outputs, runs, sources, trained
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from jaxmarks import choices, words
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--out", required=True, help="the file to write; FILE.json goes beside it")
-    parser.add_argument("--format", default="stablehlo", choices=exported.FORMATS, help="default: stablehlo")
+    parser.add_argument("--format", default="stablehlo", choices=choices.EXPORTS, help="default: stablehlo")
     parser.add_argument("--batch", type=int, help="pictures a call; default: any number")
-    parser.add_argument("--input", default="float32", choices=exported.TYPES, help="type of pixels (default: float32)")
+    parser.add_argument("--input", default="float32", choices=choices.PIXELS, help="type of pixels (default: float32)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument("--data", help="where the run's data lies, if not where it was")
     parser.add_argument("--faces", type=int, default=64, help="photographs to check with (default: %(default)s)")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import exported, files, outputs, runs, sources, trained
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     out, beside = Path(flags.out), Path(f"{flags.out}.json")
     for path in (out, beside):
         files.check_out("--out", path)
@@ -61,7 +74,7 @@ def main() -> int:
         beside.unlink(missing_ok=True)  # of an older file
     about = exported.describe(found, flags.format, flags.input, flags.batch)
     files.write_json(beside, {**about, "parity": {"largest_px": worst, "photographs": count}})
-    print(f"{found.run.config.model}, step {found.commit.step}, {out.stat().st_size / 1e6:.1f} MB: {out}, {beside}")
+    print(f"{found.run.config.model}, step {found.commit.step}, {words.size(out.stat().st_size)}: {out}, {beside}")
     return 0
 
 

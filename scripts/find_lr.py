@@ -8,16 +8,15 @@ blows up. The suggested rate and range are printed and marked in the plot; the n
 written. The flags are train.py's, but for those of the schedule, and the batches are those that train.py would see.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from jaxmarks import assemble, optim, sweep, train
 from jaxmarks import config as configs
-from pipelines import console, files, loader, outputs, runs, trained, weighting
-from pipelines.pages import plots
+from pipelines import console
 
 UNUSED = (
     "schedule", "lr", "warmup", "steps", "epochs", "freeze", "thaw_lr", "plateau_factor", "plateau_patience", "ema",
@@ -25,14 +24,28 @@ UNUSED = (
 )  # fmt: skip
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--out", required=True, help="the PNG to write; the numbers go beside it as .json")
     parser.add_argument("--from", dest="first", type=float, default=1e-2, help="first rate (default: %(default)g)")
     parser.add_argument("--to", dest="last", type=float, default=1e-5, help="last rate (default: %(default)g)")
     parser.add_argument("--sweep-steps", type=int, default=200, help="training steps (default: %(default)s)")
     configs.add_arguments(parser, UNUSED)
-    flags = vars(parser.parse_args())
+    return parser
+
+
+console.begin(__name__, arguments)
+
+import numpy as np
+
+from jaxmarks import assemble, optim, sweep, train
+from pipelines import files, loader, outputs, runs, trained, weighting
+from pipelines.pages import plots
+
+
+def main() -> int:
+    flags = vars(arguments().parse_args())
     out, first, last, steps = (flags.pop(name) for name in ("out", "first", "last", "sweep_steps"))
     check(out, first, last, steps, flags)
     given = [flags.get(name) for name in ("data", "augment", "scheme", "boxes", "weights", "review", "init_from")]

@@ -4,30 +4,58 @@
     python scripts/predict.py --run runs/NAME --images FOLDER --out points.csv --spread errors.csv --overlays FOLDER
     python scripts/predict.py --run runs/A --run runs/B --data PATH --out blend.csv
 
-The first writes the contest's submission for the test part (the points asked of each photograph, rounded); with
---all-points, or for plain pictures, every point in the layout of landmarks.csv. The views of a photograph are rendered and
-run in one vmapped call, un-warped exactly and merged. Weights of the views and expected errors are fitted at first use, on
-the run's validation part, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
+The first writes the contest's submission for the test part (the points asked of each photograph, rounded), with
+--all-points every point in the layout of its landmarks.csv. Of plain images, and of data in another format, every point is
+written as comma-separated file_name,x_0,y_0,x_1,...; --format asks for another layout. The views of a photograph are rendered
+and run in one vmapped call, un-warped exactly and merged. Weights of the views and expected errors are fitted at first use,
+on the run's validation part, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn
 
-from pipelines import (
-    answers,
-    boxes,
-    console,
-    files,
-    fitting,
-    formats,
-    outputs,
-    partial,
-    predictor,
-    results,
-    runs,
-    sources,
-)
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from jaxmarks import choices, words
+from pipelines import console, prediction_flags
+
+
+def arguments() -> console.Parser:
+    """The command line."""
+    parser = console.Parser(__doc__)
+    prediction_flags.add(parser, "standard")
+    parser.add_argument(
+        "--data",
+        help="data whose test part to predict, or all of it where it has none; default: what the run was trained on."
+        " With --images: where that lies now, for what has to be fitted",
+    )
+    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
+    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
+    parser.add_argument("--images", help="a folder, with the folders below it, or one image: what to predict")
+    parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
+    parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
+    parser.add_argument("--format", choices=choices.FORMATS, help="every point, in the files of a format")
+    parser.add_argument(
+        "--spread",
+        help="CSV to write: the expected error of every point, asked for or not, in pixels of its photograph",
+    )
+    parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
+    parser.add_argument("--limit", type=float, default=0.1, help="NME that the confidence is of (default: 0.1)")
+    parser.add_argument(
+        "--overlays", help="a folder for JPEG files: each image with its points, the crop and the confidence"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import boxes, files, fitting, outputs, overlays, partial, predictor, results, runs, sources
 from pipelines.formats import contest, w300
 
 
@@ -51,11 +79,11 @@ def main() -> int:
         refuse(net.fit.remark)
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
-        megabytes, views = partial.size(len(source), net.scheme.num_points) / 1e6, net.views
+        taken, views = words.size(partial.size(len(source), net.scheme.num_points)), words.counted(net.views, "view")
         known = partial.known(out, about(flags, net, source), source)
         print(
-            f"{len(source)} photographs under {views} view{'s' * (views > 1)}{f', {known} of them done' if known else ''};"
-            f" {megabytes:.1f} MB beside {out} until it is written"
+            f"{words.counted(len(source), 'photograph')} under {views}{f', {known} of them done' if known else ''};"
+            f" {taken} beside {out} until it is written"
         )
         return 0
     progress = console.Progress(len(source), "photograph")
@@ -64,7 +92,7 @@ def main() -> int:
         found = partial.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
         progress.close()
         if asked is None:
-            results.write_points(out, flags.format or "contest", source, found, data)
+            results.write_points(out, flags.format or results.layout(source, data), source, found, data)
         else:
             results.write_submission(out, source, asked, found)
         finish(flags, net, source, found)
@@ -88,31 +116,7 @@ def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.S
 
 
 def parsed() -> argparse.Namespace:
-    parser = console.Parser(__doc__)
-    predictor.add_arguments(parser, "standard")
-    parser.add_argument(
-        "--data",
-        help="data whose test part to predict, or all of it where it has none; default: what the run was trained on."
-        " With --images: where that lies now, for what has to be fitted",
-    )
-    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
-    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
-    )
-    parser.add_argument("--images", help="a folder, with the folders below it, or one image: what to predict")
-    parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
-    parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
-    parser.add_argument("--format", choices=formats.FORMATS, help="every point, in the files of a format")
-    parser.add_argument(
-        "--spread",
-        help="CSV to write: the expected error of every point, asked for or not, in pixels of its photograph",
-    )
-    parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
-    parser.add_argument("--limit", type=float, default=0.1, help="NME that this confidence is of (default: 0.1)")
-    parser.add_argument("--overlays", help="a folder for the photographs with their points drawn")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    flags = parser.parse_args()
+    flags = arguments().parse_args()
     if flags.images and flags.pictures:
         raise ValueError("--pictures goes with --data; --images is a folder of pictures already")
     files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == w300.NAME else [])})
@@ -133,7 +137,7 @@ def written(flags: argparse.Namespace, source: sources.Source) -> dict[str, list
     if flags.format == w300.NAME:
         found["--out"] = [outputs.below(Path(flags.out), w300.file_of(name)) for name in dict.fromkeys(source.names)]
     if flags.overlays:
-        found["--overlays"] = answers.overlay_paths(Path(flags.overlays), source.names)
+        found["--overlays"] = overlays.paths(Path(flags.overlays), source.names)
     return found
 
 
@@ -158,15 +162,16 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.
         least = results.write_photographs(Path(flags.photographs), source, net, found, flags.limit)
         print(f"expected errors of photographs: {flags.photographs}; the least certain: {', '.join(least)}")
     if flags.overlays:
-        paths = answers.overlay_paths(Path(flags.overlays), source.names)
+        places = overlays.paths(Path(flags.overlays), source.names)
         for some in found:
-            answers.write_overlays(paths, source, some)
-        print(f"overlays: {flags.overlays} (green: predicted{', red: true' if source.labelled else ''})")
+            overlays.write(places, source, some, net, flags.limit)
+        red = ", red: true" if source.labelled else ""
+        print(f"overlays: {flags.overlays} (green: predicted{red}; blue frame: what the network saw)")
     console.faults(found.faults)
     count = len(found.index())
     short = f" of {len(source)} (the others could not be used)" if count < len(source) else ""
     steps = ", ".join(map(str, net.steps))
-    print(f"{count} photograph{'s' * (count != 1)}{short}, step {steps}, views {flags.tta}: {flags.out}")
+    print(f"{words.counted(count, 'photograph')}{short}, step {steps}, views {flags.tta}: {flags.out}")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,17 @@ sees in a minute what the set is like. Interrupted, the same command goes on. Se
 into one folder (or copied into one, notes/ too), then --merge.
 """
 
+import sys
 from pathlib import Path
 
-from pipelines import console, dataset, outputs, pack, report, seal, sources, survey
-from pipelines.pages import packed, refused
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from jaxmarks import words
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
     parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
@@ -33,7 +37,17 @@ def main() -> int:
     parser.add_argument("--merge", action="store_true", help="make a whole set of the parts that were written")
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+from pipelines import dataset, outputs, pack, report, seal, sources, survey
+from pipelines.pages import packed, refused
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     mine, out = _part(flags.part), Path(flags.out) if flags.out else None
     if flags.size and not 32 <= flags.size <= 4096:
         raise ValueError(f"--size must lie in 32..4096, got {flags.size}")
@@ -54,7 +68,10 @@ def main() -> int:
     parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
     print("\n".join(f"{part}: {sources.described(source)}" for part, source in parts.items()))
     job = pack.plan(out, parts, flags.size)
-    print(f"{pack.total(job, mine)} records in {len(job.shards)} shards, about {pack.check_space(job)} in {out}")
+    print(
+        f"{words.counted(pack.total(job, mine), 'record')} in {words.counted(len(job.shards), 'shard')},"
+        f" about {pack.check_space(job)} in {out}"
+    )
     if flags.dry_run:
         print("".join(f"{line}\n" for source in parts.values() for line in survey.foreseen(source)), end="")
         return 0
@@ -93,7 +110,7 @@ def show(out: Path, data: str, parts: dict[str, sources.Source], look: bool) -> 
         print(f"refused, with what can be seen of them: {refused.sheet(out, seen, told)}")
     if look:
         print(f"look at {', '.join(packed.write(out, data, seen))}")
-    print(f"{out} is whole: {told['accepted']} records; python scripts/train.py --data {out}")
+    print(f"{out} is whole: {words.counted(told['accepted'], 'record')}; python scripts/train.py --data {out}")
     return 0
 
 

@@ -11,17 +11,17 @@ decisions.csv. What the score is made of: docs/review.md.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-import numpy as np
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import boxes, console, files, loader, outputs, review_predictions, review_scores, runs, sources
-from pipelines.pages import review
-
-_MOST = 2000  # photographs on a page
+from jaxmarks import words
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", action="append", required=True, help="a run folder; several of one data set")
     parser.add_argument("--data", help="where the runs' data lies now; default: where it was")
@@ -33,7 +33,21 @@ def main() -> int:
         action=argparse.BooleanOptionalAction,
         help="compare what lies beside near-duplicates (default: unless the first run was trained with --no-near-duplicates)",
     )
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+import numpy as np
+
+from pipelines import boxes, files, loader, outputs, review_predictions, review_scores, runs, sources
+from pipelines.pages import review
+
+_MOST = 2000  # photographs on a page
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     if not 1 <= flags.show <= _MOST:
         raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
     out, faults = Path(flags.out), loader.Faults()
@@ -70,7 +84,8 @@ def main() -> int:
     for remark in review_predictions.remarks(known, found[0].run, by_labels):
         print(remark)
     print(
-        f"{len(names)} labels ranked: {out / 'review.csv'}; the first {len(items)} to decide about: {out / 'review.html'}"
+        f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"
+        f" the first {len(items)} to decide about: {out / 'review.html'}"
     )
     return 0
 

@@ -14,15 +14,16 @@ against the log, bit for bit (promised for the same code, versions, devices, cor
 loss, and whether it was trimmed.
 """
 
+import sys
 from pathlib import Path
 
-import numpy as np
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from jaxmarks import assemble, backend, checkpoint, replay, runlog, sharding, step
-from pipelines import answers, console, files, loader, outputs, runs, sources, trained
+from pipelines import console
 
 
-def main() -> int:
+def arguments() -> console.Parser:
+    """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -31,7 +32,19 @@ def main() -> int:
     parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")
     parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
-    flags = parser.parse_args()
+    return parser
+
+
+console.begin(__name__, arguments)
+
+import numpy as np
+
+from jaxmarks import assemble, backend, checkpoint, replay, runlog, sharding, step, words
+from pipelines import answers, files, loader, outputs, runs, sources, trained
+
+
+def main() -> int:
+    flags = arguments().parse_args()
     first, last = _range(flags.step, flags.verify) if flags.step else (0, 0)
     run = runs.load(Path(flags.run))
     files.check_outs({"--out": flags.out})
@@ -62,11 +75,14 @@ def verify(run: runs.Run, part: sources.Source, first: int, last: int) -> int:
     plan = assemble.assemble(run.config, run.key, run.scheme, len(part))
     logged = runlog.read_examples(run.root, run.config.batch)
     if last >= len(logged):
-        raise ValueError(f"--step {last}: the log of {run.root} has {len(logged)} steps")
+        raise ValueError(f"--step {last}: the log of {run.root} has {words.counted(len(logged), 'step')}")
     state = checkpoint.anchor_before(run.root, assemble.template(plan), first)
     for note in runs.other_versions(run):
         print(f"note: {note}; the same bits are not promised")
-    print(f"from the checkpoint of step {int(state.step)}: {last + 1 - int(state.step)} steps to take", flush=True)
+    print(
+        f"from the checkpoint of step {int(state.step)}: {words.counted(last + 1 - int(state.step), 'step')} to take",
+        flush=True,
+    )
     feed = loader.batches(part, run.config, run.key, int(state.step), weights=runs.weights(run), ready=plan.split)
     damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
     take, first_state = assemble.training_step(plan), assemble.place(plan, state)
@@ -89,7 +105,7 @@ def show(run: runs.Run, part: sources.Source, number: int, out: str | None) -> i
     path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
     answers.write_batch(path, np.asarray(images), np.asarray(points), sources.names_at(part, batch.index), row)
     equal = row is None or row["checksum"] == found
-    said = f"not in the log, which has {len(logged)} steps"
+    said = f"not in the log, which has {words.counted(len(logged), 'step')}"
     if row is not None:
         said = f"the log has {row['checksum']:08x}: {'equal' if equal else 'DIFFERENT'}"
     print(f"step {number}: checksum {found:08x}, {said}")
@@ -113,7 +129,7 @@ def why(run: runs.Run, part: sources.Source, name: str) -> int:
     lines = trained.story(run, part, name)
     print("\n".join(lines))
     steps = len(runlog.read_examples(run.root, run.config.batch))
-    print(f"{name}: seen {len(lines)} time{'' if len(lines) == 1 else 's'} in {steps} steps")
+    print(f"{name}: seen {words.counted(len(lines), 'time')} in {words.counted(steps, 'step')}")
     return int(not lines)
 
 

@@ -7,12 +7,33 @@ Writes a scheme (see pipelines/schemes.py) and a sheet for a person to judge. Ex
 table, 2 where they support no permutation.
 """
 
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from pipelines import console
+
+
+def arguments() -> console.Parser:
+    """The command line."""
+    parser = console.Parser(__doc__)
+    parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
+    parser.add_argument(
+        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+    )
+    parser.add_argument("--out", help="the scheme to write")
+    parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
+    parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")
+    return parser
+
+
+console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import landmarks
-from pipelines import console, decode, drawn, faces, files, outputs, schemes, sources, symmetry
+from jaxmarks import landmarks, words
+from pipelines import decode, drawn, faces, files, outputs, schemes, sources, symmetry
 
 
 def labels(path: str, category: str = "") -> tuple[np.ndarray, np.ndarray]:
@@ -27,15 +48,7 @@ def labels(path: str, category: str = "") -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> int:
-    parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
-    )
-    parser.add_argument("--out", help="the scheme to write")
-    parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
-    parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")
-    flags = parser.parse_args()
+    flags = arguments().parse_args()
     if not (flags.out or flags.check or flags.sheet):
         raise ValueError("nothing asked: give --out, --check or --sheet")
     files.check_outs({"--out": flags.out, "--sheet": flags.sheet})
@@ -50,7 +63,10 @@ def main() -> int:
             file.write(decode.encode_png(schemes.sheet(found, table, against)))
         print(f"the sheet: {flags.sheet}")
     fixed = int((found.mirror == np.arange(len(found.mirror))).sum())
-    print(f"{len(found.mirror)} points, {fixed} fixed, from {found.faces} faces; {found.by_order.sum()} ties by order")
+    print(
+        f"{words.counted(len(found.mirror), 'point')}, {fixed} fixed, from {words.counted(found.faces, 'object')};"
+        f" {found.by_order.sum()} ties by order"
+    )
     symmetry.insist(found)
     if flags.out:
         schemes.write_scheme(flags.out, schemes.named_scheme(found.mirror))
@@ -68,7 +84,10 @@ def _table(name: str, num_points: int) -> np.ndarray:
 def _report(against: list[symmetry.Contradiction], limit: int = 10) -> int:
     """Prints what speaks against the table; 1 where something does."""
     wrong = [row for row in against if row.margin > symmetry.WEAK]
-    print(f"the table: {len(wrong)} points contradicted, {len(against) - len(wrong)} on which the labels cannot tell")
+    print(
+        f"the table: {words.counted(len(wrong), 'point')} contradicted,"
+        f" {len(against) - len(wrong)} on which the labels cannot tell"
+    )
     for row in wrong[:limit]:
         print(f"  point {row.point}: the table says {row.table}, the labels {row.found} (margin {row.margin:.2f})")
     return int(bool(wrong))

@@ -13,15 +13,35 @@ contest folder, another known format (docs/formats.md), or a folder packed by pr
 checked and packed into the cache first. Recipes and what the flags do: docs/training.md.
 """
 
+import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
+
+from jaxmarks import config as configs
+from jaxmarks import recipes
 from pipelines import console
 
+
+def arguments() -> console.Parser:
+    """The command line."""
+    parser = console.Parser(__doc__)
+    parser.add_argument("--name", default="run", help="the run folder is runs/NAME (default: run)")
+    parser.add_argument("--runs", default="runs", help="where run folders lie (default: runs)")
+    told = "; ".join(f"{name}: {r.about}" for name, r in recipes.NAMES.items())
+    parser.add_argument("--recipe", default="", help=f"settings by name, flags have the last word. {told}")
+    parser.add_argument("--fork", help="go on from a checkpoint of runs/NAME under other settings, as runs/FORK")
+    parser.add_argument("--step", help="with --fork: the checkpoint to go on from, a step or best (default: newest)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    configs.add_arguments(parser)
+    return parser
+
+
+console.begin(__name__, arguments)
 console.large_pages()
 
-from jaxmarks import assemble, backend, checkpoint, recipes, runlog, session  # noqa: E402
-from jaxmarks import config as configs  # noqa: E402
-from pipelines import (  # noqa: E402
+from jaxmarks import assemble, backend, checkpoint, runlog, session
+from pipelines import (
     boxes,
     judging,
     label_counts,
@@ -37,16 +57,7 @@ from pipelines import (  # noqa: E402
 
 
 def main() -> int:
-    parser = console.Parser(__doc__)
-    parser.add_argument("--name", default="run", help="the run folder is runs/NAME (default: run)")
-    parser.add_argument("--runs", default="runs", help="where run folders lie (default: runs)")
-    told = "; ".join(f"{name}: {r.about}" for name, r in recipes.NAMES.items())
-    parser.add_argument("--recipe", default="", help=f"settings by name, flags have the last word. {told}")
-    parser.add_argument("--fork", help="go on from a checkpoint of runs/NAME under other settings, as runs/FORK")
-    parser.add_argument("--step", help="with --fork: the checkpoint to go on from, a step or best (default: newest)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
-    configs.add_arguments(parser)
-    flags = vars(parser.parse_args())
+    flags = vars(arguments().parse_args())
     folder, name, new, dry = (flags.pop(n) for n in ("runs", "name", "fork", "dry_run"))
     root, step, recipe = runs.folder(folder, name), flags.pop("step"), flags.pop("recipe")
     if step and not new:

@@ -97,8 +97,9 @@ def refusal(tmp_path: Path, text: str | bytes, reader=landmarks) -> str:
         f"{HEADER}\na.jpg\t1\t2\t3\t4\nb.jpg\t5\t6\t7\t8",
         f"\n{HEADER}\n\na.jpg\t1\t2\t3\t4\n  \nb.jpg\t5\t6\t7\t8\n\n\n",
         f"{HEADER}\na.jpg\t1.0\t 2\t3e0\t+4\nb.jpg\t5\t6\t7\t8\n",
+        f"{HEADER}\na.jpg\t1\t2\t3\t4\nb.jpg\t5\t6\t7\t8\n".replace("\t", ","),
     ],
-    ids=["plain", "bom", "crlf", "no last newline", "blank lines", "ways to write a number"],
+    ids=["plain", "bom", "crlf", "no last newline", "blank lines", "ways to write a number", "commas"],
 )
 def test_only_the_number_of_header_fields_counts_and_text_files_may_be_of_any_make(tmp_path, text):
     names, points = read(tmp_path, text)

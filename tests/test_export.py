@@ -68,7 +68,7 @@ def test_a_network_that_differs_is_seen_and_nothing_is_kept(found, run, tmp_path
 
 def test_what_is_refused_in_one_line(run, tmp_path, refused, monkeypatch):
     assert "a folder is there; name a file" in refused("export", "--run", run, "--out", tmp_path)
-    assert "a run folder?" in refused("export", "--run", tmp_path, "--out", tmp_path / "n")
+    assert "not a run folder" in refused("export", "--run", tmp_path, "--out", tmp_path / "n")
     assert "invalid choice: 'tflite'" in refused("export", "--run", run, "--out", tmp_path / "n", "--format", "tflite")
     assert "--batch must be 1 or more, got 0" in refused("export", "--run", run, "--out", tmp_path / "n", "--batch", 0)
 

@@ -96,7 +96,7 @@ def test_the_spread_is_upright_and_larger_where_labels_scatter(labels, random):
     assert np.isnan(mean[8]).all() and np.isfinite(np.delete(mean, 8, 0)).all()
     assert mean[27, 1] < mean[33, 1] < mean[57, 1] and mean[36, 0] < mean[45, 0]
     assert np.trace(more[30]) > 1.5 * np.trace(covariance[30])
-    with pytest.raises(ValueError, match="no face has enough"):
+    with pytest.raises(ValueError, match="no object has enough"):
         oddness.spread(labels, np.zeros((300, 68), bool))
 
 

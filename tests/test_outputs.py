@@ -10,7 +10,7 @@ from test_contest import contest_folder
 from test_pack import packed, parts_of, photograph, some
 from tiny import CONFIG
 
-from pipelines import answers, decode, outputs, partial, runs, sources
+from pipelines import decode, outputs, overlays, partial, runs, sources
 
 
 def refusal(function, *arguments, **options) -> str:
@@ -100,8 +100,8 @@ def test_two_outputs_do_not_take_one_path(root, tmp_path):
 
 def test_each_image_has_an_overlay_of_its_own():
     names = ["a.jpg", "a.jpg.png", "b/a.jpg", "a.png", "a.jpg.2.png", "a"]
-    found = answers.overlay_paths(Path("out"), names)
-    assert len(set(found)) == len(names) and found[0] == Path("out/a.jpg.png") and found[2] == Path("out/b/a.jpg.png")
+    found = overlays.paths(Path("out"), names)
+    assert len(set(found)) == len(names) and found[0] == Path("out/a.jpg") and found[2] == Path("out/b/a.jpg")
 
 
 COMMANDS = {  # {root}: the folder of `root`
@@ -193,7 +193,7 @@ def test_an_overlay_replaces_an_overlay_and_no_other_image(tmp_path, encode):
 
 def test_overlays_of_a_packed_set_do_not_replace_images_of_the_same_names(root, tmp_path, refused):
     run, out = root / "runs/one", tmp_path / "o.csv"
-    name = answers.overlay_paths(tmp_path, ["test00.jpg"])[0]
+    name = overlays.paths(tmp_path, ["test00.jpg"])[0]
     name.write_bytes(photograph(1))
     line = ("--run", run, "--data", root / "set", "--out", out, "--overlays", tmp_path)
     assert name.name in refused("predict", *line) and name.read_bytes() == photograph(1)

@@ -65,6 +65,11 @@ def test_what_is_likely_to_be_meant_as_one_picture_is_refused(one, pictures):
             net.predict(path)
 
 
+def test_a_predictor_is_a_line_in_a_notebook(one):
+    told = repr(predictor.load(one, tta="none"))
+    assert f"{one} at step 0: 5 points, 1 view" in told and len(told) < 200 + len(str(one)) and "\n" not in told
+
+
 def test_the_plain_view_is_what_validation_sees(one):
     net = predictor.load(one, tta="none")
     source = sources.open_source("drawn:40:5", "test")

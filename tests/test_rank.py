@@ -62,9 +62,9 @@ def test_what_is_wrong_comes_first_and_the_reason_says_how(truth):
     order, reasons = ranked(known(truth, labels))
     assert set(order[:5]) == {12, 33, 74, 96, 57}
     assert "left and right exchanged: label lies" in reasons[12]
-    assert "shifted by 15 % of the face to the right" in reasons[33]
-    assert "shifted by 14 % of the face down and to the left" in reasons[74]
-    assert "shifted by 11 % of the face up" in reasons[96] and "unlike the similar image 95.jpg" in reasons[96]
+    assert "shifted by 15 % of the object to the right" in reasons[33]
+    assert "shifted by 14 % of the object down and to the left" in reasons[74]
+    assert "shifted by 11 % of the object up" in reasons[96] and "unlike the similar image 95.jpg" in reasons[96]
     assert "label lies" in reasons[57] or "odd shape" in reasons[57]
     assert sum(r.startswith("as usual for such a photograph: label lies") for r in reasons) > 100
 

@@ -58,7 +58,7 @@ def test_runs_of_one_split_seed_hold_out_the_same_photographs(tmp_path):
 
 def test_a_folder_is_a_run_once_its_configuration_is_there(tmp_path, run):
     assert runs.exists(run.root) and not runs.exists(tmp_path)
-    assert "config.json: missing; is" in refusal(runs.load, tmp_path)
+    assert "config.json: missing" in refusal(runs.load, tmp_path)
 
 
 def test_where_only_the_configuration_is_gone_no_other_run_begins_from_its_checkpoints(tmp_path, run):

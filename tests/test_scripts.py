@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from commands import SMALL, begin, begun, done, end, photographs, training
 from test_contest import contest_folder, landmarks, small_folder
@@ -85,13 +86,15 @@ def test_a_submission_has_a_row_for_each_photograph_that_can_be_decoded(trained,
     assert len(list((tmp_path / "seen").iterdir())) == 6
 
 
-def test_plain_pictures_get_every_point_in_the_layout_that_is_read(trained, tmp_path, command):
+def test_every_point_is_comma_separated_unless_the_layout_of_the_contest_is_asked_for(trained, tmp_path, command):
     data, run, _ = trained
-    code, _ = command(
-        "predict", "--run", run, "--images", data / "test/images", "--tta", "none", "--out", tmp_path / "p.csv"
-    )
-    names, points = landmarks(tmp_path / "p.csv")
-    assert code == 0 and names == [f"test{i:02d}.jpg" for i in (0, 1, 2, 4, 6, 7)] and points.shape == (6, 5, 2)
+    out, images = tmp_path / "p.csv", ("--images", data / "test/images")
+    for flags, separator in {("--all-points",): "\t", images: ","}.items():
+        code, _ = command("predict", "--run", run, *flags, "--tta", "none", "--out", out)
+        names, points = landmarks(out)
+        assert code == 0 and sorted(names) == [f"test{i:02d}.jpg" for i in (0, 1, 2, 4, 6, 7)]
+        assert points.shape == (6, 5, 2) and out.read_text().startswith(f"file_name{separator}"), flags
+    assert list(pandas.read_csv(out))[:3] == ["file_name", "x_0", "y_0"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -200,7 +203,7 @@ def test_images_of_folders_below_are_predicted_under_their_paths_and_what_is_pas
         rows = [line.replace(",", "\t").split("\t") for line in (tmp_path / "p.csv").read_text().splitlines()[1:]]
         assert [row[0] for row in rows] == ["a/x.jpg", "b/phone.HEIC", "b/x.jpg"]
         assert rows[0][1:] == rows[1][1:] == rows[2][1:]
-        assert (tmp_path / "in" / "drawn" / "b" / "x.jpg.png").is_file()
+        assert (tmp_path / "in" / "drawn" / "b" / "x.jpg").is_file()
     code, said = command("predict", *flags, "--images", tmp_path / "in" / "b" / "phone.HEIC")
     assert code == 0 and (tmp_path / "p.csv").read_text().splitlines()[1].startswith("phone.HEIC"), said.err
 

@@ -11,7 +11,7 @@ import pytest
 from test_contest import contest_folder
 from test_pack import photograph, quiet, some
 
-from pipelines import answers, cache, dataset, files, pack, record_table, report, seal, sources
+from pipelines import cache, dataset, files, overlays, pack, record_table, report, seal, sources
 from pipelines.pages import packed as page
 
 FACES = {"train": 5, "test": 3}
@@ -289,7 +289,7 @@ def test_the_page_of_a_hostile_report_is_refused_in_one_line(own):
 def test_overlays_are_written_below_their_folder_only(tmp_path):
     for name in ("../a.jpg", "/tmp/a.jpg", "b/../../a.jpg"):
         with pytest.raises(ValueError, match="names no file"):
-            answers.overlay_paths(tmp_path, ["fine.jpg", name])
+            overlays.paths(tmp_path, ["fine.jpg", name])
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):

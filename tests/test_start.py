@@ -13,7 +13,19 @@ from pipelines import compiled
 pytestmark = pytest.mark.bits
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("tensorflow", "tensorflow_datasets", "grain", "orbax", "matplotlib", "tensorboardX", "torch", "imagehash")
+HEAVY = (
+    "jax",
+    "flax",
+    "optax",
+    "tensorflow",
+    "tensorflow_datasets",
+    "grain",
+    "orbax",
+    "matplotlib",
+    "tensorboardX",
+    "torch",
+    "imagehash",
+)
 HELP = f"""
 import contextlib, io, runpy, sys
 sys.argv = [sys.argv[1], "--help"]
@@ -51,6 +63,14 @@ def run(code: str, *arguments: object, **environment: str) -> tuple[list[str], s
 @pytest.mark.parametrize("script", sorted(p.stem for p in (ROOT / "scripts").glob("*.py")))
 def test_help_imports_nothing_heavy(script):
     assert run(HELP, ROOT / "scripts" / f"{script}.py")[0] == []
+
+
+@pytest.mark.parametrize("script", ["train", "predict"])
+def test_outside_the_environment_a_script_says_so_in_one_line(script):
+    bare = [sys.executable, "-S", "-E", str(ROOT / "scripts" / f"{script}.py"), "--run", "x"]  # -S: no site-packages
+    done = subprocess.run(bare, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and "no numpy" in done.stderr and str(ROOT) in done.stderr
 
 
 @pytest.mark.parametrize("imported", ["first", "later"])
@@ -108,7 +128,7 @@ def test_the_longest_unused_is_deleted_where_there_is_too_much(kept):
 
 def test_cache_lists_and_prunes_compiled_code(kept, command):
     code, said = command("cache")
-    assert code == 0 and "compiled code, 4 files" in said.out and "0 sets, 0.00 GB, in" in said.out
+    assert code == 0 and "compiled code, 4 files" in said.out and "0 sets, 0 bytes, in" in said.out
     code, said = command("cache", "--prune", 25)
     assert (
         code == 0 and "compiled code, 2 files" in said.out and [p.exists() for p in kept] == [False, False, True, True]

@@ -101,7 +101,7 @@ def test_points_that_cannot_be_told_apart_are_named(faces_68):
 
 
 def test_too_little_is_refused(faces_68):
-    with pytest.raises(ValueError, match="from 40 faces or more .* got 39"):
+    with pytest.raises(ValueError, match="from 40 objects or more .* got 39"):
         symmetry.derive(faces_68[:39])
     with pytest.raises(ValueError, match="3 points or more"):
         symmetry.derive(faces_68[:, :2])

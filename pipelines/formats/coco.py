@@ -228,7 +228,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
             )
             file.write((",\n" if number > 1 else "\n").encode() + annotation.encode())
         points = [f"point_{i}" for i in range(num_points)]
-        category = {"id": 1, "name": "face", "supercategory": "face", "keypoints": points, "skeleton": []}
+        category = {"id": 1, "name": "object", "supercategory": "object", "keypoints": points, "skeleton": []}
         rest = f'],\n"images": {json.dumps(list(images.values()))},\n"categories": {json.dumps([category])}}}\n'
         file.write(rest.encode())
 

@@ -99,24 +99,20 @@ def _second_look(scan: Scan, count: int, boxed: bool) -> tuple[dict[int, str], n
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     """The table, each number in as few digits as a float32 needs. Boxes are there where the first record has one.
 
-    Raises ValueError for a name that needs quotes, and for a box where the first record has none.
+    A name with a comma or a quote in it is quoted. Raises ValueError for a box where the first record has none.
     """
     boxed = None
     with files.whole(out) as file:
         for row in rows:
             if boxed is None:
                 boxed = row.box is not None
-                axes = [f"{axis}{i}" for i in range(num_points) for axis in "xy"]
+                axes = [f"{axis}_{i}" for i in range(num_points) for axis in "xy"]
                 file.write(",".join(["file_name", *axes, *(BOX if boxed else [])]).encode() + b"\n")
-            if any(c in row.name for c in ',"\r\n') or row.name != row.name.strip():
-                raise ValueError(
-                    f"{row.name!r}: a comma, a quote or a blank at its end, which a plain table cannot say"
-                )
             if row.box is not None and not boxed:
                 raise ValueError(f"{row.name}: has a box and the records before it have none; give all of them one")
             fields = [row.name, *gapped(row)]
             box = [""] * 4 if row.box is None else exact(row.box)
-            file.write(",".join(fields + (box if boxed else [])).encode() + b"\n")
+            file.write(files.csv_row(fields + (box if boxed else [])))
 
 
 def texts(values: np.ndarray) -> list[str]:
@@ -160,15 +156,13 @@ def path_fault(name: str) -> str | None:
     """What is wrong with the path of a picture in a list of faces, None where it is good."""
     if fault := labels.path_fault(name, "a path below the folder of pictures"):
         return f"bad file name: {name[:80]!r} {fault}"
-    return f"bad file name: {name[:80]!r}: # tells faces of one photograph apart" if picture_of(name) != name else None
+    return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
 
 
 def only_one(name: str, what: str) -> str:
     """The name of a record. Raises ValueError where it is one of several faces of a photograph."""
     if picture_of(name) != name:
-        raise ValueError(
-            f"{name}: several faces of one photograph, which {what} cannot say; take --format plain or coco"
-        )
+        raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take --format plain or coco")
     return name
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmarks import reliability
+from jaxmarks import reliability, words
 from pipelines.boxes import of_labels_lines
 from pipelines.pages import plots
 
@@ -32,7 +32,11 @@ def _line(name: str, value: float | None, interval: list[float] | None, rest: st
 
 def lines(report: dict[str, Any]) -> list[str]:
     """The whole report, a line a number."""
-    by = f"{report['groups']['count']} groups by {report['groups']['by']}" if report["groups"]["by"] else "one by one"
+    by = (
+        f"{words.counted(report['groups']['count'], 'group')} by {report['groups']['by']}"
+        if report["groups"]["by"]
+        else "one by one"
+    )
     found = [f"{report['count']} photographs, {by}; in brackets 95 % intervals"]
     if cropped := report.get("boxes"):
         found.append("images are cropped to their bounding boxes")
@@ -70,9 +74,8 @@ def _slices(report: dict[str, Any]) -> list[str]:
     found = []
     for kind, thirds in report["slices"].items():
         for third in thirds:
-            told = (
-                f"{third['mean_box']:.4f}  {third['count']:6d}, {third['low']:.3g} to {third['high']:.3g}{_UNITS[kind]}"
-            )
+            edges = f"{words.number(third['low'])} to {words.number(third['high'])}{_UNITS[kind]}"
+            told = f"{third['mean_box']:.4f}  {third['count']:6d}, {edges}"
             found.append(_line(f"  {kind}: {third['name']}", third["mean"], third["interval"], told))
     return found
 
@@ -102,7 +105,7 @@ def draw(folder: Path, report: dict[str, Any], nme: dict[str, np.ndarray], other
     nme: name -> f64[photographs] of what is judged and, second, of what it is compared with, whose "regions" and "slices"
     `others` has.
     """
-    many = f"{report['count']} photographs"
+    many = words.counted(report["count"], "photograph")
     both = [report] if others is None else [report, others]
     series = {"regions": [r["regions"] for r in both], "slices": [_flat(r["slices"]) for r in both]}
     plots.cumulative(folder / "cumulative.png", f"Cumulative error, {many}", nme, report["limit"])

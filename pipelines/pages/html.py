@@ -36,6 +36,10 @@ figure img { display: block; width: 100%; height: auto; aspect-ratio: 1; object-
   border-radius: 6px; }
 figcaption { overflow-wrap: anywhere; line-height: 1.35; padding-top: .25rem; }
 figcaption b { color: var(--ink); font-weight: 600; }
+figure label { cursor: zoom-in; display: block; } figure input { position: absolute; opacity: 0; pointer-events: none; }
+figure input:focus-visible + img { outline: 2px solid var(--mark); }
+figure input:checked + img { position: fixed; inset: 0; z-index: 9; width: 100vw; height: 100vh; aspect-ratio: auto;
+  border-radius: 0; background: var(--ground); cursor: zoom-out; }
 .plots { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--dim); font-size: 12px; }
@@ -100,9 +104,11 @@ def data_of(image: np.ndarray) -> str:
 
 
 def grid(figures: Sequence[tuple[np.ndarray, str, str]], side: int = 170) -> str:
-    """Pictures u8[h, w, 3], each with a name and a remark below; `side`: CSS pixels that each has at least."""
+    """Pictures u8[h, w, 3], each with a name and a remark below, that fill the window when clicked; `side`: CSS pixels that
+    each has at least."""
     each = [
-        f"<figure>{picture(image, name)}<figcaption><b>{text(name)}</b>{'<br>' if remark else ''}{text(remark)}"
+        f'<figure><label title="click: larger"><input type="checkbox">{picture(image, name)}</label><figcaption>'
+        f"<b>{text(name)}</b>{'<br>' if remark else ''}{text(remark)}"
         "</figcaption></figure>"
         for image, name, remark in figures
     ]
@@ -159,7 +165,7 @@ def shape(mean: np.ndarray, covariance: np.ndarray) -> str:
     angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
     at = mean[known] * 100
     low, high = (at - radii[:, 1:]).min(0) - 4, (at + radii[:, 1:]).max(0) + 4
-    dot = 1.5 if len(known) <= 100 else 0.6
+    dot = float(np.clip(12 / np.sqrt(max(len(known), 1)), 0.4, 1.5))
     clouds, dots = [], []
     for point, (x, y), (small, large), angle in zip(known, at, radii, angles, strict=True):
         clouds.append(

@@ -15,7 +15,7 @@ _LABELS = 20_000  # read at most, evenly taken
 _EXAMPLES, _ODDEST = 24, 50  # pictures shown
 _GROUPS, _MEMBERS = 12, 8  # groups of near-duplicates shown, and pictures of each
 _ROWS, _THUMBNAILS = 40, 12  # refused files of each kind shown, and pictures among them
-_SIDE = 220  # pixels of a picture
+_SIDE = 440  # pixels of a picture: shown at half of that or less, and whole when clicked
 _AMBER = (255, 190, 40)
 _GREY = (128, 128, 128)
 
@@ -176,7 +176,7 @@ def _shape(labels: _Labels) -> Section:
         mean, covariance = oddness.spread(labels.points, labels.mask)
     except ValueError:
         return heading, "There are no labels to take it from.", ""
-    about = "Faces without place, size and turn; each ellipse is one standard deviation, and holds the pose as well."
+    about = "Objects without place, size and turn; each ellipse is one standard deviation, and holds the pose as well."
     return heading, about, html.shape(mean, covariance)
 
 
@@ -201,7 +201,9 @@ def _histograms(facts: Facts) -> Section:
         plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "photographs"))
     if len(spread := facts.spread[np.isfinite(facts.spread)]):
         plots.append(html.histogram(spread, "side of the labels' box over the photograph's", "photographs", 2))
-    about = "How large the photographs are, and how much of them the face fills." if plots else "Nothing was accepted."
+    about = (
+        "How large the photographs are, and how much of them the object fills." if plots else "Nothing was accepted."
+    )
     return "Sizes", about, f'<div class="plots">{"".join(plots)}</div>'
 
 

@@ -99,7 +99,6 @@ body { max-width: 1500px; padding: .8rem 1.2rem; --label: #e5352b; --prediction:
 header { display: flex; flex-wrap: wrap; gap: .2rem 1.5rem; align-items: baseline; }
 header p { margin: 0; }
 main { display: grid; gap: 1.2rem; grid-template-columns: minmax(0, 1fr) 25rem; margin-top: .6rem; }
-@media (max-width: 60rem) { main { grid-template-columns: minmax(0, 1fr); } }
 #stage { background: var(--card); border-radius: 8px; height: min(86vh, 62rem); }
 #stage svg { height: 100%; }
 #stage path { fill: none; stroke-linecap: round; }
@@ -128,6 +127,17 @@ progress { width: 100%; accent-color: var(--mark); }
 #list li[aria-current=true] { background: var(--card); font-weight: 600; box-shadow: inset 4px 0 var(--mark); }
 #list li b { font-weight: 600; } b.exclude { color: var(--warn); } b.keep { color: var(--dim); }
 b.prediction { color: var(--prediction); }
+@media (max-width: 60rem) {  /* a phone: the image stays, what is decided about it is below, all on one screen */
+  body { padding: .4rem .6rem; }
+  header p { display: none; } header h1 { font-size: 1.05rem; }
+  main { grid-template-columns: minmax(0, 1fr); gap: .5rem; margin-top: .3rem; }
+  #stage { height: 46vh; position: sticky; top: 0; z-index: 1; }
+  aside { height: auto; gap: .45rem; } aside h2 { font-size: .95rem; }
+  #reason { font-size: .85rem; max-height: 3.2rem; overflow-y: auto; }
+  .decide button { flex-basis: 5rem; padding: .5rem .3rem; }
+  #list { flex: none; height: 40vh; }
+}
+@media (hover: none) { kbd { display: none; } }
 """
 
 _BODY = """<header><h1>{title}</h1><p>{lead}</p></header>
@@ -193,10 +203,12 @@ function recall() {
   });
   if (items[before]) at = before;
 }
+// A marker's radius as a share of the side: smaller the more there are, so that they stay apart.
+const markerOf = points => Math.min(0.0055, Math.max(0.0015, 0.036 / Math.sqrt(points)));
 const dots = points => points.filter(Boolean).map(([x, y]) => `M${x} ${y}h0`).join("");
 
 function draw() {
-  const item = items[at], side = item.view[2], many = item.prediction.length > 200;
+  const item = items[at], side = item.view[2], marker = 2 * markerOf(item.prediction.length);
   find("photograph").setAttribute("viewBox", item.view.join(" "));
   find("photograph").setAttribute("aria-label", item.name);
   ["x", "y", "width", "height"].forEach((name, n) => find("picture").setAttribute(name, item.place[n]));
@@ -205,7 +217,7 @@ function draw() {
   find("prediction").setAttribute("d", dots(item.prediction));
   find("gaps").setAttribute("d", item.label.map((p, n) => p ? `M${p.join(" ")}L${item.prediction[n].join(" ")}` : "").join(""));
   for (const [key, id] of Object.entries(layers)) {
-    find(id).setAttribute("stroke-width", side * (key === "c" ? 0.0015 : many ? 0.004 : 0.009));
+    find(id).setAttribute("stroke-width", side * (key === "c" ? marker / 6 : marker));
     find(id).style.display = shown[key] && (key !== "c" || (shown.l && shown.g)) ? "" : "none";
     document.querySelector(`[data-key=${key}]`).setAttribute("aria-pressed", shown[key]);
   }
@@ -222,7 +234,13 @@ function draw() {
     row.lastChild.textContent = told[decisions[i]] || "";
     row.lastChild.className = decisions[i] || "";
   });
-  find("list").children[at].scrollIntoView({block: "nearest"});
+  reveal(find("list"), find("list").children[at]);
+}
+// Scrolls the list alone: scrollIntoView would move the page as well, and on a phone the image out of sight.
+function reveal(list, row) {
+  const [outer, inner] = [list, row].map(e => e.getBoundingClientRect());
+  if (inner.top < outer.top) list.scrollTop -= outer.top - inner.top;
+  else if (inner.bottom > outer.bottom) list.scrollTop += inner.bottom - outer.bottom;
 }
 function drawSimilar(other) {
   const figure = find("similar"), [sheet, picture, label] = ["svg", "image", "path"].map(n => figure.querySelector(n));
@@ -233,7 +251,7 @@ function drawSimilar(other) {
   ["x", "y", "width", "height"].forEach((name, n) => picture.setAttribute(name, other.place[n]));
   picture.setAttribute("href", other.picture);
   label.setAttribute("d", dots(other.label));
-  label.setAttribute("stroke-width", other.view[2] * (other.label.length > 200 ? 0.004 : 0.009));
+  label.setAttribute("stroke-width", other.view[2] * 2 * markerOf(other.label.length));
   figure.querySelector("figcaption").textContent = `similar image: ${other.name}, with its label`;
 }
 function go(to) { at = Math.max(0, Math.min(items.length - 1, to)); remember(); draw(); }

@@ -1,0 +1,46 @@
+"""Corrections of what was mistyped: flags, and paths of what lies near."""
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+_LIKE = 0.65  # of difflib: --modle is .83 like --model, --batch-size .74 like --batch
+
+
+def flag(typed: str, actions: Iterable[argparse.Action]) -> str:
+    """Return `: did you mean ...?` for a flag that does not exist, empty where nothing is like it.
+
+    Looks for like names, then for flags whose help has every word of the typed one: --learning-rate is --lr.
+    """
+    helps = {
+        a.option_strings[-1]: a.help for a in actions if a.option_strings and a.help not in (None, argparse.SUPPRESS)
+    }
+    wanted = set(typed.strip("-").lower().replace("_", "-").split("-"))
+    told = [name for name, text in helps.items() if len(wanted) > 1 and wanted <= set(_words(text or ""))]
+    return _asked(told[:2] or difflib.get_close_matches(typed, helps, 1, _LIKE))
+
+
+def _words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+
+
+def path(typed: Path, good: Callable[[Path], bool], *folders: str) -> str:
+    """Return `: did you mean ...?` for a path that does not exist, empty where nothing good is near.
+
+    good: which paths would do. folders: where else such things lie; `mine` is likely to be `runs/mine`.
+    """
+    if found := [p for p in (Path(folder) / typed for folder in folders) if good(p)]:
+        return _asked(map(str, found[:1]))
+    around = [typed.parent, *(Path(folder) for folder in folders if typed.parent == Path())]
+    try:
+        near = {p.name: p for folder in around if folder.is_dir() for p in sorted(folder.iterdir())[:10_000]}
+        likely = difflib.get_close_matches(typed.name, near, 3, _LIKE)
+        return _asked([str(near[name]) for name in likely if good(near[name])][:1])
+    except OSError:  # a folder that is not ours to read
+        return ""
+
+
+def _asked(found: Iterable[str]) -> str:
+    names = " or ".join(found)
+    return f": did you mean {names}?" if names else ""
