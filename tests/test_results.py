@@ -15,7 +15,9 @@ def predicted(source: sources.Source) -> Predicted:
     count, points = len(source), source.num_points
     pairs = np.arange(2.0 * count * points).reshape(count, points, 2) / 8
     single = np.ones((count, points))
-    return Predicted(np.arange(count), pairs, single, pairs, single > 0, np.zeros((count, 2, 3)), single, np.ones(count))
+    return Predicted(
+        np.arange(count), pairs, single, pairs, single > 0, np.zeros((count, 2, 3)), single, np.ones(count)
+    )
 
 
 def test_points_of_plain_images_are_columns_for_pandas_whatever_their_names(tmp_path):
