@@ -207,3 +207,12 @@ def test_label_and_prediction_are_put_out_and_back_by_their_keys(page):
     page.click("button[data-key=g]")
     assert seen() == ["inline"] * 3
     assert page.value("document.querySelector('[data-key=g]').getAttribute('aria-pressed')") == "true"
+
+
+def test_on_a_phone_the_image_stays_in_sight_while_deciding(page):
+    page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+    page.key("k", "x", "k", "k")
+    stage = page.value("(r => [r.top, r.bottom])(document.getElementById('stage').getBoundingClientRect())")
+    assert page.value("window.scrollY") == 0 and 0 <= stage[0] < stage[1] < 600
+    buttons = page.value("document.querySelector('[data-decision=prediction]').getBoundingClientRect().bottom")
+    assert stage[1] < buttons < 844

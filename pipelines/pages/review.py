@@ -133,6 +133,7 @@ b.prediction { color: var(--prediction); }
   main { grid-template-columns: minmax(0, 1fr); gap: .5rem; margin-top: .3rem; }
   #stage { height: 46vh; position: sticky; top: 0; z-index: 1; }
   aside { height: auto; gap: .45rem; } aside h2 { font-size: .95rem; }
+  aside > div:first-of-type { order: -1; }  /* the decision right below the image, however long the name */
   #reason { font-size: .85rem; max-height: 3.2rem; overflow-y: auto; }
   .decide button { flex-basis: 5rem; padding: .5rem .3rem; }
   #list { flex: none; height: 40vh; }
