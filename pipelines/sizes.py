@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import decode, files, headers
+from pipelines import decode, files, headers, jpeg
 
 _START = 1 << 18  # bytes in which a JPEG tells its size
 
 
 def displayed(data: bytes) -> tuple[int, int]:
     """(width, height) of an encoded image as it is displayed, by its header where that tells. Raises DecodeError."""
-    found = headers.header_size(data) if headers.is_jpeg(data) else None
+    found = headers.header_size(data) if jpeg.is_jpeg(data) else None
     if found is None:
         image = decode.decode(data)
         return image.shape[1], image.shape[0]
-    return (found[1], found[0]) if headers.orientation(data) >= 5 else found
+    return (found[1], found[0]) if jpeg.orientation(data) >= 5 else found
 
 
 def check(data: bytes, stated: Sequence[int], where: str) -> None:
@@ -33,8 +33,8 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
         return None
     with open(path, "rb") as file:
         start = file.read(_START)
-    found = headers.header_size(start) if headers.is_jpeg(start) else None
-    size = found if found is None or headers.orientation(start) < 5 else (found[1], found[0])
+    found = headers.header_size(start) if jpeg.is_jpeg(start) else None
+    size = found if found is None or jpeg.orientation(start) < 5 else (found[1], found[0])
     return None if size in (None, tuple(stated)) else _contradiction(size, stated, found, where)
 
 
