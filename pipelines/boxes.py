@@ -39,7 +39,7 @@ def of_points(points: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
 
 def have_area(boxes: np.ndarray) -> np.ndarray:
     """bool[n]: which of the boxes f64[n, 4] are finite and have an area."""
-    return np.isfinite(boxes).all(1) & (boxes[:, 2:] > 0).all(1)
+    return np.isfinite(boxes).all(1) & np.all(boxes[:, 2:] > 0, axis=1)
 
 
 def completed(table: "Table") -> "Table":

@@ -99,18 +99,18 @@ def count(found: Labels, view: View, scheme: Scheme) -> Counts:
     """Each kind in some labels, as images under `view` show it, and as the norm of `scheme` has it."""
     kinds = {**_places(found, view), **_whole(found, view, scheme)}
     named = {name: _kind(found.names, each) for name, each in kinds.items()}
-    return Counts(len(found.names), int(found.mask.sum()), int((~np.isnan(found.box).any(1)).sum()), named)
+    return Counts(len(found.names), int(found.mask.sum()), int((np.all(np.isfinite(found.box), axis=1)).sum()), named)
 
 
 def _kind(names: Sequence[str], each: np.ndarray) -> Kind:
     """each: i[n], the points of each image."""
     where = np.flatnonzero(each)
-    return Kind(len(where), int(each.sum()), [names[i] for i in where[:_EXAMPLES]])
+    return Kind(len(where), int(each.sum()), [names[int(i)] for i in where[:_EXAMPLES]])
 
 
 def _crops(found: Labels, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """(centre f64[n, 2], half the side f64[n]) of what the input shows; the first pixel reaches from 0 to 1."""
-    boxed = ~np.isnan(found.box).any(1)
+    boxed = np.all(np.isfinite(found.box), axis=1)
     box = np.where(boxed[:, None], found.box, 0)
     centre = np.where(boxed[:, None], box[:, :2] + box[:, 2:] / 2, found.size / 2)
     return centre, np.where(boxed, box[:, 2:].max(1) * (1 + 2 * margin), found.size.min(1)) / 2

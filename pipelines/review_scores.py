@@ -70,9 +70,8 @@ def parts(known: Known, mirror: np.ndarray | None, groups: Sequence[str] | None)
     twins, twin = _twins(gaps, known.mask, far, groups)
     share = known.trimmed / (known.seen + 2)
     z = [error, twins, oddness.scores(known.labels, known.mask), (share - np.median(share)) / _deviation(share, 0.1)]
-    return Parts(
-        far, swapped, _mean(gaps - shift[:, None], known.mask), shift, twin, *(np.maximum(v, 0) for v in z), single
-    )
+    moved = _mean(gaps - shift[:, None], known.mask)
+    return Parts(far, swapped, moved, shift, twin, *(np.maximum(v, 0) for v in z), single=single)
 
 
 def _mean(gaps: np.ndarray, mask: np.ndarray) -> np.ndarray:

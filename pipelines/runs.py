@@ -334,8 +334,9 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = sources.parts(where) if where and sources.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            own = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category} if where == c.data else {}
-            return sources.open_source(where, **own)
+            if where != c.data:
+                return sources.open_source(where)
+            return sources.open_source(where, pictures=c.pictures, boxes=c.boxes, category=c.category)
     return None
 
 

@@ -67,9 +67,9 @@ def check(out: str, first: float, last: float, steps: int, flags: dict[str, Any]
     """Raises ValueError for what cannot be swept."""
     if unused := [name for name in UNUSED if name in flags]:
         raise ValueError(f"--{unused[0].replace('_', '-')} means nothing to a sweep: it tries rates, and ends")
-    files.check_outs({"--out": out, "the numbers of --out": str(Path(out).with_suffix(".json"))})
     if Path(out).suffix != ".png":
         raise ValueError(f"--out {out}: name a .png file; the numbers go beside it as .json")
+    files.check_outs({"--out": out, "the numbers of --out": str(Path(out).with_suffix(".json"))})
     if not (1e-9 <= first <= 10 and 1e-9 <= last <= 10) or max(first, last) < 2 * min(first, last):
         raise ValueError(
             f"--from and --to must lie in 1e-9..10, a factor of 2 or more apart, got {first:g} and {last:g}"

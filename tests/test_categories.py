@@ -123,7 +123,7 @@ def test_commands_pass_the_category_on(tmp_path, monkeypatch, capsys, script):
         ]
     else:
         line = next(
-            line for line in said.splitlines() if ("records in" if script == "prepare" else "to train on") in line
+            line for line in said.splitlines() if ("records in" if script == "prepare" else "split: train") in line
         )
         assert sum(map(int, re.findall(r"\d+", line)[: 1 if script == "prepare" else 2])) == 3
 

@@ -36,7 +36,7 @@ def test_rows_are_read_as_they_are_written(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ("[", "rows.json: not JSON"),
+        ("[", "rows.json:1: not JSON"),
         ("{}", "rows.json: expected a list of rows"),
         ([], "rows.json: expected a list of rows"),
         (["--loss l1"], "rows.json: expected a list of rows"),

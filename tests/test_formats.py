@@ -222,7 +222,7 @@ def test_pts_counts_pixels_from_one(tmp_path):
     assert not table.refused and table.files == sorted(tmp_path.rglob("*.pts"))
     w300.write(tmp_path / "out", [Row("x/y.png", np.array([[0, 1307.25]]), np.array([True]), (0, 0))], 1)
     written = (tmp_path / "out" / "x" / "y.pts").read_text()
-    assert written == "version: 1\nn_points: 1\n{\n1 1308.25\n}\n"
+    assert written == "version: 1\nn_points: 1\n{\n1.000000 1308.250000\n}\n"
 
 
 @pytest.mark.parametrize(

@@ -28,20 +28,36 @@ HOSTILE = [
 def mutated(data: bytes, random: np.random.RandomState) -> bytes:
     """One to three changes of the bytes: flipped, cut, repeated, moved, or something hostile put in."""
     for _ in range(random.randint(1, 4)):
-        at, end = sorted(random.randint(0, len(data) + 1, 2))
-        lines = data.split(b"\n")
-        line = random.randint(len(lines))
-        data = [
-            lambda: data[:at] + bytes([data[at] ^ (1 << random.randint(8))]) + data[at + 1 :] if at < len(data) else data,
-            lambda: data[:at],
-            lambda: data[:at] + data[end:],
-            lambda: data[:at] + HOSTILE[random.randint(len(HOSTILE))] + data[at:],
-            lambda: data[:at] + HOSTILE[random.randint(len(HOSTILE))] + data[min(end, at + 8) :],
-            lambda: b"\n".join([*lines[:line], lines[line], *lines[line:]]),
-            lambda: b"\n".join(lines[:line] + lines[line + 1 :]),
-            lambda: data.replace(*[b"%d" % n for n in random.randint(0, 60, 2)]),
-        ][random.randint(8)]()  # fmt: skip
+        data = CHANGES[random.randint(len(CHANGES))](data, random)
     return data
+
+
+def flipped(data: bytes, random: np.random.RandomState) -> bytes:
+    at = random.randint(len(data) + 1)
+    return data[:at] + bytes(byte ^ (1 << random.randint(8)) for byte in data[at : at + 1]) + data[at + 1 :]
+
+
+def cut(data: bytes, random: np.random.RandomState) -> bytes:
+    at, end = sorted(random.randint(0, len(data) + 1, 2))
+    return data[:at] + (data[end:] if random.randint(2) else b"")
+
+
+def stuffed(data: bytes, random: np.random.RandomState) -> bytes:
+    at = random.randint(len(data) + 1)
+    return data[:at] + HOSTILE[random.randint(len(HOSTILE))] + data[at + random.choice([0, 0, 1, 8]) :]
+
+
+def other_lines(data: bytes, random: np.random.RandomState) -> bytes:
+    lines = data.split(b"\n")
+    line = random.randint(len(lines))
+    return b"\n".join(lines[:line] + lines[line : line + 1] * random.choice([0, 2]) + lines[line + 1 :])
+
+
+def other_numbers(data: bytes, random: np.random.RandomState) -> bytes:
+    return data.replace(*[b"%d" % n for n in random.randint(0, 60, 2)])
+
+
+CHANGES = [flipped, cut, stuffed, stuffed, other_lines, other_numbers]
 
 
 def as_data(path: Path) -> None:

@@ -111,7 +111,7 @@ COMMANDS = {  # {root}: the folder of `root`
         ("--run {root}/runs/one --data {root}/data --out {root}/data/train/landmarks.csv", "part of the data"),
         ("--run {root}/runs/one --images {root}/faces --out {tmp}/o.csv --overlays {root}/faces", "data"),
         ("--run {root}/runs/one --data {root}/faces.csv --pictures {root}/faces --out {tmp}/o.csv --overlays {root}/faces",
-         "part of the data"),
+         "images of the data"),
         ("--run {root}/runs/one --data {root}/faces.csv --pictures {root}/faces --out {root}/faces.csv", "part of the data"),
         ("--run {root}/runs/one --images {root}/faces --out {tmp}/o.csv --spread {root}/set/x.csv", "packed set"),
     ],

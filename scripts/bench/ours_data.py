@@ -127,7 +127,7 @@ def first_step(settings: dict, folder: Path) -> Side:
 class Repeated:
     """One JPEG as a data set of any length: what the number of its pictures costs, nothing else."""
 
-    labelled, num_points = True, 68
+    labelled, boxed, num_points = True, False, 68
 
     def __init__(self, count: int):
         image = np.random.RandomState(0).randint(0, 256, (160, 160, 3)).astype(np.uint8)
