@@ -26,7 +26,10 @@ _FAR = 1.0  # times the image's longer side: what lies farther outside is far ou
 _CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999, 32767, 65535, 99999)
 _HUGE = 1e5  # pixels: no coordinate of an image
 
-KINDS = ("crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal")
+KINDS = (
+    "unlabelled", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal"
+)  # fmt: skip
+_OF_IMAGES = ("unlabelled", "unit", "small", "norm_box", "norm_diagonal")  # kinds of whole objects, not of points
 _PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes such as (-999, -999)"}
 
 
@@ -143,8 +146,11 @@ def _whole(found: Labels, view: View, scheme: Scheme) -> dict[str, np.ndarray]:
     shown = side * view.size / (2 * _crops(found, view.margin)[1])
     most = counted >= max(2, (scheme.num_points + 1) // 2)  # of a few points nobody knows the object's size
     instead = metrics.fallback(found.points, found.mask, scheme, np.hypot(*found.size.T)) * (counted > 0)
+    unit = (counted > 1) & (side > 0) & (found.size.max(1) > 4) & (low >= 0).all(1) & (high <= 1).all(1)
     return {
-        "small": (most & (np.minimum(side, shown) < SMALL)).astype(int),
+        "unlabelled": (counted == 0).astype(int),
+        "unit": unit.astype(int),
+        "small": (most & ~unit & (np.minimum(side, shown) < SMALL)).astype(int),
         "norm_box": (instead == 1).astype(int),
         "norm_diagonal": (instead == 2).astype(int),
     }
@@ -210,7 +216,7 @@ def _line(name: str, c: Counts, scheme: Scheme) -> str:
     remedy = f"; {_remedy(name, c)}" if often and _remedy(name, c) else ""
     examples = f"{', '.join(kind.examples)}{', ...' if kind.images > len(kind.examples) else ''}"
     hidden = f"; {c.kinds['canvas'].points} of them no augmentation shows either" if name == "crop" else ""
-    points = "" if name in ("small", "norm_box", "norm_diagonal") else f" ({kind.points} of {c.points} points{hidden})"
+    points = "" if name in _OF_IMAGES else f" ({kind.points} of {c.points} points{hidden})"
     have = "has" if kind.images == 1 else "have"
     said = f"{kind.images} of {c.images} images {have} {_what(name, scheme)}{points}: {examples}{remedy}"
     return f"{'warning: ' if remedy else ''}labels: {said}"
@@ -221,6 +227,8 @@ def _what(name: str, scheme: Scheme) -> str:
         return f'points {_PLACEHOLDERS[name]}, often meant as "not labelled", which are trained on as they are'
     norm = f"points {scheme.norm[0]} and {scheme.norm[1]}" if scheme.norm else "their points"
     return {
+        "unlabelled": "no labelled point, and nothing to train on",
+        "unit": "all points within 0..1 pixels, as if they were shares of width and height",
         "crop": "points outside the crop that the network is shown",
         "image": "points outside the image",
         "far": "points far outside the image, more than its longer side away",
@@ -238,6 +246,10 @@ def _remedy(name: str, c: Counts) -> str:
         boxes = "correct the bounding boxes, or take a larger --box-margin"
     if name in _PLACEHOLDERS:
         return empty
+    if name == "unit":
+        return "multiply x by the width and y by the height of each image: coordinates are pixels"
+    if name == "unlabelled":
+        return "label them, or leave them out"
     if name in ("crop", "image", "far"):
         mistaken = sum(c.kinds[n].points for n in _PLACEHOLDERS)
         if name == "crop" and 2 * mistaken > c.kinds["crop"].points:

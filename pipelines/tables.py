@@ -162,8 +162,10 @@ class Pictures:
                 own.setdefault(found[0], []).append(found[1])
         whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}
         for kind, white in whites.items():
+            dark = sum(8 * own_white < white for own_white in own[kind])
             _log.warning(
-                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white",
+                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white%s",
                 self.table.where, len(own[kind]), len(sample), kind, white,
+                f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
             )  # fmt: skip
         return whites

@@ -135,6 +135,12 @@ def test_one_odd_image_does_not_turn_the_others_black(tmp_path, caplog):
     assert caplog.text.count("19.png") == 1 and "65535" in caplog.text
 
 
+def test_images_that_come_out_dark_are_counted(tmp_path, caplog):
+    assert folder(tmp_path, [12, 16] * 4)[0].picture and "4 of them" in caplog.text
+    caplog.clear()
+    assert folder(tmp_path, [12, 10] * 4)[0].picture and "of them" not in caplog.text
+
+
 def test_the_scale_does_not_depend_on_what_is_read_first(tmp_path):
     bits = [10, 12, 10, 12]
     one, other = folder(tmp_path, bits), folder(tmp_path, bits)

@@ -56,7 +56,9 @@ def with_first(x, y):
         (one(with_first(60, 40)), {"norm_box": 1}),  # as the second
         (one([[9.0, 5.0 + 20 * k] for k in range(5)]), {}),  # a line, its first two apart
         (one([[9.0, 50.0]] * 5), {"small": 1, "norm_diagonal": 1}),
-        (one(SQUARE, mask=[False] * 5), {}),  # nothing is labelled: nothing is counted
+        (one(SQUARE, mask=[False] * 5), {"unlabelled": 1}),
+        (one(0.01 * np.array(SQUARE)), {"unit": 1}),  # shares of width and height
+        (one([[0.0, 0.0]] * 5), {"zero": 5, "small": 1, "norm_diagonal": 1}),
     ],
 )
 def test_each_kind_by_hand(labels, kinds):

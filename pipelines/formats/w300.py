@@ -68,7 +68,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         if isinstance(points, str):
             refused.append(Refused(name, None, points))
         elif len(points) != count:
-            usual = f"{len(points)}, most files ({sizes[count]} of {sizes.total()}) have {count}"
+            usual = f"{len(points)}, the usual number is {count} ({sizes[count]} of {sizes.total()} files)"
             refused.append(Refused(name, None, f"wrong number of points: {usual}"))
         elif picture is None:
             refused.append(Refused(name, None, f"no picture: none of its stem and {' '.join(ENDINGS)} is beside it"))
