@@ -75,6 +75,10 @@ def remarks(a: Assembly) -> list[str]:
                 f"--trim-top {top:g} of {a.config.batch} is none; {1 / a.config.batch:g} is the least that is one"
             )
     found += _idle(a)
+    if backend.is_cpu() and a.config.model != "resnet18":
+        found.append(
+            f"{a.config.model} takes seconds a step on a CPU; --recipe small is made for one, and takes minutes"
+        )
     if frozen := optim.frozen_steps(a.config, a.steps_per_epoch):
         random = "" if a.config.init_from else "; it is random: --init-from gives it something to keep"
         how_long = f"for {words.counted(frozen, 'step')}" if frozen < a.steps else "all the time"

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxmarks import choices
+from jaxmarks import choices, words
 
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
@@ -135,7 +135,9 @@ class Config:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(f"--{name.replace('_', '-')} must lie in {low:g}..{high:g}, got {value}")
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must lie in {words.number(low)}..{words.number(high)}, got {value}"
+                )
         if AUTO_SHARE < self.val_fraction < 0:
             raise ValueError(f"--val-fraction must lie in 0..0.9, or be -1 (by the number), got {self.val_fraction}")
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):

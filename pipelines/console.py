@@ -59,7 +59,7 @@ class Progress:
             return
         self._shown, self._last = now, done
         each = (now - self._began) / (done - self._first) if done > self._first else None
-        left = "?" if each is None else clock(each * (self._total - done))
+        left = clock(0) if done >= self._total else "?" if each is None else clock(each * (self._total - done))
         text = f"{self._unit} {done}/{self._total}  {detail}  left {left}"
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
@@ -109,7 +109,7 @@ class Stop:
     def _note(self, number: int, frame: object) -> None:
         self._asked, self.exit_code = True, 128 + number
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nstopping after this step; once more ends at once", file=sys.stderr)
+        print("\nstopping after this step (compiling ends first); once more ends at once", file=sys.stderr)
 
 
 _TUNABLES, _LARGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"

@@ -226,8 +226,8 @@ def _calibration(
     groups. Raises ValueError where there are too few images."""
     if len(source) < calibrate.LEAST:
         raise ValueError(
-            f"{len(source)} images are held out to calibrate expected errors on, {calibrate.LEAST} are needed; validate on"
-            " more (--val-fraction)"
+            f"{words.counted(len(source), 'image')} held out to calibrate expected errors on, {calibrate.LEAST} are needed;"
+            " validate on more (--val-fraction)"
         )
     of = [groups[name] for name in source.names]
     if seen is None:

@@ -244,7 +244,11 @@ def open_runs(
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
     nets = looking.nets(found, asked.tta, asked.at_once)
-    return Predictor(nets, asked, *fitting.for_nets(nets, asked, data, dry, watch=watch))
+    fit, remarks = fitting.for_nets(nets, asked, data, dry, watch=watch)
+    untrained = [
+        f"{t.run.root}: its checkpoint is that of step 0, before any training" for t in found if not t.commit.step
+    ]
+    return Predictor(nets, asked, fit, [*remarks, *untrained])
 
 
 class Arrays:

@@ -148,7 +148,7 @@ def best_line(run: Run) -> list[str]:
     best = checkpoint.best(checkpoint.commits(run.root))
     if best is None or best.nme is None:
         return []
-    return [f"best validation: NME {best.nme:.4f} at step {best.step}"]
+    return [f"best validation: NME {best.nme:.4f} at step {best.step}, on the selection half of the validation split"]
 
 
 def _seen(run: Run, part: Source) -> history.Seen:

@@ -54,6 +54,7 @@ def main() -> int:
     data = runs.data_of(found.run, flags.data)
     part = runs.part(found.run, data, "val" if found.run.parts["val"] else "train")
     part = sources.Subset(part, list(range(min(flags.faces, len(part)))))
+    print("tracing the network, then compiling it to check what was written", flush=True)
     with files.whole(out) as file:
         file.write(exported.make(flags.format, found, flags.input, flags.batch))
         file.flush()

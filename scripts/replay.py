@@ -89,7 +89,7 @@ def verify(run: runs.Run, part: sources.Source, first: int, last: int) -> int:
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
         print(replay.told(r, tolerance), flush=True)
         different += bool(r.differ)
-    print(f"{last + 1 - first} steps verified, {different} different")
+    print(f"{words.counted(last + 1 - first, 'step')} verified, {different} different")
     return int(different > 0 or damage)
 
 

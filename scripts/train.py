@@ -103,7 +103,13 @@ def remarks(run: runs.Run, plan: assemble.Assembly, source: sources.Source, *, c
     """What a person should know before training, a line each; counted: of the labels too."""
     chooses = parts.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
+    own = (
+        [f"no --data: {run.config.data}, faces that the project draws"]
+        if run.config.data == configs.Config().data
+        else []
+    )
     return [
+        *own,
         *review.told(source),
         *parts.described(run, source),
         *(label_counts.remarks(source, run.config, run.scheme) if counted else []),

@@ -142,7 +142,7 @@ def replayed(folder: Path, toy: bool) -> dict:
     for script, *rest in ([*train, *shape, "--augment", "recipe"], again):
         command = [sys.executable, str(SCRIPTS / script), *map(str, rest)]
         ended = subprocess.run(command, capture_output=True, text=True)
-        found = re.search(r"(\d+) steps verified, (\d+) different", ended.stdout)
+        found = re.search(r"(\d+) steps? verified, (\d+) different", ended.stdout)
         if ended.returncode and not found:
             print(f"{script}: {(ended.stderr.strip() or 'no message').splitlines()[-1]}", file=sys.stderr)
             break
