@@ -124,6 +124,51 @@ def test_coco_entries_that_are_none_at_all(tmp_path):
     assert reasons(table_at(coco_file(tmp_path, [*GOOD, 7, []]))) == [("faces.json", None, "not an annotation")] * 2
 
 
+def test_coco_an_id_of_several_files_is_no_image_and_the_others_are_read(tmp_path):
+    twice = [{"id": 1, "file_name": ".\\a.png"}, {"id": 2, "file_name": "c.png"}, {"id": 2, "file_name": "d.png"}]
+    table = table_at(coco_file(tmp_path, GOOD, [*IMAGES, *twice]))
+    assert table.names == ["a.png"] and reasons(table) == [("faces.json", None, "image id twice")] * 2
+    for annotation, refused in zip((12, 11), table.refused, strict=True):
+        assert f"annotation {annotation}" in refused.reason
+        assert "image id 2 belongs to 3 files: sub/b.png, c.png, d.png" in refused.reason
+
+
+def test_coco_ids_written_as_floats_are_the_whole_numbers_that_they_are(tmp_path):
+    images = [{"id": 1.0, "file_name": "a.png"}, {"id": 2, "file_name": "sub/b.png"}]
+    entries = [{**a, "id": float(a["id"]), "image_id": float(a["image_id"]), "category_id": 4.0} for a in GOOD]
+    path = coco_file(tmp_path, [*entries, {**GOOD[1], "id": 20, "image_id": 1.5}], images)
+    table = table_at(path, category="4")
+    assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"]
+    assert reasons(table) == [("faces.json", None, "unknown picture")] and "1.5" in table.refused[0].reason
+    other = [{**a, "category_id": 4.0 + i} for i, a in enumerate(GOOD)]  # floats never hide that they are several
+    assert "--category" in refusal(coco_file(tmp_path, other, IMAGES))
+
+
+def test_coco_true_is_no_id(tmp_path):
+    table = table_at(coco_file(tmp_path, [*GOOD, {**GOOD[1], "id": 20, "image_id": True}]))
+    assert reasons(table) == [("faces.json", None, "unknown picture")] and len(table.names) == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "taken", "told"),
+    [
+        ({}, (0, 0), False),
+        ({"width": 0, "height": None}, (0, 0), False),
+        ({"width": "50", "height": "40"}, (50, 40), False),
+        ({"width": 50.0, "height": 40}, (50, 40), False),
+        ({"width": 50}, (0, 0), True),
+        ({"width": None, "height": 40}, (0, 0), True),
+        ({"width": "50px", "height": "40px"}, (0, 0), True),
+        ({"width": 50.5, "height": 40}, (0, 0), True),
+        ({"width": [50], "height": 40}, (0, 0), True),
+    ],
+)
+def test_coco_sizes_are_checked_or_it_is_told_that_they_are_not(tmp_path, size, taken, told):
+    table = table_at(coco_file(tmp_path, GOOD[1:2], [{"id": 1, "file_name": "a.png", **size}]))
+    assert table.sizes is not None and table.sizes.tolist() == [list(taken)]
+    assert ["a.png" in note for note in table.notes] == [True] * told
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

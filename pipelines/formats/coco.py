@@ -5,7 +5,6 @@ annotations gives records FILE#ID. One category is read; the annotations of othe
 """
 
 import json
-import posixpath
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from pipelines import files, labels
 from pipelines.boxes import of_points
-from pipelines.formats import categories, foreign, plain
+from pipelines.formats import categories, coco_images, foreign, plain
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "coco"
@@ -29,6 +28,13 @@ class _Entry(NamedTuple):
     points: np.ndarray  # f32[points, 2], 0 where not labelled
     mask: np.ndarray
     size: tuple[int, int]  # width, height as the file has them; zeros: it does not say
+
+
+class _Read(NamedTuple):
+    entries: list[_Entry]  # annotations that can be used
+    count: int  # of points
+    refused: list[Refused]  # annotations that cannot
+    notes: list[str]
 
 
 def recognises(path: Path) -> bool:
@@ -57,7 +63,7 @@ def read(
     Raises ValueError where the file is no COCO keypoints file or the pictures are not found; crowds, annotations without
     a labelled point, those of other categories and entries that make no sense are in `refused`.
     """
-    entries, count, refused = _entries(path, category)
+    entries, count, refused, notes = _entries(path, category)
     names = _names(entries)
     order = sorted_by_name(names)
     found = [entries[i].picture for i in order]
@@ -81,6 +87,7 @@ def read(
         sizes=np.array([entries[i].size for i in order], np.int64).reshape(-1, 2),
         refused=refused,
         files=[path],
+        notes=notes,
         category=category,
     )
 
@@ -103,21 +110,16 @@ def _folders(path: Path) -> list[Path]:
     return folders + [folder / part[0] for folder in (near, up, up / "images") if part]
 
 
-def _entries(path: Path, category: str) -> tuple[list[_Entry], int, list[Refused]]:
-    """(annotations that can be used, number of points, those that cannot)."""
+def _entries(path: Path, category: str) -> _Read:
+    """What the file holds. Raises ValueError where it is no COCO keypoints file."""
     data = files.parse_json(files.read_bytes(path), path, _whole_number)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
+    if known:
+        coco_images.whole_ids(data)
     count, keys = categories.choose(path, data, category) if known else (0, frozenset())
     if not count:
         raise ValueError(f"{path}: {foreign.of_json(data)}")
-    images: dict[int | str, tuple[str, tuple[int, int]]] = {}
-    for image in data["images"]:
-        if (
-            isinstance(image, dict)
-            and isinstance(image.get("id"), int | str)
-            and isinstance(image.get("file_name"), str)
-        ):
-            images.setdefault(image["id"], (_inner(image["file_name"]), _size(image)))
+    images = coco_images.read(data["images"], path.name)
     entries, refused, seen = [], [], set()
     for number, annotation in enumerate(data["annotations"]):
         entry = _entry(number, annotation, images, (count, keys), seen)
@@ -125,7 +127,7 @@ def _entries(path: Path, category: str) -> tuple[list[_Entry], int, list[Refused
             refused.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return entries, count, refused
+    return _Read(entries, count, refused, images.notes)
 
 
 def _whole_number(digits: str) -> int | float:
@@ -133,22 +135,10 @@ def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) < 19 else float(digits)
 
 
-def _inner(name: str) -> str:
-    """The path of a picture as other systems write it, with / and without a leading ./ and the like."""
-    return posixpath.normpath(name.replace("\\", "/"))
-
-
-def _size(image: dict[str, Any]) -> tuple[int, int]:
-    """(width, height) that an image is said to have; zeros where it is not said."""
-    found = tuple(image.get(key) for key in ("width", "height"))
-    good = all(isinstance(n, int | float) and n is not True and 0 < n < 1 << 31 and n == int(n) for n in found)
-    return (int(found[0]), int(found[1])) if good else (0, 0)  # pyright: ignore[reportArgumentType]
-
-
 def _entry(
     number: int,
     annotation: Any,
-    images: dict[int | str, tuple[str, tuple[int, int]]],
+    images: coco_images.Images,
     wanted: tuple[int, frozenset[categories.Key]],
     seen: set[str],
 ) -> _Entry | Refused:
@@ -156,11 +146,13 @@ def _entry(
     if not isinstance(annotation, dict):
         return Refused("", None, f"not an annotation: entry {number} of the annotations")
     name, image = annotation.get("id"), annotation.get("image_id")
-    if not isinstance(name, int | str) or plain.path_fault(f"a{name}") or plain.picture_of(f"a#{name}") != "a":
+    if not coco_images.is_id(name) or plain.path_fault(f"a{name}") or plain.picture_of(f"a#{name}") != "a":
         return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
-    if not isinstance(image, int | str) or image not in images:
+    if not coco_images.is_id(image) or image not in images.files:
         return Refused("", None, f"unknown picture: annotation {name}: no image has the id {image!r:.40}")
-    picture, size = images[image]
+    if told := coco_images.ambiguity(image, images.files[image]):
+        return Refused("", None, f"image id twice: annotation {name}: {told}")
+    picture, size = images.files[image][0], images.sizes[image]
     if fault := plain.path_fault(picture):
         return Refused("", None, fault)
     if str(name) in seen:
@@ -245,7 +237,7 @@ def write_results(out: Path, rows: Iterable[Row], num_points: int, source_json: 
 
     Raises ValueError for a record that the source does not have, or of another number of points.
     """
-    entries, count, _ = _entries(source_json, category)
+    entries, count, *_ = _entries(source_json, category)
     if count != num_points:
         raise ValueError(f"{source_json}: has {count} points, the predictions {num_points}")
     known = {name: entry.annotation for name, entry in zip(_names(entries), entries, strict=True)}

@@ -1,0 +1,80 @@
+"""The images that a COCO file lists, by their ids, and the ids themselves."""
+
+import posixpath
+from typing import Any, NamedTuple
+
+from jaxmarks import words
+
+_EXACT = 1 << 53  # beyond it two whole numbers may be one float
+_UNSAID = (None, 0, "")
+
+
+class Images(NamedTuple):
+    """What is known of each image id."""
+
+    files: dict[int | str, list[str]]  # id: the paths it stands for, one where the file is sound
+    sizes: dict[int | str, tuple[int, int]]  # id: width, height as the file has them; zeros: it does not say
+    notes: list[str]
+
+
+def whole_ids(data: dict[str, Any]) -> None:
+    """Makes ids that are whole numbers written as floats, as some programs do of a column with gaps, into those numbers:
+    4.0 is 4."""
+    for part in ("images", "annotations", "categories"):
+        for entry in data[part] if isinstance(data.get(part), list) else []:
+            for key in ("id", "image_id", "category_id") if isinstance(entry, dict) else ():
+                found = entry.get(key)
+                if isinstance(found, float) and abs(found) < _EXACT and found.is_integer():
+                    entry[key] = int(found)
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value is an id: a whole number or a text. True and False are none, though Python takes them for 1 and 0."""
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def read(entries: list[Any], where: str) -> Images:
+    """The images by id. An id that is given to several files keeps them all; entries without an id or a name are none."""
+    found, odd = Images({}, {}, []), []
+    for image in entries:
+        if isinstance(image, dict) and is_id(image.get("id")) and isinstance(image.get("file_name"), str):
+            key, name = image["id"], _inner(image["file_name"])
+            size = found.sizes.setdefault(key, _size(image))
+            if name not in found.files.setdefault(key, []):
+                found.files[key].append(name)
+            if not any(size) and any(image.get(axis) not in _UNSAID for axis in ("width", "height")):
+                odd.append(name)
+    if odd:
+        found.notes.append(
+            f"{where}: of {words.counted(len(odd), 'image')}, the first {odd[0][:80]!r}, width and height are not both whole"
+            " numbers; whether they have the size they were labelled in is not checked"
+        )
+    return found
+
+
+def ambiguity(key: int | str, names: list[str]) -> str | None:
+    """What is wrong with an id that stands for several files, None where it stands for one."""
+    if len(names) == 1:
+        return None
+    more = ", ..." if len(names) > 3 else ""
+    count = "two" if len(names) == 2 else len(names)
+    return f"image id {key!r:.40} belongs to {count} files: {', '.join(n[:80] for n in names[:3])}{more}"
+
+
+def _inner(name: str) -> str:
+    """The path of a picture as other systems write it, with / and without a leading ./ and the like."""
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    """(width, height) that an image is said to have, also where they are digits in quotes; zeros where it is not said."""
+    found = [_number(image.get(key)) for key in ("width", "height")]
+    return (found[0], found[1]) if all(found) else (0, 0)
+
+
+def _number(value: Any) -> int:
+    """A length in pixels, 0 where it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 11:
+        value = int(value)
+    good = isinstance(value, int | float) and value is not True and 0 < value < 1 << 31 and value == int(value)
+    return int(value) if good else 0
