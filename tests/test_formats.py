@@ -452,7 +452,18 @@ def test_deeplabcut_several_animals(tmp_path):
         "labeled-data/v/2.png#two": [[9, 10], None],
     }
     assert table.pictures == ["labeled-data/v/1.png", "labeled-data/v/1.png", "labeled-data/v/2.png"]
-    assert reasons(table) == [("CollectedData_me.csv", None, "other body parts")]
+    assert reasons(table) == [(f"labeled-data/v/{i}.png#single", 4 + i, "other body parts") for i in (1, 2, 3)]
+
+
+def test_deeplabcut_each_row_that_is_lost_is_told_of(tmp_path):
+    text = (
+        MULTI.replace("9,10,0,0\n", "9,10,,\n")
+        .replace(",,0,0\nl", ",,,\nl")
+        .replace("3.png,,,,,,,,,0,0", "3.png,,,,,,,,,,")
+    )
+    table = table_at(dlc_file(tmp_path, text))
+    told = [("labeled-data/v/1.png#single", 5, "other body parts"), ("labeled-data/v/3.png", 7, "no labelled point")]
+    assert reasons(table) == told and "door" in table.refused[0].reason and len(table.names) == 3
 
 
 def test_deeplabcut_a_table_away_from_its_project_and_a_project_of_two_videos(tmp_path):
@@ -469,6 +480,50 @@ def test_deeplabcut_a_table_away_from_its_project_and_a_project_of_two_videos(tm
     table = table_at(project)  # the usual body parts are read, here those of the first table
     assert reasons(table) == [("labeled-data/w/1.png", 4, "other body parts")] and len(table.names) == 3
     assert "ear" in table.refused[0].reason and "nose" in table.refused[0].reason
+
+
+def test_deeplabcut_a_row_of_another_video_is_never_read_beside_its_table(tmp_path):
+    path = dlc_file(tmp_path, SINGLE.replace("labeled-data/v/2", "labeled-data/gone/2"))
+    for where in (path, path.parent, tmp_path):
+        table = table_at(where)
+        assert table.names[0] == "labeled-data/gone/2.png" and not table.refused
+        assert [(table.root / p).is_file() for p in table.pictures or []] == [False, True, True]
+    all_gone = SINGLE.replace("data/v", "data/gone")
+    assert "none of its 3" in refusal(dlc_file(tmp_path, all_gone))
+    two = put(tmp_path / "two", "1.png", "2.png", "3.png") / "CollectedData_me.csv"  # out of its project, of two videos
+    two.write_text(SINGLE.replace("data/v/2", "data/two/2"))
+    assert [(two.parent / p).is_file() for p in table_at(two).pictures or []] == [True, False, False]
+
+
+@pytest.mark.parametrize("far", ["C:\\Users\\me\\labeled-data\\v\\", "/home/me/p/labeled-data/v/", "D:\\frames\\v\\"])
+def test_deeplabcut_paths_of_another_computer_lead_to_the_video(tmp_path, far):
+    table = table_at(dlc_file(tmp_path, SINGLE.replace("labeled-data/v/", far)).parents[2])
+    assert table.pictures == [f"labeled-data/v/{i}.png" for i in (1, 2, 3)] and not table.refused
+    assert held(table)[table.names[0]] == [[-3, 4], [5, 1308]] and all(
+        (table.root / p).is_file() for p in table.pictures
+    )
+
+
+def test_deeplabcut_what_of_a_project_is_not_read_is_named(tmp_path):
+    home = dlc_file(tmp_path).parents[1]
+    assert not table_at(tmp_path).notes
+    (tmp_path / "CollectedData_old.csv").write_text(SINGLE.replace("1.5", "9"))
+    for name in ("stored", "plain", "v_labeled", "deep/w", "empty"):
+        put(home / name, "1.png")
+    (home / "stored" / "CollectedData_me.h5").write_bytes(b"")
+    (home / "deep" / "w" / "CollectedData_me.csv").write_text(SINGLE)
+    (home / "empty" / "CollectedData_me.csv").write_text(SINGLE.partition("labeled")[0])
+    table = table_at(tmp_path)
+    assert held(table)["labeled-data/v/2.png"] == [[1.5, 2], None] and len(table.names) == 3 and not table.refused
+    said = [
+        "CollectedData_old.csv",
+        "deep/w/CollectedData_me.csv",
+        "stored/CollectedData_me.h5",
+        "(labeled-data/plain)",
+        "empty/",
+    ]
+    assert len(table.notes) == 5 and all(name in note for name, note in zip(said, table.notes, strict=True))
+    assert table_at(tmp_path / "CollectedData_old.csv").num_points == 2
 
 
 HEAD = "scorer,{}\nbodyparts,{}\ncoords,{}\n"

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines import dialects, files, labels
-from pipelines.formats import plain
+from pipelines.formats import deeplabcut_places, plain
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "deeplabcut"
-_TABLES = ("CollectedData_*.csv", "labeled-data/*/CollectedData_*.csv")
 
 
 class _Head(NamedTuple):
@@ -25,7 +24,7 @@ class _Head(NamedTuple):
     points: list[str]  # body parts of an individual
     faces: dict[str, list[int]]  # individual: the columns of its x; one without a name where there are none
     width: int  # fields of a row
-    refused: list[str]
+    others: dict[str, dict[str, int]]  # individuals that have other body parts: the column of each's x
 
     def in_order(self, points: list[str]) -> "_Head":
         """The same with its body parts in another order."""
@@ -36,24 +35,18 @@ class _Head(NamedTuple):
 
 class _Found(NamedTuple):
     names: list[str]
-    pictures: list[str]  # as the table says
-    near: list[str]  # the last component of that, in the folder of the table
+    places: list[deeplabcut_places.Place]
     lines: list[int]
     points: list[np.ndarray]  # f32[points, 2], NaN: not labelled
     refused: list[Refused]
     seen: dict[str, int]  # the lines of the pictures
 
 
-def _tables(path: Path) -> list[Path]:
-    """The tables at a path: the file itself, those in a folder, or those of a project's videos."""
-    if path.is_file():
-        return [path]
-    return next((found for pattern in _TABLES if (found := sorted(path.glob(pattern)))), [])
-
-
 def recognises(path: Path) -> bool:
     """Whether this is such a table, a folder that holds one, or a project's folder."""
-    return any(p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in _tables(path))
+    return any(
+        p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in deeplabcut_places.tables(path)
+    )
 
 
 def parts(path: Path) -> list[str]:
@@ -68,13 +61,15 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
     of tables with other body parts are refused. Raises ValueError, with the place, where a table is none.
     """
-    tables, found = _tables(path), _Found([], [], [], [], [], [], {})
+    tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {})
     top = path if path.is_dir() else path.parent
     opened = {table: _opened(table) for table in tables}
     usual, count = Counter(frozenset(head.points) for head, _ in opened.values()).most_common(1)[0]
     first = next(table for table in tables if set(opened[table][0].points) == usual)
-    points, notes = opened[first][0].points, []
+    points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables)
     for table, (head, rows) in opened.items():
+        if not rows:
+            notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
             told = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
             found.refused.extend(_others(table, top, head, rows, told))
@@ -83,7 +78,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
         _add_table(table, top, head.in_order(points), rows, found)
     order = sorted_by_name(found.names)
-    root, paths = _pictures(path, pictures, top, tables, [(found.pictures[i], found.near[i]) for i in order])
+    root, paths = deeplabcut_places.find(path, pictures, top, tables, [found.places[i] for i in order])
 
     def label(index: int) -> Label:
         mask = np.isfinite(found.points[order[index]][:, 0])
@@ -104,24 +99,6 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     )
 
 
-def _pictures(
-    path: Path, given: Path | None, top: Path, tables: list[Path], known: list[tuple[str, str]]
-) -> tuple[Path, list[str]]:
-    """(folder, path of each picture below it): of the places where pictures may be, the one that holds most of them.
-    known: (as the table says, in the table's folder) of each."""
-    choices = []
-    for root in dict.fromkeys([given] if given else [top, *tables[0].absolute().parents[2:3]]):
-        there = [plain.spelled(root, whole) is not None for whole, _ in known]
-        far = any(there)
-        paths = [
-            w if found or (far and not plain.spelled(root, n)) else n
-            for (w, n), found in zip(known, there, strict=True)
-        ]
-        choices.append(((sum(plain.spelled(root, p) is not None for p in paths), sum(there)), root, paths))
-    (count, _), root, paths = max(choices, key=lambda choice: choice[0])
-    return (root if count else plain.find_pictures(path, given, [top], paths)), paths
-
-
 def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
     """(what the header of a table says, its rows that are not empty, with their lines)."""
     rows = dialects.rows(path, dialects.sniff(path, ",")._replace(quoted=True))
@@ -138,12 +115,15 @@ def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]
     """The rows of a table that has not the usual body parts."""
     where = table.relative_to(top)
     for line, row in rows:
-        yield Refused(_picture(where.parent.as_posix(), row, head), line, f"other body parts: {where} {told}")
+        yield Refused(
+            deeplabcut_places.image(where.parent.as_posix(), row[: head.index]),
+            line,
+            f"other body parts: {where} {told}",
+        )
 
 
 def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:
     """Adds the rows of a table to what was found."""
-    found.refused.extend(Refused(path.name, None, reason) for reason in head.refused)
     for line, row in rows:
         _add(row, line, head, path.parent.relative_to(top).as_posix(), found)
 
@@ -172,9 +152,7 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
     usual = Counter(frozenset(c) for c in columns.values()).most_common(1)[0][0]
     points = list(next(c for c in columns.values() if set(c) == usual))
     faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
-    others = [
-        f"other body parts: individual {name} has {', '.join(c)}" for name, c in columns.items() if name not in faces
-    ]
+    others = {name: c for name, c in columns.items() if name not in faces}
     return _Head(index, points, faces, width, others)
 
 
@@ -182,15 +160,9 @@ def _plain(individual: str) -> str:
     return re.sub(r"[/\\#.]", "-", individual)  # as a part of a record's name
 
 
-def _picture(folder: str, row: list[str], head: _Head) -> str:
-    """The path of a row's picture; a bare name lies in the folder of its table, which tells two videos apart."""
-    picture = "/".join(row[: head.index]).replace("\\", "/")
-    return picture if "/" in picture or folder == "." else f"{folder}/{picture}"
-
-
 def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> None:
     """A row of a table in a folder: a record for each individual that has a point."""
-    picture = _picture(folder, row, head)
+    picture = deeplabcut_places.image(folder, row[: head.index])
     reason = plain.path_fault(picture)
     if reason is None and len(row) != head.width:
         reason = f"wrong number of fields: {len(row)}, the header has {head.width}"
@@ -200,6 +172,7 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
         found.refused.append(Refused(picture, line, reason))
         return
     found.seen[picture] = line
+    before = len(found.names) + len(found.refused)
     for face, columns in head.faces.items():
         name = f"{picture}#{face}" if face else picture
         points = _points([row[c + axis].strip() for c in columns for axis in (0, 1)], head.points)
@@ -207,15 +180,25 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
             found.refused.append(Refused(name, line, points))
         elif not face or not np.isnan(points).all():
             found.names.append(name)
-            found.pictures.append(picture)
-            found.near.append((folder + "/" if folder != "." else "") + picture.rpartition("/")[2])
+            found.places.append(deeplabcut_places.Place(picture, folder))
             found.lines.append(line)
             found.points.append(points)
+    for face, parts in head.others.items():
+        if any(_known(row[column + axis]) for column in parts.values() for axis in (0, 1)):
+            reason = f"other body parts: individual {face} has {', '.join(parts)}"
+            found.refused.append(Refused(f"{picture}#{face}", line, reason))
+    if len(found.names) + len(found.refused) == before:
+        found.refused.append(Refused(picture, line, "no labelled point: no individual has one"))
+
+
+def _known(field: str) -> bool:
+    """Whether a field holds a number, or what should be one."""
+    return field.strip().lower() not in ("", "nan")
 
 
 def _points(fields: list[str], parts: list[str]) -> np.ndarray | str:
     """f32[points, 2], NaN where not labelled, or what is wrong with the fields."""
-    known = np.array([field.lower() not in ("", "nan") for field in fields])
+    known = np.array([_known(field) for field in fields])
     values = plain.numbers([field for field, there in zip(fields, known, strict=True) if there])
     if values is None:
         return "not a finite number: among the points"
