@@ -11,6 +11,8 @@ import numpy as np
 from jaxmarks import words
 from pipelines import files, label_counts, schema
 from pipelines.boxes import replaced_line
+from pipelines.formats import plain
+from pipelines.image_folder import ENDINGS
 from pipelines.sources import Source
 from pipelines.tables import Refused, Table
 
@@ -25,6 +27,7 @@ _PART = {
 _REFUSED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
 _SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the photographs: which sizes and spreads are told
 _EXAMPLES = 5
+_LOOKED_AT = 100_000  # files, beside the pictures of a set in several folders
 
 
 class Found(NamedTuple):
@@ -108,14 +111,34 @@ def _shares(values: np.ndarray) -> dict[str, float]:
 
 
 def _not_listed(table: Table) -> dict[str, Any] | None:
-    """Files beside the pictures that no row names. None where pictures lie in folders of many."""
+    """Images beside those of the table, in each folder that holds one, that no row names. None where they lie in several
+    folders of more than _LOOKED_AT files."""
     paths = table.pictures or table.names
-    if not table.root.is_dir() or any("/" in path for path in paths) or table.where == table.root.name:
-        return None
-    known = set(paths) | {r.file for r in table.refused} | {p.name for p in table.files if p.parent == table.root}
-    with os.scandir(table.root) as entries:
-        others = sorted(e.name for e in entries if e.name not in known and not e.name.startswith("."))
-    return {"files": len(others), "first": others[:_EXAMPLES]}
+    known = {*paths, *(plain.picture_of(r.file) for r in table.refused)}
+    labelled = {
+        path.removesuffix(".pts") for path in known if path.endswith(".pts")
+    }  # a refused file names its image so
+    endings = {os.path.splitext(path)[1].lower() for path in paths}.union(ENDINGS)
+    folders = sorted({path.rpartition("/")[0] for path in paths})
+    others, looked = [], 0
+    for folder in folders:
+        found = _files_in(table.root / folder)
+        if (looked := looked + len(found)) > _LOOKED_AT and len(folders) > 1:
+            return None
+        for path in (f"{folder}/{name}".lstrip("/") for name in found if not name.startswith(".")):
+            stem, ending = os.path.splitext(path)
+            if ending.lower() in endings and path not in known and stem not in labelled:
+                others.append(path)
+    return {"files": len(others), "first": sorted(others)[:_EXAMPLES]}
+
+
+def _files_in(folder: Path) -> list[str]:
+    """The names of the files in a folder; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file()]
+    except OSError:
+        return []
 
 
 def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ console.begin(__name__, arguments)
 
 from pipelines import dataset, outputs, pack, report, seal, sources, survey
 from pipelines.pages import packed, refused
+from pipelines.tables import Pictures
 
 
 def main() -> int:
@@ -73,7 +74,7 @@ def main() -> int:
         f" about {pack.check_space(job)} in {out}"
     )
     if flags.dry_run:
-        print("".join(f"{line}\n" for source in parts.values() for line in survey.foreseen(source)), end="")
+        print("".join(f"{line}\n" for source in parts.values() for line in _foreseen(source)), end="")
         return 0
     if not seal.is_whole(out):
         if not flags.merge:
@@ -122,6 +123,13 @@ def _part(text: str) -> tuple[int, int]:
     if not 0 <= number < of:
         raise ValueError(f"--part {text}: expected I/N with 0 <= I < N, such as 0/4")
     return number, of
+
+
+def _foreseen(source: sources.Source) -> list[str]:
+    """Lines on the rows of a source that are rejected and the images that will be."""
+    rows = source.table.refused if isinstance(source, Pictures) else []
+    told = [f"{words.counted(len(rows), 'record')} cannot be used:", *report.examples(rows)] if rows else []
+    return told + survey.foreseen(source)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ def test_commands_pass_the_category_on(tmp_path, monkeypatch, capsys, script):
             line for line in said.splitlines() if ("records in" if script == "prepare" else "split: train") in line
         )
         assert sum(map(int, re.findall(r"\d+", line)[: 1 if script == "prepare" else 2])) == 3
+        assert "3 other category" in said or script != "prepare"
 
 
 def test_predictions_are_results_of_the_category_that_was_read(tmp_path):
