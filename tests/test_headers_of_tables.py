@@ -150,6 +150,32 @@ def test_our_own_headers_and_lists_agree(tmp_path, count):
         assert points(opened(path)) == list(range(2 * count))
 
 
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("x,y,width,height", None),
+        ("left,top,w,h", None),
+        ("a,b,c,d", None),
+        ("x_min,y_min,x_max,y_max", ["4 ('x_max')", "5 ('y_max')"]),
+        ("x1,y1,x2,y2", ["4 ('x2')", "5 ('y2')"]),
+        ("left,top,Right,Bottom", ["4 ('Right')", "5 ('Bottom')"]),
+        ("y,x,height,width", ["2 ('y')", "3 ('x')", "4 ('height')", "5 ('width')"]),
+        ("x,y,h_height,w_width", ["4 ('h_height')", "5 ('w_width')"]),
+        (TWO, ["5 ('y_1')"]),
+    ],
+)
+def test_a_file_of_boxes_whose_header_tells_other_numbers_is_rejected(tmp_path, header, named):
+    path = table(tmp_path, "file_name,x,y")
+    (tmp_path / "boxes.csv").write_text(f"file_name,{header}\na.png,1,2,30,30\n")
+    if named is None:
+        found = sources.open_table(str(path), "train", boxes=str(tmp_path / "boxes.csv"))
+        assert found.boxes is not None and found.boxes.tolist() == [[1, 2, 30, 30]]
+        return
+    with pytest.raises(ValueError) as caught:
+        sources.open_table(str(path), "train", boxes=str(tmp_path / "boxes.csv"))
+    assert all(part in str(caught.value) for part in [*named, "boxes.csv:1:", "width, height"])
+
+
 # WFLW's lists
 
 BOXED = "{0} 20 30 40 5 6 45 46 0 1 0 0 1 0 {0}.png"

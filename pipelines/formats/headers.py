@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _LETTER = r"[^\W\d_]"
+_CORNER = re.compile(r"max|right|bottom|[xy][\W_]*[12]$", re.IGNORECASE)  # and not a width or a height
 _SHOWN = 8  # columns that a message names
 
 
@@ -24,6 +25,19 @@ def check(path: Path, columns: Sequence[str], boxed: str) -> None:
             f"{path}:1: {_named(columns, found)}: not x, then y of the same point by their names; expected a name and"
             f" x, y of each point: put these side by side in this order, remove other columns; {boxed}"
         )
+
+
+def check_box(path: Path, columns: Sequence[str]) -> None:
+    """Raises ValueError, with the columns, where the names of a file of boxes tell another order than x, y, width and height,
+    or corners. columns: all five, that of the image first."""
+    at = (
+        (1, _points(columns[1], "y")),
+        (2, _points(columns[2], "x")),
+        *((i, _CORNER.search(columns[i])) for i in (3, 4)),
+    )
+    swapped = [i for i, other in ((3, "height"), (4, "width")) if other in columns[i].casefold()]
+    if found := sorted({i for i, told in at if told} | set(swapped)):
+        raise ValueError(f"{path}:1: {_named(columns, found)}: expected file_name, x, y (left, top), width, height")
 
 
 def _stray(columns: Sequence[str]) -> list[int]:
