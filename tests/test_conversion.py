@@ -21,7 +21,7 @@ def rows(boxed: bool) -> list[Row]:
     random = np.random.RandomState(0)
     points = (random.rand(4, 3, 2) * 60 - 9).astype(np.float32).astype(np.float64)
     points[0, 0] = 0.1234567, -7.3e-3
-    given = np.round(random.rand(4, 4) * 20 + 3, 2)
+    given = np.round(random.rand(4, 4) * 20 + [-9, -9, 40, 40], 2)  # about most of the points
     every = np.ones(3, bool)
     return [Row(name, points[i], every, (50, 40), given[i] if boxed else None) for i, name in enumerate(NAMES)]
 

@@ -82,7 +82,7 @@ def test_nan_is_a_point_that_is_not_labelled(tmp_path, extra):
 def test_a_quoted_row_far_below_the_beginning_is_read_and_lines_are_the_file_s(tmp_path, monkeypatch):
     monkeypatch.setattr(dialects, "_HEAD", 2000)
     rows = "".join(f"{i:06}.png,{i % 997},2,3,4\n" for i in range(600))
-    data = "file_name,x,y,a,b\n" + rows + '"x,y.png","1","2","3","4"\nlast.png,1,2,3\n'
+    data = "file_name,x,y,x,y\n" + rows + '"x,y.png","1","2","3","4"\nlast.png,1,2,3\n'
     table = opened(tmp_path, data.encode())
     assert len(table.names) == 601 and held(table)["x,y.png"] == [1, 2, 3, 4]
     assert [r.line for r in table.refused] == [603] and "quotes" in table.notes[0]

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines import boxes as boxes_
 from pipelines import labels
-from pipelines.formats import coco, contest, deeplabcut, foreign, plain, w300, wflw
+from pipelines.formats import coco, contest, deeplabcut, foreign, headers, plain, w300, wflw
 from pipelines.tables import Table
 
 FORMATS: dict[str, ModuleType] = {module.NAME: module for module in (contest, coco, wflw, deeplabcut, plain, w300)}
@@ -78,11 +78,13 @@ def with_boxes(table: Table, path: Path) -> Table:
     """The table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in pixels.
 
     Records that the file does not name are refused; boxes without area become those of the points, as
-    `boxes.completed` has it. Raises ValueError, with the line, for a row that is no box, and where none has an area.
+    `boxes.completed` has it. Raises ValueError, with the line, for a row that is no box or a
+    header that tells other numbers, and where none has an area.
     """
     scan = labels.scan(path, b",", safe=labels.inner_path)
     if len(scan.columns) != 5:
         raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name, x, y, width, height")
+    headers.check_box(path, scan.columns)
     if scan.refused:
         raise ValueError(f"{path}:{scan.refused[0].line}: {scan.refused[0].reason}")
     places = {name: i for i, name in enumerate(scan.names)}

@@ -1,6 +1,6 @@
 """The "thousand landmarks" layout: train/landmarks.csv, test/test_points.csv and the submission.
 
-Tables are tab-separated text with a header whose names are not relied on, only their count.
+Tables are tab-separated text with a header, whose names have to agree with x, y of each point where they tell axes.
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pipelines import files, labels
-from pipelines.formats import plain
+from pipelines.formats import headers, plain
 from pipelines.labels import Scan
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
@@ -62,7 +62,12 @@ def read_landmarks(path: Path) -> Scan:
         raise ValueError(
             f"{path}:1: the header has {len(scan.columns)} tab-separated fields; expected a name and x, y of each point"
         )
+    _check_axes(path, scan.columns)
     return scan
+
+
+def _check_axes(path: Path, columns: Sequence[str]) -> None:
+    headers.check(path, columns, "bounding boxes are given by --boxes FILE")
 
 
 def _label_in(scan: Scan, order: list[int], index: int) -> Label:
@@ -127,7 +132,9 @@ def _points_of(path: Path, asked: list[np.ndarray], num_points: int | None) -> i
     """The number of points by the training header where there is one, else as told, else by the highest point asked."""
     if not path.is_file():
         return num_points or max(int(a.max()) for a in asked) + 1
-    return len(labels.columns(path)) // 2
+    columns = labels.columns(path)
+    _check_axes(path, columns)
+    return len(columns) // 2
 
 
 def read_asked(path: Path) -> tuple[list[str], list[int], list[np.ndarray], list[labels.BadRow]]:

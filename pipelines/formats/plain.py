@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines import dialects, files, labels
-from pipelines.formats import foreign
+from pipelines.formats import foreign, headers
 from pipelines.labels import Scan
 from pipelines.tables import Label, Refused, Row, Table, sorted_by_name
 
@@ -42,6 +42,8 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     """The rows by name. Raises ValueError, with the place, where the table or the folder of pictures is none."""
     scan = labels.scan(path, b",", gaps=True, safe=labels.inner_path)
     columns = scan.columns[:-4] if (boxed := scan.columns[-4:] == BOX) else scan.columns
+    if columns[0] == "file_name":
+        headers.check(path, columns, f"a bounding box is {','.join(BOX)}, last")
     if columns[0] != "file_name" or len(columns) < 3 or len(columns) % 2 == 0:
         told = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
         raise ValueError(

@@ -1,0 +1,68 @@
+"""What the names in a table's header tell: which columns are x and which are y of a point, and which are of a bounding box."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+_LETTER = r"[^\W\d_]"
+_CORNER = re.compile(r"max|right|bottom|[xy][\W_]*[12]$", re.IGNORECASE)  # and not a width or a height
+_SHOWN = 8  # columns that a message names
+
+
+def check(path: Path, columns: Sequence[str], boxed: str) -> None:
+    """Raises ValueError, with the columns and what to do, where names tell axes and a column is no x that stands before y
+    of the same point, nor that y; and where a name speaks of a box. Names that tell no axes are not looked at.
+
+    columns: all names, that of the image first, without those of a box that stands where it should. boxed: how a box is
+    given, as the message has it.
+    """
+    if found := [i for i, name in enumerate(columns) if i and "box" in name.casefold()]:
+        raise ValueError(
+            f"{path}:1: {_named(columns, found)}: a box where none is expected; {boxed} (a point's name has no 'box' in it)"
+        )
+    if any(_points(name, axis) for name in columns[1:] for axis in "xy") and (found := _stray(columns)):
+        raise ValueError(
+            f"{path}:1: {_named(columns, found)}: not x, then y of the same point by their names; expected a name and"
+            f" x, y of each point: put these side by side in this order, remove other columns; {boxed}"
+        )
+
+
+def check_box(path: Path, columns: Sequence[str]) -> None:
+    """Raises ValueError, with the columns, where the names of a file of boxes tell another order than x, y, width and height,
+    or corners. columns: all five, that of the image first."""
+    at = (
+        (1, _points(columns[1], "y")),
+        (2, _points(columns[2], "x")),
+        *((i, _CORNER.search(columns[i])) for i in (3, 4)),
+    )
+    swapped = [i for i, other in ((3, "height"), (4, "width")) if other in columns[i].casefold()]
+    if found := sorted({i for i, told in at if told} | set(swapped)):
+        raise ValueError(f"{path}:1: {_named(columns, found)}: expected file_name, x, y (left, top), width, height")
+
+
+def _stray(columns: Sequence[str]) -> list[int]:
+    """Which columns are no x that is followed by y of the same point, nor such a y."""
+    stray, at = [], 1
+    while at < len(columns):
+        if at + 1 < len(columns) and _points(columns[at], "x") & _points(columns[at + 1], "y"):
+            at += 2
+        else:
+            stray.append(at)
+            at += 1
+    return stray
+
+
+def _points(name: str, axis: str) -> set[str]:
+    """The point of which a name tells an axis: the rest of it, for each separate letter of that axis in it. `x_0`, `0x`,
+    `M0_X` and `noseX` have one, `max` and `px` have none."""
+    upper, lower = axis.upper(), axis
+    apart = rf"(?<!{_LETTER})[{lower}{upper}](?!{_LETTER})|(?<=[a-z]){upper}(?!{_LETTER})"
+    rests = (f"{name[: found.start()]} {name[found.end() :]}" for found in re.finditer(apart, name))
+    return {re.sub(r"[\W_]+", " ", rest).strip().casefold() for rest in rests}
+
+
+def _named(columns: Sequence[str], found: Sequence[int]) -> str:
+    """Columns by number, from 1, and name."""
+    told = ", ".join(f"{i + 1} ({columns[i][:40]!r})" for i in found[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"column{'s' * (len(found) > 1)} {told}{more}"
