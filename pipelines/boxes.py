@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.decode import DecodeError
 
 if TYPE_CHECKING:
@@ -144,10 +145,10 @@ def cropped(run: "Run", source: "Source") -> "Source":
     check(run, source)
     if source.boxed and not run.boxed:
         _log.warning(
-            "%s is a run on whole images, by its config.json; these %d images are cropped to their bounding boxes,"
+            "%s is a run on whole images, by its config.json; bounding boxes are given (%s), and images are cropped to them,"
             " which is not what it was trained on",
             run.root,
-            len(source),
+            words.counted(len(source), "image"),
         )
     return source
 

@@ -118,6 +118,7 @@ def about(net: Predictor) -> dict:
 
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
+    predictor.asked(flags)  # what cannot be asked for is told before anything is opened
     run = runs.load(Path(flags.run[0]))
     outputs.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
