@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxmarks import choices, words
+from jaxmarks import choices
 
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
@@ -135,9 +135,7 @@ class Config:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(
-                    f"--{name.replace('_', '-')} must lie in {words.number(low)}..{words.number(high)}, got {value}"
-                )
+                raise ValueError(f"--{name.replace('_', '-')} must lie in {_bound(low)}..{_bound(high)}, got {value}")
         if AUTO_SHARE < self.val_fraction < 0:
             raise ValueError(f"--val-fraction must lie in 0..0.9, or be -1 (by the number), got {self.val_fraction}")
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
@@ -147,6 +145,10 @@ class Config:
         if self.batch % self.accumulate:
             raise ValueError(f"--accumulate {self.accumulate} does not divide --batch {self.batch}")
         return self
+
+
+def _bound(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 def _choice(name: str, value: str, known) -> None:
