@@ -242,7 +242,7 @@ def test_validation_in_crops_of_labels_says_so(own, tmp_path, command):
     )
     assert "--box-margin 0.25" in said.out and "in crops by labels" in said.err
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["cropped_by_labels"] for row in logged if row["split"] == "val"] == [1.0]
+    assert {row["cropped_by_labels"] for row in logged if row["split"] == "val"} == {1.0}
 
 
 @pytest.mark.parametrize("kind", ["coco.json", "plain.csv", "wflw.txt", "--boxes", "packed"])
