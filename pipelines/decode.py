@@ -44,14 +44,19 @@ def photograph_size(example: Example) -> tuple[int, int]:
     Raises DecodeError."""
     if example.size is not None:
         return example.size
-    picture = example.picture
-    if isinstance(picture, np.ndarray):
-        return picture.shape[1], picture.shape[0]
-    known = headers.read(picture)
-    if known is None or known.kind not in _UNTURNED or (known.kind == "PNG" and b"eXIf" in picture[:_HEADER]):
-        image = decode(picture)
+    if isinstance(example.picture, np.ndarray):
+        return example.picture.shape[1], example.picture.shape[0]
+    return displayed_size(example.picture)
+
+
+def displayed_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of an encoded image as it is displayed, from its header where that tells, else decoded. Raises
+    DecodeError."""
+    known = headers.read(data)
+    if known is None or known.kind not in _UNTURNED or (known.kind == "PNG" and b"eXIf" in data[:_HEADER]):
+        image = decode(data)
         return image.shape[1], image.shape[0]
-    turned = orientation(picture) >= 5
+    turned = orientation(data) >= 5
     return (known.height, known.width) if turned else (known.width, known.height)
 
 

@@ -8,19 +8,10 @@ from pipelines import decode, files, headers, jpeg
 _START = 1 << 18  # bytes in which a JPEG tells its size
 
 
-def displayed(data: bytes) -> tuple[int, int]:
-    """(width, height) of an encoded image as it is displayed, by its header where that tells. Raises DecodeError."""
-    found = headers.header_size(data) if jpeg.is_jpeg(data) else None
-    if found is None:
-        image = decode.decode(data)
-        return image.shape[1], image.shape[0]
-    return (found[1], found[0]) if jpeg.orientation(data) >= 5 else found
-
-
 def check(data: bytes, stated: Sequence[int], where: str) -> None:
     """Raises DecodeError unless an encoded image has, as it is displayed, the size (width, height) that the table `where`
     states; the message says what kind of difference it is, and the remedy."""
-    if (size := displayed(data)) != tuple(stated):
+    if (size := decode.displayed_size(data)) != tuple(stated):
         raise decode.DecodeError(_contradiction(size, stated, headers.header_size(data), where))
 
 
