@@ -18,6 +18,7 @@ _CHUNK = 1 << 19  # points read at a time: some 80 MB
 _ROUNDS = 3
 _FAR = 4.0  # times the usual miss, from which a point is believed less than half
 _TURN = 0.1  # radians that faces are turned anyway
+_LEAST = 1e-6  # of a miss: below, a shape fits exactly
 
 
 class _Reader(NamedTuple):
@@ -65,6 +66,7 @@ def scores(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     miss, unusual, turn = np.concatenate(chunks, 1)
     steady = np.exp(1j * turn).sum()
     turned = np.abs(np.angle(np.exp(1j * turn) * np.conj(steady)))
+    miss, unusual = np.maximum(miss, _LEAST), np.maximum(unusual, _LEAST)  # a shape that fits exactly has no logarithm
     odd = np.stack([_above(np.log(miss)), _above(np.log(unusual)), turned / (1.4826 * np.median(turned) + _TURN)])
     result[able] = np.maximum(odd.max(0), 0)
     return result

@@ -36,11 +36,11 @@ def read(path: Path, names: Sequence[str], num_points: int) -> Decisions:
     for line, (name, decision, points) in _rows(path):
         where = f"{path}:{line}"
         if name not in known:
-            raise ValueError(f"{where}: {name!r} is not among the photographs of the data")
+            raise ValueError(f"{where}: {name[:100]!r} is not among the images of the data")
         if name in seen:
             raise ValueError(f"{where}: {name!r} comes twice, first on line {seen[name]}")
         if decision not in DECISIONS:
-            raise ValueError(f"{where}: the decision {decision!r} is not known: {', '.join(DECISIONS)}")
+            raise ValueError(f"{where}: the decision {decision[:40]!r} is not known: {', '.join(DECISIONS)}")
         if points.strip() and decision != "prediction":
             raise ValueError(f"{where}: points beside the decision {decision}; only `prediction` takes any")
         seen[name] = line

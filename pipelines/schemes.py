@@ -73,7 +73,9 @@ def _pairs(path: str | Path) -> Iterator[tuple[int, int, int]]:
 def _from_json(path: str | Path, num_points: int | None) -> landmarks.Scheme:
     data = files.read_json(path)
     if set(data) != _FIELDS:
-        raise ValueError(f"{path}: the fields are {', '.join(sorted(data))}; expected {', '.join(sorted(_FIELDS))}")
+        raise ValueError(
+            f"{path}: the fields are {files.escaped(', '.join(sorted(data)))[:200]}; expected {', '.join(sorted(_FIELDS))}"
+        )
     count, regions = data["num_points"], data["regions"]
     if type(count) is not int or count < 1 or (num_points is not None and count != num_points):
         raise ValueError(f"{path}: num_points is {count!r}, expected {num_points or 'a whole number, 1 or more'}")

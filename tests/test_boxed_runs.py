@@ -141,7 +141,7 @@ def test_every_way_to_predict_sees_the_crops(made, run, net, tmp_path, command):
 
 def test_boxes_that_a_run_on_whole_images_never_saw_are_told(made, whole, caplog):
     source = runs.test_part(runs.load(whole), str(made[0] / "coco.json"))
-    assert source.boxed and f"{COUNT} images are cropped to their bounding boxes" in caplog.text
+    assert source.boxed and f"bounding boxes are given ({COUNT} images)" in caplog.text
 
 
 def test_runs_on_boxes_and_on_whole_images_are_not_mixed(run, whole):

@@ -257,7 +257,7 @@ def test_a_run_whose_pictures_go_bad_stops_saved_and_goes_on_only_when_they_are_
         out, err = process.communicate(timeout=200)
     *_, last = err.splitlines()
     assert process.returncode == 2 and "Traceback" not in err
-    assert re.match(r"error: \d+ pictures could not be decoded, --max-faults is 3; last: \d\d.jpg: truncated", last)
+    assert re.match(r"error: \d+ images could not be decoded, --max-faults is 3; last: \d\d.jpg: truncated", last)
     faults = (tmp_path / "run/faults.txt").read_text().splitlines()
     assert len(faults) >= 4 and faults == sorted(faults) and all(": truncated JPEG" in line for line in faults)
     saved = max(c.step for c in checkpoint.commits(tmp_path / "run"))

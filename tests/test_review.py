@@ -42,7 +42,7 @@ def test_names_with_commas_quotes_and_line_ends_are_what_they_are(tmp_path):
         ("", ":1: expected the header file_name,decision,points"),
         ("file_name,decision\n3.png,keep\n", ":1: expected the header"),
         (HEAD + "3.png,exclude\n", ":2: 2 fields, expected file_name,decision,points"),
-        (HEAD + "1.png,keep,\nx.png,exclude,\n", ":3: 'x.png' is not among the photographs of the data"),
+        (HEAD + "1.png,keep,\nx.png,exclude,\n", ":3: 'x.png' is not among the images of the data"),
         (HEAD + "1.png,keep,\n\n1.png,exclude,\n", ":4: '1.png' comes twice, first on line 2"),
         (HEAD + "1.png,drop,\n", ":2: the decision 'drop' is not known: keep, exclude, prediction"),
         (HEAD + "1.png,prediction,1 2 3\n", ":2: 3 coordinates, expected x and y of 2 points"),
