@@ -7,8 +7,9 @@ import json
 import jax
 import jax.numpy as jnp
 
-from jaxmarks import augment, augment_data, choices
-from jaxmarks.samplers import Config, Geometry
+from jaxmarks import augment, choices
+from jaxmarks.augment import parsing
+from jaxmarks.augment.samplers import Config, Geometry
 from jaxmarks.transform import Transform
 
 NAMES, MERGES = choices.VIEWS, choices.MERGES
@@ -66,7 +67,7 @@ def _listed(text: str, mirror_known: bool) -> list[Config]:
         raise ValueError(
             f'views: expected a list of augmenter configurations, the plain view "none" one of them; got {given}'
         )
-    found = [augment_data.parse(part, f"view {n}") for n, part in enumerate(parts)]
+    found = [parsing.parse(part, f"view {n}") for n, part in enumerate(parts)]
     for n, view in enumerate(found):
         if not augment.is_fixed(view):
             raise ValueError(f"view {n} draws at random: give single numbers, and probabilities of 0 or 1")

@@ -2,6 +2,6 @@
 
 import os
 
-from pipelines.headers import MAX_PIXELS
+from pipelines.images.headers import MAX_PIXELS
 
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))  # OpenCV reads it once, when it is imported

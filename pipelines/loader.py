@@ -15,8 +15,8 @@ import numpy as np
 from jaxmarks import affine, keys, words
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
-from pipelines import decode
-from pipelines.sources import Source
+from pipelines.example import Source
+from pipelines.images import decode
 
 _FOREVER = 2**40
 _AHEAD = 2  # batches that are on the devices before they are asked for

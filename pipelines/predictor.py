@@ -16,16 +16,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import assemble, calibrate, landmarks, metrics, predict, tta, words
+from jaxmarks import experiment, inference, landmarks, tta, words
+from jaxmarks.evaluation import calibration, metrics
+from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
-from jaxmarks.predict import Predicted
-from pipelines import boxes as bounding
-from pipelines import files, fitted, fitting, loader, looking, trained
-from pipelines.fitted import Fitted
-from pipelines.fitting import Settings, Watch
-from pipelines.looking import Net
-from pipelines.runs import Run
-from pipelines.sources import Example, Source
+from pipelines import loader
+from pipelines.example import Example, Source
+from pipelines.inference import ensemble, fitted, fitting
+from pipelines.inference.ensemble import Net
+from pipelines.inference.fitted import Fitted
+from pipelines.inference.fitting import Settings, Watch
+from pipelines.io import files
+from pipelines.runs import boxed, restore
+from pipelines.runs.run_folder import Run
 
 
 class Landmarks(NamedTuple):
@@ -55,7 +58,7 @@ class Predictor:
         return self.nets[0].trained.run
 
     @property
-    def plan(self) -> assemble.Assembly:
+    def plan(self) -> experiment.Assembly:
         """The first network's."""
         return self.nets[0].trained.plan
 
@@ -101,7 +104,9 @@ class Predictor:
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
         source, faults = Arrays(pictures, self.scheme.num_points, boxes), loader.Faults()
-        found = predict.gather(dataclasses.replace(self, nets=self._nets_for(len(source))).predictions(source, faults))
+        found = inference.gather(
+            dataclasses.replace(self, nets=self._nets_for(len(source))).predictions(source, faults)
+        )
         if len(faults):
             raise ValueError(f"picture {faults.report()[0]}")
         return Landmarks(found.points, found.expected)
@@ -115,7 +120,7 @@ class Predictor:
     def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
         """Predictions of every decodable photograph of a source, in order, some at a time. Raises ValueError where the run
         was trained on bounding boxes and the source has none."""
-        bounding.check(self.run, source)
+        boxed.check(self.run, source)
         return fitting.predictions(self.nets, self.fit, self.settings, source, faults)
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
@@ -124,20 +129,20 @@ class Predictor:
         return found.expected.mean(1) / norm
 
     def radii(self, found: Predicted) -> dict[float, np.ndarray]:
-        """For each level of `calibrate.LEVELS`, f64[n, points]: within so many pixels the truth lies that often; empty: not
+        """For each level of `calibration.LEVELS`, f64[n, points]: within so many pixels the truth lies that often; empty: not
         calibrated."""
         known = self.fit.calibration
         return (
             {}
             if known is None
-            else {lev: r * found.expected for lev, r in zip(calibrate.LEVELS, known.ratios, strict=True)}
+            else {lev: r * found.expected for lev, r in zip(calibration.LEVELS, known.ratios, strict=True)}
         )
 
     def confidence(self, found: Predicted, limit: float = 0.1) -> np.ndarray:
         """f64[n]: how likely it is that each photograph's NME is `limit` at most; NaN: not calibrated."""
         if self.fit.calibration is None:
             return np.full(len(found.index), np.nan)
-        return calibrate.confidence(self.fit.calibration, self.expected_nme(found), limit)
+        return calibration.confidence(self.fit.calibration, self.expected_nme(found), limit)
 
 
 def from_flags(
@@ -231,7 +236,7 @@ def open_runs(
         raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once is not None and asked.at_once < 1:
         raise ValueError(f"--at-once must be 1 or more, got {asked.at_once}")
-    found = [trained.load(root, checkpoint) for root in roots]
+    found = [restore.load(root, checkpoint) for root in roots]
     first = found[0].run
     for other in (t.run for t in found[1:]):
         if other.scheme.num_points != first.scheme.num_points:
@@ -240,10 +245,10 @@ def open_runs(
             )
         if landmarks.to_data(other.scheme) != landmarks.to_data(first.scheme):
             raise ValueError(f"{other.root} and {first.root} have points of other schemes, which cannot be mixed")
-        bounding.check_same(first, other)
+        boxed.check_same(first, other)
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
-    nets = looking.nets(found, asked.tta, asked.at_once)
+    nets = ensemble.nets(found, asked.tta, asked.at_once)
     fit, remarks = fitting.for_nets(nets, asked, data, dry, watch=watch)
     untrained = [
         f"{t.run.root}: its checkpoint is that of step 0, before any training" for t in found if not t.commit.step

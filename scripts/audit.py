@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -34,8 +34,10 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from pipelines import decode, files, outputs
-from pipelines.probes import cases, peers, sheet, table
+from pipelines.certificate import cases, peers, sheet, table
+from pipelines.images import decode
+from pipelines.io import files
+from pipelines.packing import overwrites
 
 
 def main() -> int:
@@ -44,7 +46,7 @@ def main() -> int:
     if flags.keys < 8:
         raise ValueError(f"--keys must be 8 or more, got {flags.keys}")
     files.check_out("--out", out, folder=True)
-    outputs.check({"--out": [out / "audit.json", out / "audit.png"]}, inputs=[flags.data])
+    overwrites.check({"--out": [out / "audit.json", out / "audit.png"]}, inputs=[flags.data])
     photographs = sheet.photographs(flags.data)
     rows, total = [], table.count(sizes, chosen)
     progress = console.Progress(total, "probe")

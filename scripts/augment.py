@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -35,23 +35,31 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import assemble, sharding, words
-from pipelines import decode, files, loader, outputs, runs, sources
-from pipelines.pages import sheets
+from jaxmarks import experiment, words
+from jaxmarks.training import sharding
+from pipelines import example, loader
+from pipelines import open as opening
+from pipelines.images import decode
+from pipelines.io import files
+from pipelines.packing import overwrites
+from pipelines.reports import sheets
+from pipelines.runs import run_folder
 
 
 def main() -> int:
     flags = vars(arguments().parse_args())
     out, count = flags.pop("out"), flags.pop("count")
     files.check_out("--out", out)
-    config = runs.settings({**flags, "batch": max(count, 1), "model": "resnet18"})
-    source, faults = sources.open_source(config.data, category=config.category), loader.Faults()
-    outputs.check({"--out": [out]}, source, [config.data, flags["augment"], config.scheme])
-    scheme = runs.scheme_of(config, source.num_points)
-    plan = assemble.assemble(config, runs.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch))
+    config = run_folder.settings({**flags, "batch": max(count, 1), "model": "resnet18"})
+    source, faults = opening.open_source(config.data, category=config.category), loader.Faults()
+    overwrites.check({"--out": [out]}, source, [config.data, flags["augment"], config.scheme])
+    scheme = run_folder.scheme_of(config, source.num_points)
+    plan = experiment.assemble(
+        config, run_folder.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch)
+    )
     batch = next(loader.batches(source, config, plan.key, faults=faults))
-    images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
-    captions = [sheets.shortened(name) for name in sources.names_at(source, batch.index)]
+    images, points = experiment.render(plan)(sharding.split(plan.mesh, batch))
+    captions = [sheets.shortened(name) for name in example.names_at(source, batch.index)]
     with files.whole(out) as file:
         sheet = sheets.batch_sheet(np.asarray(images), np.asarray(points), captions, math.ceil(math.sqrt(count)))
         file.write(decode.encode_png(sheet))

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import words
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -26,7 +26,8 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from pipelines import cache, compiled, files
+from pipelines.io import compilation, files
+from pipelines.packing import cache
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def main() -> int:
     days: float | None = flags.prune
     listed = days is None
     shown = cache.listing() if days is None else cache.prune(days)
-    code = compiled.listing() if days is None else compiled.prune(days)
+    code = compilation.listing() if days is None else compilation.prune(days)
     for c in shown:
         ago = (time.time() - c.used) / 86400
         print(f"{words.size(c.bytes):>10}  used {ago:5.1f} days ago  {c.folder.name}  {c.data or 'not whole'}")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -39,7 +39,10 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from pipelines import comparison, files, outputs, sources
+from pipelines import open as opening
+from pipelines.evaluation import experiments
+from pipelines.io import files
+from pipelines.packing import overwrites
 
 NOTE = """Spread: the standard deviation over seeds. Differences are paired by seed, ± half the 95 % interval by Student's t
 (an empty cell: there is no such number). Norm of the weights: at the end of the training, mean over seeds."""
@@ -48,40 +51,40 @@ NOTE = """Spread: the standard deviation over seeds. Differences are paired by s
 def main() -> int:
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     flags, common = arguments().parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
-    comparison.check_flags(common)
+    experiments.check_flags(common)
     if flags.seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {flags.seeds}")
-    rows = comparison.read(Path(flags.rows)) if flags.rows else comparison.varied(flags.vary)
-    asked, out = comparison.chosen(rows, flags.only), Path(flags.out)
+    rows = experiments.read(Path(flags.rows)) if flags.rows else experiments.varied(flags.vary)
+    asked, out = experiments.chosen(rows, flags.only), Path(flags.out)
     files.check_out("--out", out, folder=True)
-    outputs.check({"--out": [out / "table.json", out / "table.md", out / "runs"]}, inputs=[flags.data, flags.rows])
+    overwrites.check({"--out": [out / "table.json", out / "table.md", out / "runs"]}, inputs=[flags.data, flags.rows])
     for row in asked:
-        if not sources.exists(where := comparison.data_of(row, flags.data, out)):
+        if not opening.exists(where := experiments.data_of(row, flags.data, out)):
             raise ValueError(f"row {row.name}: there is nothing at {where} to train on")
 
-    def made(row: comparison.Row, seed: int) -> comparison.Commands:
-        return comparison.commands(row, seed, common, flags.data, out, flags.tta)
+    def made(row: experiments.Row, seed: int) -> experiments.Commands:
+        return experiments.commands(row, seed, common, flags.data, out, flags.tta)
 
-    found: dict[str, dict[int, comparison.Result]] = {row.name: {} for row in rows}
+    found: dict[str, dict[int, experiments.Result]] = {row.name: {} for row in rows}
     for row, seed in ((r, s) for r in rows for s in range(flags.seeds)):
-        if (known := comparison.result(run_of(out, row, seed), made(row, seed))) is not None:
+        if (known := experiments.result(run_of(out, row, seed), made(row, seed))) is not None:
             found[row.name][seed] = known
     for seed, row in ((s, r) for s in range(flags.seeds) for r in asked if r.has(s)):
         if seed not in found[row.name]:
             found[row.name][seed] = new = make(run_of(out, row, seed), made(row, seed))
             print(f"{row.name}, seed {seed}: {'trained' if new.nme is None else f'{new.nme:.4f}'}", flush=True)
-            write(out, comparison.summary(rows, found))
-    write(out, comparison.summary(rows, found))
+            write(out, experiments.summary(rows, found))
+    write(out, experiments.summary(rows, found))
     print(f"{out / 'table.md'}, {out / 'table.json'}")
     return 0
 
 
-def run_of(out: Path, row: comparison.Row, seed: int) -> Path:
+def run_of(out: Path, row: experiments.Row, seed: int) -> Path:
     """Where a run lies."""
     return out / "runs" / f"{row.name}-{seed}"
 
 
-def make(run: Path, commands: comparison.Commands) -> comparison.Result:
+def make(run: Path, commands: experiments.Commands) -> experiments.Result:
     """Trains and judges one run."""
     for script, arguments in commands.items():
         path = Path(__file__).with_name(f"{script}.py")
@@ -89,8 +92,8 @@ def make(run: Path, commands: comparison.Commands) -> comparison.Result:
         if done.returncode:
             told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise ValueError(f"{run}: {told[-1]}")
-    comparison.note(run, commands)
-    found = comparison.result(run, commands)
+    experiments.note(run, commands)
+    found = experiments.result(run, commands)
     assert found is not None
     return found
 
@@ -100,7 +103,7 @@ def write(out: Path, numbers: list[dict]) -> None:
     command = shlex.join(["python", "scripts/compare.py", *sys.argv[1:]])
     files.write_json(out / "table.json", {"command": command, "rows": numbers})
     with files.whole(out / "table.md") as file:
-        lines = comparison.table(numbers) if numbers else []
+        lines = experiments.table(numbers) if numbers else []
         file.write("\n".join([*lines, "", NOTE, "", f"    {command}", ""]).encode())
 
 

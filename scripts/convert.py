@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import choices
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -37,21 +37,23 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from pipelines import conversion, convert, formats, outputs, sources
+from pipelines import open as opening
+from pipelines.packing import conversion, convert, overwrites
+from pipelines.sources import formats
 
 
 def main() -> None:
     flags = arguments().parse_args()
     kind, drawn = flags.format, flags.data.startswith("drawn:")
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source = sources.open_any(flags.data, flags.part, once=True, **where)
+    source = opening.open_any(flags.data, flags.part, once=True, **where)
     out = flags.out / (flags.part if kind == "contest" else "")
     home = convert.home_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, home, source)
     written = convert.written(kind, out, home, source)
-    outputs.check(written, source, [flags.data, flags.boxes])
+    overwrites.check(written, source, [flags.data, flags.boxes])
     if kind == "pts":
-        outputs.check_new("--out", written["--out"])
+        overwrites.check_new("--out", written["--out"])
     kept: list[int] = []
     sent: list[conversion.Sent] = []
     rows = conversion.noted(convert.converted(source, home, kind, kept, faults), sent)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import console, prediction_flags
+from pipelines.inference import prediction_flags
+from pipelines.io import console, csv_text
 
 
 def arguments() -> console.Parser:
@@ -44,12 +45,18 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from jaxmarks import evaluate, predict
-from jaxmarks.predict import Predicted
-from pipelines import answers, decode, files, judging, loader, outputs, predictor, runs, scoring, sources
-from pipelines.pages import evaluation
+from jaxmarks import inference
+from jaxmarks.evaluation import summary
+from jaxmarks.inference import Predicted
+from pipelines import example, loader, predictor
+from pipelines.evaluation import mean_face, scoring
+from pipelines.example import Source
+from pipelines.images import decode
+from pipelines.io import files
+from pipelines.packing import overwrites
 from pipelines.predictor import Predictor
-from pipelines.sources import Source
+from pipelines.reports import evaluation
+from pipelines.runs import run_folder, validation
 
 _WORST = 24  # photographs on a sheet
 
@@ -91,7 +98,7 @@ def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str =
         done += len(found.index)
         progress.show(done)
     progress.close()
-    return predict.gather(parts)
+    return inference.gather(parts)
 
 
 def rival(flags: argparse.Namespace, net: Predictor) -> Predictor | None:
@@ -119,11 +126,11 @@ def about(net: Predictor) -> dict:
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
     predictor.asked(flags)  # what cannot be asked for is told before anything is opened
-    run = runs.load(Path(flags.run[0]))
-    outputs.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
+    run = run_folder.load(Path(flags.run[0]))
+    overwrites.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source, train = scoring.photographs(run, flags.part, flags.data, **where)
-    outputs.check(written(flags), source)
+    overwrites.check(written(flags), source)
     ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
@@ -138,10 +145,10 @@ def main() -> int:
     groups = every[found.index]
     scores, properties = scoring.scores(source, found, scheme), scoring.properties(source, found, ours.plan)
     if train is not None:
-        mean = found._replace(points=answers.mean_face(train, found, ours.run.config, faults))
+        mean = found._replace(points=mean_face.mean_face(train, found, ours.run.config, faults))
         scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
     report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours)}
-    report |= {"part": flags.part, "norm_fallbacks": evaluate.fallbacks(found, scheme)}
+    report |= {"part": flags.part, "norm_fallbacks": summary.fallbacks(found, scheme)}
     report |= scoring.crops(source, found)
     report |= scoring.expected(found, scheme, groups, ours.radii(found))
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
@@ -154,7 +161,7 @@ def main() -> int:
     files.write_json(flags.out, report)
     table = Path(flags.out).with_suffix(".csv")
     with files.whole(table) as file:
-        answers.write_table(file, sources.names_at(source, found.index), columns)
+        csv_text.write_table(file, example.names_at(source, found.index), columns)
     print("\n".join(evaluation.lines(report)))
     console.faults(faults.report())
     made = [flags.out, f"each photograph in {table}"]
@@ -164,7 +171,7 @@ def main() -> int:
         ]
     if flags.sheet:
         with files.whole(flags.sheet) as file:
-            file.write(decode.encode_png(judging.worst(source, found, ours.plan, _WORST)))
+            file.write(decode.encode_png(validation.worst(source, found, ours.plan, _WORST)))
         made.append(f"the worst in {flags.sheet} (predicted green, true red)")
     print(f"\n{evaluation.named(report)}: {'; '.join(made)}")
     return 0

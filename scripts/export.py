@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import choices, words
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -35,7 +35,11 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from pipelines import exported, files, outputs, runs, sources, trained
+from pipelines import example
+from pipelines.export import model_file
+from pipelines.io import files
+from pipelines.packing import overwrites
+from pipelines.runs import restore, run_data, run_folder
 
 
 def main() -> int:
@@ -46,34 +50,34 @@ def main() -> int:
     for name in ("batch", "faces"):
         if (given := getattr(flags, name)) is not None and given < 1:
             raise ValueError(f"--{name} must be 1 or more, got {given}")
-    exported.check(flags.format)
+    model_file.check(flags.format)
     if out.suffix == ".onnx" and flags.format != "onnx":
         raise ValueError(f"--out {out}: for that give --format onnx")
-    outputs.check({"--out": [out, beside]}, inputs=[flags.data, runs.load(Path(flags.run)).config.data])
-    found = trained.load(Path(flags.run), flags.checkpoint)
-    data = runs.data_of(found.run, flags.data)
-    part = runs.part(found.run, data, "val" if found.run.parts["val"] else "train")
-    part = sources.Subset(part, list(range(min(flags.faces, len(part)))))
+    overwrites.check({"--out": [out, beside]}, inputs=[flags.data, run_folder.load(Path(flags.run)).config.data])
+    found = restore.load(Path(flags.run), flags.checkpoint)
+    data = run_data.of_run(found.run, flags.data)
+    part = run_data.split_of(found.run, data, "val" if found.run.parts["val"] else "train")
+    part = example.Subset(part, list(range(min(flags.faces, len(part)))))
     print("tracing the network, then compiling it to check what was written", flush=True)
     with files.whole(out) as file:
-        file.write(exported.make(flags.format, found, flags.input, flags.batch))
+        file.write(model_file.make(flags.format, found, flags.input, flags.batch))
         file.flush()
-        network = exported.read(Path(file.name), flags.format)
-        worst, count = exported.difference(network, found, part, flags.input, flags.batch)
-        away = exported.misplaced(found, part)
+        network = model_file.read(Path(file.name), flags.format)
+        worst, count = model_file.difference(network, found, part, flags.input, flags.batch)
+        away = model_file.misplaced(found, part)
         cropped = " in their bounding boxes" if found.run.boxed else ""
         print(
             f"read again, run on {count} photographs{cropped}: {worst:.2g} px from the run at most,"
-            f" {exported.TOLERANCE} asked"
+            f" {model_file.TOLERANCE} asked"
         )
-        if not away <= exported.PLACED:
+        if not away <= model_file.PLACED:
             print(f"error: the preprocessing is off by {away:.2g} px: {out} was not written", file=sys.stderr)
             sys.exit(1)
-        if not worst <= exported.TOLERANCE:
+        if not worst <= model_file.TOLERANCE:
             print(f"error: that is not what the run predicts: {out} was not written", file=sys.stderr)
             sys.exit(1)
         beside.unlink(missing_ok=True)  # of an older file
-    about = exported.describe(found, flags.format, flags.input, flags.batch)
+    about = model_file.describe(found, flags.format, flags.input, flags.batch)
     files.write_json(beside, {**about, "parity": {"largest_px": worst, "photographs": count}})
     print(f"{found.run.config.model}, step {found.commit.step}, {words.size(out.stat().st_size)}: {out}, {beside}")
     return 0

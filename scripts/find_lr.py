@@ -16,7 +16,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import config as configs
-from pipelines import console
+from pipelines.io import console
 
 UNUSED = (
     "schedule", "lr", "warmup", "steps", "epochs", "freeze", "thaw_lr", "plateau_factor", "plateau_patience", "ema",
@@ -39,9 +39,14 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import assemble, optim, sweep, train
-from pipelines import files, loader, outputs, runs, trained, weighting
-from pipelines.pages import plots
+from jaxmarks import experiment
+from jaxmarks.training import loop, optimizer, sweep
+from pipelines import loader
+from pipelines.io import files
+from pipelines.packing import overwrites
+from pipelines.reports import plots
+from pipelines.runs import restore, run_data, run_folder
+from pipelines.sources import sampling_weights
 
 
 def main() -> int:
@@ -49,9 +54,9 @@ def main() -> int:
     out, first, last, steps = (flags.pop(name) for name in ("out", "first", "last", "sweep_steps"))
     check(out, first, last, steps, flags)
     given = [flags.get(name) for name in ("data", "augment", "scheme", "boxes", "weights", "review", "init_from")]
-    outputs.check({"--out": [out], "the numbers of --out": [Path(out).with_suffix(".json")]}, inputs=given)
-    config = runs.settings({**flags, "steps": steps, "schedule": "constant", "warmup": 0})
-    found = sweep_of(config, optim.sweep(first, last, steps))
+    overwrites.check({"--out": [out], "the numbers of --out": [Path(out).with_suffix(".json")]}, inputs=given)
+    config = run_folder.settings({**flags, "steps": steps, "schedule": "constant", "warmup": 0})
+    found = sweep_of(config, optimizer.sweep(first, last, steps))
     if found is None:
         print("stopped; nothing was written")
         return 130
@@ -80,20 +85,20 @@ def check(out: str, first: float, last: float, steps: int, flags: dict[str, Any]
 
 def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np.ndarray] | None:
     """Rates and losses f64[steps] of a training as far as the loss is finite; None where stopped."""
-    source, faults = runs.data(config), loader.Faults(config.max_faults)
-    run = runs.plan(Path(), config, source)._replace(origin=trained.origin(config))
-    part = runs.part(run, source, "train")
-    weights = weighting.read(Path(config.weights), part.names) if config.weights else None
-    plan = assemble.assemble(config, run.key, run.scheme, len(part))
-    begin, notes = trained.first_weights(run, plan)
-    print("\n".join([*assemble.remarks(plan), *notes]), flush=True)
+    source, faults = run_data.of_config(config), loader.Faults(config.max_faults)
+    run = run_folder.plan(Path(), config, source)._replace(origin=restore.origin(config))
+    part = run_data.split_of(run, source, "train")
+    weights = sampling_weights.read(Path(config.weights), part.names) if config.weights else None
+    plan = experiment.assemble(config, run.key, run.scheme, len(part))
+    begin, notes = restore.first_weights(run, plan)
+    print("\n".join([*experiment.remarks(plan), *notes]), flush=True)
     feed = loader.batches(part, config, run.key, faults=faults, weights=weights, ready=plan.split)
-    take, first = assemble.training_step(plan, schedule), assemble.initial_state(plan, begin)
+    take, first = experiment.training_step(plan, schedule), experiment.initial_state(plan, begin)
     progress, stop = console.Progress(config.steps, "step"), console.Stop()
     rates, losses = np.zeros(0), np.zeros(0)
     progress.start()
     try:
-        for block in train.blocks(take, first, feed, (config.log_every,), config.steps, stop):
+        for block in loop.blocks(take, first, feed, (config.log_every,), config.steps, stop):
             bad, record = int(block.state.bad_step), block.record
             good = len(record.loss) if bad < 0 else bad - block.first
             rates, losses = np.append(rates, record.lr[:good]), np.append(losses, record.loss[:good])

@@ -19,7 +19,8 @@ from typing import NoReturn
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import choices, words
-from pipelines import console, prediction_flags
+from pipelines.inference import prediction_flags
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -55,32 +56,37 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from pipelines import boxes, files, fitting, outputs, overlays, partial, predictor, results, runs, sources
-from pipelines.formats import contest, w300
+from pipelines import example, predictor
+from pipelines import open as opening
+from pipelines.inference import fitting, overlays, results, resume
+from pipelines.io import files
+from pipelines.packing import overwrites
+from pipelines.runs import boxed, run_data, run_folder
+from pipelines.sources.formats import contest, w300
 
 
 def main() -> int:
     flags = parsed()
-    run, out = runs.load(Path(flags.run[0])), Path(flags.out)
+    run, out = run_folder.load(Path(flags.run[0])), Path(flags.out)
     source, data = opened(run, flags), None if flags.images else flags.data or run.config.data
     files_of = written(flags, source)
-    outputs.check(files_of, source, [data, run.config.data, flags.images, flags.boxes, flags.weights])
-    outputs.check_overlays("--overlays", files_of.get("--overlays", []))
-    if flags.format == w300.NAME and not partial.folder(out).is_dir():  # else this command wrote them and goes on
-        outputs.check_new("--out", files_of["--out"])
+    overwrites.check(files_of, source, [data, run.config.data, flags.images, flags.boxes, flags.weights])
+    overwrites.check_overlays("--overlays", files_of.get("--overlays", []))
+    if flags.format == w300.NAME and not resume.folder(out).is_dir():  # else this command wrote them and goes on
+        overwrites.check_new("--out", files_of["--out"])
     needed = bool(flags.spread or flags.photographs)
     if needed and (short := fitting.shortage(run)):
         refuse(short)
     net = predictor.from_flags(flags, flags.data, flags.dry_run, watch=console.Passes())
-    asked = None if flags.all_points or flags.format else sources.asked_points(source)
+    asked = None if flags.all_points or flags.format else source.asked
     if asked is not None:
         contest.check_asked(asked)
     if needed and net.fit.calibration is None and not flags.dry_run:
         refuse(net.fit.remark)
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
-        taken, views = words.size(partial.size(len(source), net.scheme.num_points)), words.counted(net.views, "view")
-        known = partial.known(out, about(flags, net, source), source)
+        taken, views = words.size(resume.size(len(source), net.scheme.num_points)), words.counted(net.views, "view")
+        known = resume.known(out, about(flags, net, source), source)
         print(
             f"{words.counted(len(source), 'photograph')} under {views}{f', {known} of them done' if known else ''};"
             f" {taken} beside {out} until it is written"
@@ -88,15 +94,15 @@ def main() -> int:
         return 0
     progress = console.Progress(len(source), "photograph")
     progress.start()
-    with partial.locked(out):
-        found = partial.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
+    with resume.locked(out):
+        found = resume.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
         progress.close()
         if asked is None:
             results.write_points(out, flags.format or results.layout(source, data), source, found, data)
         else:
             results.write_submission(out, source, asked, found)
         finish(flags, net, source, found)
-        partial.done_with(out)
+        resume.done_with(out)
     return 0
 
 
@@ -107,12 +113,12 @@ def refuse(why: str) -> NoReturn:
     )
 
 
-def about(flags: argparse.Namespace, net: predictor.Predictor, source: sources.Source) -> dict:
+def about(flags: argparse.Namespace, net: predictor.Predictor, source: example.Source) -> dict:
     """All that the predictions depend on, as plain data."""
     given = files.digest(Path(flags.boxes)).hex() if flags.boxes else ""
     looked_at = {"data": flags.images or flags.data, "pictures": flags.pictures, "boxes": given}
     looked_at |= {"category": flags.category} if flags.category else {}
-    return {"predictor": net.about, **looked_at, "photographs": sources.names_digest(source)}
+    return {"predictor": net.about, **looked_at, "photographs": example.names_digest(source)}
 
 
 def parsed() -> argparse.Namespace:
@@ -131,29 +137,29 @@ def outs(flags: argparse.Namespace) -> dict[str, str | None]:
     return {f"--{name}": getattr(flags, name) for name in ("out", "spread", "photographs", "overlays")}
 
 
-def written(flags: argparse.Namespace, source: sources.Source) -> dict[str, list[Path]]:
+def written(flags: argparse.Namespace, source: example.Source) -> dict[str, list[Path]]:
     """The files that each flag stands for."""
     found = {flag: [Path(path)] for flag, path in outs(flags).items() if path}
     if flags.format == w300.NAME:
-        found["--out"] = [outputs.below(Path(flags.out), w300.file_of(name)) for name in dict.fromkeys(source.names)]
+        found["--out"] = [overwrites.below(Path(flags.out), w300.file_of(name)) for name in dict.fromkeys(source.names)]
     if flags.overlays:
         found["--overlays"] = overlays.paths(Path(flags.overlays), source.names)
     return found
 
 
-def opened(run: runs.Run, flags: argparse.Namespace) -> sources.Source:
+def opened(run: run_folder.Run, flags: argparse.Namespace) -> example.Source:
     """What to predict."""
     if flags.images:
-        return boxes.cropped(
-            run, sources.open_pictures(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
+        return boxed.cropped(
+            run, opening.open_pictures(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
         )
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source = runs.test_part(run, flags.data, **where)
-    runs.check_points(run, source)
+    source = run_data.test_split(run, flags.data, **where)
+    run_folder.check_points(run, source)
     return source
 
 
-def finish(flags: argparse.Namespace, net: predictor.Predictor, source: sources.Source, found: partial.Kept) -> None:
+def finish(flags: argparse.Namespace, net: predictor.Predictor, source: example.Source, found: resume.Kept) -> None:
     """What stands beside the points, and what a person is told."""
     if flags.spread:
         results.write_spread(Path(flags.spread), source, found)

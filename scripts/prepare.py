@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import words
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -42,9 +42,11 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from pipelines import dataset, outputs, pack, report, seal, sources, survey
-from pipelines.pages import packed, refused
-from pipelines.tables import Pictures
+from pipelines import example
+from pipelines import open as opening
+from pipelines.packing import dataset, inspection, overwrites, pack, report, seal
+from pipelines.reports import packed, rejected
+from pipelines.sources.tables import Pictures
 
 
 def main() -> int:
@@ -54,7 +56,7 @@ def main() -> int:
         raise ValueError(f"--size must lie in 32..4096, got {flags.size}")
     if not 1 <= flags.workers <= 256:
         raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
-    if dataset.is_packed(sources.local(flags.data)):
+    if dataset.is_packed(opening.local(flags.data)):
         if any(
             (flags.out, flags.pictures, flags.boxes, flags.category, flags.size, flags.part, flags.merge, flags.dry_run)
         ):
@@ -64,10 +66,10 @@ def main() -> int:
     if out is None:
         raise ValueError("--out is missing: the folder of the packed set")
     if not dataset.is_packed(out):
-        outputs.check({"--out": [out / seal.INFO]}, inputs=[flags.data, flags.boxes])
+        overwrites.check({"--out": [out / seal.INFO]}, inputs=[flags.data, flags.boxes])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    parts = {part: sources.open_any(flags.data, part, once=True, **where) for part in sources.parts(flags.data)}
-    print("\n".join(f"{part}: {sources.described(source)}" for part, source in parts.items()))
+    parts = {part: opening.open_any(flags.data, part, once=True, **where) for part in opening.parts(flags.data)}
+    print("\n".join(f"{part}: {opening.described(source)}" for part, source in parts.items()))
     job = pack.plan(out, parts, flags.size)
     print(
         f"{words.counted(pack.total(job, mine), 'record')} in {words.counted(len(job.shards), 'shard')},"
@@ -102,13 +104,13 @@ def verify(folder: Path) -> None:
     print(f"{folder}: all {len(sealed.files)} files are as they were packed, by the digests in {seal.INFO}")
 
 
-def show(out: Path, data: str, parts: dict[str, sources.Source], look: bool) -> int:
+def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> int:
     """What the packed set is like, and where to read on."""
     told = report.read(out / seal.REPORT, dataset.parts(out))
     print(report.text(told))
-    seen = refused.thumbnails(parts, told)
+    seen = rejected.thumbnails(parts, told)
     if seen:
-        print(f"refused, with what can be seen of them: {refused.sheet(out, seen, told)}")
+        print(f"refused, with what can be seen of them: {rejected.sheet(out, seen, told)}")
     if look:
         print(f"look at {', '.join(packed.write(out, data, seen))}")
     print(f"{out} is whole: {words.counted(told['accepted'], 'record')}; python scripts/train.py --data {out}")
@@ -125,11 +127,11 @@ def _part(text: str) -> tuple[int, int]:
     return number, of
 
 
-def _foreseen(source: sources.Source) -> list[str]:
+def _foreseen(source: example.Source) -> list[str]:
     """Lines on the rows of a source that are rejected and the images that will be."""
     rows = source.table.refused if isinstance(source, Pictures) else []
     told = [f"{words.counted(len(rows), 'record')} cannot be used:", *report.examples(rows)] if rows else []
-    return told + survey.foreseen(source)
+    return told + inspection.foreseen(source)
 
 
 if __name__ == "__main__":

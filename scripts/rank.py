@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import words
-from pipelines import console
+from pipelines.io import console, csv_text
 
 
 def arguments() -> console.Parser:
@@ -40,8 +40,13 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from pipelines import boxes, files, loader, outputs, review_predictions, review_scores, runs, sources
-from pipelines.pages import review
+from pipelines import example, loader
+from pipelines.io import files
+from pipelines.label_review import predictions, scores
+from pipelines.packing import overwrites
+from pipelines.reports import review
+from pipelines.runs import run_folder
+from pipelines.sources import boxes
 
 _MOST = 2000  # photographs on a page
 
@@ -52,26 +57,26 @@ def main() -> int:
         raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
     out, faults = Path(flags.out), loader.Faults()
     files.check_out("--out", out, folder=True)
-    configs = [runs.load(Path(run)).config for run in flags.run]
+    configs = [run_folder.load(Path(run)).config for run in flags.run]
     read = [path for config in configs for path in (config.data, config.review)]
-    outputs.check({"--out": [out / "review.csv", out / "review.html"]}, inputs=[flags.data, *read])
-    found, source = review_predictions.open_runs(flags.run, flags.checkpoint, flags.data)
+    overwrites.check({"--out": [out / "review.csv", out / "review.html"]}, inputs=[flags.data, *read])
+    found, source = predictions.open_runs(flags.run, flags.checkpoint, flags.data)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before an hour's work
-    known = review_predictions.gather(found, source, faults)
-    names = sources.names_at(source, known.index)
+    known = predictions.gather(found, source, faults)
+    names = example.names_at(source, known.index)
     compared = found[0].run.config.near_duplicates if flags.near_duplicates is None else flags.near_duplicates
-    groups = sources.near_duplicates(source) if compared else None
+    groups = source.groups if compared else None
     twins = groups and [groups[i] for i in known.index]
-    parts = review_scores.parts(known, found[0].plan.scheme.mirror, twins)
-    score, reasons = review_scores.score(parts), review_scores.reasons(known, parts, names)
+    parts = scores.parts(known, found[0].plan.scheme.mirror, twins)
+    score, reasons = scores.score(parts), scores.reasons(known, parts, names)
     order = np.argsort(-score, kind="stable")
     with files.whole(out / "review.csv") as file:
-        file.write(files.csv_row(["file_name", "score", "reason"]))
+        file.write(csv_text.row(["file_name", "score", "reason"]))
         for i in order:
-            file.write(files.csv_row([names[i], f"{score[i]:.3f}", reasons[i]]))
+            file.write(csv_text.row([names[i], f"{score[i]:.3f}", reasons[i]]))
 
     def item(i: int) -> review.Item:
-        other = review_scores.similar(parts, i)
+        other = scores.similar(parts, i)
         beside = None if other < 0 else (names[other], source[int(known.index[other])])
         return review.Item(names[i], source[int(known.index[i])], known.points[i], float(score[i]), reasons[i], beside)
 
@@ -81,7 +86,7 @@ def main() -> int:
         file.write(review.page("Labels to review", items, lead).encode())
     console.faults(faults.report())
     by_labels = boxes.of_labels(source, known.index)
-    for remark in review_predictions.remarks(known, found[0].run, by_labels):
+    for remark in predictions.remarks(known, found[0].run, by_labels):
         print(remark)
     print(
         f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -39,19 +39,24 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import assemble, backend, checkpoint, replay, runlog, sharding, step, words
-from pipelines import answers, files, loader, outputs, runs, sources, trained
+from jaxmarks import backend, experiment, words
+from jaxmarks.training import checkpoint, log, replay, sharding, step
+from pipelines import example, loader
+from pipelines.io import files
+from pipelines.packing import overwrites
+from pipelines.reports import sheets
+from pipelines.runs import restore, run_data, run_folder
 
 
 def main() -> int:
     flags = arguments().parse_args()
     first, last = _range(flags.step, flags.verify) if flags.step else (0, 0)
-    run = runs.load(Path(flags.run))
+    run = run_folder.load(Path(flags.run))
     files.check_outs({"--out": flags.out})
-    outputs.check({"--out": [flags.out]}, inputs=[flags.data, run.config.data])
+    overwrites.check({"--out": [flags.out]}, inputs=[flags.data, run.config.data])
     if run.config.deterministic:
         backend.ask_same_bits()
-    part = runs.part(run, runs.data_of(run, flags.data), "train")
+    part = run_data.split_of(run, run_data.of_run(run, flags.data), "train")
     if flags.why:
         return why(run, part, flags.why)
     return verify(run, part, first, last) if flags.verify else show(run, part, first, flags.out)
@@ -70,22 +75,22 @@ def _range(text: str, many: bool) -> tuple[int, int]:
     return int(fields[0]), int(fields[-1])
 
 
-def verify(run: runs.Run, part: sources.Source, first: int, last: int) -> int:
+def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> int:
     """Takes the steps again; exit code 1 where one is not what the log says."""
-    plan = assemble.assemble(run.config, run.key, run.scheme, len(part))
-    logged = runlog.read_examples(run.root, run.config.batch)
+    plan = experiment.assemble(run.config, run.key, run.scheme, len(part))
+    logged = log.read_examples(run.root, run.config.batch)
     if last >= len(logged):
         raise ValueError(f"--step {last}: the log of {run.root} has {words.counted(len(logged), 'step')}")
-    state = checkpoint.anchor_before(run.root, assemble.template(plan), first)
-    for note in runs.other_versions(run):
+    state = checkpoint.anchor_before(run.root, experiment.template(plan), first)
+    for note in run_folder.other_versions(run):
         print(f"note: {note}; the same bits are not promised")
     print(
         f"from the checkpoint of step {int(state.step)}: {words.counted(last + 1 - int(state.step), 'step')} to take",
         flush=True,
     )
-    feed = loader.batches(part, run.config, run.key, int(state.step), weights=runs.weights(run), ready=plan.split)
+    feed = loader.batches(part, run.config, run.key, int(state.step), weights=run_folder.weights(run), ready=plan.split)
     damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
-    take, first_state = assemble.training_step(plan), assemble.place(plan, state)
+    take, first_state = experiment.training_step(plan), experiment.place(plan, state)
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
         print(replay.told(r, tolerance), flush=True)
         different += bool(r.differ)
@@ -93,17 +98,17 @@ def verify(run: runs.Run, part: sources.Source, first: int, last: int) -> int:
     return int(different > 0 or damage)
 
 
-def show(run: runs.Run, part: sources.Source, number: int, out: str | None) -> int:
+def show(run: run_folder.Run, part: example.Source, number: int, out: str | None) -> int:
     """The batch of a step as a sheet; exit code 1 where its checksum is not what the log says."""
     faults = loader.Faults()
-    plan = assemble.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
-    batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=runs.weights(run)))
-    images, points = assemble.render(plan)(sharding.split(plan.mesh, batch))
+    plan = experiment.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
+    batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=run_folder.weights(run)))
+    images, points = experiment.render(plan)(sharding.split(plan.mesh, batch))
     found = int(step.checksum(images, points))
-    logged = runlog.read_examples(run.root, run.config.batch)
+    logged = log.read_examples(run.root, run.config.batch)
     row = logged[number] if number < len(logged) else None
     path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
-    answers.write_batch(path, np.asarray(images), np.asarray(points), sources.names_at(part, batch.index), row)
+    sheets.write_batch(path, np.asarray(images), np.asarray(points), example.names_at(part, batch.index), row)
     equal = row is None or row["checksum"] == found
     said = f"not in the log, which has {words.counted(len(logged), 'step')}"
     if row is not None:
@@ -114,21 +119,21 @@ def show(run: runs.Run, part: sources.Source, number: int, out: str | None) -> i
     return int(damaged(run) or not equal)
 
 
-def damaged(run: runs.Run) -> bool:
+def damaged(run: run_folder.Run) -> bool:
     """Whether the log is not what the run's checkpoints counted, which is told."""
-    told = runlog.damage(run.root, checkpoint.commits(run.root), "examples.bin")
+    told = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
     if told:
         print(told)
     return bool(told)
 
 
-def why(run: runs.Run, part: sources.Source, name: str) -> int:
+def why(run: run_folder.Run, part: example.Source, name: str) -> int:
     """A line for each step at which a photograph was seen; exit code 1 where it never was."""
     if name not in part.names:
-        raise ValueError(f"--why {name}: {trained.where_is(run, name)}")
-    lines = trained.story(run, part, name)
+        raise ValueError(f"--why {name}: {restore.where_is(run, name)}")
+    lines = restore.story(run, part, name)
     print("\n".join(lines))
-    steps = len(runlog.read_examples(run.root, run.config.batch))
+    steps = len(log.read_examples(run.root, run.config.batch))
     print(f"{name}: seen {words.counted(len(lines), 'time')} in {words.counted(steps, 'step')}")
     return int(not lines)
 

@@ -3,7 +3,7 @@
     python scripts/symmetry.py --data drawn:200 --out scheme.json --sheet sheet.png
     python scripts/symmetry.py --data PATH --check known
 
-Writes a scheme (see pipelines/schemes.py) and a sheet for a person to judge. Exits 1 where the labels contradict the
+Writes a scheme (see pipelines/shapes/schemes.py) and a sheet for a person to judge. Exits 1 where the labels contradict the
 table, 2 where they support no permutation.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from pipelines import console
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -33,15 +33,21 @@ console.begin(__name__, arguments)
 import numpy as np
 
 from jaxmarks import landmarks, words
-from pipelines import decode, drawn, faces, files, outputs, schemes, sources, symmetry
+from pipelines import open as opening
+from pipelines import synthetic
+from pipelines.images import decode
+from pipelines.io import files
+from pipelines.packing import overwrites
+from pipelines.shapes import schemes, symmetry
+from pipelines.synthetic import drawn
 
 
 def labels(path: str, category: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Points f64[faces, points, 2] and mask bool[faces, points] of as many faces as are used, evenly taken."""
-    source = sources.open_source(path, category=category)
+    source = opening.open_source(path, category=category)
     indices = np.linspace(0, len(source) - 1, min(len(source), symmetry.MAX_FACES)).astype(int)
     if isinstance(source, drawn.DrawnSource):
-        points = np.stack([faces.label(int(i), num_points=source.num_points).points for i in indices])
+        points = np.stack([synthetic.label(int(i), num_points=source.num_points).points for i in indices])
         return points, np.ones(points.shape[:2], bool)
     examples = [source[int(i)] for i in indices]
     return np.stack([e.points for e in examples]), np.stack([e.mask for e in examples])
@@ -52,7 +58,7 @@ def main() -> int:
     if not (flags.out or flags.check or flags.sheet):
         raise ValueError("nothing asked: give --out, --check or --sheet")
     files.check_outs({"--out": flags.out, "--sheet": flags.sheet})
-    outputs.check({"--out": [flags.out], "--sheet": [flags.sheet]}, inputs=[flags.data, flags.check])
+    overwrites.check({"--out": [flags.out], "--sheet": [flags.sheet]}, inputs=[flags.data, flags.check])
     found = symmetry.examine(*labels(flags.data, flags.category))
     table, against = None, []
     if flags.check:

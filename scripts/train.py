@@ -19,8 +19,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import config as configs
-from jaxmarks import recipes
-from pipelines import console
+from jaxmarks.training import recipes
+from pipelines.io import console
 
 
 def arguments() -> console.Parser:
@@ -40,68 +40,71 @@ def arguments() -> console.Parser:
 console.begin(__name__, arguments)
 console.large_pages()
 
-from jaxmarks import assemble, backend, checkpoint, runlog, session
-from pipelines import (
-    boxes,
-    judging,
-    label_counts,
-    loader,
-    outputs,
-    pace,
-    parts,
-    review,
-    runs,
-    sources,
-    trained,
-)
+from jaxmarks import backend, experiment
+from jaxmarks.training import checkpoint, log, session
+from pipelines import example, loader
+from pipelines.packing import overwrites
+from pipelines.runs import halves, pace, restore, run_data, run_folder, validation
+from pipelines.sources import boxes, decisions, label_counts
 
 
 def main() -> int:
     flags = vars(arguments().parse_args())
     folder, name, new, dry = (flags.pop(n) for n in ("runs", "name", "fork", "dry_run"))
-    root, step, recipe = runs.folder(folder, name), flags.pop("step"), flags.pop("recipe")
+    root, step, recipe = run_folder.folder(folder, name), flags.pop("step"), flags.pop("recipe")
     if step and not new:
         raise ValueError("--step says where a --fork begins; give both")
     if flags.get("deterministic"):
         backend.ask_same_bits()
     if new:
-        return fork(root, runs.folder(folder, new), recipes.settings(recipe, flags) if recipe else flags, step, dry)
-    asked = runs.settings(flags, recipe)
-    if not runs.exists(root):
-        outputs.check_run("--name", root, [asked.data])
-    source = runs.data(asked, root, dry=dry)
+        return fork(
+            root, run_folder.folder(folder, new), recipes.settings(recipe, flags) if recipe else flags, step, dry
+        )
+    asked = run_folder.settings(flags, recipe)
+    if not run_folder.exists(root):
+        overwrites.check_run("--name", root, [asked.data])
+    source = run_data.of_config(asked, root, dry=dry)
     if dry:
-        return describe(planned(root, asked, source), source, fresh=not runs.exists(root))
-    if not runs.exists(root):
-        trained.check(runs.plan(root, asked, source))  # raises what it can before anything is written
-    with runs.lock(root):
-        run, notes = runs.resume(runs.load(root), asked, source) if runs.exists(root) else (None, [])
+        return describe(planned(root, asked, source), source, fresh=not run_folder.exists(root))
+    if not run_folder.exists(root):
+        restore.check(run_folder.plan(root, asked, source))  # raises what it can before anything is written
+    with run_folder.lock(root):
+        run, notes = run_folder.resume(run_folder.load(root), asked, source) if run_folder.exists(root) else (None, [])
         print("".join(f"note: {n}; the same bits as in one sitting are not promised\n" for n in notes), end="")
-        return sit(run or runs.create(root, asked, source, trained.origin(asked)), source)
+        return sit(run or run_folder.create(root, asked, source, restore.origin(asked)), source)
 
 
-def planned(root: Path, asked: configs.Config, source: sources.Source) -> runs.Run:
+def planned(root: Path, asked: configs.Config, source: example.Source) -> run_folder.Run:
     """The run that is there, or that would be."""
-    return runs.resume(runs.load(root), asked, source)[0] if runs.exists(root) else runs.plan(root, asked, source)
+    return (
+        run_folder.resume(run_folder.load(root), asked, source)[0]
+        if run_folder.exists(root)
+        else run_folder.plan(root, asked, source)
+    )
 
 
-def describe(run: runs.Run, source: sources.Source, *, fresh: bool) -> int:
+def describe(run: run_folder.Run, source: example.Source, *, fresh: bool) -> int:
     """--dry-run: sizes and steps, and nothing is written; fresh: the run would begin at step 0."""
-    plan = assemble.assemble(run.config, run.key, run.scheme, len(run.parts["train"]))
-    notes = trained.check(run) if fresh else []
+    plan = experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]))
+    notes = restore.check(run) if fresh else []
     print(
         "\n".join(
-            [*remarks(run, plan, source, counted=True), *notes, *assemble.describe(plan), *configs.unusual(run.config)]
+            [
+                *remarks(run, plan, source, counted=True),
+                *notes,
+                *experiment.describe(plan),
+                *configs.unusual(run.config),
+            ]
         )
     )
-    if runs.exists(run.root):
+    if run_folder.exists(run.root):
         print(f"{run.root} is there already; it would go on from step {checkpoint.newest_step(run.root)}")
     return 0
 
 
-def remarks(run: runs.Run, plan: assemble.Assembly, source: sources.Source, *, counted: bool) -> list[str]:
+def remarks(run: run_folder.Run, plan: experiment.Assembly, source: example.Source, *, counted: bool) -> list[str]:
     """What a person should know before training, a line each; counted: of the labels too."""
-    chooses = parts.held(run, source).chooses
+    chooses = halves.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
     own = (
         [f"no --data: {run.config.data}, faces that the project draws"]
@@ -110,57 +113,57 @@ def remarks(run: runs.Run, plan: assemble.Assembly, source: sources.Source, *, c
     )
     return [
         *own,
-        *review.told(source),
-        *parts.described(run, source),
+        *decisions.told(source),
+        *halves.described(run, source),
         *(label_counts.remarks(source, run.config, run.scheme) if counted else []),
         *boxes.told(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),
-        *assemble.remarks(plan),
+        *experiment.remarks(plan),
     ]
 
 
 def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> int:
     """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a sitting of it."""
-    if not runs.exists(root):
-        outputs.check_run("--fork", root)
-    run, at = trained.fork(parent, root, flags, step, dry=dry)
+    if not run_folder.exists(root):
+        overwrites.check_run("--fork", root)
+    run, at = restore.fork(parent, root, flags, step, dry=dry)
     if dry:
         print(f"{root}: would go on from {parent} at step {at}")
-        return describe(run, runs.data_of(run, dry=True), fresh=False)
+        return describe(run, run_data.of_run(run, dry=True), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
-    with runs.lock(root):
-        return sit(run, runs.data_of(run))
+    with run_folder.lock(root):
+        return sit(run, run_data.of_run(run))
 
 
-def sit(run: runs.Run, source: sources.Source) -> int:
+def sit(run: run_folder.Run, source: example.Source) -> int:
     """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
     faults, stop = loader.Faults(run.config.max_faults), console.Stop()
-    train_part, weights = runs.part(run, source, "train"), runs.weights(run)
-    plan = assemble.assemble(run.config, run.key, run.scheme, len(train_part))
-    found = checkpoint.restore(run.root, assemble.template(plan))
+    train_part, weights = run_data.split_of(run, source, "train"), run_folder.weights(run)
+    plan = experiment.assemble(run.config, run.key, run.scheme, len(train_part))
+    found = checkpoint.restore(run.root, experiment.template(plan))
     begin = found[1].step if found else 0
     if found and begin >= plan.steps:
-        runlog.restore(run.root, found[1])
+        log.restore(run.root, found[1])
         return finish(run, train_part)
-    given, notes = (None, []) if found else trained.first_weights(run, plan)
+    given, notes = (None, []) if found else restore.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
-    chooses = parts.held(run, source).chooses
+    chooses = halves.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
-    lines = [*remarks(run, plan, source, counted=not found), *notes, *assemble.describe(plan)[:1]]
+    lines = [*remarks(run, plan, source, counted=not found), *notes, *experiment.describe(plan)[:1]]
     print("\n".join([*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network"]), flush=True)
     progress, done = console.Progress(plan.steps, "step"), begin
-    first = assemble.place(plan, found[0]) if found else assemble.initial_state(plan, given)
+    first = experiment.place(plan, found[0]) if found else experiment.initial_state(plan, given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
-    judge = judging.judging(plan, train_part, chooses, weights, faults, by_labels)
+    judge = validation.judging(plan, train_part, chooses, weights, faults, by_labels)
     judge = pace.announced(judge, progress.say, "first validation: compiling it, or reading it from the cache")
-    take_step = pace.paced(assemble.training_step(plan), progress, begin, plan.steps, run.config)
+    take_step = pace.paced(experiment.training_step(plan), progress, begin, plan.steps, run.config)
     try:
         for event in session.sit(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
             progress.show(event.step, f"{session.describe(event)}{faults.told()}")
             done = event.step
     finally:
         progress.close()
-        runs.write_faults(run, faults.report())
+        run_folder.write_faults(run, faults.report())
         console.faults(faults.report())
     if done < plan.steps:
         print(f"saved at step {done}; the same command resumes")
@@ -168,10 +171,14 @@ def sit(run: runs.Run, source: sources.Source) -> int:
     return finish(run, train_part)
 
 
-def finish(run: runs.Run, part: sources.Source) -> int:
+def finish(run: run_folder.Run, part: example.Source) -> int:
     """The end of a run, written down and said."""
     last = checkpoint.commits(run.root)[-1]
-    lines = [*trained.write_history(run, part), *trained.best_line(run), *runs.finish(run, last.step, last.digest)]
+    lines = [
+        *restore.write_history(run, part),
+        *restore.best_line(run),
+        *run_folder.finish(run, last.step, last.digest),
+    ]
     print("\n".join(lines))
     return 0
 

@@ -10,11 +10,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from test_contest import contest_folder
-from tiny import CONFIG
 
-from jaxmarks import assemble, checkpoint, runlog
-from pipelines import decode, faces, runs
+from jaxmarks import experiment
+from jaxmarks.training import checkpoint, log
+from pipelines import synthetic
+from pipelines.images import decode
+from pipelines.runs import run_data, run_folder
+from tests.pipelines.sources.formats.test_contest import contest_folder
+from tests.tiny import CONFIG
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--model", "resnet18", "--size", "32", "--batch", "4", "--log-every", "1", "--workers", "2")
@@ -41,7 +44,7 @@ def done(script: str, *arguments: object) -> str:
 
 def photographs(part: str, count: int) -> dict:
     """{name: (a file, five points)}: number 3 is cut off, number 5 missing."""
-    drawn = [faces.draw(i, part=part, num_points=5) for i in range(count)]
+    drawn = [synthetic.draw(i, part=part, num_points=5) for i in range(count)]
     files = [decode.encode_jpeg(face.image) for face in drawn]
     files[3], files[5] = files[3][: len(files[3]) // 2], None
     return {f"{part}{i:02d}.jpg": (data, face.truth) for i, (data, face) in enumerate(zip(files, drawn, strict=True))}
@@ -63,9 +66,9 @@ def training(data: Path, runs: Path) -> tuple:
 def begun(root: Path, **settings) -> Path:
     """A run folder at step 0: for what is around a network, its first weights serve as well as trained ones."""
     config = dataclasses.replace(CONFIG, cache=False, **settings)
-    made = runs.create(root, config, runs.data(config))
-    plan = assemble.assemble(config, made.key, made.scheme, len(made.parts["train"]))
-    checkpoint.save(root, assemble.initial_state(plan), 0.5, {name: 0 for name in runlog.FILES}, anchor=True)
+    made = run_folder.create(root, config, run_data.of_config(config))
+    plan = experiment.assemble(config, made.key, made.scheme, len(made.parts["train"]))
+    checkpoint.save(root, experiment.initial_state(plan), 0.5, {name: 0 for name in log.FILES}, anchor=True)
     return root
 
 

@@ -24,8 +24,8 @@ import pytest
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_legacy_prng_key", "error")
 
-pytest.register_assert_rewrite("commands")
-from commands import command, refused, trained  # noqa: E402, F401  fixtures
+pytest.register_assert_rewrite("tests.commands")
+from tests.commands import command, refused, trained  # noqa: E402, F401  fixtures
 
 FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
 

@@ -1,63 +1,156 @@
-"""The house: which room may import which, and what a public function must show."""
+"""The house: which module may import which, where tests lie, and what a public function must show."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(p for room in ("jaxmarks", "pipelines", "scripts") for p in (ROOT / room).rglob("*.py"))
+FILES = {p.relative_to(ROOT): p for top in ("jaxmarks", "pipelines", "scripts") for p in (ROOT / top).rglob("*.py")}
+TREES = {path: ast.parse(file.read_text()) for path, file in sorted(FILES.items())}
+MODULES = {".".join(p.with_suffix("").parts).removesuffix(".__init__"): p for p in TREES if p.parts[0] != "scripts"}
+
+# Who imports whom goes downward: a module may import those of its own line and of the lines above it.
+LAYERS = {
+    "jaxmarks": [
+        "affine backend choices keys landmarks types words",
+        "image losses models",
+        "transform",
+        "augment",
+        "config tta",
+        "evaluation",
+        "training",
+        "inference",
+        "evaluation.summary experiment",
+        "training.session",
+    ],
+    "pipelines": [
+        "io",
+        "example",
+        "images synthetic weights",
+        "shapes sources",
+        "packing",
+        "open",
+        "packing.cache loader reports",
+        "runs",
+        "inference",
+        "predictor",
+        "inference.overlays inference.results evaluation label_review export",
+        "certificate",
+    ],
+}
 
 
-def _imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def _imported(tree: ast.Module) -> set[str]:
+    """All names that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from ([node.module] + [f"{node.module}.{alias.name}" for alias in node.names])
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_keep_the_direction(path):
-    room, names = path.relative_to(ROOT).parts[0], set(_imports(path))
-    tops = {name.split(".")[0] for name in names}
-    if room == "jaxmarks":
-        assert not tops & {"pipelines", "scripts", "cv2", "grain", "tensorflow_datasets", "array_record"}
-    if room == "pipelines":
-        assert not tops & {"scripts", "flax", "optax"}
-        writers = {"jaxmarks.checkpoint", "jaxmarks.runlog", "jaxmarks.session", "jaxmarks.train"}
-        assert not names & writers or path.name == "trained.py"
-    assert "pickle" not in tops and ("torch" not in tops or path.parent.name in ("bench", "probes"))
+IMPORTED = {path: _imported(tree) for path, tree in TREES.items()}
+TOPS = {path: {name.split(".")[0] for name in names} for path, names in IMPORTED.items()}
+
+
+def _own(path: Path) -> set[str]:
+    """The modules of ours that a module imports; of a package its `__init__` only where nothing else of it is meant."""
+    found = {name for name in IMPORTED[path] if name in MODULES}
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
+
+
+def _layer(module: str) -> int:
+    top, _, rest = module.partition(".")
+    fitting = [
+        (len(prefix), place)
+        for place, line in enumerate(LAYERS[top])
+        for prefix in line.split()
+        if rest == prefix or rest.startswith(f"{prefix}.")
+    ]
+    assert fitting or not rest, f"{module} has no layer"
+    return max(fitting)[1] if fitting else 0
+
+
+def test_imports_go_one_way():
+    for module, path in MODULES.items():
+        for name in _own(path):
+            if name.split(".")[0] == module.split(".")[0]:
+                assert _layer(name) <= _layer(module) or not module.count("."), f"{module} imports {name}"
+            else:
+                assert module.startswith("pipelines"), f"{module} imports {name}"
+    assert all("scripts" not in TOPS[path] for path in MODULES.values())
+
+
+def test_no_import_cycle_even_inside_functions():
+    TopologicalSorter({module: _own(path) - {module} for module, path in MODULES.items()}).prepare()
+
+
+def test_the_core_knows_no_files_and_pipelines_no_optimizer():
+    for module, path in MODULES.items():
+        outside = (
+            {"cv2", "grain", "tensorflow_datasets", "array_record"}
+            if module.startswith("jaxmarks")
+            else {"flax", "optax"}
+        )
+        assert not TOPS[path] & outside, module
+        assert "pickle" not in TOPS[path] and ("torch" not in TOPS[path] or module == "pipelines.certificate.peers")
+    writers = {f"jaxmarks.training.{name}" for name in ("checkpoint", "log", "session", "loop")}
+    users = {
+        path.name for module, path in MODULES.items() if module.startswith("pipelines") and IMPORTED[path] & writers
+    }
+    assert users == {"restore.py"}
 
 
 @pytest.mark.parametrize(
     ("package", "home"),
     [
-        ("orbax", "jaxmarks/checkpoint.py"),
-        ("tensorboardX", "jaxmarks/runlog.py"),
+        ("orbax", "jaxmarks/training/checkpoint.py"),
+        ("tensorboardX", "jaxmarks/training/log.py"),
         ("grain", "pipelines/loader.py"),
-        ("tensorflow_datasets", "pipelines/dataset.py"),
-        ("imagehash", "pipelines/duplicates.py"),
-        ("matplotlib", "pipelines/pages/plots.py"),
-        ("safetensors", "pipelines/pretrained.py"),
-        ("pillow_heif", "pipelines/heic.py"),
+        ("tensorflow_datasets", "pipelines/packing/dataset.py"),
+        ("imagehash", "pipelines/packing/duplicates.py"),
+        ("matplotlib", "pipelines/reports/plots.py"),
+        ("safetensors", "pipelines/weights/state_dicts.py"),
+        ("pillow_heif", "pipelines/images/heic.py"),
     ],
 )
 def test_a_library_has_one_file(package, home):
-    users = {str(p.relative_to(ROOT)) for p in FILES if package in {n.split(".")[0] for n in _imports(p)}}
-    assert users == {home}
+    assert {str(path) for path in TREES if package in TOPS[path]} == {home}
 
 
 def test_flax_stays_in_its_folder():
-    users = {p for p in FILES if "flax" in {n.split(".")[0] for n in _imports(p)}}
-    assert users and all(p.parent.name == "models" for p in users)
+    users = {path for path in TREES if "flax" in TOPS[path]}
+    assert users and all(path.parent.name == "models" for path in users)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_public_functions_and_modules_say_what_they_do(path):
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree)
-    if path.relative_to(ROOT).parts[0] == "scripts":
-        return
-    public = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
-    assert all(ast.get_docstring(n) for n in public), [n.name for n in public if not ast.get_docstring(n)]
+def test_a_package_has_few_entries():
+    for top in ("jaxmarks", "pipelines"):
+        entries = [p.name for p in (ROOT / top).iterdir() if p.name not in ("__init__.py", "__pycache__", "py.typed")]
+        assert len(entries) <= 20, sorted(entries)
+
+
+def test_nothing_below_scripts_prints():
+    for module, path in MODULES.items():
+        calls = [n.func.id for n in ast.walk(TREES[path]) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        assert "print" not in calls or module == "pipelines.io.console", module
+
+
+def test_tests_lie_where_what_they_test_lies():
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder = path.parent.relative_to(ROOT / "tests")
+        assert (ROOT / folder).is_dir(), f"{path}: no folder {folder}"
+
+
+def test_public_functions_and_modules_say_what_they_do():
+    for path, tree in TREES.items():
+        assert ast.get_docstring(tree), path
+        if path.parts[0] != "scripts":
+            public = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name[0] != "_"]
+            assert all(ast.get_docstring(n) for n in public), (
+                path,
+                [n.name for n in public if not ast.get_docstring(n)],
+            )

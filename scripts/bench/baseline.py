@@ -12,9 +12,13 @@ import math
 
 import numpy as np
 
-from jaxmarks import evaluate, landmarks
-from pipelines import console, decode, files, outputs, sources
-from pipelines.tables import Pictures
+from jaxmarks import landmarks
+from jaxmarks.evaluation import summary
+from pipelines import open as opening
+from pipelines.images import decode
+from pipelines.io import console, files
+from pipelines.packing import overwrites
+from pipelines.sources.tables import Pictures
 
 
 def main() -> int:
@@ -27,7 +31,7 @@ def main() -> int:
     parser.add_argument("--out", required=True, help="the JSON file to write")
     flags = parser.parse_args()
     files.check_out("--out", flags.out)
-    outputs.check({"--out": [flags.out]}, inputs=[flags.data])
+    overwrites.check({"--out": [flags.out]}, inputs=[flags.data])
     try:
         import peers
     except ImportError:
@@ -41,7 +45,7 @@ def main() -> int:
     truth, mask = np.stack([points for points, _ in labels]).astype(np.float64), np.stack([mask for _, mask in labels])
     points = peers.predict(model, test, flags.size)
     diagonal = np.array([math.hypot(*decode.photograph_size(test[i])) for i in range(len(test))])
-    errors = evaluate.per_photograph(points, truth, mask, landmarks.scheme(test.num_points), diagonal)
+    errors = summary.per_photograph(points, truth, mask, landmarks.scheme(test.num_points), diagonal)
     found = {name: float(np.nanmean(values)) for name, values in errors.items()}
     rate = flags.steps * flags.batch / seconds
     print(f"NME {found['nme']:.4f} (box {found['nme_box']:.4f}), {seconds:.0f} s, {rate:.1f} images/s")
@@ -54,7 +58,7 @@ def main() -> int:
 
 def photographs(path: str, part: str) -> Pictures:
     """A part of the data as files with labels. Raises ValueError where it is packed, drawn or unlabelled."""
-    source = sources.open_source(path, part)
+    source = opening.open_source(path, part)
     if not isinstance(source, Pictures) or not source.labelled:
         raise ValueError(f"{path}: the {part} part is not files with labels, which is what this script reads")
     return source

@@ -21,7 +21,11 @@ from pathlib import Path
 import numpy as np
 from damage import PICTURES, ROWS, Fate, put, table
 
-from pipelines import console, dataset, decode, drawn, faces, files, report
+from pipelines import synthetic
+from pipelines.images import decode
+from pipelines.io import console, files
+from pipelines.packing import dataset, report
+from pipelines.synthetic import drawn
 
 ROOT = Path(__file__).parents[2]
 UNOPENED = 86400  # when a file was last opened that nobody opened
@@ -58,7 +62,7 @@ class Drawer:
     points: int
 
     def __call__(self, index: int) -> str:
-        face, name = faces.draw(index, num_points=self.points), f"{index:06d}.jpg"
+        face, name = synthetic.draw(index, num_points=self.points), f"{index:06d}.jpg"
         (self.folder / name).write_bytes(decode.encode_jpeg(face.image))
         return "\t".join([name, *map(str, np.rint(face.points).astype(int).ravel().tolist())])
 

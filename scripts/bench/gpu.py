@@ -29,7 +29,8 @@ import gpu_rows
 import jax
 from gpu_rows import Peer, Row
 
-from pipelines import console, files, outputs
+from pipelines.io import console, files
+from pipelines.packing import overwrites
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def main() -> int:
     if not 0 < flags.minutes <= 1440:
         raise ValueError(f"--minutes must lie in 0..1440, got {flags.minutes:g}")
     files.check_out("--out", flags.out)
-    outputs.check({"--out": [flags.out]})
+    overwrites.check({"--out": [flags.out]})
     began, toy, out = time.monotonic(), flags.on_cpu, Path(flags.out)
     # read when JAX first asks for a device, and by the processes that are begun here
     os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_MEM_FRACTION": str(gpu_rows.SHARE)}

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmarks import augment, keys, landmarks, models, step, transform
+from jaxmarks import augment, keys, landmarks, models, transform
 from jaxmarks.config import Config
 from jaxmarks.models import ops
+from jaxmarks.training import step
 from jaxmarks.types import Batch
-from pipelines import faces, loader, sources
-from pipelines.probes import cases, pixels, points, table
+from pipelines import loader, synthetic
+from pipelines import open as opening
+from pipelines.certificate import cases, pixels, points, table
 
 SCRIPTS = Path(__file__).parents[1]
 EDGE = 0.01  # grey levels: as much as rendering may differ from SciPy's
@@ -54,7 +56,7 @@ def audit(size: int, count: int) -> Iterator[dict]:
     probes: dict[str, Callable[[], float]] = {
         "points there and back, own order": lambda: points.there_and_back(records, size),
         "points and order against float64": lambda: points.moved(records, size),
-        "pixels against SciPy": lambda: pixels.against_scipy(few, size, faces.draw(0).image),
+        "pixels against SciPy": lambda: pixels.against_scipy(few, size, synthetic.draw(0).image),
         "restored picture, within the mask": lambda: pixels.restored(few, size)[0],
         "mirror is image[:, ::-1]": lambda: pixels.mirrored(size),
         "identity is the picture": lambda: pixels.unchanged(size),
@@ -67,7 +69,7 @@ def rendering(preset: str, count: int, size: int) -> Iterator[dict]:
     """Augmented pictures and points of a batch under vmap, beside those of a loop over its examples."""
     config = Config(size=size, batch=count, augment=preset)
     root, scheme = keys.root(0), landmarks.scheme(68)
-    batch = next(loader.batches(sources.open_source(f"drawn:{count}:68"), config, root))
+    batch = next(loader.batches(opening.open_source(f"drawn:{count}:68"), config, root))
     settings = augment.configure(preset, True)
 
     def one(each: Batch):

@@ -16,10 +16,12 @@ import jax
 import numpy as np
 from made import POINTS, photographs
 
-from jaxmarks import assemble, backend, keys, landmarks, models, sharding, train
+from jaxmarks import backend, experiment, keys, landmarks, models
 from jaxmarks.config import Config
+from jaxmarks.training import loop, sharding
 from jaxmarks.types import Batch
-from pipelines import decode, loader
+from pipelines import loader
+from pipelines.images import decode
 
 SHARE = 0.45  # of the card's memory that either side may take, so that they can take turns
 ROUND = 0.3  # seconds of a turn, about
@@ -114,10 +116,10 @@ class Training:
             model=name, size=size, precision=precision, batch=count, steps=10**6, workers=len(os.sched_getaffinity(0))
         )
         mesh = sharding.mesh(jax.devices()[:1])
-        self.plan = assemble.assemble(self.config, keys.root(0), landmarks.scheme(POINTS), 10**6, mesh)
+        self.plan = experiment.assemble(self.config, keys.root(0), landmarks.scheme(POINTS), 10**6, mesh)
         self.batch = self.plan.split(synthetic(self.config))
-        self.state = assemble.initial_state(self.plan)
-        step = assemble.training_step(self.plan)
+        self.state = experiment.initial_state(self.plan)
+        step = experiment.training_step(self.plan)
         self.take = step.lower(self.state, self.batch).compile()  # pyright: ignore[reportFunctionMemberAccess]
         self.run(3)
 
@@ -193,7 +195,7 @@ def train_row(shape: Shape, compiled: bool, peer: Peer, rounds: int, left: float
 def render_row(shape: Shape, rounds: int, left: float) -> dict:
     """The training step's rendering alone, and the share of the step that it takes."""
     ours = training(shape)
-    render = assemble.render(ours.plan)
+    render = experiment.render(ours.plan)
     jax.block_until_ready(render(ours.batch))
     alone = statistics.median(clocked(lambda: jax.block_until_ready(render(ours.batch))) for _ in range(5 * rounds))
     step = statistics.median(clocked(lambda: ours.run(3)) for _ in range(rounds)) / 3
@@ -208,7 +210,7 @@ def data_row(shape: Shape, root: Path, count: int, steps: int, left: float) -> d
     at, every = int(ours.state.step), max(steps // 4, 1)
     start = every * -(-at // every)  # blocks end at its multiples; what comes before, and one more, warm up
     ends = start + every + steps
-    blocks = list(train.blocks(ours.take, ours.state, feed, (every,), ends, lambda: False))
+    blocks = list(loop.blocks(ours.take, ours.state, feed, (every,), ends, lambda: False))
     ours.state = blocks[-1].state
     timed = [b for b in blocks if b.first >= start + every]
     seconds, waited = sum(b.seconds for b in timed), sum(b.waited for b in timed)

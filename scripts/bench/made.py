@@ -5,19 +5,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines import decode, faces, files, pack, seal, sources
+from pipelines import example, synthetic
+from pipelines import open as opening
+from pipelines.images import decode
+from pipelines.io import files
+from pipelines.packing import pack, seal
 
 SIDE, POINTS = 500, 68
 
 
-def photographs(root: Path, count: int) -> sources.Source:
+def photographs(root: Path, count: int) -> example.Source:
     """Drawn faces as JPEGs of 500 px with a camera's noise, about 60 KB each, in a contest folder; made once."""
     done = root / "train" / "landmarks.csv"
     if not done.is_file() or len(done.read_text().splitlines()) != count + 1:
         (root / "train" / "images").mkdir(parents=True, exist_ok=True)
         rows = ["file_name" + "\tx\ty" * POINTS]
         for index in range(count):
-            face = faces.draw(index, num_points=POINTS, faults=False)
+            face = synthetic.draw(index, num_points=POINTS, faults=False)
             noise = np.random.RandomState(index).normal(0, 5, (SIDE, SIDE, 3))
             image = np.clip(cv2.resize(face.image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) + noise, 0, 255)
             points = (face.truth + 0.5) * SIDE / face.image.shape[1::-1] - 0.5
@@ -26,17 +30,17 @@ def photographs(root: Path, count: int) -> sources.Source:
             rows.append("\t".join([name, *(str(int(v)) for v in np.rint(points).reshape(-1))]))
         with files.whole(done) as file:
             file.write(("\n".join(rows) + "\n").encode())
-    return sources.open_source(str(root))
+    return opening.open_source(str(root))
 
 
-def packed(root: Path, working_size: int) -> sources.Source:
+def packed(root: Path, working_size: int) -> example.Source:
     """The photographs of a folder as prepare.py packs them; made once."""
     out = root.with_name(f"{root.name}_packed_{working_size}")
     if not seal.is_whole(out):
-        job = pack.plan(out, {"train": sources.open_source(str(root))}, working_size)
+        job = pack.plan(out, {"train": opening.open_source(str(root))}, working_size)
         pack.write(job, 2, lambda done, detail: None)
         pack.merge(job)
-    return sources.open_source(str(out))
+    return opening.open_source(str(out))
 
 
 def table(root: Path, rows: int) -> Path:

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxmarks import landmarks
-from pipelines import console, files
-from pipelines.formats import contest
-from pipelines.tables import Row, Table
+from pipelines.io import console, csv_text, files
+from pipelines.sources.formats import contest
+from pipelines.sources.tables import Row, Table
 
 LEAST, MOST = 0.10, 0.25  # of the box's longer side: how far a label is shifted, and how far another is at least
 TRIES = 100  # photographs looked at for another label: those of one person may be alike
@@ -130,9 +130,9 @@ def copy(data: Path, out: Path, table: Table, labels: np.ndarray, kinds: dict[in
     # a new file takes the link's place: what it was a link to stays as it was
     contest.write(out / "train" / "landmarks.csv", rows, table.num_points, 0 if table.whole else 4)
     with files.whole(out / "wrong.csv") as file:
-        file.write(files.csv_row(["file_name", "kind"]))
+        file.write(csv_text.row(["file_name", "kind"]))
         for place in sorted(kinds):
-            file.write(files.csv_row([table.names[place], kinds[place]]))
+            file.write(csv_text.row([table.names[place], kinds[place]]))
 
 
 def linked(source: str, target: str) -> None:

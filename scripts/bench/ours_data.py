@@ -17,12 +17,14 @@ from made import packed, photographs, table
 from ours_network import batch_of
 from worker import Side, save
 
-from jaxmarks import augment, backend, keys, landmarks, sharding, step, transform
+from jaxmarks import augment, backend, keys, landmarks, transform
 from jaxmarks.config import Config
+from jaxmarks.training import sharding, step
 from jaxmarks.types import Batch
-from pipelines import decode, loader
-from pipelines.formats import contest
-from pipelines.sources import Example
+from pipelines import loader
+from pipelines.example import Example
+from pipelines.images import decode
+from pipelines.sources.formats import contest
 
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,11 +8,15 @@ import numpy as np
 from made import photographs
 from worker import Side, save
 
-from jaxmarks import assemble, backend, checkpoint, keys, landmarks, models, runlog, tta, units
+from jaxmarks import backend, experiment, keys, landmarks, models, tta
 from jaxmarks import config as configs
 from jaxmarks.config import Config
+from jaxmarks.models import units
+from jaxmarks.training import checkpoint, log
 from jaxmarks.types import Batch
-from pipelines import fitting, predictor, runs, sources
+from pipelines import example, predictor
+from pipelines.inference import fitting
+from pipelines.runs import run_data, run_folder
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
@@ -70,10 +74,10 @@ def train(settings: dict, folder: Path) -> Side:
     settings: fields of Config, and points. Leaves the pictures as rendered, the target and the weights for peers.
     """
     config = configs.from_dict({"steps": 1000} | {k: v for k, v in settings.items() if k != "points"})
-    plan = assemble.assemble(config, keys.root(0), landmarks.scheme(settings["points"]), 4000)
-    step, state = assemble.training_step(plan), assemble.initial_state(plan)
+    plan = experiment.assemble(config, keys.root(0), landmarks.scheme(settings["points"]), 4000)
+    step, state = experiment.training_step(plan), experiment.initial_state(plan)
     batch = plan.split(batch_of(config, settings["points"]))
-    images, target = assemble.render(plan)(batch)
+    images, target = experiment.render(plan)(batch)
     save(folder, "weights", exported(state.params, state.stats))
     seen = {"images": np.asarray(images), "target": units.from_pixels(np.asarray(target), config.size)}
     save(folder, "batch", seen)
@@ -105,13 +109,13 @@ def infer(settings: dict, folder: Path) -> Side:
 
 def views(settings: dict, folder: Path) -> Side:
     """Points of photographs from their files, under a set of views. settings: model, size, count, data, tta."""
-    source = sources.Subset(photographs(Path(settings["data"]), settings["count"]), range(settings["count"]))
+    source = example.Subset(photographs(Path(settings["data"]), settings["count"]), range(settings["count"]))
     config = Config(data=settings["data"], cache=False, model=settings["model"], size=settings["size"], steps=4)
-    run = runs.create(folder / "run", config, runs.data(config))
-    plan = assemble.assemble(config, run.key, run.scheme, len(run.parts["train"]))
-    state = assemble.initial_state(plan)
+    run = run_folder.create(folder / "run", config, run_data.of_config(config))
+    plan = experiment.assemble(config, run.key, run.scheme, len(run.parts["train"]))
+    state = experiment.initial_state(plan)
     state = state._replace(**dict(zip(("params", "stats"), lively(state.params, state.stats), strict=True)))
-    checkpoint.save(run.root, state, 0.5, {name: 0 for name in runlog.FILES}, anchor=True)
+    checkpoint.save(run.root, state, 0.5, {name: 0 for name in log.FILES}, anchor=True)
     asked = fitting.Settings(tta=settings["tta"], weights="equal")
     net = predictor.open_runs([run.root], asked, dry=True)
     matrices = np.asarray(tta.views(settings["tta"], True, config.size).affine, np.float64)

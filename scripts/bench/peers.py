@@ -27,7 +27,7 @@ class Photographs(Dataset):
 
     @classmethod
     def of_table(cls, table, size: int) -> "Photographs":
-        """Of a table of this project's (`pipelines.tables.Table`)."""
+        """Of a table of this project's (`pipelines.sources.tables.Table`)."""
         points = [table.label(i)[0] for i in range(len(table.names))]
         return cls([str(table.root / name) for name in table.names], points, size)
 

@@ -13,7 +13,7 @@ Reads DATA/wrong.csv of mislabel.py. --least SHARE: exit code 1 where fewer are 
 import csv
 from pathlib import Path
 
-from pipelines import console
+from pipelines.io import console
 
 
 def main() -> int:

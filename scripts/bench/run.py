@@ -22,7 +22,8 @@ import measure
 import rows
 from measure import Result
 
-from pipelines import console, files, outputs
+from pipelines.io import console, files
+from pipelines.packing import overwrites
 
 _HEAD = f"{'name':26s} {'ours':>9s} {'peer':>9s}  {'unit':9s} {'ratio':>6s} {'quartiles':>14s} {'memory':>7s}  peer; outputs"
 
@@ -37,7 +38,7 @@ def main() -> int:
     if flags.rounds is not None and flags.rounds < 1:
         raise ValueError(f"--rounds must be 1 or more, got {flags.rounds}")
     files.check_out("--out", flags.out)
-    outputs.check({"--out": [flags.out]})
+    overwrites.check({"--out": [flags.out]})
     table, axes = chosen(flags.only, flags.quick)
     environment.make()
     here, peers = machine.describe(), environment.versions()

@@ -1,0 +1,116 @@
+"""Augmentation: what a run's configuration means, and sets of fixed ones.
+
+`preset(name)` and `sample(key, config, size)` are the public face: a configuration is data, one draw is one Transform.
+"""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmarks import keys
+from jaxmarks.augment import parsing
+from jaxmarks.augment.presets import PRESETS, preset
+from jaxmarks.augment.samplers import Caption, Chain, Config, CutOut, Geometry, OneOf, bounds, sample
+from jaxmarks.transform import Transform
+
+__all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "preset", "sample", "told"]
+
+
+def check(text: str) -> None:
+    """Raises ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
+    _read(text if text != "auto" else "light")
+
+
+def _read(text: str) -> Config:
+    if text[:1] not in ("{", "["):
+        return preset(text)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"augmentation: not JSON ({error})") from None
+    return parsing.parse(data)
+
+
+def configure(name: str, mirror_known: bool) -> Config:
+    """The configuration of a run: a preset or JSON. `auto` is `light`, unmirrored where no permutation is known.
+
+    Raises ValueError where a preset mirrors and no permutation is known: under jit nothing could.
+    """
+    if name == "auto":
+        return preset("light") if mirror_known else _unmirrored(preset("light"))
+    config = _read(name)
+    if mirrors(config) and not mirror_known:
+        raise ValueError(
+            f"augmentation {name[:60]!r} mirrors, but how these points mirror is not known: use auto or recipe"
+        )
+    return config
+
+
+def _unmirrored(config: Config) -> Config:
+    if isinstance(config, Chain | OneOf):
+        return dataclasses.replace(config, parts=tuple(_unmirrored(part) for part in config.parts))
+    return dataclasses.replace(config, mirror=0.0) if isinstance(config, Geometry) else config
+
+
+def fixed(configs: list[Config], size: int) -> Transform:
+    """The Transform with a leading axis whose rows are fixed configurations (views for prediction).
+
+    Raises ValueError where a configuration still draws something.
+    """
+    for n, config in enumerate(configs):
+        if not is_fixed(config):
+            raise ValueError(f"view {n} draws at random: give single numbers and probabilities of 0 or 1: {config}")
+    rows = [sample(keys.root(0), config, size) for config in configs]
+    most = max(t.covers.shape[0] for t in rows)
+    rows = [t._replace(covers=jnp.pad(t.covers, ((0, most - t.covers.shape[0]), (0, 0)))) for t in rows]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+
+
+def told(t: Transform, size: int) -> str:
+    """One drawn Transform of a size x size frame in words: what its matrices amount to, seen from the centre."""
+    matrix, colour, blur, covered = (np.asarray(leaf, np.float64) for leaf in t)
+    linear, middle = matrix[:, :2], np.full(2, (size - 1) / 2)
+    mirrored = np.linalg.det(linear) < 0
+    turned = linear @ np.diag([-1.0, 1.0]) if mirrored else linear
+    angle = np.degrees(np.arctan2(turned[1, 0] - turned[0, 1], turned[0, 0] + turned[1, 1]))  # of the nearest rotation
+    longest, shortest = np.linalg.svd(linear, compute_uv=False)
+    shift = np.round(linear @ middle + matrix[:, 2] - middle, 1) + 0.0  # no -0
+    gain, offset = colour[:, :3].sum(1), colour @ np.array([128, 128, 128, 1]) - 128  # of a grey pixel
+    covers = int(np.sum(np.abs(covered[:, 0] * covered[:, 4] - covered[:, 1] * covered[:, 3]) > 0))
+    parts = [
+        "mirrored" if mirrored else "",
+        f"turned {angle:+.1f} degrees" if abs(angle) > 0.05 else "",
+        f"scaled {shortest:.3f} .. {longest:.3f}" if max(abs(longest - 1), abs(shortest - 1)) > 5e-4 else "",
+        f"moved {shift[0]:+.1f}, {shift[1]:+.1f} px" if np.abs(shift).max() > 0.05 else "",
+        f"contrast x {gain.mean():.2f}, grey {offset.mean():+.0f}"
+        if not np.allclose(colour, np.eye(3, 4), atol=1e-3)
+        else "",
+        f"blurred by {np.sqrt(blur):.2f} px" if blur > 0 else "",
+        f"{covers} covers" if covers else "",
+    ]
+    return ", ".join(part for part in parts if part) or "as it is"
+
+
+def is_fixed(config: Config) -> bool:
+    """Whether `sample` gives the same Transform for every key."""
+    if isinstance(config, Chain):
+        return all(is_fixed(part) for part in config.parts)
+    if isinstance(config, OneOf):
+        return any(p == 1 and is_fixed(part) for part, p in zip(config.parts, config.probabilities, strict=True))
+    if isinstance(config, Caption | CutOut):
+        return False
+    values = {f.name: bounds(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, Geometry) and values["crop"] == (1, 1):
+        values = {name: v for name, v in values.items() if name not in ("crop_x", "crop_y")}
+    chances = {"mirror", "grey", "chance"}
+    return all(low == high and (name not in chances or low in (0, 1)) for name, (low, high) in values.items())
+
+
+def mirrors(config: Config) -> bool:
+    """Whether the configuration can ever mirror, and so needs a permutation of the points."""
+    if isinstance(config, Chain | OneOf):
+        return any(mirrors(part) for part in config.parts)
+    return isinstance(config, Geometry) and config.mirror > 0

@@ -1,0 +1,182 @@
+"""From predictions and truth to the numbers of a report. Host arrays, float64."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmarks import affine, losses
+from jaxmarks.config import Config
+from jaxmarks.evaluation import bootstrap, metrics, slices
+from jaxmarks.inference import Predicted
+from jaxmarks.landmarks import Scheme
+from jaxmarks.training import step
+
+Rows = Mapping[str, np.ndarray]  # name -> f64[photographs], a number of each; NaN where there is none
+
+
+class Judged(NamedTuple):
+    """What a validation gives while a run trains."""
+
+    metrics: dict[str, float]  # "nme" among them; empty where there is nothing to validate on
+    pictures: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
+
+
+def per_photograph(
+    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
+) -> dict[str, np.ndarray]:
+    """NME by the scheme's norm, by the box and by the box's diagonal, f64[faces] each; NaN where no point of a face is
+    labelled. A norm of zero is replaced as `metrics.norm` says, that of a box by the diagonal of the image.
+
+    prediction and truth [faces, points, 2] in one frame, mask bool[faces, points], diagonal f64[faces]: of the images.
+    """
+    across, instead = metrics.diagonal_norm(truth, mask), metrics.fallback(truth, mask, scheme, diagonal)
+    scales = {
+        "nme": metrics.norm(truth, mask, scheme, diagonal, instead),
+        "nme_box": metrics.norm(truth, mask, scheme._replace(norm=None), diagonal),
+        "nme_diagonal": np.where(across > metrics.ZERO * diagonal, across, diagonal),
+    }
+    return {name: _nme(prediction, truth, mask, scale) for name, scale in scales.items()}
+
+
+def _nme(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """NaN where nothing is labelled."""
+    return np.where(mask.any(1), metrics.nme(prediction, truth, mask, scale), np.nan)
+
+
+def fallbacks(found: Predicted, scheme: Scheme) -> dict[str, int]:
+    """{"box", "diagonal"}: for how many faces NME is divided by the box of their points, and by the image's diagonal, since
+    the norm before it is zero or not labelled. Faces without a label count nowhere."""
+    instead = metrics.fallback(found.truth, found.mask, scheme, found.diagonal)[found.mask.any(1)]
+    return {"box": int((instead == 1).sum()), "diagonal": int((instead == 2).sum())}
+
+
+def by_region(
+    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
+) -> dict[str, np.ndarray]:
+    """NME over the points of each region, by the norm of the whole face, f64[faces]; NaN where none of them is labelled.
+    Nothing where the scheme has one region only. Arguments as `per_photograph` takes them."""
+    scale = metrics.norm(truth, mask, scheme, diagonal)
+    parts = scheme.regions if len(scheme.regions) > 1 else {}
+    return {name: _nme(prediction[:, p], truth[:, p], mask[:, p], scale) for name, p in parts.items()}
+
+
+def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
+    """f64[faces]: the run's loss, of each photograph; NaN where no point is labelled. In input pixels, as in training."""
+    prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
+    scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
+    factor = np.asarray(step.factor_of(config, found.frame, scale))[:, None, None] / (config.size / 2)
+    each = losses.NAMES[config.loss](factor * prediction, factor * truth, found.mask)
+    return np.where(found.mask.any(1), np.asarray(each, np.float64), np.nan)
+
+
+def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
+    """Mean loss of a validation, untrimmed, and mean NME by the scheme's norm and by the box; empty where nothing is
+    labelled. "norm_fallbacks": how many of `fallbacks` are in it, where there are any."""
+    errors = per_photograph(found.points, found.truth, found.mask, scheme, found.diagonal)
+    if not np.isfinite(errors["nme"]).any():
+        return {}
+    each = {"loss": loss_of(found, config, scheme), "nme": errors["nme"], "nme_box": errors["nme_box"]}
+    instead = sum(fallbacks(found, scheme).values())
+    counted = {"norm_fallbacks": float(instead)} if instead else {}
+    return {**{name: float(np.nanmean(values)) for name, values in each.items()}, **counted}
+
+
+def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.ndarray]) -> np.ndarray:
+    """f64[faces]: mean squared error of the coordinates asked of each face, in pixels of its photograph.
+
+    The prediction is rounded to whole pixels, as it is handed in. The contest's score is the mean over faces.
+    """
+    pairs = zip(np.rint(prediction), truth, asked, strict=True)
+    return np.array([np.mean((p[i] - t[i]) ** 2) for p, t, i in pairs])
+
+
+def report(rows: Rows, limit: float, groups: np.ndarray | None = None) -> dict[str, Any]:
+    """The numbers of `evaluate.py --out`: the mean of each row over the photographs where it is finite, AUC and failure rate
+    of the row "nme" at `limit`, and the 95 % bootstrap interval of each (None for a single group).
+
+    groups: the group of each photograph; None: each is its own. Raises ValueError where "nme" is finite nowhere.
+    """
+    if not (count := int(np.isfinite(rows["nme"]).sum())):
+        raise ValueError("no photograph has a labelled point: there is nothing to compare with")
+    auc, failed = metrics.by_limit(rows["nme"], limit)
+    numbers = table({**rows, "auc": auc, "failure_rate": failed}, groups)
+    means = {name: line["mean"] for name, line in numbers.items()}
+    return {"count": count, "limit": limit, **means, "intervals": {n: line["interval"] for n, line in numbers.items()}}
+
+
+def table(rows: Rows, groups: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
+    """name -> {"count", "mean", "interval"} of each row that is finite somewhere; groups: as `report` takes them."""
+    known = {name: values for name, values in rows.items() if np.isfinite(values).any()}
+    if not known:
+        return {}
+    columns = np.stack(list(known.values()), 1)
+    drawn = bootstrap.means(columns, np.arange(len(columns)) if groups is None else groups)
+    return {
+        name: {
+            "count": int(np.isfinite(values).sum()),
+            "mean": float(np.nanmean(values)),
+            "interval": bootstrap.interval(drawn[:, at]),
+        }
+        for at, (name, values) in enumerate(known.items())
+    }
+
+
+def by_slice(rows: Rows, properties: Rows, groups: np.ndarray) -> dict[str, list[dict[str, Any]]]:
+    """For each property of `slices.NAMES` that is given f64[photographs], its thirds with their NME: a list of {"name",
+    "low", "high", "count", "mean", "interval", "mean_box"}, the lowest first; "mean_box" is by the box's norm."""
+    found = {}
+    for name, values in properties.items():
+        thirds = slices.terciles(np.where(np.isfinite(rows["nme"]), values, np.nan), slices.NAMES[name])
+        numbers = table({s.name: np.where(s.inside, rows["nme"], np.nan) for s in thirds}, groups)
+        boxes = [float(np.mean(rows["nme_box"][s.inside])) for s in thirds]
+        found[name] = [
+            {"name": s.name, "low": s.low, "high": s.high, **numbers[s.name], "mean_box": box}
+            for s, box in zip(thirds, boxes, strict=True)
+        ]
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def compared(ours: Rows, theirs: Rows, groups: np.ndarray) -> dict[str, dict[str, Any]]:
+    """name -> {"count", "ours", "theirs", "difference", "interval", "percent", "percent_interval"} of each row that both
+    have, over the photographs where both are finite.
+
+    Differences are ours less theirs, in percent of theirs (None where that is 0); each resample of the bootstrap draws the
+    same photographs for both, which is what pairs them.
+    """
+    found = {}
+    for name in ours:
+        both = np.isfinite(ours[name]) & np.isfinite(theirs[name]) if name in theirs else np.zeros(0, bool)
+        if not both.any():
+            continue
+        a, b = (np.where(both, rows[name], np.nan) for rows in (ours, theirs))
+        first, second = bootstrap.means(np.stack([a, b], 1), groups).T
+        mean, other = float(np.nanmean(a)), float(np.nanmean(b))
+        share = np.divide(first, second, out=np.full_like(first, np.nan), where=second != 0)
+        found[name] = {
+            **{"count": int(both.sum()), "ours": mean, "theirs": other},
+            **{"difference": mean - other, "interval": bootstrap.interval(first - second)},
+            "percent": 100 * (mean / other - 1) if other else None,
+            "percent_interval": bootstrap.interval(100 * (share - 1)) if other else None,
+        }
+    return found
+
+
+def said(percent: float | None, interval: list[float] | None) -> str:
+    """A difference in percent and its interval, in words: "lower by 5.2 % [3.1, 7.4]"."""
+    if percent is None:
+        return "compared with 0"
+    word, sign = ("lower", -1) if percent < 0 else ("higher", 1)
+    told = f"{word} by {sign * percent:.1f} %"
+    if interval is None:
+        return f"{told}, with no interval: there is one group only"
+    low, high = sorted(sign * edge for edge in interval)
+    chance = "" if low > 0 else ", which may be chance"
+    return f"{told} [{low:.1f}, {high:.1f}]{chance}"
+
+
+def aligned(rows: Rows, index: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of the photographs `index` i[m], each once, as rows of the photographs `wanted` i[n]; NaN where one is not there."""
+    place = {int(i): at for at, i in enumerate(index)}
+    at = np.array([place.get(int(i), -1) for i in wanted])
+    return {name: np.where(at >= 0, values[at], np.nan) for name, values in rows.items()}

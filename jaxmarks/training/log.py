@@ -1,0 +1,201 @@
+"""What a run writes down as it goes: metrics.jsonl, timing.jsonl, examples.bin and TensorBoard.
+
+metrics.jsonl and examples.bin hold deterministic values only; rates and waits go to timing.jsonl and TensorBoard. Each
+checkpoint notes the files' lengths and the digest of so much of them. A resumed run verifies both and cuts the files there,
+so no line is lost, doubled or changed.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxmarks.training.checkpoint import Commit, commits
+from jaxmarks.types import Record
+
+FILES = ("metrics.jsonl", "timing.jsonl", "examples.bin")
+_RATES = "timing.jsonl"  # tells how fast it was, no more: a run goes on without it
+_PIECE = 1 << 20
+_log = logging.getLogger(__name__)
+
+
+def example_dtype(batch: int) -> np.dtype:
+    """One row of examples.bin, little-endian: what a step leaves behind, row n for step n."""
+    scalars = [("loss", "<f4"), ("nme", "<f4"), ("grad_norm", "<f4"), ("lr", "<f4"), ("checksum", "<u4")]
+    return np.dtype([*scalars, ("each", "<f4", (batch,)), ("kept", "u1", (batch,))])
+
+
+def read_examples(root: Path, batch: int) -> np.ndarray:
+    """The rows of examples.bin, one a step."""
+    return np.fromfile(root / "examples.bin", example_dtype(batch))
+
+
+def rows(record: Record, dtype: np.dtype) -> np.ndarray:
+    """The stacked records of some steps as rows of examples.bin."""
+    found = np.zeros(len(record.loss), dtype)
+    for name in dtype.names or ():
+        found[name] = getattr(record, name)
+    return found
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Opens a log file, which is the run's own: never what a symbolic link in the run folder leads to."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{path}: a symbolic link, where the run's own log is to be; remove it") from None
+        raise
+
+
+def _read_on(file, running, count: int) -> int:
+    """Takes the next `count` bytes of a file into a running digest; how many there were."""
+    left = count
+    while left and (piece := file.read(min(left, _PIECE))):
+        running.update(piece)
+        left -= len(piece)
+    return count - left
+
+
+def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
+    """Where a log file is not what the last of the checkpoints `counted` (oldest first) says, in words that name the file
+    and the steps; empty where it is. Checkpoints of an older version count its length only."""
+    path, running, at, sound, told = root / name, hashlib.sha256(), 0, None, ""
+    try:
+        file = open(path, "rb")  # noqa: SIM115  closed below
+    except FileNotFoundError:
+        last = max((c.step for c in counted if c.offsets.get(name)), default=None)
+        return "" if last is None else f"{path} is missing, and the checkpoint of step {last} counts on it"
+    with file:
+        for commit in (c for c in counted if name in c.offsets):
+            at += _read_on(file, running, commit.offsets[name] - at)
+            if at == commit.offsets[name] and commit.digests.get(name) in (None, running.hexdigest()):
+                sound, told = commit.step, ""
+            elif not told:
+                found = "their digest differs" if at == commit.offsets[name] else f"got {path.stat().st_size}"
+                after = "" if sound is None else f"; up to step {sound} it is whole"
+                lengths = f"expected {commit.offsets[name]} bytes, {found}"
+                told = f"{path} is not what the checkpoint of step {commit.step} counted ({lengths}){after}"
+    return told
+
+
+def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -> None:
+    """Raises ValueError, with the remedy, where a log file is not what the last of these checkpoints counted. The rates of
+    timing.jsonl, on which nothing depends, are told in a warning alone."""
+    for name in names:
+        if not (told := damage(root, counted, name)):
+            continue
+        if name != _RATES:
+            raise ValueError(
+                f"{told}. Put the file back from a copy, or delete the checkpoints after the last step for which it is"
+                " whole, to train on from there"
+            )
+        _log.warning("%s; its rates are kept as they are", told)
+
+
+def restore(root: Path, commit: Commit) -> dict[str, "hashlib._Hash"]:
+    """The log files as a checkpoint counts them: verified, and what follows cut off; the digest of each, to be run on.
+
+    Raises ValueError, before anything is changed, where one is not what was counted. A checkpoint of a version that kept no
+    digests is told in a warning.
+    """
+    check(root, [c for c in commits(root) if c.step <= commit.step])
+    if not commit.digests:
+        told = (
+            "%s: the checkpoint of step %d is of a version that kept no digests of the logs; they are taken as they are"
+        )
+        _log.warning(told, root, commit.step)
+    found = {}
+    for name in FILES:
+        found[name] = hashlib.sha256()
+        with open(root / name, "a+b", opener=_no_link) as file:
+            file.seek(0)
+            file.truncate(_read_on(file, found[name], commit.offsets[name]))
+    return found
+
+
+def _begun(root: Path) -> dict[str, "hashlib._Hash"]:
+    for name in FILES:
+        open(root / name, "wb", opener=_no_link).close()
+    return {name: hashlib.sha256() for name in FILES}
+
+
+class RunLog:
+    """The open files of a run folder, begun anew where `commit` is None; else as `restore` leaves them."""
+
+    def __init__(self, root: Path, batch: int, commit: Commit | None = None):
+        from tensorboardX import SummaryWriter  # seconds where torch is installed, which it imports
+
+        self._root, self._dtype = root, example_dtype(batch)
+        self._running = _begun(root) if commit is None else restore(root, commit)
+        self._files = {name: open(root / name, "ab", opener=_no_link) for name in FILES}  # noqa: SIM115  closed by close()
+        self._board = SummaryWriter(str(root / "log"), purge_step=0 if commit is None else commit.step)
+
+    def steps(self, first: int, record: Record) -> None:
+        """Appends the stacked records of the steps first, first + 1, ..., and their scalars to TensorBoard."""
+        for n in range(len(record.loss)):
+            one = {name: float(getattr(record, name)[n]) for name in ("loss", "nme", "lr")}
+            self._scalars(first + n + 1, "batch", one)
+        self._append("examples.bin", rows(record, self._dtype).tobytes())
+
+    def window(self, start: int, stop: int) -> np.ndarray:
+        """The rows of the steps start .. stop - 1, those of earlier sittings too."""
+        size = self._dtype.itemsize
+        return np.fromfile(self._root / "examples.bin", self._dtype, stop - start, offset=start * size)
+
+    def metrics(self, step: int, split: str, values: dict[str, float]) -> None:
+        """One deterministic line after `step` steps, and its scalars on TensorBoard."""
+        self._line("metrics.jsonl", {"step": step, "split": split, **values})
+        self._scalars(step, split, values)
+
+    def epoch(self, step: int, values: dict[str, float]) -> None:
+        """Means over an epoch's steps, on TensorBoard; the lines of the log hold them already, by window."""
+        self._scalars(step, "epoch", values)
+
+    def timing(self, step: int, values: dict[str, float]) -> None:
+        """One line of rates and waits."""
+        self._line("timing.jsonl", {"step": step, **values})
+        self._scalars(step, "time", values)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """u8[h, w, 3] on TensorBoard."""
+        self._board.add_image(name, image, step, dataformats="HWC")
+
+    def _line(self, name: str, values: dict) -> None:
+        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        self._append(name, (json.dumps(plain) + "\n").encode())
+
+    def _append(self, name: str, data: bytes) -> None:
+        try:
+            self._files[name].write(data)
+            self._files[name].flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._root / name)) from None
+        self._running[name].update(data)
+
+    def _scalars(self, step: int, group: str, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):  # tensorboardX would warn, and has no point to draw
+                continue
+            self._board.add_scalar(f"{group}/{name}", value, step)
+
+    def commit(self) -> tuple[dict[str, int], dict[str, str]]:
+        """Everything written to disk, and the files' lengths and sha256: to be stored with a checkpoint."""
+        self._board.flush()
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        lengths = {name: file.tell() for name, file in self._files.items()}
+        return lengths, {name: running.hexdigest() for name, running in self._running.items()}
+
+    def close(self) -> None:
+        """Closes the files and TensorBoard."""
+        self._board.close()
+        for file in self._files.values():
+            file.close()

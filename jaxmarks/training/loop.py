@@ -1,0 +1,58 @@
+"""The loop: batches in, blocks of finished steps out. It owns no file and no clock but the one it waits with."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from jaxmarks.training import step as steps
+from jaxmarks.types import Batch, Record, State
+
+
+class Block(NamedTuple):
+    """The steps first .. first + len(record.loss) - 1, done, and the state after them."""
+
+    state: State
+    first: int
+    record: Record  # on the host, a leading axis of steps
+    seconds: float
+    waited: float  # seconds of these spent waiting for data
+
+
+def due(step: int, ends: tuple[int, ...], until: int) -> int:
+    """The next step after `step` at which something is due: a multiple of one of `ends`, or the end."""
+    return min([until, *((step // every + 1) * every for every in ends)])
+
+
+def blocks(
+    take_step: Callable,
+    state: State,
+    batches: Iterator[Batch],
+    ends: tuple[int, ...],
+    until: int,
+    stop: Callable[[], bool],
+) -> Iterator[Block]:
+    """Trains from state.step to `until`, yielding at every multiple of one of `ends` and at the end.
+
+    Nothing is fetched from the device in between. When `stop()` turns true the block ends early and is the last; so it
+    does where no batch can be had (ValueError, OSError), which is raised once the block was taken.
+    """
+    at, failed = int(state.step), None
+    while at < until and failed is None and not stop():
+        first, end = at, due(at, ends, until)
+        records, waited, began = [], 0.0, time.perf_counter()
+        while at < end and not stop():
+            asked = time.perf_counter()
+            try:
+                batch = next(batches)
+            except (ValueError, OSError) as error:
+                failed = error
+                break
+            waited += time.perf_counter() - asked
+            state, record = take_step(state, batch)
+            records.append(record)
+            at += 1
+        if records:
+            stacked = steps.stack(records)
+            yield Block(state, first, stacked, time.perf_counter() - began, waited)
+    if failed is not None:
+        raise failed

@@ -1,0 +1,148 @@
+"""One sitting of a run: blocks of steps, the log, validations and checkpoints, in the one order that loses nothing.
+
+A line is written before the checkpoint that counts it; what is written after the newest checkpoint is cut off by the
+next sitting and written again, the same.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmarks.evaluation import summary
+from jaxmarks.experiment import Assembly
+from jaxmarks.training import checkpoint, loop, optimizer
+from jaxmarks.training.log import RunLog
+from jaxmarks.types import Batch, State
+
+_ANCHORS, _APART = 10, 100  # about so many checkpoints stay for replays, so many steps apart or more
+
+
+class Event(NamedTuple):
+    """What a person may want to know after a block."""
+
+    state: State
+    step: int
+    train: dict[str, float]  # of the steps since the last line of the log
+    val: dict[str, float]  # empty where none was due
+    images_per_second: float
+    waiting: float  # share of the time spent waiting for data
+    saved: bool
+
+
+class NotFiniteError(ValueError):
+    """A step's loss or gradient was not a finite number."""
+
+
+# judge(state, rows of the log since the last validation, the first one's step) -> its numbers and pictures
+Judge = Callable[[State, np.ndarray, int], summary.Judged]
+
+
+def _summary(rows: np.ndarray) -> dict[str, float]:
+    """One line of the log from the rows of its steps: means, the shares of examples kept and of the summed loss left out,
+    and the last step's rate."""
+    means = {name: float(np.mean(rows[name], dtype=np.float64)) for name in ("loss", "nme", "grad_norm")}
+    kept, each = rows["kept"].astype(bool), rows["each"].astype(np.float64)
+    out = float(each[~kept].sum() / max(each.sum(), 1e-30))
+    return {**means, "kept": float(np.mean(kept)), "loss_left_out": out, "lr": float(rows["lr"][-1])}
+
+
+def sit(
+    root: Path,
+    a: Assembly,
+    state: State,
+    commit: checkpoint.Commit | None,
+    take_step: Callable,
+    batches: Iterator[Batch],
+    judge: Judge,
+    stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
+
+    `commit` is the checkpoint that `state` is from, whose logs are verified (ValueError); None for a new run. Raises
+    NotFiniteError at the log step after a step that was not, and what `batches` or `judge` raises (ValueError, OSError)
+    once all steps before it are saved.
+    """
+    with contextlib.closing(RunLog(root, a.config.batch, commit)) as log:
+        yield from _sit(root, a, state, commit is None, take_step, batches, judge, stop, log)
+
+
+def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[Event]:
+    every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
+    anchors = max(a.steps // _ANCHORS, _APART)
+    checkpoint.drop_after(root, int(state.step))
+    lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
+    if new:
+        checkpoint.save(root, state, None, *log.commit())
+    saved_at, saved_step, failed = time.monotonic(), int(state.step), None
+    blocks = loop.blocks(take_step, state, batches, (every, val_every, anchors, a.steps_per_epoch), a.steps, stop)
+    while True:
+        try:
+            block = next(blocks, None)
+        except (ValueError, OSError) as error:  # no batch can be had: what was trained is not lost
+            block, failed = None, error
+        if block is None:
+            break
+        state, step = block.state, block.first + len(block.record.loss)
+        summary = _log_block(a, log, block, step)
+        if (bad := int(state.bad_step)) >= 0:
+            raise NotFiniteError(
+                f"step {bad} gave a loss that is not finite; scripts/replay.py --run {root} --step {bad} shows its batch"
+            )
+        val: dict[str, float] = {}
+        if step % val_every == 0 or step == a.steps:
+            try:
+                val = _validate(log, judge, state, step, val_every)
+            except (ValueError, OSError):  # no photograph to validate on can be had
+                checkpoint.save(root, state, None, *log.commit())
+                raise
+        better = val.get("nme", np.inf) < lowest
+        anchor = step % anchors == 0
+        done = better or anchor or step == a.steps or time.monotonic() - saved_at > 60 * a.config.save_minutes
+        if done:
+            checkpoint.save(root, state, val.get("nme"), *log.commit(), anchor=anchor)
+            lowest, saved_at, saved_step = min(lowest, val.get("nme", np.inf)), time.monotonic(), step
+        images = len(block.record.loss) * a.config.batch / block.seconds
+        yield Event(state, step, summary, val, images, block.waited / block.seconds, done)
+    if int(state.step) != saved_step:
+        checkpoint.save(root, state, None, *log.commit())
+    if failed is not None:
+        raise failed
+
+
+def _log_block(a: Assembly, log: RunLog, block: loop.Block, step: int) -> dict[str, float]:
+    """Writes a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
+    every, seconds = a.config.log_every, block.seconds
+    log.steps(block.first, block.record)
+    summary = _summary(log.window((step - 1) // every * every, step))
+    if step % every == 0 or step == a.steps:
+        summary["weight_norm"] = float(optimizer.weight_norm(block.state.params))
+        log.metrics(step, "train", summary)
+        images = len(block.record.loss) * a.config.batch / seconds
+        log.timing(step, {"images_per_second": images, "waiting": block.waited / seconds})
+    if step % a.steps_per_epoch == 0:
+        means = _summary(log.window(step - a.steps_per_epoch, step))
+        log.epoch(step, {name: means[name] for name in ("loss", "nme", "loss_left_out")})
+    return summary
+
+
+def _validate(log: RunLog, judge: Judge, state: State, step: int, val_every: int) -> dict[str, float]:
+    first = max((step - 1) // val_every * val_every, 0)
+    found = judge(state, log.window(first, step), first)
+    if found.metrics:
+        log.metrics(step, "val", found.metrics)
+    for name, picture in found.pictures.items():
+        log.picture(step, name, picture)
+    return found.metrics
+
+
+def describe(event: Event) -> str:
+    """The event on one line of a terminal."""
+    text = f"loss {event.train['loss']:.3f}  nme {event.train['nme']:.4f}  lr {event.train['lr']:.1e}"
+    val = f"  val nme {event.val['nme']:.4f}" if event.val else ""
+    if by_labels := event.val.get("cropped_by_labels"):
+        val += f" ({by_labels:.0%} in crops by labels)"
+    return f"{text}{val}  {event.images_per_second:.1f} images/s  data {event.waiting:.0%}"

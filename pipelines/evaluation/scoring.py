@@ -1,0 +1,158 @@
+"""What evaluate.py measures: which photographs of which data, in which groups, and what is known of each."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmarks import affine, experiment
+from jaxmarks.config import Config
+from jaxmarks.evaluation import metrics, reliability, slices, summary
+from jaxmarks.inference import Predicted
+from jaxmarks.landmarks import Scheme
+from pipelines.example import Source
+from pipelines.images import decode
+from pipelines.runs import boxed, run_data, run_folder, split
+from pipelines.runs.run_folder import Run
+from pipelines.sources import boxes
+
+
+class Scores(NamedTuple):
+    """Numbers of each photograph, name -> f64[n]."""
+
+    rows: dict[str, np.ndarray]  # NME by each norm and, where points are asked, the contest's score
+    regions: dict[str, np.ndarray]  # NME of each region
+
+
+def photographs(
+    run: Run, part: str, data: str | None, *, pictures: str = "", boxes: str = "", category: str = ""
+) -> tuple[Source, Source | None]:
+    """(the photographs of the part `test` or `val`, the training part where there is one).
+
+    Raises ValueError in one line where they cannot be judged by.
+    """
+    if part == "val":
+        train = run_data.of_run(run, data, pictures=pictures, boxes=boxes)
+        source = run_data.split_of(run, train, "val")
+    else:
+        train = run_data.training_labels(run, data)
+        source = run_data.test_split(run, data, pictures=pictures, boxes=boxes, category=category)
+    run_folder.check_points(run, source)
+    if not source.labelled:
+        raise ValueError(
+            f"{data or run.config.data}: no labels to compare with (test/landmarks_true.csv); --part val scores the"
+            " held-out photographs"
+        )
+    if not len(source):
+        why = "it was trained with --val-fraction 0" if not run.config.val_fraction else "none could be held out"
+        raise ValueError(f"{run.root} has no {part} photographs: {why} (it trained on {len(run.parts['train'])})")
+    return source, train
+
+
+def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
+    """Raises ValueError where another run cannot be judged, or mixed in, on the same photographs: those of `source`, which
+    are the part `test` or `val` of `ours`."""
+    run_folder.check_points(theirs, source)
+    boxed.check_same(ours, theirs)
+    same = part == "val" or ours.data_identity == theirs.data_identity
+    if seen := set(theirs.parts["train"]) & set(source.names) if same else set():
+        raise ValueError(
+            f"{theirs.root} was trained on {len(seen)} of these photographs, {min(seen)} among them; give photographs that"
+            " no run has seen"
+        )
+
+
+def groups(names: Sequence[str], asked: str | None, own: str) -> tuple[np.ndarray, str]:
+    """(the group of each photograph, the expression that they are by; empty: each is its own).
+
+    asked: --groups; None: the run's own expression, where it fits these names. Raises ValueError for one that was asked
+    for and does not.
+    """
+    if asked is not None:
+        return np.array(split.groups(names, asked, "--groups")), asked
+    try:
+        return np.array(split.groups(names, own)), own
+    except ValueError:
+        return np.array(names), ""
+
+
+def scores(source: Source, found: Predicted, scheme: Scheme, index: np.ndarray | None = None) -> Scores:
+    """What predictions come to on each photograph of `index` (default: those of `found`); NaN where one is not there."""
+    judged = found.points, found.truth, found.mask, scheme, found.diagonal
+    rows = summary.per_photograph(*judged)
+    if (asked := source.asked) is not None:
+        rows["contest_score"] = summary.contest_scores(found.points, found.truth, [asked[i] for i in found.index])
+    every = Scores(rows, summary.by_region(*judged))
+    return every if index is None else Scores(*(summary.aligned(part, found.index, index) for part in every))
+
+
+def report(ours: Scores, properties: summary.Rows, limit: float, groups: np.ndarray, by: str) -> dict[str, Any]:
+    """The numbers of out.json, with tables by region and by slice; by: what `groups` said of the groups."""
+    return {
+        **summary.report(ours.rows, limit, groups),
+        "groups": {"count": len(np.unique(groups)), "by": by},
+        "regions": summary.table(ours.regions, groups),
+        "slices": summary.by_slice(ours.rows, properties, groups),
+    }
+
+
+def crops(source: Source, found: Predicted) -> dict[str, Any]:
+    """{"boxes": to how many bounding boxes images were cropped, and how many of these are of their own labels}; empty
+    where images are seen whole."""
+    if not source.boxed:
+        return {}
+    return {"boxes": {"count": len(found.index), "of_labels": boxes.of_labels(source, found.index)}}
+
+
+def expected(found: Predicted, scheme: Scheme, groups: np.ndarray, radii: dict[float, np.ndarray]) -> dict[str, Any]:
+    """{"expected": what the expected error of each point is worth}; empty where the predictions come without one.
+
+    radii: at each level f64[n, points], within which that share of errors should lie.
+    """
+    if not (found.mask & np.isfinite(found.expected)).any():
+        return {}
+    error = metrics.distances(found.points, found.truth)
+    scale = metrics.norm(found.truth, found.mask, scheme, found.diagonal)
+    return {"expected": reliability.report(found.expected, error, found.mask, scale, groups, radii)}
+
+
+def comparison(ours: Scores, theirs: Scores, groups: np.ndarray, against: dict[str, Any]) -> dict[str, Any]:
+    """The section "comparison" of out.json; against: which run it is, at what step, under which views.
+
+    Raises ValueError where there is no photograph that both could judge.
+    """
+    numbers = summary.compared(ours.rows, theirs.rows, groups)
+    if "nme" not in numbers:
+        raise ValueError(f"--against {against['run']}: there is no photograph that both have predicted")
+    said = summary.said(numbers["nme"]["percent"], numbers["nme"]["percent_interval"])
+    regions = summary.compared(ours.regions, theirs.regions, groups)
+    return {"against": against, "said": said, "numbers": numbers, "regions": regions}
+
+
+def properties(source: Source, found: Predicted, plan: experiment.Assembly) -> dict[str, np.ndarray]:
+    """What slices are made by, f64[n] each: size, pose where it is known how the points mirror, brightness."""
+    result = {"size": slices.sizes(found.truth, found.mask)}
+    if plan.scheme.mirror is not None:
+        result["pose"] = slices.asymmetry(found.truth, found.mask, plan.scheme.mirror)
+    return {**result, "brightness": brightness(source, found, plan.config)}
+
+
+def brightness(source: Source, found: Predicted, config: Config) -> np.ndarray:
+    """f64[n] in 0..255: the mean luminance of each photograph in the box of its labelled points, as far as the canvas
+    shows it; NaN where it shows none of it."""
+
+    def one(at: int) -> float:
+        side = decode.canvas_side(config.size, config.canvas)
+        canvas = decode.canvas(source[int(found.index[at])], config.size, side, config.box_margin)
+        to_canvas = affine.compose(canvas.frame, affine.invert(canvas.fit))
+        placed = affine.apply(to_canvas, found.truth[at][found.mask[at]])
+        if not len(placed):
+            return np.nan
+        x0, y0 = np.maximum(np.rint(placed.min(0)), canvas.extent[:2]).astype(int)
+        x1, y1 = np.minimum(np.rint(placed.max(0)), canvas.extent[2:]).astype(int)
+        inside = canvas.image[y0 : max(y1 + 1, y0), x0 : max(x1 + 1, x0)]
+        return float(slices.luminance(inside).mean()) if inside.size else np.nan
+
+    with ThreadPoolExecutor(config.workers) as pool:
+        return np.array(list(pool.map(one, range(len(found.index)))))

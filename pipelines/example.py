@@ -1,0 +1,114 @@
+"""What a data set is: a length, names, and an example by index; and the digests by which it is known."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Example(NamedTuple):
+    """One photograph and its label."""
+
+    picture: bytes | np.ndarray  # an encoded file, or u8[h, w, 3] RGB
+    points: np.ndarray  # f64[points, 2]  in pixels of the photograph
+    mask: np.ndarray  # bool[points]
+    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the part to look at, in pixels of the photograph
+    size: tuple[int, int] | None = None  # (width, height) of the photograph, where the picture is a reduction of it
+
+
+class Source(Protocol):
+    """A data set of images, in canonical order: by file name (a test split: in the order of its list).
+
+    What a kind of data set does not have keeps its default: inherit from this class.
+    """
+
+    names: Sequence[str]
+    num_points: int
+    labelled: bool
+    boxed: bool = False  # every record has a bounding box; none has one otherwise
+    replaced: int = 0  # records whose bounding box had no area: that of the labelled points took its place
+    asked: list[np.ndarray] | None = None  # for each image the points to predict; None: all of each
+    groups: Sequence[str] | None = None  # what an image's near-duplicates share, or ""; None: they were not looked for
+    specification: str | None = None  # what a drawn set is known by
+    identity: str | None = None  # of a set that was packed or read whole: see `identity`
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example:
+        """Raises `decode.DecodeError` where the file is not there, OSError where it cannot be read."""
+        ...
+
+
+class Subset(Source):
+    """Some examples of a source, in the order given."""
+
+    def __init__(self, source: Source, indices: Sequence[int]):
+        self._source, self._indices = source, list(indices)
+        self.names = [source.names[i] for i in self._indices]
+        self.num_points, self.labelled, self.boxed = source.num_points, source.labelled, source.boxed
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._source[self._indices[index]]
+
+
+def names_at(source: Source, indices: Sequence[int] | np.ndarray) -> list[str]:
+    """The file names of some examples."""
+    return [source.names[int(i)] for i in indices]
+
+
+def names_digest(source: Source) -> str:
+    """sha256 of the names in their order."""
+    return hashlib.sha256("\n".join(source.names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def identity(source: Source) -> str:
+    """The digest of the records' digests, in canonical order: independent of path and times.
+
+    A drawn set is known by its specification and the generator's version; a set that was packed or surveyed knows its
+    own.
+    """
+    if source.specification is not None:
+        return hashlib.sha256(source.specification.encode()).hexdigest()
+    if source.identity is not None:
+        return source.identity
+    return identity_of(_digest(source, index) for index in range(len(source)))
+
+
+def content(source: Source, indices: Iterable[int]) -> str:
+    """The digest of some records, in the order given: of their names, pictures, labels and boxes as they are now."""
+    if source.specification is not None:
+        return hashlib.sha256(f"{source.specification} {list(indices)}".encode()).hexdigest()
+    return identity_of(_digest(source, index) for index in indices)
+
+
+def _digest(source: Source, index: int) -> bytes:
+    try:
+        return record_digest(source.names[index], source[index])
+    except ValueError as error:  # a missing picture is part of what an unchecked set is
+        return hashlib.sha256(f"{source.names[index]}\0{error}".encode()).digest()
+
+
+def identity_of(digests: Iterable[bytes]) -> str:
+    """The identity of a set from its records' digests, in canonical order."""
+    total = hashlib.sha256()
+    for digest in digests:
+        total.update(digest)
+    return total.hexdigest()
+
+
+def record_digest(name: str, example: Example) -> bytes:
+    """sha256 over a record's name, picture, labels as float32, mask, and box and photograph's size where it has them."""
+    record = hashlib.sha256(name.encode() + b"\0")
+    picture = example.picture if isinstance(example.picture, bytes) else example.picture.tobytes()
+    record.update(hashlib.sha256(picture).digest())
+    record.update(np.where(example.mask[:, None], example.points, 0).astype("<f4").tobytes())
+    record.update(example.mask.tobytes())
+    if example.box is not None:
+        record.update(b"box" + np.asarray(example.box, "<f8").tobytes())
+    if example.size is not None:
+        record.update(b"size" + np.asarray(example.size, "<i8").tobytes())
+    return record.digest()

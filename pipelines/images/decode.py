@@ -1,0 +1,232 @@
+"""Photographs: bytes to RGB arrays, and the one reduction onto the canvas.
+
+Frames: photograph -> canvas happens here, in float64; canvas -> input is left to the device.
+"""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pipelines.example import Example
+from pipelines.images import headers
+from pipelines.images.decoders import DecodeError, decoded
+from pipelines.images.headers import header_size
+from pipelines.images.jpeg import is_jpeg, orientation
+
+_HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
+_UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header tells the size as displayed, with what is told here
+
+
+class Canvas(NamedTuple):
+    """A photograph on the fixed square that travels to the device."""
+
+    image: np.ndarray  # u8[side, side, 3]
+    frame: np.ndarray  # f64[2, 3]  photograph -> input
+    fit: np.ndarray  # f64[2, 3]  canvas -> input
+    extent: np.ndarray  # f64[4]  first and last true pixel: x0, y0, x1, y1
+    size: tuple[int, int]  # width, height of the image that the frame is of
+
+
+def decode(data: bytes, reduction: int = 1) -> np.ndarray:
+    """u8[h, w, 3] RGB of an encoded picture, its EXIF rotation applied; of several frames the first. Raises DecodeError.
+
+    reduction: 1, 2, 4 or 8; a JPEG is decoded at 1/reduction of its size (ceil(n / reduction) pixels, made from each
+    block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only. More than 8 bits are
+    scaled by those that this image uses; `decoders.eight_bits` does it for a set.
+    """
+    return cv2.cvtColor(decoded(data, reduction), cv2.COLOR_BGR2RGB)
+
+
+def photograph_size(example: Example) -> tuple[int, int]:
+    """(width, height) of the photograph that an example's points are in, from its header where that tells, else decoded.
+    Raises DecodeError."""
+    if example.size is not None:
+        return example.size
+    if isinstance(example.picture, np.ndarray):
+        return example.picture.shape[1], example.picture.shape[0]
+    return displayed_size(example.picture)
+
+
+def displayed_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of an encoded image as it is displayed, from its header where that tells, else decoded. Raises
+    DecodeError."""
+    known = headers.read(data)
+    if known is None or known.kind not in _UNTURNED or (known.kind == "PNG" and b"eXIf" in data[:_HEADER]):
+        image = decode(data)
+        return image.shape[1], image.shape[0]
+    turned = orientation(data) >= 5
+    return (known.height, known.width) if turned else (known.width, known.height)
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
+    """u8[h, w, 3] RGB as JPEG."""
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[
+        1
+    ].tobytes()
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """u8[h, w, 3] RGB as PNG."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    """u8[h, w, 3] made smaller by area to about `scale` of its sides; itself where that would enlarge it.
+
+    n pixels become m = max(1, round(n scale)), and x goes to (x + 0.5) m / n - 0.5.
+    """
+    height, width = image.shape[:2]
+    new = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, new, interpolation=cv2.INTER_AREA) if scale < 1 and new != (width, height) else image
+
+
+def canvas_side(size: int, factor: float) -> int:
+    """The side of the canvas for an input of `size` pixels."""
+    return int(np.ceil(round(factor * size, 6)))
+
+
+class _Axes(NamedTuple):
+    """x to a x + b, y to c y + d, in plain floats: matrices cost too much for every photograph."""
+
+    a: float = 1.0
+    c: float = 1.0
+    b: float = 0.0
+    d: float = 0.0
+
+    def then(self, other: "_Axes") -> "_Axes":
+        return _Axes(self.a * other.a, self.c * other.c, self.b * other.a + other.b, self.d * other.c + other.d)
+
+    def inverse(self) -> "_Axes":
+        return _Axes(1 / self.a, 1 / self.c, -self.b / self.a, -self.d / self.c)
+
+    def matrix(self) -> np.ndarray:
+        return np.array([[self.a, 0.0, self.b], [0.0, self.c, self.d]])
+
+
+def _resize(a: float, c: float) -> _Axes:
+    """Of sides made a and c times as long, pixel centres at whole numbers."""
+    return _Axes(a, c, (a - 1) / 2, (c - 1) / 2)
+
+
+def _shift(b: float, d: float) -> _Axes:
+    return _Axes(1.0, 1.0, b, d)
+
+
+def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canvas:
+    """The example's photograph on its canvas: its short side, or the square about its box, is to be the input's width.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves the short side (the box) `size` pixels or more; what is left
+    is reduced by area, once, and never enlarged. The canvas is cut or padded about the centre to `side`; padding
+    repeats the edge, and `extent` tells it from the photograph. box: x, y, width, height in pixels of the photograph,
+    whose first pixel reaches from 0 to 1 here (its centre is our 0). margin: what is added on each side of a box, as a
+    share of its longer side. Raises DecodeError.
+    """
+    picture, before = example.picture, _Axes()
+    if isinstance(picture, np.ndarray):
+        image, shown = picture, (picture.shape[1], picture.shape[0])
+    else:
+        stored = header_size(picture) if is_jpeg(picture) else None
+        reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
+        image = decoded(picture, reduction)
+        turn = orientation(picture) if stored and reduction > 1 else 1
+        shown = image.shape[1], image.shape[0]
+        if stored is not None and reduction > 1:
+            shown = (stored[1], stored[0]) if turn >= 5 else stored
+        if example.size:
+            before = _resize(shown[0] / example.size[0], shown[1] / example.size[1])
+        if reduction > 1:
+            before = before.then(_smaller(shown, reduction, turn))
+    if example.box is None:
+        found = _centred(image, before, size, side, example.size or shown)
+    else:
+        check_box(example.box, *(example.size or shown))
+        found = _boxed(image, before, example.box, margin, size, side, example.size or shown)
+    encoded = isinstance(picture, bytes)
+    return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB)) if encoded else found
+
+
+def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
+    """Of a JPEG of `shown` pixels as displayed that is decoded smaller: its pixels are made from the corner that it is
+    stored from, and where EXIF brings that corner to the other end of an axis, the odd pixels are at this one."""
+    left = (-(-n // reduction) - n / reduction for n in shown)
+    over = [rest if turn in ends else 0.0 for rest, ends in zip(left, ((2, 3, 6, 7), (3, 4, 7, 8)), strict=True)]
+    return _resize(1 / reduction, 1 / reduction).then(_shift(*over))
+
+
+def place(image: np.ndarray, size: int, side: int) -> Canvas:
+    """The whole photograph u8[h, w, 3] on a canvas, as `canvas` does it."""
+    return _centred(image, _Axes(), size, side, (image.shape[1], image.shape[0]))
+
+
+def _looked_at(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
+    """The side, in pixels of the file, of the square that becomes the input; 0 where the header does not tell."""
+    if stored is None:
+        return 0
+    if example.box is None:
+        return min(stored)
+    return _box_side(example.box, margin) * (min(stored) / min(example.size) if example.size else 1)
+
+
+def _box_side(box: np.ndarray, margin: float) -> float:
+    return float(max(box[2], box[3])) * (1 + 2 * margin)
+
+
+def check_box(box: np.ndarray, width: int, height: int) -> None:
+    """Raises DecodeError unless a box x, y, width, height has an area and shares some of it with the photograph."""
+    x, y, w, h = box
+    if not (np.isfinite(box).all() and w > 0 and h > 0 and x < width and y < height and x + w > 0 and y + h > 0):
+        raise DecodeError(f"box outside the photograph: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")
+
+
+def _boxed(
+    image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int, whole: tuple[int, int]
+) -> Canvas:
+    """The square about a box, and what lies around it as far as the canvas reaches. before: photograph, of size `whole`,
+    -> image."""
+    height, width = image.shape[:2]
+    x, y, w, h = (float(v) for v in box)
+    centre, reach = (x + w / 2 - 0.5, y + h / 2 - 0.5), _box_side(box, margin)
+    zoom = size / reach
+    frame = _Axes(zoom, zoom, (size - 1) / 2 - zoom * centre[0], (size - 1) / 2 - zoom * centre[1])
+    middle = centre[0] * before.a + before.b, centre[1] * before.c + before.d
+    scale = min(1.0, zoom / math.sqrt(before.a * before.c))
+    half, limits = side / 2 / scale + 2, (width, height)
+    low = [min(max(math.floor(m - half), 0), n - 1) for m, n in zip(middle, limits, strict=True)]
+    high = [min(max(math.ceil(m + half) + 1, a + 1), n) for m, a, n in zip(middle, low, limits, strict=True)]
+    cut = image[low[1] : high[1], low[0] : high[0]]
+    small = reduced(cut, scale)
+    new = small.shape[1], small.shape[0]
+    to_small = before.then(_shift(-low[0], -low[1])).then(_resize(new[0] / cut.shape[1], new[1] / cut.shape[0]))
+    placed = centre[0] * to_small.a + to_small.b, centre[1] * to_small.c + to_small.d
+    starts = [min(max(round(p - (side - 1) / 2), 1 - side), n - 1) for p, n in zip(placed, new, strict=True)]
+    shown, extent = _paste(small, starts, side)
+    fit = to_small.then(_shift(-starts[0], -starts[1])).inverse().then(frame)
+    return Canvas(shown, frame.matrix(), fit.matrix(), extent, whole)
+
+
+def _centred(image: np.ndarray, before: _Axes, size: int, side: int, whole: tuple[int, int]) -> Canvas:
+    """The photograph whole, its short side at the input's full width. before: photograph, of size `whole`, -> image."""
+    height, width = image.shape[:2]
+    image = reduced(image, min(1.0, size / min(height, width)))
+    new = image.shape[1], image.shape[0]
+    starts = [(n - side) // 2 for n in new]  # of the canvas in the reduced photograph; negative: padded
+    shown, extent = _paste(image, starts, side)
+    short = min(new)  # where it has `size` pixels already the fit is a shift by whole pixels: nothing is smoothed
+    offsets = [(n - short) // 2 if short == size else (n - short) / 2 for n in new]
+    fit = _shift(starts[0] - offsets[0], starts[1] - offsets[1]).then(_resize(size / short, size / short))
+    to_canvas = before.then(_resize(new[0] / width, new[1] / height)).then(_shift(-starts[0], -starts[1]))
+    return Canvas(shown, to_canvas.then(fit).matrix(), fit.matrix(), extent, whole)
+
+
+def _paste(image: np.ndarray, starts: list[int], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """(u8[side, side, 3] of the image from pixel `starts` on, its edge repeated; first and last true pixel f64[4])."""
+    cut = image[max(starts[1], 0) : starts[1] + side, max(starts[0], 0) : starts[0] + side]
+    left, top = (max(-s, 0) for s in starts)
+    right, bottom = side - left - cut.shape[1], side - top - cut.shape[0]
+    shown = cut
+    if cut.shape[:2] != (side, side):
+        shown = cv2.copyMakeBorder(cut, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    extent = np.array([left, top, left + cut.shape[1] - 1, top + cut.shape[0] - 1], np.float64)
+    return np.ascontiguousarray(shown), extent

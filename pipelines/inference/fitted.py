@@ -1,0 +1,80 @@
+"""What predictions were fitted with on a run's validation part, kept beside the run, for one network and set of views.
+
+runs/NAME/fitted/DIGEST.json: the digest is of what it was fitted for, which stands in it in clear; for anything else it
+is not found, and so never used.
+"""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmarks.evaluation import calibration
+from jaxmarks.evaluation.calibration import Calibration
+from pipelines.io import files
+
+_log = logging.getLogger("jaxmarks")
+
+
+class Fitted(NamedTuple):
+    """Weights of views, and what errors to expect under them."""
+
+    weights: np.ndarray  # f64[views] or f64[views, points], of sum 1 over views
+    photographs: int  # that the weights were fitted on; 0: they were given, or are equal
+    framing: (
+        np.ndarray | None
+    )  # f64[3]: centre x, y and longer side of a label's box in the input, over the side; median
+    calibration: Calibration | None  # None: it could not be fitted, see `remark`
+    remark: str = ""  # why there is no calibration
+    crossed: bool = False  # on all that is held out, each part of it judged by a fit to the others
+
+
+def path(root: Path, purpose: dict[str, Any]) -> Path:
+    """Where the fit for a purpose (networks, views, merging: plain data) lies."""
+    digest = hashlib.sha256(json.dumps(purpose, sort_keys=True).encode()).hexdigest()
+    return root / "fitted" / f"{digest[:16]}.json"
+
+
+def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
+    """The fit for this very purpose; None where there is none, or, which is told, where it is damaged: it is made again."""
+    where = path(root, purpose)
+    if not where.is_file():
+        return None
+    try:
+        data = files.read_sealed(where)
+        if data["purpose"] != json.loads(json.dumps(purpose)):
+            raise ValueError(f"{where}: it is of another purpose than its name says")
+    except ValueError as error:
+        _log.warning("%s; fitted again", error)
+        return None
+    known, framing = data["calibration"], data["framing"]
+    return Fitted(
+        np.array(data["weights"]),
+        data["photographs"],
+        None if framing is None else np.array(framing),
+        None if known is None else calibration.from_data(known),
+        data["remark"],
+        data.get("crossed", False),
+    )
+
+
+def write(root: Path, purpose: dict[str, Any], found: Fitted) -> Path:
+    """Keeps a fit beside the run; where it lies."""
+    where = path(root, purpose)
+    files.write_sealed(where, {"purpose": purpose, **to_data(found)})
+    return where
+
+
+def to_data(found: Fitted) -> dict[str, Any]:
+    """A fit as plain data."""
+    return {
+        "weights": found.weights.tolist(),
+        "photographs": found.photographs,
+        "framing": None if found.framing is None else found.framing.tolist(),
+        "calibration": None if found.calibration is None else calibration.to_data(found.calibration),
+        "remark": found.remark,
+        "crossed": found.crossed,
+    }

@@ -1,0 +1,88 @@
+"""Predictions as files: the submission, every point in any format, expected errors, what to expect of each photograph."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxmarks.inference import Predicted
+from pipelines import example
+from pipelines.example import Source
+from pipelines.images import decode
+from pipelines.inference.resume import Kept
+from pipelines.io import csv_text, files
+from pipelines.predictor import Predictor
+from pipelines.sources import formats
+from pipelines.sources.formats import coco, contest, plain
+from pipelines.sources.tables import Pictures, Row
+
+
+def layout(source: Source, data: str | None) -> str:
+    """Return the name of the format that every predicted point is written in where none is asked for.
+
+    data: the path that `source` was opened from, None for plain images. That of the contest where its points are asked for or
+    its folder is given, so that what reads a landmarks.csv reads the predictions; else the comma-separated table with named
+    columns, which spreadsheets and pandas open as it is.
+    """
+    if data is None:
+        return plain.NAME
+    asked = source.asked is not None
+    return contest.NAME if asked or contest.recognises(Path(data).expanduser()) else plain.NAME
+
+
+def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted], data: str | None) -> None:
+    """Every predicted point, in the files of a format; for COCO annotations as its results, under their own numbers.
+
+    data: the path that `source` was opened from, None for plain pictures. Raises ValueError where the format cannot say it.
+    """
+
+    def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the photographs are
+        return decode.photograph_size(source[index]) if kind == coco.NAME else (0, 0)
+
+    rows = (
+        Row(source.names[int(i)], points, np.ones(len(points), bool), sized(int(i)))
+        for some in found
+        for i, points in zip(some.index, some.points, strict=True)
+    )
+    if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
+        category = source.table.category if isinstance(source, Pictures) else ""
+        coco.write_results(out, rows, source.num_points, Path(data), category)
+    else:
+        formats.FORMATS[kind].write(out, rows, source.num_points)
+
+
+def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], found: Kept) -> None:
+    """The contest's file: the points asked of each photograph."""
+    index = found.index()
+    points = (face for some in found for face in some.points)
+    with files.whole(out) as file:
+        contest.write_submission(file, example.names_at(source, index), points, [asked[i] for i in index])
+
+
+def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
+    """The expected error of each point in pixels of its photograph, a comma-separated row a photograph.
+
+    `error_3` is that of the scheme's point 3; a submission's `Point_M3_X` is the fourth point ASKED of its photograph.
+    """
+    with files.whole(out) as file:
+        file.write(csv_text.row(["file_name", *(f"error_{i}" for i in range(source.num_points))]))
+        for some in found:
+            for i, errors in zip(some.index, some.expected, strict=True):
+                file.write(csv_text.row([source.names[int(i)], *(f"{v:.4g}" for v in errors)]))
+
+
+def write_photographs(out: Path, source: Source, net: Predictor, found: Iterable[Predicted], limit: float) -> list[str]:
+    """What to expect of each photograph: mean expected error in its pixels, expected NME, how likely its NME is `limit` at
+    most, and at how many points no view gave a finite answer. Returns the names of the least certain, at most three."""
+    worst: list[tuple[float, str]] = []
+    with files.whole(out) as file:
+        file.write(csv_text.row(["file_name", "expected_error", "expected_nme", "confidence", "unseen_points"]))
+        for some in found:
+            columns = some.expected.mean(1), net.expected_nme(some), net.confidence(some, limit)
+            unseen = np.isnan(some.spread).sum(1)
+            for i, error, nme, sure, gone in zip(some.index, *columns, unseen, strict=True):
+                name = source.names[int(i)]
+                file.write(csv_text.row([name, f"{error:.4g}", f"{nme:.4g}", f"{sure:.4g}", gone]))
+                worst.append((-float(np.nan_to_num(nme, nan=np.inf)), name))
+            worst = sorted(worst)[:3]
+    return [name for _, name in worst]

@@ -1,0 +1,181 @@
+"""Predictions of a long list of photographs, kept block by block until what they are for is written.
+
+Interrupted at any instant, the same command goes on after the last whole block; however long the list, one block is in
+memory. Beside each block lies a sealed note of its digest and of the content of its photographs: a block that is damaged,
+or of photographs that were replaced since, is made again.
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxmarks import inference
+from jaxmarks.inference import Predicted
+from pipelines import example, loader
+from pipelines.example import Source, Subset
+from pipelines.io import files
+
+BLOCK = 2048  # photographs
+_ABOUT = "about.json"
+_OURS = re.compile(r"[0-9]{6}[.](npz|json)|[.].*[.]tmp")
+_log = logging.getLogger("jaxmarks")
+
+
+class Kept:
+    """The blocks of a list in a folder, in order; iterates over them as `Predicted`, as often as wanted."""
+
+    def __init__(self, folder: Path, faults: list[str]):
+        self._folder, self.faults = folder, faults
+
+    def __iter__(self) -> Iterator[Predicted]:
+        for path in _blocks(self._folder):
+            with np.load(path, allow_pickle=False) as block:
+                yield Predicted(*(block[name] for name in Predicted._fields))
+
+    def index(self) -> np.ndarray:
+        """i32[n]: which photographs of the list were predicted, in order."""
+        return np.concatenate([_array(path, "index") for path in _blocks(self._folder)])
+
+
+def folder(out: Path) -> Path:
+    """Where the blocks for a file lie until it is written."""
+    return out.with_name(f"{out.name}.partial")
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """One file, one writer, as long as the context lasts. Raises ValueError where another process has it."""
+    if others := [name for name in _names(folder(out)) if name != _ABOUT and not _OURS.fullmatch(name)]:
+        raise ValueError(
+            f"{folder(out)} holds other files ({others[0]}); blocks for {out} would lie there: name another"
+        )
+    beside = out.with_name(f".{out.name}.lock")
+    with files.locked(beside, f"{out} is being written by another process"):
+        yield
+
+
+def size(count: int, points: int) -> int:
+    """Bytes that the predictions of so many photographs take meanwhile, about."""
+    return count * points * (8 * 6 + 1)
+
+
+def known(out: Path, about: dict[str, Any], source: Source) -> int:
+    """How many photographs of a source are predicted already, for a file and under all that `about` says."""
+    where = folder(out)
+    return (
+        sum(len(part) for path, part in _parts(where, len(source)) if _kept(path, source, part))
+        if _is(where, about)
+        else 0
+    )
+
+
+def predicted(
+    out: Path,
+    about: dict[str, Any],
+    source: Source,
+    predictions: Callable[[Source, loader.Faults], Iterator[Predicted]],
+    show: Callable[[int], None],
+) -> Kept:
+    """Predictions of every decodable photograph of a source, made where they are not there yet.
+
+    about: plain data, all that they depend on beside the photographs: blocks of anything else are thrown away.
+    show(photographs done). Raises ValueError where none can be decoded. `done_with` removes the blocks.
+    """
+    where, again = folder(out), 0
+    if not _is(where, about):
+        shutil.rmtree(where, ignore_errors=True)
+        files.write_sealed(where / _ABOUT, {**about, "block": BLOCK})
+    for path, part in _parts(where, len(source)):
+        if _kept(path, source, part):
+            show(part.stop)
+            continue
+        again += path.is_file()
+        _write(path, source, part, predictions, show)
+    if again:
+        were = "1 block was" if again == 1 else f"{again} blocks were"
+        _log.warning("%s: %s damaged, or of photographs that were replaced since, and made again", where, were)
+    faults = [line for path in _blocks(where) for line in _array(path, "faults").tolist()]
+    if not len((kept := Kept(where, faults)).index()):
+        done_with(out)
+        raise ValueError(
+            f"no photograph to predict: none could be decoded ({faults[0] if faults else 'there is none'})"
+        )
+    return kept
+
+
+def done_with(out: Path) -> None:
+    """Removes the blocks for a file."""
+    shutil.rmtree(folder(out), ignore_errors=True)
+
+
+def _is(where: Path, about: dict[str, Any]) -> bool:
+    """Whether the blocks in a folder are of all that `about` says; what is damaged is not."""
+    try:
+        return files.read_sealed(where / _ABOUT) == {**about, "block": BLOCK}
+    except FileNotFoundError:
+        return False
+    except (ValueError, OSError) as error:
+        _log.warning("%s; its blocks are made again", error)
+        return False
+
+
+def _kept(path: Path, source: Source, part: range) -> bool:
+    """Whether a block is there, as it was written, and of the photographs as they are."""
+    try:
+        note = files.read_sealed(_note(path))
+        return note == {"content": example.content(source, part), "block": files.digest(path).hex()}
+    except (ValueError, OSError):
+        return False
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _parts(where: Path, count: int) -> list[tuple[Path, range]]:
+    starts = range(0, count, BLOCK)
+    return [(where / f"{n:06d}.npz", range(at, min(at + BLOCK, count))) for n, at in enumerate(starts)]
+
+
+def _names(where: Path) -> list[str]:
+    return sorted(path.name for path in where.iterdir()) if where.is_dir() else []
+
+
+def _blocks(where: Path) -> list[Path]:
+    return sorted(where.glob("[0-9]*.npz"))
+
+
+def _array(path: Path, name: str) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as block:
+        return block[name]
+
+
+def _write(
+    path: Path,
+    source: Source,
+    part: range,
+    predictions: Callable[[Source, loader.Faults], Iterator[Predicted]],
+    show: Callable[[int], None],
+) -> None:
+    content = example.content(source, part)  # first: one that is replaced meanwhile will differ
+    faults, found, done = loader.Faults(), [_nothing(source.num_points)], part.start
+    for some in predictions(Subset(source, part), faults):
+        found.append(some._replace(index=some.index + part.start))
+        done += len(some.index)
+        show(done)
+    with files.whole(path) as file:
+        np.savez(file, **inference.gather(found)._asdict(), faults=np.array(faults.report(), np.str_))
+    files.write_sealed(_note(path), {"content": content, "block": files.digest(path).hex()})
+
+
+def _nothing(points: int) -> Predicted:
+    """Predictions of no photograph."""
+    pairs, single = np.zeros((0, points, 2)), np.zeros((0, points))
+    index, mask = np.zeros(0, np.int32), np.zeros((0, points), bool)
+    return Predicted(index, pairs, single, pairs, mask, np.zeros((0, 2, 3)), single, np.zeros(0))

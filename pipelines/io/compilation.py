@@ -1,0 +1,164 @@
+"""What JAX compiled is kept between commands: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/compiled/MACHINE, two gigabytes at most.
+
+MACHINE stands for what JAX's own key leaves out though compiled code depends on it: the processor and the cores at hand.
+So a step from the cache is the very code that would be compiled here, and gives the same bits.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import re
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.io import files
+
+_log = logging.getLogger("jaxmarks")
+
+LIMIT = 2_000_000_000  # bytes
+_LEAST = 0.05  # seconds of compilation: what takes less is not worth a file
+_TROUBLE = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(.*?)': (.*)", re.DOTALL)
+
+
+def root() -> Path:
+    """The folder of all machines."""
+    return files.cache_root() / "compiled"
+
+
+def folder() -> Path:
+    """The folder of this machine: its name tells the processor's features and the number of cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    known = f"{platform.machine()} {_features()} {os.environ.get('NPROC', '')}"  # XLA takes NPROC for the cores
+    return root() / f"{hashlib.sha256(known.encode()).hexdigest()[:12]}-{cores}"
+
+
+def _features() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(("flags", "Features")):
+                return line
+    return platform.processor()
+
+
+def keep() -> None:
+    """Has JAX keep what it compiles, whether it is imported already or later in this process.
+
+    A folder that the user gave JAX (JAX_COMPILATION_CACHE_DIR) is used as it is, and JAX_ENABLE_COMPILATION_CACHE=false
+    switches all off. A folder that cannot be used, or a processor whose code JAX cannot keep, is one line on stderr.
+    """
+    jax = sys.modules.get("jax")
+    given = jax.config.jax_compilation_cache_dir if jax else os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if not given:
+        settings = {
+            "jax_compilation_cache_dir": str(folder()),
+            "jax_persistent_cache_min_compile_time_secs": _LEAST,
+        }
+        for name, value in settings.items():
+            if jax:
+                jax.config.update(name, value)
+            else:
+                os.environ[name.upper()] = str(value)
+        bound(LIMIT)
+    _say_trouble_once(Path(given or folder()), ours=not given)
+
+
+class Kept(NamedTuple):
+    """A file of the cache."""
+
+    used: float  # seconds since the epoch; when it was written where the disk notes no reading
+    bytes: int
+    path: Path
+
+
+def listing() -> list[Kept]:
+    """What is kept, of all machines, the longest unused first."""
+    found = []
+    for path in root().rglob("*"):
+        with contextlib.suppress(OSError):  # another command deleted it
+            if path.is_file():
+                known = path.stat()
+                found.append(Kept(max(known.st_atime, known.st_mtime), known.st_size, path))
+    return sorted(found)
+
+
+def bound(limit: int) -> None:
+    """Deletes the longest unused until the rest takes at most so many bytes."""
+    found = listing()
+    total = sum(k.bytes for k in found)
+    for k in found:
+        if total <= limit:
+            break
+        _delete(k.path)
+        total -= k.bytes
+
+
+def prune(days: float) -> list[Kept]:
+    """Deletes what was not used for so many days; gives what it was."""
+    old = [k for k in listing() if time.time() - k.used >= days * 86400]
+    for k in old:
+        _delete(k.path)
+    return old
+
+
+def _delete(path: Path) -> None:
+    with contextlib.suppress(OSError):  # not ours to delete: then it stays
+        path.unlink(missing_ok=True)
+
+
+def _say_trouble_once(where: Path, ours: bool) -> None:
+    """JAX warns at every computation that it cannot read or write: the first becomes one line, the others none. A damaged
+    file of ours is deleted, so that it is written anew: JAX, killed while it writes, leaves half a one."""
+    before, said = warnings.showwarning, []
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if not (found := _TROUBLE.match(str(message))):
+            return before(message, category, filename, lineno, file, line)
+        doing, name, reason = found.groups()
+        if ours and doing == "reading":
+            for path in where.glob(f"{name}-*"):
+                _delete(path)
+        if not said:
+            said.append(reason)
+            _log.warning("%s what is compiled in %s: %s; compiling", doing, where, " ".join(reason.split()))
+
+    warnings.showwarning = show
+
+
+def first_told(take_step: Callable, say: Callable[[str], None]) -> Callable:
+    """take_step, whose first call is waited for, and followed by a line: the seconds since this process began and those
+    of the call, and whether all code that it compiles came from the cache."""
+    told = False
+
+    def step(*arguments):
+        nonlocal told
+        if told:
+            return take_step(*arguments)
+        import jax
+
+        events, began = Counter(), time.monotonic()
+        note = lambda event, **_: events.update([event.rsplit("/", 1)[-1]])  # noqa: E731
+        jax.monitoring.register_event_listener(note)
+        result = jax.block_until_ready(take_step(*arguments))
+        jax.monitoring.unregister_event_listener(note)
+        took, told = time.monotonic() - began, True
+        read = events["cache_hits"] and not events["cache_misses"]
+        how = "with compiled code from the cache" if read else "with compiling it"
+        say(f"first step after {_running():.1f} s, {took:.1f} s of them for the step {how}")
+        return result
+
+    return step
+
+
+def _running() -> float:
+    """Seconds since this process began."""
+    with contextlib.suppress(OSError):
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.process_time()

@@ -1,0 +1,22 @@
+"""Comma-separated text, as every table that we write is."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+
+def row(fields: Iterable[object]) -> bytes:
+    """One comma-separated line; a field with a comma or a quote in it is quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue().encode()
+
+
+def write_table(file: BinaryIO, names: Sequence[str], columns: dict[str, np.ndarray]) -> None:
+    """A comma-separated row a photograph: its name, then a column of numbers each."""
+    file.write(row(["file_name", *columns]))
+    for name, *values in zip(names, *columns.values(), strict=True):
+        file.write(row([name, *(f"{v:.6g}" for v in values)]))

@@ -1,0 +1,150 @@
+"""Any failure of a command as one line: what failed, on which file or at which place, and what to do about it."""
+
+import errno
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pipelines.io import files
+
+REFUSED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
+
+_ROOT = Path(__file__).parents[1]
+_OWN = ("jaxmarks", "pipelines", "scripts")
+_REMEDIES = {
+    errno.ENOSPC: "free some space there or name another place; the same command again goes on from what it kept",
+    errno.EDQUOT: "free some of your quota or name another place; the same command again goes on from what it kept",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f) or name another place",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or give fewer --workers",
+    errno.ENFILE: "the system has too many files open; end what holds them",
+    errno.EROFS: "nothing can be written there; name another place",
+    errno.EACCES: "its owner must give you the right, or name another place",
+    errno.EIO: "the disk or the network could not be read or written; the same command again goes on from what it kept",
+    errno.ENAMETOOLONG: "choose shorter names",
+}
+_LESS = (
+    "give it less at one time: a smaller --batch, --size or --workers, more --accumulate (training) or a smaller --at-once"
+    " (prediction)"
+)
+_EXTRAS = {
+    "onnx": "onnx onnxruntime",
+    "onnxruntime": "onnx onnxruntime",
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+}
+_EXTRAS |= {"orbax": "orbax-checkpoint", "tensorflow_datasets": "tensorflow-datasets importlib_resources"}
+
+
+def told(error: BaseException) -> tuple[str, int]:
+    """(one line on a failure, the exit code). A failure that nothing here knows is a fault of this program: its traceback
+    is kept in a file, which the line names."""
+    for each in _chain(error):
+        if (line := _known(each)) is not None:
+            return " ".join(line.split()), REFUSED
+    if (line := _device()) is not None:
+        return line, REFUSED
+    if isinstance(error, ValueError):
+        return _without_file(error), REFUSED
+    message = " ".join(str(error).split())[:300]
+    return (
+        f"{type(error).__name__}{f': {message}' if message else ''}{_at(error)}; that is a fault of this program, please"
+        f" report it with its traceback: {_keep(error)}",
+        FAULT,
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it came of; of a ValueError, which says all there is to say, none."""
+    seen: BaseException | None = error
+    for _ in range(20):
+        if seen is None:
+            return
+        yield seen
+        if isinstance(seen, ValueError | OSError):
+            return
+        seen = seen.__cause__ or seen.__context__
+
+
+def _known(error: BaseException) -> str | None:
+    """A line on a failure of the machine or of its installation; None where it is neither."""
+    text = str(error)
+    if isinstance(error, OSError):
+        remedy = _REMEDIES.get(error.errno or 0)
+        where = f"{error.filename}: " if error.filename else ""
+        what = f"{where}{error.strerror}" if error.strerror else text
+        return f"{what}{_at(error) if error.errno and not where else ''}{f'; {remedy}' if remedy else ''}"
+    if os.strerror(errno.ENOSPC) in text:  # as libraries of other languages tell it
+        return f"{text[:300]}{_at(error)}; {_REMEDIES[errno.ENOSPC]}"
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {text}' if text else ''}{_at(error)}; {_LESS}"
+    if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
+        return _of_jax(error, text)
+    if isinstance(error, ImportError):
+        package = (error.name or "").partition(".")[0]
+        if package and package not in _OWN:
+            return f"{text}{_at(error)}; install it: python -m pip install {_EXTRAS.get(package, package)}"
+    if isinstance(error, RecursionError):
+        return f"something is nested too deeply to be read{_at(error)}; if it is a file of yours, nest it less"
+    return None
+
+
+def _of_jax(error: BaseException, text: str) -> str | None:
+    if "RESOURCE_EXHAUSTED" not in text and "out of memory" not in text.lower():
+        if (line := _device()) is not None:
+            return line
+        first = text.strip().partition("\n")[0][:300]
+        return f"JAX's device failed: {first}{_at(error)}; the same command again goes on from the newest checkpoint"
+    asked = re.search(r"allocat\w*[^\d\n]{0,20}([\d.]+ ?(?:[KMGT]i?B|bytes?))", text)
+    busy = "" if _backend() == "cpu" else ", or see whether another process holds the device's memory"
+    return f"out of memory on the device ({_backend()}){f', asked for {asked[1]}' if asked else ''}{_at(error)}; {_LESS}{busy}"
+
+
+def _backend() -> str:
+    with suppress(Exception):
+        return sys.modules["jax"].default_backend()
+    return "unknown"
+
+
+def _device() -> str | None:
+    """A line where JAX finds none of the devices it was told to use; None where it does, or was not needed."""
+    if (jax := sys.modules.get("jax")) is None:
+        return None
+    try:
+        jax.devices()
+    except Exception as error:  # jax 0.10 asserts where a plugin is missing
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        why = f" ({' '.join(str(error).split())[:200]})" if str(error) else ""
+        gpu = "; for an NVIDIA GPU: python -m pip install 'jax[cuda12]'" if asked in ("cuda", "gpu") else ""
+        return f"JAX_PLATFORMS={asked}: JAX finds no such device here{why}; unset it to take what there is{gpu}"
+    return None
+
+
+def _without_file(error: ValueError) -> str:
+    """The line of a refusal; of text that is not UTF-8, where nothing better was said, also the place in the program."""
+    line = " ".join(str(error).split())
+    return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
+
+
+def _at(error: BaseException) -> str:
+    """The innermost place of ours that a failure passed through."""
+    found = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OWN:
+            found = f" (at {path.relative_to(_ROOT)}:{frame.lineno})"
+    return found
+
+
+def _keep(error: BaseException) -> str:
+    """Writes a traceback into the cache; where it is, or how to see it."""
+    path = files.cache_root() / "traceback.txt"
+    try:
+        with files.whole(path) as file:
+            file.write("".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
+    except OSError:
+        return "run the command again with --traceback"
+    return str(path)

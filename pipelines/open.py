@@ -1,0 +1,168 @@
+"""Data sets of any kind, opened: `open_source` finds the right one for a path."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.example import Source
+from pipelines.io import guesses
+from pipelines.packing import dataset, report
+from pipelines.sources import formats, image_folder
+from pipelines.sources.boxes import completed, replaced_line
+from pipelines.sources.tables import Pictures, Table, table_of
+from pipelines.synthetic import drawn
+
+_log = logging.getLogger("jaxmarks")
+
+
+def open_source(
+    path: str,
+    part: str = "train",
+    num_points: int | None = None,
+    *,
+    pictures: str = "",
+    boxes: str = "",
+    category: str = "",
+) -> Source:
+    """The source at PATH: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part `train` or `test`.
+
+    num_points: of the network, for a test part beside which nothing says how many there are. pictures: the folder of
+    the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at.
+    category: the one of COCO's annotations to read, where several have keypoints. Rows that cannot be used are left out,
+    and said so; where points are asked for, which must be complete, they are refused. Raises ValueError in one line.
+    """
+
+    source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
+    refused = source.table.refused if isinstance(source, Pictures) else []
+    if refused and source.asked is not None:
+        raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
+    if refused:
+        told = report.by_kind(refused)
+        _log.warning(
+            "%s: %d records cannot be used and are left out (%s); prepare.py tells of each", path, len(refused), told
+        )
+    if replaced := source.replaced:
+        _log.warning("%s: %s", path, replaced_line(replaced, len(source)))
+    return source
+
+
+def open_any(
+    path: str,
+    part: str = "train",
+    num_points: int | None = None,
+    *,
+    pictures: str = "",
+    boxes: str = "",
+    category: str = "",
+    once: bool = False,
+) -> Source:
+    """As `open_source`, but says nothing of rows that cannot be used. once: each record will be read once."""
+
+    if path.startswith("drawn:"):
+        _check_own(path, "drawn", pictures, boxes)
+        return drawn.DrawnSource(path, part, keep=not once)
+    if (root := local(path)).is_dir() and dataset.is_packed(root):
+        _check_own(path, "packed", pictures, boxes)
+        return dataset.Packed(root, part)
+    table = open_table(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
+    for note in table.notes:
+        _log.warning("%s", note)
+    return Pictures(table)
+
+
+def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
+    """Raises ValueError where a folder of images, or boxes, are given for data that holds its own."""
+    if given := " and ".join(f"--{name}" for name, value in (("pictures", pictures), ("boxes", boxes)) if value):
+        raise ValueError(
+            f"--data {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
+        )
+
+
+def local(path: str) -> Path:
+    """A path on this machine. Raises ValueError for an address."""
+    if not path.strip():
+        raise ValueError("--data is empty: give a folder or file, or drawn:COUNT[:POINTS]")
+    if "://" in path:
+        raise ValueError(f"--data {path}: addresses are not read; copy the data here and give its folder")
+    return Path(path).expanduser()
+
+
+def _existing(path: str) -> Path:
+    """A path on this machine at which there is something. Raises ValueError where there is nothing."""
+
+    root = local(path)
+    if not root.exists():
+        near = guesses.path(root, Path.exists)
+        raise ValueError(
+            f"--data {path}: there is no such folder or file{near}; give a contest folder, a file of another known format"
+            f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
+        )
+    return root
+
+
+def open_table(
+    path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = "", category: str = ""
+) -> Table:
+    """What the files of a format at PATH list. Raises ValueError, in one line, where there is no such format."""
+
+    root = _existing(path)
+    module = formats.recognise(root)
+    if category and module is not formats.coco:
+        raise ValueError(f"--category {category}: {path} has no categories; only a .json of COCO keypoints has")
+    wanted = {"category": category} if category else {}
+    folder = Path(pictures).expanduser() if pictures else None
+    table = formats.respelled(module.read(root, part, folder, num_points, **wanted))
+    return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else completed(table)
+
+
+def described(source: Source) -> str:
+    """What a source was read from, in words."""
+    table = table_of(source)
+    return f"{table.where}, photographs in {table.root}" if table else f"{len(source)} drawn faces"
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything at a data path."""
+    return path.startswith("drawn:") or Path(path).expanduser().exists()
+
+
+def is_packed(path: str) -> bool:
+    """Whether a path is that of a packed set."""
+
+    return not path.startswith("drawn:") and local(path).is_dir() and dataset.is_packed(local(path))
+
+
+def is_set(path: str) -> bool:
+    """Whether a path is that of a data set, not of a mere folder of pictures or of nothing."""
+
+    root = None if path.startswith("drawn:") else local(path)
+    return root is None or (root.is_dir() and dataset.is_packed(root)) or formats.knows(root)
+
+
+def parts(path: str) -> list[str]:
+    """Which parts the data at a path has: `train`, `test` or both; data of one file is what it is asked for."""
+
+    if path.startswith("drawn:"):
+        return ["train", "test"]
+    root = _existing(path)
+    if root.is_dir() and dataset.is_packed(root):
+        return dataset.parts(root)
+    return formats.recognise(root).parts(root)
+
+
+def open_pictures(path: str, num_points: int, boxes: str = "", without: Sequence[str | None] = ()) -> Pictures:
+    """The images of a folder and of those below it, or of one file, without labels, by name; what is passed over is told.
+
+    boxes: a file of what part of each to look at. without: folders not to look into, such as one of results. Raises
+    ValueError where there are none.
+    """
+
+    root, names = image_folder.found(path, [Path(p) for p in without if p])
+    table = Table(root, path, num_points, names, [0] * len(names), None)
+    if boxes:
+        table = formats.with_boxes(table, Path(boxes).expanduser())
+        if not table.names:
+            raise ValueError(f"--boxes {boxes}: it names none of the {len(names)} images of {path}")
+        if gone := table.refused:
+            _log.warning("%s: %d of %d images have no box in %s and are left out", path, len(gone), len(names), boxes)
+    return Pictures(table)

@@ -1,0 +1,193 @@
+"""Data sets packed once and kept: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
+
+The key is cheap and may change where the data does not (a copy has other times): then a set is packed twice, never
+taken for another one.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxmarks import words
+from pipelines.example import Source, Subset, identity_of
+from pipelines.io import console, files
+from pipelines.open import described, open_any
+from pipelines.packing import dataset, duplicates, inspection, pack, report, seal
+from pipelines.sources.boxes import replaced_line
+from pipelines.sources.tables import Pictures, Refused, Table
+
+_ABOUT = "cached.json"
+
+
+class Surveyed(Subset):
+    """The records of a source that can be used, all opened once."""
+
+    def __init__(self, source: Source, seen: list[tuple[int, bytes, int | None]]):
+        super().__init__(source, [index for index, _, _ in seen])
+        self.identity = identity_of(digest for _, digest, _ in seen)
+        first = duplicates.confirmed(
+            [print_ for _, _, print_ in seen], lambda at: inspection.small(source, seen[at][0])
+        )
+        counts = [0] * len(seen)
+        for g in first:
+            counts[g] += 1
+        self.groups = [self.names[g] if counts[g] > 1 else "" for g in first]
+
+
+def training_set(
+    path: str,
+    *,
+    pictures: str = "",
+    boxes: str = "",
+    category: str = "",
+    packed: bool = True,
+    workers: int = 4,
+    dry: bool = False,
+) -> Source:
+    """The training part of the data at a path, every row and picture of it checked: packed into the cache when it is
+    first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through. All
+    hold the same records under one identity, and the same near-duplicates.
+
+    Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
+    there is nothing to train on.
+    """
+    source = open_any(path, pictures=pictures, boxes=boxes, category=category)
+    if not isinstance(source, Pictures):
+        return _told(source, path, source.replaced)
+    if not packed:
+        return _survey(source, path, workers)
+    folder = files.cache_root() / key(path, source.table)
+    if dry and not seal.is_whole(folder):
+        return _survey(source, path, workers)
+    if not seal.is_whole(folder):
+        _pack(path, source, folder, workers)
+    try:
+        found = dataset.Packed(folder, "train")
+        refused = report.read(folder / seal.REPORT, ["train"])["refused"]
+    except ValueError as error:
+        raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
+    pack.tidy(folder)
+    _tell([Refused(r["file"], r["line"], r["reason"]) for r in refused], f": {folder / 'report.txt'}")
+    with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
+        if not (folder / _ABOUT).is_file():
+            files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
+        os.utime(folder / _ABOUT)  # when it was last used
+    return _told(found, path, found.replaced)
+
+
+def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
+    try:
+        files.check_out("the cache", folder, folder=True)
+    except ValueError as error:
+        raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
+    job = pack.plan(folder, {"train": source})
+    size = pack.check_space(job)
+    console.say(
+        f"{path} ({described(source)}): packing {words.counted(len(source), 'record')} into {folder},"
+        f" about {size} (--no-cache: not)"
+    )
+    progress = console.Progress(len(source), "record")
+    pack.write(job, workers, progress.show)
+    progress.close()
+    console.say("comparing near-duplicates, writing tables")
+    pack.merge(job)
+
+
+def _told(source: Source, path: str, replaced: int) -> Source:
+    """The source; says in how many records the box of the labelled points took the place of one without area."""
+    if replaced:
+        console.say(f"{path}: {replaced_line(replaced, len(source))}")
+    return source
+
+
+def _tell(refused: list[Refused], where: str) -> None:
+    if count := len(refused):
+        several = f"{count} records cannot be used and are"
+        console.say(f"{'1 record cannot be used and is' if count == 1 else several} left out{where}")
+        console.say(*report.examples(refused))
+
+
+def _survey(source: Pictures, path: str, workers: int) -> Source:
+    seen, refused, progress = [], list(source.table.refused), console.Progress(len(source), "record")
+    for found in inspection.over(source, 0, len(source), workers):
+        if found.reason is None:
+            seen.append((found.index, found.digest, found.fingerprint))
+        else:
+            refused.append(source.table.refusal(found.index, found.reason))
+        progress.show(found.index + 1, f"refused {len(refused)}")
+    progress.close()
+    if not seen:
+        raise ValueError(
+            f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
+            f" first: {report.line(refused[0]) if refused else 'there is none'}"
+        )
+    _tell(refused, "; prepare.py tells of each")
+    known = source.table.replaced
+    replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
+    return _told(Surveyed(source, seen), path, replaced)
+
+
+def key(path: str, table: Table) -> str:
+    """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
+    total = hashlib.sha256(f"{pack.ROWS} {seal.VERSION}".encode())
+    total.update(os.fsencode(table.category))
+    for found in table.files:
+        total.update(os.fsencode(f"{found.name} {_stamp(found)}\n"))
+    for name in table.pictures or table.names:
+        total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
+    if table.replaced is not None:
+        total.update(b"box of the points for one without area\n")
+    named = os.fsencode(Path(path).resolve().name)[:100].decode("ascii", "replace").replace("\ufffd", "_")
+    return f"{named}-{total.hexdigest()[:16]}"
+
+
+def _stamp(path: Path) -> str:
+    try:
+        found = path.stat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+
+
+class Cached(NamedTuple):
+    """A set in the cache."""
+
+    folder: Path
+    data: str  # where it was packed from; empty: not whole
+    photographs: int
+    bytes: int
+    used: float  # seconds since the epoch
+
+
+def listing() -> list[Cached]:
+    """What is in the cache, the longest unused first."""
+    return sorted(_listed(), key=lambda c: c.used)
+
+
+def _listed() -> Iterator[Cached]:
+    for folder in files.cache_root().glob("*"):
+        if not folder.is_dir() or not dataset.is_packed(folder):
+            continue  # not ours
+        about, whole = folder / _ABOUT, (folder / _ABOUT).is_file()
+        known = files.read_json(about) if whole else {"data": "", "photographs": 0}
+        taken = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        yield Cached(
+            folder,
+            known.get("data", "?"),
+            known.get("photographs", 0),
+            taken,
+            (about if whole else folder).stat().st_mtime,
+        )
+
+
+def prune(days: float) -> list[Cached]:
+    """Takes away what was not used for so many days; gives what it was."""
+    old = [c for c in listing() if time.time() - c.used >= days * 86400]
+    for c in old:
+        shutil.rmtree(c.folder)
+    return old

@@ -1,0 +1,160 @@
+"""From any source to the files of a format, streaming: two threads read and write pictures a little ahead of the labels."""
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pipelines import example
+from pipelines.images import decode
+from pipelines.io import console, files
+from pipelines.packing import conversion, overwrites, report
+from pipelines.sources import text_tables
+from pipelines.sources.formats import contest, plain, w300
+from pipelines.sources.tables import Pictures, Row
+from pipelines.synthetic.drawn import DrawnSource
+
+ENDINGS = {"coco": ".json", "plain": ".csv", "wflw": ".txt", "deeplabcut": ".csv"}  # of formats of one file
+BESIDE = {"coco": "images", "plain": "images", "wflw": "WFLW_images", "deeplabcut": ""}  # its folder of pictures
+_AHEAD = 8
+
+
+def home_of(kind: str, out: Path) -> Path:
+    """The folder in which a format looks for the pictures of what is written to `out`."""
+    return out.parent / BESIDE[kind] if kind in ENDINGS else out / ("images" if kind == contest.NAME else "")
+
+
+def check(kind: str, out: Path, home: Path | None, source: example.Source) -> list[str]:
+    """Refuses, before anything is written, what cannot be; gives the rows that the source left out."""
+    table = source.table if isinstance(source, Pictures) else None
+    taken = {path.resolve() for path in (table.files if table else [])}
+    if not source.labelled:
+        raise ValueError("nothing is labelled there: there is nothing to convert")
+    if kind in ENDINGS and (out.suffix.lower() != ENDINGS[kind] or out.is_dir()):
+        raise ValueError(f"--out {out}: expected a file that ends in {ENDINGS[kind]}, as files of {kind} do")
+    if out.resolve() in taken.union(*(path.parents for path in taken if kind not in ENDINGS)):
+        raise ValueError(f"--out {out}: the data's own files are there; take another place")
+    if table and home and home.resolve() == table.root.resolve():
+        raise ValueError(f"--out {out}: the photographs are there already; leave out --copy-pictures")
+    for name in source.names if kind == "contest" else []:
+        if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
+            raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
+    return [report.line(r) for r in (table.refused if table else [])]
+
+
+def written(kind: str, out: Path, home: Path | None, source: example.Source) -> dict[str, list[Path]]:
+    """The files that converting writes: of --out those of labels, of --copy-pictures the photographs."""
+    written = [out]
+    if kind == contest.NAME:
+        written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
+    elif kind == w300.NAME:
+        names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
+        written = [overwrites.below(out, w300.file_of(name)) for name in names]
+    pictures = [target(home, name, source) for name in source.names] if home else []
+    beside = conversion.boxes_beside(kind, out, source)
+    return {
+        "--out": [*written, *([beside] if beside else [])],
+        "--copy-pictures": list(dict.fromkeys(pictures)),
+    }
+
+
+def target(home: Path, name: str, source: example.Source) -> Path:
+    """Where the photograph of a record is written; drawn ones as JPEG."""
+    made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
+    return overwrites.below(home, plain.picture_of(made))
+
+
+def converted(
+    source: example.Source, home: Path | None, kind: str, kept: list[int], faults: list[str]
+) -> Iterator[Row]:
+    """The rows in order, made by two threads a little ahead, each with its picture written. kept: their indices."""
+    first = {plain.picture_of(source.names[i]): i for i in reversed(range(len(source)))}  # a picture is written once
+
+    def load(index: int) -> Row | str:
+        name = source.names[index]
+        try:
+            data, points, mask, box, size = source[index]
+            if not isinstance(data, bytes):
+                name, size, data = str(Path(name).with_suffix(".jpg")), data.shape[1::-1], decode.encode_jpeg(data)
+            elif size is not None and home:
+                raise ValueError(f"{name}: packed as a reduction, labels are not in its pixels; convert the original")
+            elif size is None and kind == "coco":
+                size = decode.decode(data).shape[1::-1]
+        except decode.DecodeError as error:
+            return f"{name}: {error}"
+        if home and first[plain.picture_of(source.names[index])] == index:
+            _copy(
+                target(home, source.names[index], source),
+                source.encoded(index) if isinstance(source, Pictures) else data,
+            )
+        width, height = size or (0, 0)  # only COCO wants to know
+        return Row(name, points, mask, (width, height), box)
+
+    progress, waiting = console.Progress(len(source), "photograph"), deque()
+    with ThreadPoolExecutor(2) as pool:
+        for index in range(len(source) + _AHEAD):
+            if index < len(source):
+                waiting.append(pool.submit(load, index))
+            if index >= _AHEAD:
+                row = waiting.popleft().result()
+                progress.show(index + 1 - _AHEAD)
+                if isinstance(row, Row):
+                    kept.append(index - _AHEAD)
+                    yield row
+                else:
+                    faults.append(row)
+    progress.close()
+    if not kept:
+        raise ValueError(f"no record could be converted: {faults[0] if faults else 'there is none'}")
+
+
+def told(
+    kind: str,
+    out: Path,
+    part: str,
+    home: Path | None,
+    source: example.Source,
+    sent: list[conversion.Sent],
+    kept: list[int],
+    beside: Path | None,
+) -> str:
+    """Whether the files that were written are, read again, the set that they were written from, and what is not, in a line.
+
+    home: where images were written; None: they are where they were. beside: the file of boxes.
+    """
+    images = home or (source.table.root if isinstance(source, Pictures) else out.parent)
+    try:
+        table = conversion.read_again(kind, out, part, images, beside)
+    except ValueError as error:
+        return f"not read again, so whether it is the same set is not known: {error}"
+    found = conversion.changes(sent, table)
+    coded = sum(record.name != source.names[i] for record, i in zip(sent, kept, strict=True))
+    found += [f"{coded} images coded as JPEG"] * (coded > 0)
+    found += [f"{len(source) - len(kept)} left out"] * (len(kept) < len(source))
+    found += ["the points asked of each image"] * (kind != contest.NAME and source.asked is not None)
+    if found:
+        return f"read again, it is another set, of another identity: {'; '.join(found)}"
+    return f"read again, it is the same set: {len(sent)} records with the same names, labels and bounding boxes"
+
+
+def _copy(path: Path, data: bytes) -> None:
+    """Writes an image where none is, or the same."""
+    if path.is_file() and files.read_bytes(path) != data:
+        raise ValueError(f"{path}: another image is there already; name another place with --out")
+    with files.whole(path) as file:
+        file.write(data)
+
+
+def write_contest(
+    out: Path, rows: Iterator[Row], source: example.Source, kept: list[int], decimals: int | None
+) -> None:
+    """A part in the contest's layout; the list of a test part last, since it makes the part."""
+    test, asked = out.name == "test", source.asked or [range(source.num_points)] * len(source)
+    names: list[str] = []
+    named = (names.append(row.name) or row for row in rows)
+    contest.write(out / ("landmarks_true.csv" if test else "landmarks.csv"), named, source.num_points, decimals)
+    if test:
+        with files.whole(out / "test_points.csv") as file:
+            lines = [f"{n}\t{json.dumps([int(p) for p in asked[i]])}\n" for n, i in zip(names, kept, strict=True)]
+            file.write(("file_name\tpoint_indices\n" + "".join(lines)).encode())

@@ -1,0 +1,95 @@
+"""Each record of a table opened once: its fate, its digest, and what a report wants to know of it."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.example import Example, Source, record_digest
+from pipelines.images import decode, sizes
+from pipelines.packing import duplicates, report
+from pipelines.sources.tables import Pictures
+
+_QUALITY = 95  # of pictures that are encoded again
+
+
+class Seen(NamedTuple):
+    """What is known of a record once its picture was decoded."""
+
+    index: int
+    reason: str | None  # why it cannot be used; None: it can
+    example: Example | None  # as it is to be stored
+    digest: bytes = b""
+    size: tuple[int, int] = (0, 0)  # width, height of the photograph, as displayed
+    spread: float | None = None  # side of the labels' box over that of the photograph; None: no label
+    fingerprint: int | None = None
+
+
+def look(source: Source, index: int, working_size: int = 0) -> Seen:
+    """Opens one record. working_size: reduce the short side, or the box, of its photograph to so many pixels."""
+    try:
+        example = source[index]
+        picture = example.picture
+        image = decode.decode(picture) if isinstance(picture, bytes) else picture
+        if example.box is not None:
+            decode.check_box(example.box, image.shape[1], image.shape[0])
+    except decode.DecodeError as error:
+        return Seen(index, str(error), None)
+    height, width = image.shape[:2]
+    example = _stored(example, image, working_size)
+    digest = record_digest(source.names[index], example)
+    spread = _spread(example, width, height)
+    return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image))
+
+
+def small(source: Source, index: int) -> np.ndarray | None:
+    """A record's picture as `duplicates.alike` compares it; None where it cannot be decoded."""
+    try:
+        picture = source[index].picture
+        return duplicates.small(decode.decode(picture) if isinstance(picture, bytes) else picture)
+    except decode.DecodeError:
+        return None
+
+
+def _stored(example: Example, image: np.ndarray, working_size: int) -> Example:
+    height, width = image.shape[:2]
+    if not working_size:
+        picture = example.picture if isinstance(example.picture, bytes) else decode.encode_png(image)
+        return example._replace(picture=picture)
+    side = min(width, height) if example.box is None else max(example.box[2:])
+    small = decode.reduced(image, working_size / float(side))
+    return example._replace(picture=decode.encode_jpeg(small, _QUALITY), size=(width, height))
+
+
+def _spread(example: Example, width: int, height: int) -> float | None:
+    if not example.mask.any():
+        return None
+    points = example.points[example.mask]
+    return float(np.sqrt(np.prod(points.max(0) - points.min(0)) / (width * height)))
+
+
+def foreseen(source: Source) -> list[str]:
+    """Lines on what opening each image of a source will find, by headers alone: how many are missing, or have another size
+    than the format says, with the first of each."""
+    if not isinstance(source, Pictures):
+        return []
+    table, found = source.table, []
+    for index, name in enumerate(table.pictures or table.names):
+        stated = None if table.sizes is None or not table.sizes[index].all() else table.sizes[index].tolist()
+        if (reason := sizes.glance(table.root / name, stated, table.where)) is not None:
+            found.append(table.refusal(index, reason))
+    return [f"{len(found)} of {len(source)} images cannot be used:", *report.examples(found)] if found else []
+
+
+def over(source: Source, start: int, stop: int, workers: int, working_size: int = 0) -> Iterator[Seen]:
+    """`look` at the records start .. stop - 1 in order, by threads, few of them in memory at a time."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque = deque()
+        for index in range(start, stop):
+            waiting.append(pool.submit(look, source, index, working_size))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

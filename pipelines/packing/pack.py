@@ -1,0 +1,289 @@
+"""Packs a data set: checks every row and picture, writes shards one by one, and makes a whole set of them at the end.
+
+A shard is done when its note lies in notes/; what was interrupted goes on behind the last one that is done.
+Shards are contiguous ranges of listed records and each is written alone, so several machines can share the work.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmarks import words
+from pipelines.example import Source
+from pipelines.io import files
+from pipelines.packing import dataset, duplicates, inspection, record_table, report, seal, shards
+from pipelines.packing.dataset import Layout
+from pipelines.sources import label_counts
+from pipelines.sources.tables import Refused, table_of
+
+_NOTES = "notes"
+ROWS = 2048  # listed records of a shard
+Told = Callable[[int, str], None]  # records done, a detail
+
+
+class Shard(NamedTuple):
+    """Some listed records of a part: start .. stop - 1."""
+
+    part: str
+    number: int
+    of: int
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """The file it is written to."""
+        return seal.shard_name(self.part, self.number, self.of)
+
+
+class Job(NamedTuple):
+    """What is to be packed, and where to."""
+
+    out: Path
+    sources: dict[str, Source]
+    layout: Layout
+    plan: str  # digest of tables, names, sizes of the pictures and layout
+    bytes: int  # of all pictures, as they lie there now
+    shards: list[Shard]
+
+
+def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
+    """The job of packing some parts of a data set into `out`. No picture is opened. Raises ValueError where the parts
+    do not fit together, or `out` holds another set."""
+    counts = {source.num_points for source in sources.values()}
+    if len(counts) > 1:
+        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: they are no set")
+    tables = [table_of(source) for source in sources.values()]
+    whole = all(table is not None and (table.whole or table.label is None) for table in tables)
+    boxes = any(table is not None and table.boxes is not None for table in tables)
+    layout = Layout(counts.pop(), whole, boxes, working_size)
+    digest, size = _plan_digest(sources, layout)
+    shards = [
+        Shard(part, number, of, number * ROWS, min(len(source), (number + 1) * ROWS))
+        for part, source in sources.items()
+        for of in [-(-len(source) // ROWS)]
+        for number in range(of)
+    ]
+    job = Job(out, sources, layout, digest, size, shards)
+    if not any(len(source) for source in sources.values()) and not any(t.refused for t in tables if t is not None):
+        raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
+    others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
+    if others and not dataset.is_packed(out):
+        raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
+    if seal.is_whole(out) and seal.read(out).plan != digest:
+        raise ValueError(f"{out} holds another packed set, or the data was changed since; take another folder")
+    return job
+
+
+def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
+    total, size = hashlib.sha256(repr((layout, ROWS, seal.VERSION)).encode()), 0
+    for part, source in sources.items():
+        total.update(f"{part} {len(source)}".encode())
+        if (table := table_of(source)) is None:
+            total.update((source.specification or source.identity or "").encode())
+            continue
+        total.update(os.fsencode(table.category))
+        for path in table.files:
+            total.update(files.digest(path))
+        for name in table.pictures or table.names:
+            found = files.size(table.root / name)
+            total.update(f"{name}\0{found}\n".encode())
+            size += max(found, 0)
+    return total.hexdigest(), size
+
+
+def check_space(job: Job) -> str:
+    """What the packed set will take, in words. Raises ValueError where the disk has less."""
+    need = int((job.bytes if not job.layout.working_size else 0) * 1.01) + sum(
+        len(s) * (job.layout.num_points * (4 if job.layout.whole else 8) + 200) for s in job.sources.values()
+    )
+    there = next(folder for folder in (job.out.absolute(), *job.out.absolute().parents) if folder.is_dir())
+    done = sum(path.stat().st_size for path in job.out.glob(f"{dataset.NAME}-*"))
+    if need - done > (free := shutil.disk_usage(there).free):
+        raise ValueError(
+            f"{job.out}: packing takes about {words.size(need)} and the disk has {words.size(free)} free; choose another disk"
+        )
+    return words.size(need)
+
+
+def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:
+    """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
+
+    Raises ValueError while another process writes the same ones.
+    """
+    number, of = mine
+    with _locked(job, shared=of > 1):
+        _discard_foreign(job)
+        shards, done, refused = [s for i, s in enumerate(job.shards) if i % of == number], 0, 0
+        for shard in shards:
+            if _note(job, shard) is None:
+                for count, bad in _write_shard(job, shard, workers):
+                    told(done + count, f"refused {refused + bad}")
+            done += shard.stop - shard.start
+            refused += len((_note(job, shard) or {})["refused"])
+        told(done, f"refused {refused}")
+
+
+def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
+    """Several may write parts at once, one alone writes all, and one alone makes the whole."""
+    told = f"{job.out} is being packed by another process; wait for it, or take another folder"
+    return files.locked(job.out / dataset.LOCK, told, shared=shared)
+
+
+def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
+    """How many records `write` goes through."""
+    return sum(s.stop - s.start for i, s in enumerate(job.shards) if i % mine[1] == mine[0])
+
+
+def _notes(job: Job) -> Path:
+    return job.out / _NOTES
+
+
+def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
+    """What is known of a shard that is done, None where it is not, or its note is damaged: it is written again."""
+    path = job.out / shard.name
+    found = _read_note(_notes(job) / f"{shard.name}.json")
+    whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
+    return found if whole and "labels" in found else None
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    """A note; one of no plan where there is none that is sound."""
+    try:
+        return files.read_sealed(path)
+    except (ValueError, FileNotFoundError):
+        return {"plan": None, "bytes": -1}
+
+
+def _discard_foreign(job: Job) -> None:
+    """Takes away notes and shards of another plan: the data was changed since they were written."""
+    for note in sorted(_notes(job).glob("*.json")) if _notes(job).is_dir() else []:
+        if _read_note(note)["plan"] != job.plan:
+            (job.out / note.name.removesuffix(".json")).unlink(missing_ok=True)
+            note.unlink()
+
+
+def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
+    """Writes one shard, then its note; yields (records looked at, refused) on the way."""
+    source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
+    accepted, refused, labelled = [], [], []
+    with shards.writing(job.out / shard.name) as writer:
+        for seen in inspection.over(source, shard.start, shard.stop, workers, job.layout.working_size):
+            if seen.example is None:
+                refused.append([seen.index, seen.reason])
+            else:
+                writer.write(encode(source.names[seen.index], seen.example, seen.size))
+                accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
+                labelled.append((source.names[seen.index], seen.example._replace(picture=b""), seen.size))
+            yield len(accepted) + len(refused), len(refused)
+    path = job.out / shard.name
+    counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
+    about = {"plan": job.plan, "bytes": path.stat().st_size, "sha256": files.digest(path).hex()}
+    note = {**about, "accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts)}
+    files.write_sealed(_notes(job) / f"{shard.name}.json", note)
+
+
+def merge(job: Job) -> dict[str, Any]:
+    """Makes a whole set of all shards, and gives its report. Raises ValueError where a shard is missing, or while another
+    process writes one."""
+    missing = [shard.name for shard in job.shards if _note(job, shard) is None]
+    if missing:
+        raise ValueError(
+            f"{job.out}: {missing[0]} is not written yet ({len(missing)} of {len(job.shards)} are missing)"
+        )
+    with _locked(job, shared=False):
+        return _merge(job)
+
+
+def _merge(job: Job) -> dict[str, Any]:
+    found = {part: _gather(job, part) for part in job.sources}
+    if not all(len(f.prints) for f in found.values()):
+        refused = next(f.refused for f in found.values() if not len(f.prints))
+        raise ValueError(
+            f"{job.out}: no record can be used: {report.by_kind(refused)}; first: {report.line(refused[0])}"
+        )
+    groups = {part: _near_duplicates(job.sources[part], f) for part, f in found.items()}
+    identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
+    told = report.make(job.sources, found, groups)
+    files.write_json(job.out / "report.json", told)
+    with files.whole(job.out / "report.txt") as file:
+        file.write((report.text(told) + "\n").encode())
+    labelled = {part: source.labelled for part, source in job.sources.items()}
+    notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
+    written = {
+        part: [(len(n["accepted"]), n["bytes"]) for s, n in notes.items() if s.part == part] for part in job.sources
+    }
+    digests = {shard.name: note["sha256"] for shard, note in notes.items()}
+    replaced = {part: f.replaced for part, f in found.items()}
+    about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
+    dataset.finish(job.out, job.layout, written, about, digests)
+    _clear(job.out)
+    return told
+
+
+def tidy(folder: Path) -> None:
+    """Take away what packing a set, now whole, left there when it was killed at its end. Leaves it where that cannot be: the
+    folder can be read only, or another process packs."""
+    left = [name for name in (_NOTES, dataset.LOCK) if (folder / name).exists()]
+    with suppress(OSError, ValueError):
+        if left:
+            with files.locked(folder / dataset.LOCK, ""):
+                _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Removes what only a set in the making has, temporary files of killed processes too."""
+    for left in [folder / _NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _near_duplicates(source: Source, found: report.Found) -> np.ndarray:
+    return duplicates.confirmed(found.prints, lambda at: inspection.small(source, int(found.index[at])))
+
+
+def _gather(job: Job, part: str) -> report.Found:
+    table = table_of(job.sources[part])
+    refused = list(table.refused) if table else []
+    rows, counts = [], []
+    for shard in (s for s in job.shards if s.part == part):
+        note = _note(job, shard) or {}
+        counts.append(label_counts.from_data(note["labels"]))
+        names = job.sources[part].names
+        refused += [table.refusal(i, why) if table else Refused(names[int(i)], None, why) for i, why in note["refused"]]
+        rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
+    refused.sort(key=lambda r: (r.line or 0, r.file))
+    index, width, height, spread, prints = zip(*rows, strict=True) if rows else ((),) * 5
+    replaced = 0 if table is None or table.replaced is None else int(table.replaced[np.array(index, int)].sum())
+    return report.Found(
+        np.array(index, int),
+        np.array([width, height]).T,
+        np.array(spread),
+        list(prints),
+        refused,
+        label_counts.added(counts),
+        replaced,
+    )
+
+
+def _records(job: Job, part: str, groups: np.ndarray) -> Iterator[record_table.Record]:
+    source, at = job.sources[part], 0
+    asked = source.asked
+    table = table_of(source)
+    sizes = np.bincount(groups, minlength=len(groups))
+    first: list[str] = []
+    for shard in (s for s in job.shards if s.part == part):
+        for index, digest, width, height, spread, _ in (_note(job, shard) or {})["accepted"]:
+            name = source.names[int(index)]
+            first.append(name)
+            group = first[groups[at]] if sizes[groups[at]] > 1 else ""
+            shown_asked = " ".join(map(str, asked[index])) if asked is not None else ""
+            line = str((table.line(index) if table else None) or "")
+            shown = "" if spread is None else f"{spread:.4f}"
+            yield record_table.Record(name, width, height, bytes.fromhex(digest), group, line, shown, shown_asked)
+            at += 1

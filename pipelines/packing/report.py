@@ -1,0 +1,190 @@
+"""What packing a data set found, as data for report.json and as text for a person."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmarks import words
+from pipelines.example import Source
+from pipelines.io import files, schema
+from pipelines.sources import label_counts
+from pipelines.sources.boxes import replaced_line
+from pipelines.sources.formats import plain
+from pipelines.sources.image_folder import ENDINGS
+from pipelines.sources.tables import Refused, Table, table_of
+
+_COUNT = schema.Whole(0, 1 << 50)
+_QUANTILES = {f"{percent}%": float for percent in (0, 5, 50, 95, 100)}
+_PART = {
+    "num_points": schema.Whole(1, 1 << 20), "listed": _COUNT, "accepted": _COUNT, "refused": {str: _COUNT},
+    "short_side": _QUANTILES, "long_side": _QUANTILES, "spread": (_QUANTILES, None),
+    "near_duplicates": {"groups": _COUNT, "photographs": _COUNT, "largest": [{"photographs": _COUNT, "first": str}]},
+    "not_listed": ({"files": _COUNT, "first": [str]}, None),
+}  # fmt: skip
+_REFUSED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
+_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the photographs: which sizes and spreads are told
+_EXAMPLES = 5
+_LOOKED_AT = 100_000  # files, beside the pictures of a set in several folders
+
+
+class Found(NamedTuple):
+    """The records of a part: those accepted, as columns, and those refused."""
+
+    index: np.ndarray  # i64[n]: which listed record
+    sizes: np.ndarray  # i64[n, 2]: width, height
+    spread: np.ndarray  # f64[n]: side of the labels' box over that of the photograph; NaN: unlabelled
+    prints: list[int | None]
+    refused: list[Refused]
+    labels: label_counts.Counts
+    replaced: int = 0  # boxes without area, for which that of the labelled points was taken
+
+
+def kind(reason: str) -> str:
+    """What reasons are counted by: their words before the colon."""
+    return reason.split(":")[0]
+
+
+def line(refused: Refused) -> str:
+    """A refused row or picture in one line, as it can be printed."""
+    return files.escaped(f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}")
+
+
+def by_kind(refused: Sequence[Refused]) -> str:
+    """How many were refused for what, the most frequent first."""
+    counts = Counter(kind(r.reason) for r in refused)
+    return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
+
+
+def examples(refused: Sequence[Refused]) -> list[str]:
+    """A line for each kind of refusal: how many, and the first of them."""
+    first: dict[str, Refused] = {}
+    for r in refused:
+        first.setdefault(kind(r.reason), r)
+    counts = Counter(kind(r.reason) for r in refused)
+    told = {k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()}
+    return [f"  {count} {files.escaped(named)}; the first {told[named]}" for named, count in counts.most_common()]
+
+
+def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The content of report.json."""
+    parts = {part: _part(sources[part], found[part], groups[part]) for part in sources}
+    refused = [{"part": part, **r._asdict()} for part, f in found.items() for r in f.refused]
+    return {"accepted": sum(p["accepted"] for p in parts.values()), "refused": refused, "parts": parts}
+
+
+def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
+    table = table_of(source)
+    names = [source.names[i] for i in found.index]
+    pictures = [table.pictures[i] if table and table.pictures else names[at] for at, i in enumerate(found.index)]
+    first = list(
+        {(g, picture): at for at, (g, picture) in enumerate(zip(groups.tolist(), pictures, strict=True))}.values()
+    )
+    counts = np.bincount(groups[first], minlength=len(groups))  # two faces of one photograph are no duplicates
+    many = np.flatnonzero(counts > 1)
+    largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
+    spread = found.spread[~np.isnan(found.spread)]
+    return {
+        "num_points": source.num_points,
+        "listed": len(source) + (len(table.refused) if table else 0),
+        "accepted": len(names),
+        "refused": dict(sorted(Counter(kind(r.reason) for r in found.refused).items())),
+        "short_side": _shares(found.sizes.min(1)),
+        "long_side": _shares(found.sizes.max(1)),
+        "spread": _shares(spread) if len(spread) else None,
+        "labels": label_counts.to_data(found.labels),
+        "near_duplicates": {
+            "groups": len(many),
+            "photographs": int(counts[many].sum()),
+            "largest": [{"photographs": int(counts[g]), "first": names[g]} for g in largest],
+        },
+        "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
+        "not_listed": _not_listed(table) if table else None,
+    }
+
+
+def _shares(values: np.ndarray) -> dict[str, float]:
+    shown = np.quantile(values, _SHARES) if len(values) else np.zeros(len(_SHARES))
+    return {f"{share:.0%}": round(float(v), 4) for share, v in zip(_SHARES, shown, strict=True)}
+
+
+def _not_listed(table: Table) -> dict[str, Any] | None:
+    """Images beside those of the table, in each folder that holds one, that no row names. None where they lie in several
+    folders of more than _LOOKED_AT files."""
+    paths = table.pictures or table.names
+    known = {*paths, *(plain.picture_of(r.file) for r in table.refused)}
+    labelled = {
+        path.removesuffix(".pts") for path in known if path.endswith(".pts")
+    }  # a refused file names its image so
+    endings = {os.path.splitext(path)[1].lower() for path in paths}.union(ENDINGS)
+    folders = sorted({path.rpartition("/")[0] for path in paths})
+    others, looked = [], 0
+    for folder in folders:
+        found = _files_in(table.root / folder)
+        if (looked := looked + len(found)) > _LOOKED_AT and len(folders) > 1:
+            return None
+        for path in (f"{folder}/{name}".lstrip("/") for name in found if not name.startswith(".")):
+            stem, ending = os.path.splitext(path)
+            if ending.lower() in endings and path not in known and stem not in labelled:
+                others.append(path)
+    return {"files": len(others), "first": sorted(others)[:_EXAMPLES]}
+
+
+def _files_in(folder: Path) -> list[str]:
+    """The names of the files in a folder; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file()]
+    except OSError:
+        return []
+
+
+def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
+    """What `make` gave of a set of these parts, from report.json. Raises ValueError, with the place, where it is of another
+    form."""
+    told = files.read_json(path)
+    schema.check(told, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
+    for part in parts:  # a set packed before labels were counted has none
+        schema.check(told["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
+    return {**told, "parts": {part: told["parts"][part] for part in parts}}
+
+
+def text(report: dict[str, Any]) -> str:
+    """The report for a person."""
+    return "\n".join(row for part in report["parts"] for row in _lines(part, report))
+
+
+def _lines(part: str, report: dict[str, Any]) -> list[str]:
+    about = report["parts"][part]
+    refused = [r for r in report["refused"] if r["part"] == part]
+    rows = [f"{part}: {about['listed']} listed, {about['accepted']} accepted, {len(refused)} refused"]
+    for reason, count in about["refused"].items():
+        rows.append(f"  {count:6d}  {reason}")
+        which = [r for r in refused if kind(r["reason"]) == reason][:3]
+        rows += [f"          {line(Refused(r['file'], r['line'], r['reason']))}" for r in which]
+    if (others := about["not_listed"]) and others["files"]:
+        rows.append(f"  {others['files']} files that no row names: {files.escaped(', '.join(others['first']))}")
+    if (about.get("boxes") or {}).get("replaced"):
+        rows.append(f"  {replaced_line(about['boxes']['replaced'], about['accepted'])}")
+    rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
+    if about["spread"]:
+        rows.append(f"  points' box over the photograph, by side: {_spelled(about['spread'], 2)}")
+    scheme = label_counts.default(about["num_points"])[1]
+    if about.get("labels"):
+        rows += [f"  {row}" for row in label_counts.told(label_counts.from_data(about["labels"]), scheme)]
+    twins = about["near_duplicates"]
+    if twins["largest"]:
+        rows.append(
+            f"  near-duplicates: {twins['photographs']} photographs in {words.counted(twins['groups'], 'group')},"
+            f" kept on one side of the split; the largest has {twins['largest'][0]['photographs']}, first"
+            f" {twins['largest'][0]['first']}"
+        )
+    return rows
+
+
+def _spelled(shares: dict[str, float], decimals: int) -> str:
+    low, middle, high = (f"{shares[name]:.{decimals}f}" for name in ("0%", "50%", "100%"))
+    return f"{low} to {high}, half below {middle}"

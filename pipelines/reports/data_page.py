@@ -1,0 +1,249 @@
+"""A page by which a person sees in a minute what a data set is like, what was refused, and what may be wrong in it."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pipelines.example import Example, Source
+from pipelines.images import decode
+from pipelines.packing.report import kind
+from pipelines.reports import html, sheets
+from pipelines.shapes import outliers
+from pipelines.sources import tables
+
+_LABELS = 20_000  # read at most, evenly taken
+_EXAMPLES, _ODDEST = 24, 50  # pictures shown
+_GROUPS, _MEMBERS = 12, 8  # groups of near-duplicates shown, and pictures of each
+_ROWS, _THUMBNAILS = 40, 12  # refused files of each kind shown, and pictures among them
+_SIDE = 440  # pixels of a picture: shown at half of that or less, and whole when clicked
+_AMBER = (255, 190, 40)
+_GREY = (128, 128, 128)
+
+
+class Facts(NamedTuple):
+    """What is known of a data set once each record was opened."""
+
+    title: str  # what the page is about, e.g. the data set's path
+    source: Source  # the accepted records
+    listed: int  # records listed, refused ones too
+    refused: list[tables.Refused]  # file, line, reason ("kind: detail")
+    thumbnails: dict[str, np.ndarray]  # of refused files that still give pixels: u8[h, w, 3] by file
+    sizes: np.ndarray  # i64[n, 2] width, height
+    spread: (
+        np.ndarray
+    )  # f64[n]: sqrt of the area of the labels' box over sqrt of the photograph's area; NaN: unlabelled
+    groups: np.ndarray  # i64[n] as duplicates.groups gives
+    lines: list[int | None] | None  # of each accepted record in its table
+
+
+def page(facts: Facts, *, seed: int = 0) -> str:
+    """One HTML page that needs no other file: the same facts and seed give the same text.
+
+    Pictures are read from facts.source for what is shown, labels of at most 20,000 records, evenly taken; a record that
+    cannot be read is left out. Raises OSError where the source does.
+    """
+    lead = f"{len(facts.source):,} of {facts.listed:,} records accepted, {len(facts.refused):,} refused."
+    labels = _labels(facts.source)
+    sections = [
+        _headline(facts),
+        _examples(facts, seed),
+        _shape(labels),
+        _oddest(facts, labels),
+        _histograms(facts),
+        _duplicates(facts),
+        _refused(facts),
+    ]
+    return html.page(facts.title, lead, sections)
+
+
+Section = tuple[str, str, str]  # heading, what it shows, HTML
+
+
+class _Labels(NamedTuple):
+    index: np.ndarray  # i64[n]: of which records
+    points: np.ndarray  # f32[n, points, 2]
+    mask: np.ndarray  # bool[n, points]
+
+
+def _read(source: Source, index: int) -> Example | None:
+    try:
+        return source[index]
+    except decode.DecodeError:
+        return None  # it was there when the facts were gathered
+
+
+def _labels(source: Source) -> _Labels:
+    count = len(source) if source.labelled else 0
+    index = np.linspace(0, max(count - 1, 0), min(count, _LABELS)).astype(int)
+    points = np.zeros((len(index), source.num_points, 2), np.float32)
+    mask = np.zeros((len(index), source.num_points), bool)
+    for row, i in enumerate(index):
+        if (example := _read(source, int(i))) is not None:
+            points[row], mask[row] = example.points, example.mask
+    return _Labels(index, points, mask)
+
+
+def _headline(facts: Facts) -> Section:
+    count, many = len(facts.source), np.unique(facts.groups, return_counts=True)[1]
+    many = many[many > 1]
+    numbers = [
+        (f"{count:,}", "accepted", False),
+        (f"{len(facts.refused):,}", "refused", bool(facts.refused)),
+        (f"{facts.source.num_points:,}" if facts.source.labelled else "none", "points labelled", False),
+    ]
+    if count:
+        short = facts.sizes.min(1)
+        numbers.append((f"{np.median(short):.0f} px", f"median short side ({short.min()} to {short.max()})", False))
+    numbers.append((f"{many.sum():,}", f"photographs in {len(many):,} groups of near-duplicates", False))
+    kinds = Counter(kind(r.reason) for r in facts.refused)
+    rows = [(html.text(reason), f"{n:,}") for reason, n in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
+    return "Numbers", "", html.tiles(numbers) + (html.table(["why refused", "records"], rows) if rows else "")
+
+
+def _examples(facts: Facts, seed: int) -> Section:
+    count = len(facts.source)
+    shown = np.sort(np.random.RandomState(seed).choice(count, min(_EXAMPLES, count), replace=False)) if count else []
+    about = "Taken at random. Green: the label. Amber: the box, where there is one."
+    if not facts.source.labelled:
+        about = "Taken at random; nothing is labelled."
+    return "Random examples", about, html.grid(_figures(facts, shown, {}))
+
+
+def _figures(facts: Facts, indices: np.ndarray | list, remarks: dict[int, str], *, close: bool = False) -> list:
+    """(picture, name, remark) of records for html.grid."""
+    figures = []
+    for i in map(int, indices):
+        if (tile := _tile(facts.source, i, close)) is not None:
+            line = facts.lines[i] if facts.lines else None
+            where = f"line {line}" if line else ""
+            figures.append((tile, facts.source.names[i], ", ".join(filter(None, [remarks.get(i, ""), where]))))
+    return figures
+
+
+def _tile(source: Source, index: int, close: bool) -> np.ndarray | None:
+    """A record's picture u8[h, w, 3] with its label and box, _SIDE pixels long; close: what is around its label."""
+    if (example := _read(source, index)) is None:
+        return None
+    try:
+        image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+    except decode.DecodeError:
+        return None
+    shrunk = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # labels are the photograph's
+    seen = example.mask & np.isfinite(example.points).all(1)
+    points = (example.points[seen] + 0.5) * shrunk
+    box = None if example.box is None else example.box * shrunk
+    corner, extent = np.zeros(2), np.array(image.shape[1::-1], np.float64)
+    if close and len(points):
+        corner, extent = _around(points, float(extent.max()))
+    scale = _SIDE / extent.max()
+    tile = _cut(image, corner, extent, scale)
+    if box is not None:
+        x, y = (int(v) for v in (box[:2] - corner) * scale)
+        right, bottom = (int(v) for v in (box[:2] + box[2:] - corner) * scale)
+        cv2.rectangle(tile, (x, y), (right, bottom), _AMBER, 1)
+    return sheets.draw_points(tile, (points - corner) * scale - 0.5)
+
+
+def _around(points: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corner and extent f64[2] of a square about points f64[points, 2]; at most twice the photograph's longest side."""
+    low, high = points.min(0), points.max(0)
+    side = float(np.clip(1.4 * (high - low).max(), 0.1 * longest, 2 * longest))
+    middle = (low + high) / 2 if (high - low).max() < 2 * longest else np.median(points, 0)
+    return middle - side / 2, np.full(2, side)
+
+
+def _cut(image: np.ndarray, corner: np.ndarray, extent: np.ndarray, scale: float) -> np.ndarray:
+    """The part of a picture from `corner` on, `scale` times as large, grey where the picture is not."""
+    low = np.clip(np.floor(corner), 0, image.shape[1::-1]).astype(int)
+    high = np.clip(np.ceil(corner + extent), 0, image.shape[1::-1]).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    width, height = (max(1, round(float(v))) for v in extent * scale)
+    tile = np.full((height, width, 3), _GREY, np.uint8)
+    if not part.size:
+        return tile
+    new = np.maximum(np.rint((high - low) * scale), 1).astype(int)
+    part = cv2.resize(part, (int(new[0]), int(new[1])), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    at = np.rint((low - corner) * scale).astype(int)
+    start = np.maximum(at, 0)
+    shown = part[start[1] - at[1] :, start[0] - at[0] :][: height - start[1], : width - start[0]]
+    tile[start[1] : start[1] + shown.shape[0], start[0] : start[0] + shown.shape[1]] = shown
+    return tile
+
+
+def _shape(labels: _Labels) -> Section:
+    heading = "Mean shape"
+    try:
+        mean, covariance = outliers.spread(labels.points, labels.mask)
+    except ValueError:
+        return heading, "There are no labels to take it from.", ""
+    about = "Objects without place, size and turn; each ellipse is one standard deviation, and holds the pose as well."
+    return heading, about, html.shape(mean, covariance)
+
+
+def _oddest(facts: Facts, labels: _Labels) -> Section:
+    heading = "Oddest labels"
+    odd = outliers.scores(labels.points, labels.mask)
+    order = np.argsort(-odd, kind="stable")[:_ODDEST]
+    order = order[odd[order] > 0]
+    if not len(order):
+        return heading, f"Nothing can be said: it takes {outliers.MIN_FACES} labelled faces or more.", ""
+    about = (
+        "Labels farthest from the shapes of the others, the oddest first; the number is in robust standard deviations of"
+        " the set. Turned heads are odd, too; a good shape in the wrong place is not."
+    )
+    remarks = {int(labels.index[i]): f"{odd[i]:.1f}" for i in order}
+    return heading, about, html.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
+
+
+def _histograms(facts: Facts) -> Section:
+    plots = []
+    if len(facts.sizes):
+        plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "photographs"))
+    if len(spread := facts.spread[np.isfinite(facts.spread)]):
+        plots.append(html.histogram(spread, "side of the labels' box over the photograph's", "photographs", 2))
+    about = (
+        "How large the photographs are, and how much of them the object fills." if plots else "Nothing was accepted."
+    )
+    return "Sizes", about, f'<div class="plots">{"".join(plots)}</div>'
+
+
+def _duplicates(facts: Facts) -> Section:
+    first, which, counts = np.unique(facts.groups, return_inverse=True, return_counts=True)
+    several = np.flatnonzero(counts > 1)
+    largest = several[np.argsort(-counts[several], kind="stable")][:_GROUPS]
+    if not len(several):
+        return "Near-duplicates", "No two photographs look the same.", ""
+    rows = []
+    for group in largest:
+        members = np.flatnonzero(which == group)
+        figures = _figures(facts, members[:_MEMBERS], {})
+        rows.append(f"<h3>{len(members):,} photographs</h3>{html.grid(figures, 110)}")
+    sizes = ", ".join(f"{n:,} of {size}" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
+    about = (
+        f"{counts[several].sum():,} photographs in {len(several):,} groups ({sizes}). They look the same to a hash, and"
+        f" belong on one side of a split. The {len(largest)} largest groups, up to {_MEMBERS} of each:"
+    )
+    return "Near-duplicates", about, "".join(rows)
+
+
+def _refused(facts: Facts) -> Section:
+    kinds: dict[str, list[tables.Refused]] = {}
+    for record in facts.refused:
+        kinds.setdefault(kind(record.reason), []).append(record)
+    parts = []
+    for reason, records in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
+        more = f" (the first {_ROWS})" if len(records) > _ROWS else ""
+        parts.append(f"<h3>{html.text(reason)}: {len(records):,}{more}</h3>")
+        pictured = [r.file for r in records[:_ROWS] if r.file in facts.thumbnails][:_THUMBNAILS]
+        rows = [_row(record, facts.thumbnails if record.file in pictured else {}) for record in records[:_ROWS]]
+        parts.append(html.table(["file", "line", "reason", ""], rows))
+    about = f"{len(facts.refused):,} records cannot be used." if facts.refused else "Every record could be used."
+    return "Refused", about, "".join(parts)
+
+
+def _row(record: tables.Refused, thumbnails: dict[str, np.ndarray]) -> list[str]:
+    image = thumbnails.get(record.file)
+    seen = "" if image is None else html.picture(sheets.fitted(image, 144), record.file)
+    return [html.text(record.file), str(record.line or ""), html.text(record.reason), seen]

@@ -1,0 +1,42 @@
+"""The page of a packed data set, from its own files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.io import files
+from pipelines.packing import record_table, report, seal
+from pipelines.packing.dataset import Packed
+from pipelines.reports import data_page
+from pipelines.sources.tables import Refused
+
+
+def write(folder: Path, title: str, thumbnails: dict[str, np.ndarray]) -> list[str]:
+    """Writes folder/look.html for the training part and look-test.html for a test part; gives their paths.
+
+    thumbnails: of refused files, by file. Raises ValueError where the set is not whole.
+    """
+    sealed, written = seal.read(folder), []
+    told = report.read(folder / seal.REPORT, sealed.parts)
+    for part in sealed.parts:
+        source = Packed(folder, part, sealed)
+        records = record_table.read(folder, part, source.num_points)
+        first = {}
+        for index, record in enumerate(records):
+            first.setdefault(record.group or record.name, index)
+        facts = data_page.Facts(
+            title=f"{title}: {part}",
+            source=source,
+            listed=told["parts"][part]["listed"],
+            refused=[Refused(r["file"], r["line"], r["reason"]) for r in told["refused"] if r["part"] == part],
+            thumbnails=thumbnails,
+            sizes=np.array([[r.width, r.height] for r in records]),
+            spread=np.array([float(r.spread or "nan") for r in records]),
+            groups=np.array([first[r.group or r.name] for r in records]),
+            lines=[int(r.line) if r.line else None for r in records],
+        )
+        path = folder / ("look.html" if part == "train" else f"look-{part}.html")
+        with files.whole(path) as file:
+            file.write(data_page.page(facts).encode())
+        written.append(str(path))
+    return written

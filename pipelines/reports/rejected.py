@@ -1,0 +1,73 @@
+"""A sheet of the pictures that were refused, as far as anything can be seen of them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from pipelines.example import Source
+from pipelines.images import decode, headers
+from pipelines.io import files
+from pipelines.packing import report
+from pipelines.reports import sheets
+from pipelines.sources import text_tables
+from pipelines.sources.tables import table_of
+
+_SIDE, _MOST, _BYTES = 160, 64, 1 << 24
+_PIXELS = 1 << 26  # more are not decoded for a thumbnail
+_FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "WEBP",
+    "PPM",
+)  # others that Pillow knows run programs, or are not ours
+
+
+def salvaged(data: bytes) -> np.ndarray | None:
+    """u8[h, w, 3] of what comes before the damage, or None where there is no picture at all, or a very large
+    one."""
+    size = headers.header_size(data)
+    if size is None or size[0] * size[1] > _PIXELS:
+        return None
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            if picture.width * picture.height > _PIXELS:
+                return None
+            picture.draft("RGB", (512, 512))
+            picture.thumbnail((512, 512))
+            return np.asarray(picture.convert("RGB"))
+    except Exception:  # whatever Pillow makes of a damaged file
+        return None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
+    """Of the first refused records: what can be seen of their files, by file."""
+    found: dict[str, np.ndarray] = {}
+    for refused in told["refused"]:
+        table = table_of(sources[refused["part"]]) if refused["part"] in sources else None
+        if table is None or not text_tables.inner_path(refused["file"]):
+            continue
+        path = table.root / refused["file"]
+        if not path.is_file() or not 0 < files.size(path) < _BYTES:
+            continue
+        if len(found) < most and (image := salvaged(files.read_bytes(path))) is not None:
+            found[refused["file"]] = image
+    return found
+
+
+def sheet(folder: Path, found: dict[str, np.ndarray], told: dict[str, Any]) -> str:
+    """Writes the thumbnails, each with the kind of its refusal, as folder/refused.png; gives its path."""
+    reasons = {r["file"]: report.kind(r["reason"]) for r in told["refused"]}
+    pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
+    with files.whole(folder / "refused.png") as file:
+        file.write(decode.encode_png(sheets.contact(pictures, 8, [reasons[name][:22] for name in found])))
+    return str(folder / "refused.png")

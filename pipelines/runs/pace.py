@@ -1,0 +1,67 @@
+"""How fast a run goes: what happens before its first step, and how long the whole will take, told after a few steps."""
+
+import time
+from collections.abc import Callable
+
+from jaxmarks import backend
+from jaxmarks.training import recipes
+from jaxmarks.config import Config
+from pipelines.io import compilation, console
+
+_STEPS = 5  # after the first, that the estimate is of
+_LONG = 1800.0  # seconds, from which a shorter recipe is named
+
+
+def paced(take_step: Callable, progress: console.Progress, begin: int, until: int, config: Config) -> Callable:
+    """take_step(state, batch), which says that it compiles, shows its first step and, after a few, the time of all."""
+    inner, taken, spent = compilation.first_told(take_step, progress.say), 0, 0.0
+
+    def step(state, batch):
+        nonlocal taken, spent
+        if taken > _STEPS:
+            return take_step(state, batch)
+        if not taken:
+            progress.say(
+                "compiling the training step, or reading it from the cache: about a minute at first use on a CPU"
+            )
+        began = time.monotonic()
+        after, record = inner(state, batch)
+        loss = float(record.loss)  # waits for it
+        taken, spent = taken + 1, spent + time.monotonic() - began
+        if taken == 1:
+            progress.show(begin + 1, f"loss {loss:.3f}")
+            spent = 0.0  # compiling says nothing about the rest
+        elif taken == _STEPS + 1:
+            each, left = spent / _STEPS, until - begin - taken
+            progress.say(f"{estimate(each, left)}{advice(each * left, config)}")
+        return after, record
+
+    return step
+
+
+def estimate(each: float, left: int) -> str:
+    """How long the steps that are left will take, at so many seconds each."""
+    return f"{each:.2g} s a step: about {console.clock(each * left)} for the {left} steps left, validation not counted"
+
+
+def advice(seconds: float, config: Config) -> str:
+    """What to do where that is long; empty where it is not, or nothing shorter is known."""
+    small = recipes.NAMES["small"]
+    mine = all(getattr(config, name) == small.settings[name] for name in ("model", "size"))
+    if seconds < _LONG or mine or not backend.is_cpu():
+        return ""
+    return f"; --recipe small is made for a CPU and takes minutes ({small.about})"
+
+
+def announced(function: Callable, say: Callable[[str], None], text: str) -> Callable:
+    """The function, whose first call says a text before."""
+    called = False
+
+    def call(*arguments):
+        nonlocal called
+        if not called:
+            say(text)
+            called = True
+        return function(*arguments)
+
+    return call

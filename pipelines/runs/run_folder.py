@@ -1,0 +1,285 @@
+"""The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
+
+import dataclasses
+import json
+import logging
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxmarks import backend, keys, landmarks, words
+from jaxmarks.training import defaults, recipes
+from jaxmarks import config as configs
+from jaxmarks.config import Config
+from jaxmarks.landmarks import Scheme
+from pipelines.io import files, guesses
+from pipelines.sources import decisions, sampling_weights
+from pipelines.shapes import schemes
+from pipelines import example, open as opening
+from pipelines.runs import split
+from pipelines.example import Source, Subset, identity
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "numpy", "opencv-python-headless")
+_WEIGHTS = "weights.csv"
+_DECISIONS = "decisions.csv"
+
+
+class Run(NamedTuple):
+    """An opened run."""
+
+    root: Path
+    config: Config
+    key: jax.Array
+    scheme: Scheme
+    parts: dict[str, list[str]]
+    data_identity: str
+    weights: str = ""  # digest of weights.csv; empty: every photograph once an epoch
+    origin: str = ""  # digest of the weights that it began with; empty: drawn from its key
+    review: str = ""  # digest of decisions.csv; empty: every label as it is
+    boxed: bool = False  # its data has bounding boxes, which it is cropped to
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path}: missing; is {path.parent} a run folder?")
+    return files.read_sealed(path)
+
+
+def versions() -> dict[str, Any]:
+    """What the same bits depend on: packages, device kind and count, visible cores, flags, the processor's units."""
+    devices = jax.devices()
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "devices": f"{len(devices)} x {devices[0].device_kind}",
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "compiler_options": backend.compiler_options(),
+        "instruction_sets": list(backend.instruction_sets()),
+    }
+
+
+def key_of(config: Config) -> jax.Array:
+    """The root key of a run with this configuration."""
+    return keys.root(config.seed)
+
+
+def plan(root: Path, config: Config, source: Source) -> Run:
+    """What a run of this configuration would be, with numbers for what it leaves to the number of images; nothing is
+    written and no image read. Raises ValueError where there is no such split."""
+    key = key_of(config)
+    config = dataclasses.replace(config, val_fraction=defaults.val_fraction(config, len(source)))
+    twins = source.groups if config.near_duplicates else None
+    drawn_by = keys.root(config.split_seed) if config.split_seed >= 0 else key
+    parts = split.split(source.names, config.split_by, config.val_fraction, drawn_by, twins, fold=config.fold_of)
+    if config.weights:
+        sampling_weights.read(Path(config.weights), parts["train"])
+    config = defaults.settled(config, len(source), len(parts["train"]))
+    return Run(root, config, key, scheme_of(config, source.num_points), parts, "", boxed=source.boxed)
+
+
+def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
+    """A new run folder: config.json last, as the sign that it is whole. origin: digest of the weights it begins with.
+
+    Raises ValueError where checkpoints of a run lie there, whose config.json is gone: they may be of other settings.
+    """
+    if next(root.glob("checkpoints/*/commit.json"), None) is not None:
+        raise ValueError(
+            f"{root / 'config.json'} is missing, but checkpoints of a run are there: put it back from a copy, or take"
+            " another --name"
+        )
+    _, config, key, scheme, parts, *_ = plan(root, config, source)
+    root.mkdir(parents=True, exist_ok=True)
+    files.write_sealed(root / "key.json", {"seed": config.seed, "key": keys.to_json(key)})
+    files.write_sealed(root / "split.json", {**parts, "names_digest": split.digest(parts)})
+    files.write_sealed(root / "versions.json", versions())
+    described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
+    weights, decided = _kept(config.weights, root / _WEIGHTS), _kept(config.review, root / _DECISIONS)
+    rest: dict[str, Any] = {"data_identity": identity(source), "weights": weights, "origin": origin, "review": decided}
+    rest["boxed"] = source.boxed
+    files.write_sealed(root / "config.json", {**described, **rest})
+    return load(root)
+
+
+def _kept(path: str, own: Path) -> str:
+    """The digest of the run's own copy of a file, made here; empty where there is no such file."""
+    if not path:
+        return ""
+    with files.whole(own) as file:
+        file.write(Path(path).read_bytes())
+    return files.digest(own).hex()
+
+
+def write_fork(old: Run, root: Path, config: Config, parent: dict[str, Any]) -> None:
+    """The files of a run that goes on from `old` under another configuration; parent: where from, kept in config.json."""
+    root.mkdir(parents=True)
+    stored = _read(old.root / "config.json")
+    own = [name for name, known in ((_WEIGHTS, old.weights), (_DECISIONS, old.review)) if known]
+    for name in ("key.json", "split.json", *own):
+        (root / name).write_bytes((old.root / name).read_bytes())
+    files.write_sealed(root / "versions.json", versions())
+    files.write_sealed(root / "config.json", {**stored, "config": configs.to_dict(config), "parent": parent})
+
+
+def scheme_of(config: Config, num_points: int) -> Scheme:
+    """The scheme of a configuration's file, or the known one for so many points."""
+    return schemes.load_scheme(config.scheme, num_points) if config.scheme else landmarks.scheme(num_points)
+
+
+def settings(flags: dict[str, Any], recipe: str = "") -> Config:
+    """The configuration of a command line, checked: a recipe's, with the flags given in its place. An augmentation given as
+    a .json file is taken in as text, so that a run does not depend on the file afterwards."""
+    flags = recipes.settings(recipe, flags) if recipe else flags
+    if flags.get("augment", "").endswith(".json"):
+        path = Path(flags["augment"])
+        flags = {**flags, "augment": json.dumps(files.parse_json(files.read_bytes(path), f"--augment {path}"))}
+    for name in ("data", "pictures", "boxes", "weights", "review", "scheme", "init_from"):
+        if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
+            flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
+    config = Config(**flags).check()
+    for name in ("scheme", "weights", "review", "boxes"):
+        if (path := getattr(config, name)) and not Path(path).is_file():
+            raise ValueError(f"--{name} {path}: there is no such file")
+    if (config.pictures or config.boxes or config.category) and opening.is_packed(config.data):
+        raise ValueError(
+            f"--data {config.data} is packed: --pictures, --boxes and --category were for prepare.py, and do nothing here"
+        )
+    return config
+
+
+def write_faults(run: Run, lines: list[str]) -> None:
+    """Adds the pictures that could not be decoded to the run's faults.txt, one line each, by name."""
+    path = run.root / "faults.txt"
+    known = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    if set(lines) - set(known):
+        with files.whole(path) as file:
+            file.write("".join(f"{line}\n" for line in sorted({*known, *lines})).encode())
+
+
+def finish(run: Run, step: int, digest: str) -> list[str]:
+    """Writes final.json, the step and digest of the last state, and says what to do with a finished run."""
+    files.write_json(run.root / "final.json", {"step": step, "digest": digest})
+    command = f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json"
+    if "test" not in opening.parts(run.config.data):
+        command += " --part val"
+    return [f"{run.root} is finished at step {step}; next:", command]
+
+
+def folder(parent: str, name: str) -> Path:
+    """The run folder of a plain name. Raises ValueError for a name that leads elsewhere."""
+    if not name or name in (".", "..") or "/" in name or "\\" in name:
+        raise ValueError(f"--name {name!r} is not a plain name; --runs says where run folders lie")
+    return Path(parent) / name
+
+
+def parent_of(root: Path) -> dict[str, Any] | None:
+    """Where a fork is from: run, step and digest; None for a run that began by itself."""
+    return _read(root / "config.json").get("parent")
+
+
+def exists(root: Path) -> bool:
+    """Whether a run began here."""
+    return (root / "config.json").is_file()
+
+
+def load(root: Path) -> Run:
+    """The run in a folder. Raises ValueError, naming the file, where it is missing or damaged, or of another version."""
+    if not exists(root):
+        raise ValueError(
+            f"{root} is not a run folder ({root / 'config.json'}: missing){guesses.path(root, exists, 'runs')}"
+        )
+    stored, parts, sealed = (_read(root / f"{name}.json") for name in ("config", "split", "key"))
+    known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
+    try:  # all of it is sealed, but another version or hand may have written it, or put it under another's name
+        if parts.pop("names_digest") != split.digest(parts):
+            raise ValueError("the digest of split.json's names does not fit")
+        config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
+        boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
+        return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, stored["data_identity"], *known, boxed)
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        told = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
+        raise ValueError(f"{root}: its files are not those of a run of this version ({told})") from None
+
+
+def weights(run: Run) -> np.ndarray | None:
+    """The sampling weights f64[photographs] of the run's training part, or None: each once an epoch."""
+    if not run.weights:
+        return None
+    return sampling_weights.read(_own(run.root / _WEIGHTS, run.weights), run.parts["train"])
+
+
+def _own(path: Path, known: str) -> Path:
+    """A run's own copy of a file, which must be as it was."""
+    if not path.is_file() or files.digest(path).hex() != known:
+        raise ValueError(f"{path}: missing, or not the {path.stem} that the run began with")
+    return path
+
+
+def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
+    """The run under operational settings as asked, and notes on what differs from before.
+
+    Raises ValueError, with the list, where a defining setting differs or the data is not the same.
+    """
+    training = len(run.parts["train"])
+    asked = defaults.adopted(asked, run.config, training + len(run.parts["val"]), training)
+    if changed := configs.differences(run.config, asked):
+        said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
+        raise ValueError(f"{said}. Take another --name, or go on from it with --fork NAME")
+    if asked.review and files.digest(Path(asked.review)).hex() != run.review:
+        raise ValueError(f"--review {asked.review}: not the decisions that {run.root} began with. Take another --name")
+    check_identity(run, source, asked.data)
+    if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
+        raise ValueError(f"--weights {asked.weights}: not the weights that {run.root} began with. Take another --name")
+    if asked.init_from and asked.init_from != run.config.init_from:
+        raise ValueError(f"--init-from: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
+    if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
+        raise ValueError(f"--scheme {asked.scheme}: {run.root} was trained with another one. Take another --name")
+    return run._replace(config=asked, boxed=source.boxed), other_versions(run)
+
+
+def other_versions(run: Run) -> list[str]:
+    """What the same bits depend on and is not as it was when the run began, a line each."""
+    known, now = _read(run.root / "versions.json"), versions()
+    return [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
+
+
+def check_identity(run: Run, source: Source, path: str) -> None:
+    """Raises ValueError unless the source holds the very records that the run was trained on."""
+    if identity(source) != run.data_identity:
+        raise ValueError(f"--data {path}: not the data that {run.root} was trained on, or it was changed since")
+
+
+def check_same_data(one: Run, other: Run) -> None:
+    """Raises ValueError unless both runs were trained on the very same records, and as many points."""
+    if one.data_identity != other.data_identity or one.scheme.num_points != other.scheme.num_points:
+        raise ValueError(f"{other.root} was trained on other data than {one.root}; take runs of one data set")
+
+
+def check_points(run: Run, source: Source) -> None:
+    """Raises ValueError unless the source has as many points as the run's network."""
+    if source.num_points != run.scheme.num_points:
+        raise ValueError(
+            f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}"
+        )
+
+
+def decided(config: Config, root: Path | None) -> Path | None:
+    """The file of decisions that a configuration names, else that of the run in the folder `root`, if there is one."""
+    if config.review:
+        return Path(config.review)
+    known = _read(root / "config.json").get("review") if root and exists(root) else None
+    return _own(root / _DECISIONS, known) if root and known else None
+
+
+def lock(root: Path) -> AbstractContextManager[None]:
+    """One run, one writer, as long as the context lasts. Raises ValueError where another process has it."""
+    return files.locked(
+        root / ".lock", f"{root} is being trained by another process; wait for it, or take another --name"
+    )

@@ -1,0 +1,221 @@
+"""DeepLabCut's labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
+
+Empty is not labelled. The index is a path in one column or in three. Where there are individuals, each that has a point
+in a picture is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.io import csv_text, files
+from pipelines.sources import dialects, text_tables
+from pipelines.sources.formats import deeplabcut_places, plain
+from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+
+NAME = "deeplabcut"
+
+
+class _Head(NamedTuple):
+    index: int  # columns in front of the numbers
+    points: list[str]  # body parts of an individual
+    faces: dict[str, list[int]]  # individual: the columns of its x; one without a name where there are none
+    width: int  # fields of a row
+    others: dict[str, dict[str, int]]  # individuals that have other body parts: the column of each's x
+
+    def in_order(self, points: list[str]) -> "_Head":
+        """The same with its body parts in another order."""
+        places = [self.points.index(point) for point in points]
+        faces = {name: [columns[i] for i in places] for name, columns in self.faces.items()}
+        return self._replace(points=points, faces=faces)
+
+
+class _Found(NamedTuple):
+    names: list[str]
+    places: list[deeplabcut_places.Place]
+    lines: list[int]
+    points: list[np.ndarray]  # f32[points, 2], NaN: not labelled
+    refused: list[Refused]
+    seen: dict[str, int]  # the lines of the pictures
+
+
+def recognises(path: Path) -> bool:
+    """Whether this is such a table, a folder that holds one, or a project's folder."""
+    return any(
+        p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in deeplabcut_places.tables(path)
+    )
+
+
+def parts(path: Path) -> list[str]:
+    """One part, which answers for whichever is asked for."""
+    return ["train"]
+
+
+def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+    """The records by name, of one table or of all a project's. Pictures lie below the project's folder (that which holds
+    labeled-data), or in the folder of the table.
+
+    The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
+    of tables with other body parts are refused. Raises ValueError, with the place, where a table is none.
+    """
+    tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {})
+    top = path if path.is_dir() else path.parent
+    opened = {table: _opened(table) for table in tables}
+    usual, count = Counter(frozenset(head.points) for head, _ in opened.values()).most_common(1)[0]
+    first = next(table for table in tables if set(opened[table][0].points) == usual)
+    points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables)
+    for table, (head, rows) in opened.items():
+        if not rows:
+            notes.append(f"{table}: has a header and no row")
+        if set(head.points) != usual:
+            told = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            found.refused.extend(_others(table, top, head, rows, told))
+            continue
+        if head.points != points:
+            notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
+        _add_table(table, top, head.in_order(points), rows, found)
+    order = sorted_by_name(found.names)
+    root, paths = deeplabcut_places.find(path, pictures, top, tables, [found.places[i] for i in order])
+
+    def label(index: int) -> Label:
+        mask = np.isfinite(found.points[order[index]][:, 0])
+        return np.where(mask[:, None], found.points[order[index]], 0), mask
+
+    return Table(
+        root=root,
+        where=first.relative_to(top).as_posix(),
+        num_points=len(points),
+        names=[found.names[i] for i in order],
+        lines=[found.lines[i] for i in order],
+        label=label,
+        whole=all(text_tables.is_whole(p) for p in found.points),
+        pictures=paths,
+        refused=found.refused,
+        files=tables,
+        notes=notes,
+    )
+
+
+def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
+    """(what the header of a table says, its rows that are not empty, with their lines)."""
+    rows = dialects.rows(path, dialects.sniff(path, ",")._replace(quoted=True))
+    return _head(path, (row for _, row in rows)), [(line, row) for line, row in rows if any(row)]
+
+
+def _told(usual: list[str], points: list[str]) -> str:
+    """In what way body parts differ from the usual ones."""
+    lacks, adds = (", ".join(p for p in one if p not in other) for one, other in ((usual, points), (points, usual)))
+    return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
+
+
+def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], told: str) -> Iterator[Refused]:
+    """The rows of a table that has not the usual body parts."""
+    where = table.relative_to(top)
+    for line, row in rows:
+        yield Refused(
+            deeplabcut_places.image(where.parent.as_posix(), row[: head.index]),
+            line,
+            f"other body parts: {where} {told}",
+        )
+
+
+def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:
+    """Adds the rows of a table to what was found."""
+    for line, row in rows:
+        _add(row, line, head, path.parent.relative_to(top).as_posix(), found)
+
+
+def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
+    """What the header rows say. Raises ValueError where they are not those of a table of labels."""
+    head: dict[str, list[str]] = {}
+    for row, _ in zip(rows, range(4), strict=False):
+        head[row[0].strip() if row else ""] = row
+        if "coords" in head:
+            break
+    coords = head.get("coords", [])
+    index = coords.index("x") if "x" in coords else 0
+    width, many = len(coords), head.get("individuals")
+    good = index in (1, 3) and coords[index:] == ["x", "y"] * ((width - index) // 2)
+    if not good or any(len(row) != width for row in head.values()) or not {"scorer", "bodyparts"} <= set(head):
+        raise ValueError(
+            f"{path}: not a table of DeepLabCut's labels: expected the header rows scorer, bodyparts and coords,"
+            " with individuals between where there are several, and columns x, y of each body part"
+        )
+    columns: dict[str, dict[str, int]] = {}
+    for column in range(index, width, 2):
+        columns.setdefault(_plain(many[column]) if many else "", {})[head["bodyparts"][column]] = column
+    if sum(map(len, columns.values())) * 2 != width - index:
+        raise ValueError(f"{path}: a body part is there twice, or two individuals have one name")
+    usual = Counter(frozenset(c) for c in columns.values()).most_common(1)[0][0]
+    points = list(next(c for c in columns.values() if set(c) == usual))
+    faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
+    others = {name: c for name, c in columns.items() if name not in faces}
+    return _Head(index, points, faces, width, others)
+
+
+def _plain(individual: str) -> str:
+    return re.sub(r"[/\\#.]", "-", individual)  # as a part of a record's name
+
+
+def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> None:
+    """A row of a table in a folder: a record for each individual that has a point."""
+    picture = deeplabcut_places.image(folder, row[: head.index])
+    reason = plain.path_fault(picture)
+    if reason is None and len(row) != head.width:
+        reason = f"wrong number of fields: {len(row)}, the header has {head.width}"
+    if reason is None and picture in found.seen:
+        reason = f"name twice: {picture}, first on line {found.seen[picture]}"
+    if reason is not None:
+        found.refused.append(Refused(picture, line, reason))
+        return
+    found.seen[picture] = line
+    before = len(found.names) + len(found.refused)
+    for face, columns in head.faces.items():
+        name = f"{picture}#{face}" if face else picture
+        points = _points([row[c + axis].strip() for c in columns for axis in (0, 1)], head.points)
+        if isinstance(points, str):
+            found.refused.append(Refused(name, line, points))
+        elif not face or not np.isnan(points).all():
+            found.names.append(name)
+            found.places.append(deeplabcut_places.Place(picture, folder))
+            found.lines.append(line)
+            found.points.append(points)
+    for face, parts in head.others.items():
+        if any(_known(row[column + axis]) for column in parts.values() for axis in (0, 1)):
+            reason = f"other body parts: individual {face} has {', '.join(parts)}"
+            found.refused.append(Refused(f"{picture}#{face}", line, reason))
+    if len(found.names) + len(found.refused) == before:
+        found.refused.append(Refused(picture, line, "no labelled point: no individual has one"))
+
+
+def _known(field: str) -> bool:
+    """Whether a field holds a number, or what should be one."""
+    return field.strip().lower() not in ("", "nan")
+
+
+def _points(fields: list[str], parts: list[str]) -> np.ndarray | str:
+    """f32[points, 2], NaN where not labelled, or what is wrong with the fields."""
+    known = np.array([_known(field) for field in fields])
+    values = plain.numbers([field for field, there in zip(fields, known, strict=True) if there])
+    if values is None:
+        return "not a finite number: among the points"
+    if (half := known[::2] != known[1::2]).any():
+        return f"half a point: only one of x and y of {parts[int(half.argmax())]}"
+    points = np.full(len(fields), np.nan, np.float32)
+    points[known] = values
+    return points.reshape(-1, 2)
+
+
+def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
+    """A table of one animal a picture, its index in one column. Raises ValueError for one of several in a picture."""
+    with files.whole(out) as file:
+        file.write(csv_text.row(["scorer", *["jaxmarks"] * (2 * num_points)]))
+        file.write(csv_text.row(["bodyparts", *(f"point_{i}" for i in range(num_points) for _ in "xy")]))
+        file.write(csv_text.row(["coords", *["x", "y"] * num_points]))
+        for row in rows:
+            name = plain.only_one(row.name, "a table of one animal a picture")
+            file.write(csv_text.row([name, *plain.gapped(row)]))

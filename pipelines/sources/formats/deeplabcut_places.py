@@ -1,0 +1,113 @@
+"""Where the tables of a DeepLabCut project and their images lie, and what of it is not read."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxmarks import words
+from pipelines.sources.formats import plain
+
+_TABLE = "CollectedData_*.csv"
+_HOME = "labeled-data"  # the folder of a project's videos
+_OWN_COPIES = "_labeled"  # ends the folders in which DeepLabCut draws labels
+_ELSEWHERE = re.compile(rf"(?:[A-Za-z]:)?/(?:.*/)?({_HOME}/[^/]+/[^/]+)")
+_NAMED = 5
+
+
+class Place(NamedTuple):
+    """Where a row says that its image lies."""
+
+    image: str  # as the row has it
+    folder: str  # of the row's table, below the path that was given; ".": that path itself
+
+
+def tables(path: Path) -> list[Path]:
+    """The tables at a path: the file itself, those of a project's videos, else those in the folder."""
+    if path.is_file():
+        return [path]
+    return sorted(path.glob(f"{_HOME}/*/{_TABLE}")) or sorted(path.glob(_TABLE))
+
+
+def unread(path: Path, read: Sequence[Path]) -> list[str]:
+    """A line for each kind of label file in a project that is not among the tables that are read, and for videos that have
+    no table."""
+    home = path / _HOME
+    if not path.is_dir() or home not in {table.parent.parent for table in read}:
+        return []
+    beside = sorted(path.glob(_TABLE))
+    astray = [table for pattern in (_TABLE, f"*/*/{_TABLE}") for table in sorted(home.glob(pattern))]
+    known = {table.parent for table in read} | {home / table.relative_to(home).parts[0] for table in astray}
+    videos = [p for p in sorted(home.iterdir()) if p.is_dir() and p not in known and not p.name.endswith(_OWN_COPIES)]
+    stored = [file for video in videos for file in sorted(video.glob("CollectedData*.h5"))[:1]]
+    return [
+        f"{path}: {words.counted(len(found), what)} {_some(path, found)}: {why}"
+        for found, what, why in (
+            (beside, "table", f"not read, since those of the videos in {_HOME} are; give it by itself to read it"),
+            (astray, "table", f"not read, since tables lie in {_HOME}/VIDEO; move it there, or give it by itself"),
+            (
+                stored,
+                "file",
+                "not read; its video has no CollectedData_*.csv: write one, from DeepLabCut or with pandas",
+            ),
+            (
+                [v for v in videos if v not in {file.parent for file in stored}],
+                "folder",
+                "no CollectedData_*.csv in it",
+            ),
+        )
+        if found
+    ]
+
+
+def _some(path: Path, found: Sequence[Path]) -> str:
+    more = ", ..." if len(found) > _NAMED else ""
+    return f"({', '.join(p.relative_to(path).as_posix() for p in found[:_NAMED])}{more})"
+
+
+def image(folder: str, fields: Sequence[str]) -> str:
+    """The path of a row's image, by the fields of its index. A bare name lies in the folder of its table, which tells two
+    videos apart; a path on another computer that leads to a project's video is that below labeled-data."""
+    found = "/".join(fields).replace("\\", "/")
+    if far := _ELSEWHERE.fullmatch(found):
+        return far[1]
+    return found if "/" in found or folder == "." else f"{folder}/{found}"
+
+
+def find(
+    path: Path, given: Path | None, top: Path, read: Sequence[Path], places: list[Place]
+) -> tuple[Path, list[str]]:
+    """(folder, path of each image below it): of the folders where images may be, the one that holds most of them.
+
+    given: the only one to look in, if any; top: the folder that tables are named below. An image is where its row says; a
+    row that names its table's own folder, or none, may have it beside the table (`_near`).
+    """
+    near = _near(top, places)
+    choices = []
+    for root in dict.fromkeys([given] if given else [top, *read[0].absolute().parents[2:3]]):
+        there = [plain.spelled(root, place.image) is not None for place in places]
+        far = any(there)
+        paths = [
+            place.image if found or n is None or (far and not plain.spelled(root, n)) else n
+            for place, n, found in zip(places, near, there, strict=True)
+        ]
+        choices.append(((sum(plain.spelled(root, p) is not None for p in paths), sum(there)), root, paths))
+    (count, _), root, paths = max(choices, key=lambda choice: choice[0])
+    return (root if count else plain.find_pictures(path, given, [top], paths)), paths
+
+
+def _near(top: Path, places: list[Place]) -> list[str | None]:
+    """Of each image its path beside its table, None where that would be another image of the same name: where its row
+    names a folder that is not the table's. A table that was taken out of its project, and names one folder alone, has its
+    images beside it whatever that folder was."""
+    named: dict[str, set[str]] = {}
+    for place in places:
+        named.setdefault(place.folder, set()).add(place.image.rpartition("/")[0])
+    homes = {folder: (top / folder).absolute() for folder in named}
+    moved = {folder for folder, found in named.items() if len(found) == 1 and homes[folder].parent.name != _HOME}
+    near: list[str | None] = []
+    for place in places:
+        folder, _, name = place.image.rpartition("/")
+        own = place.folder in moved or folder.rpartition("/")[2] in ("", homes[place.folder].name)
+        near.append((f"{place.folder}/{name}" if place.folder != "." else name) if own else None)
+    return near

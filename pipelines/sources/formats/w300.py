@@ -1,0 +1,190 @@
+"""300-W and its kin: a folder of pictures, each with its points in a .pts file of the same stem beside it.
+
+The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on reading and put on again on writing.
+"""
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.io import files
+from pipelines.sources import text_tables
+from pipelines.sources.formats import plain
+from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+
+NAME = "pts"
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
+_ENDING = re.compile(r"\.pts", re.IGNORECASE)
+_LAYOUT = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)\}\s*")
+
+
+def recognises(path: Path) -> bool:
+    """Whether this is a folder with a .pts file in it or below it."""
+    return path.is_dir() and next(_tables(path), None) is not None
+
+
+def _tables(path: Path) -> Iterator[Path]:
+    """The .pts files in a folder and below it, links to folders followed, whatever the case of their ending."""
+    for folder, below, names in os.walk(path, followlinks=True):
+        here = Path(folder)
+        around = [here, *(p for p in here.parents if p.is_relative_to(path))]
+        below[:] = sorted(b for b in below if not _leads_back(here / b, around))
+        yield from (here / name for name in sorted(names) if _ENDING.fullmatch(name[-4:]))
+
+
+def _leads_back(folder: Path, around: list[Path]) -> bool:
+    """Whether a link leads to one of the folders that it was reached by, or to one around them."""
+    return folder.is_symlink() and any(
+        Path(os.path.realpath(p)).is_relative_to(os.path.realpath(folder)) for p in around
+    )
+
+
+def parts(path: Path) -> list[str]:
+    """One part, which answers for whichever is asked for."""
+    return ["train"]
+
+
+def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+    """The pictures by name that have a .pts file; `pictures` is the folder they lie in below the same names.
+
+    Each file is read once here and again when it is asked for. Most files say how many points there are; those of another
+    number, that make no sense, or have no picture are in `refused`. Raises ValueError where no file can be used at all.
+    """
+    root = plain.find_pictures(path, pictures, [path], [])
+    tables = sorted(p for p in _tables(path) if p.is_file())
+    images, read_ = _Images(root), {table: _points(table) for table in tables}
+    sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))
+    count = sizes.most_common(1)[0][0] if sizes else 0
+    found: dict[str, Path] = {}
+    refused = []
+    for table, points in read_.items():
+        name = table.relative_to(path).as_posix()
+        picture = images.of(name)
+        if isinstance(points, str):
+            refused.append(Refused(name, None, points))
+        elif len(points) != count:
+            usual = f"{len(points)}, the usual number is {count} ({sizes[count]} of {sizes.total()} files)"
+            refused.append(Refused(name, None, f"wrong number of points: {usual}"))
+        elif picture is None:
+            refused.append(Refused(name, None, f"no picture: none of its stem and {' '.join(ENDINGS)} is beside it"))
+        elif fault := plain.path_fault(picture):
+            refused.append(Refused(name, None, fault))
+        elif picture in found:
+            refused.append(Refused(name, None, f"name twice: {found[picture].name} has the picture {picture} already"))
+        else:
+            found[picture] = table
+    if not found:
+        raise ValueError(f"{path}: no .pts file with a picture can be used ({refused[0].file}: {refused[0].reason})")
+    names = [list(found)[i] for i in sorted_by_name(list(found))]
+    return Table(
+        root=root,
+        where=path.name,
+        num_points=count,
+        names=names,
+        lines=[0] * len(names),
+        label=lambda index: _label(found[names[index]], count),
+        refused=refused,
+        files=tables,
+        notes=images.notes(),
+    )
+
+
+class _Images:
+    """The pictures below a folder by the stems of their names, however those are spelled in Unicode."""
+
+    def __init__(self, root: Path):
+        self._root, self._folders = root, {}
+        self._several: list[list[str]] = []  # that share a stem
+
+    def of(self, name: str) -> str | None:
+        """The picture of x/y.pts: the first by its ending, as ENDINGS has them, of those of its stem."""
+        folder, _, file = name.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._listed(folder)
+        found = self._folders[folder].get(unicodedata.normalize("NFC", file[:-4]), [])
+        exact = [n for n in found if os.path.splitext(n)[0] == file[:-4]] or found
+        if len(exact) > 1:
+            self._several.append(exact)
+        return f"{folder}/{exact[0]}".lstrip("/") if exact else None
+
+    def _listed(self, folder: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        try:
+            with os.scandir(self._root / folder) as entries:
+                names = [entry.name for entry in entries if entry.is_file()]
+        except OSError:
+            return {}
+        known = [(ENDINGS.index(end.lower()), stem, name) for name in names for stem, end in [os.path.splitext(name)]
+                 if end.lower() in ENDINGS]  # fmt: skip
+        for _, stem, name in sorted(known):
+            found.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
+        return found
+
+    def notes(self) -> list[str]:
+        if not self._several:
+            return []
+        first = self._several[0]
+        return [
+            f"{len(self._several)} .pts files have several pictures of their stem, as {', '.join(first)}: the first by"
+            f" {' '.join(ENDINGS)} is used, {first[0]}"
+        ]
+
+
+def _points(path: Path) -> np.ndarray | str:
+    """f64[points, 2] of a .pts file, from 0, or what is wrong with it."""
+    text = _LAYOUT.fullmatch(files.read_bytes(path).decode("utf-8-sig", "replace"))
+    if text is None:
+        return "not a .pts file: expected version: 1, n_points: COUNT and { x y of each point }"
+    rows = [line.split() for line in text[2].splitlines() if line.strip()]
+    if len(rows) != int(text[1]) or not rows:
+        return f"wrong number of points: {len(rows)} lines, n_points says {int(text[1])}"
+    if any(len(row) != 2 for row in rows):
+        return "wrong number of fields: expected x and y in each line"
+    values = plain.numbers([field for row in rows for field in row])
+    return "not a finite number: among the points" if values is None else values.reshape(-1, 2) - 1
+
+
+def _label(path: Path, count: int) -> Label:
+    points = _points(path)
+    if isinstance(points, str) or len(points) != count:
+        raise ValueError(f"{path}: the file was changed while it was in use")
+    return points, np.ones(count, bool)
+
+
+def file_of(name: str) -> str:
+    """The .pts file of a picture. Raises ValueError for one of several faces of a photograph."""
+    return f"{os.path.splitext(plain.only_one(name, '.pts'))[0]}.pts"
+
+
+def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
+    """A .pts file for each record in the folder `out`, named as its picture.
+
+    Raises ValueError for a record with a point that is not labelled, for one of several faces of a photograph, for a
+    name that leads out of the folder, and where two pictures have one stem: this layout has no way to say them.
+    """
+    written: set[str] = set()
+    for row in rows:
+        name, file_name = row.name, file_of(row.name)
+        if not text_tables.inner_path(name) or file_name in written:
+            raise ValueError(
+                f"{name}: {'another picture has this stem' if file_name in written else 'not a path below a folder'}"
+            )
+        if not row.mask.all():
+            raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take --format plain or coco")
+        written.add(file_name)
+        numbers = [_from_one(text) for text in plain.texts(row.points)]
+        points = "".join(f"{x} {y}\n" for x, y in zip(numbers[::2], numbers[1::2], strict=True))
+        with files.whole(out / file_name) as file:
+            file.write(f"version: 1\nn_points: {num_points}\n{{\n{points}}}\n".encode())
+
+
+def _from_one(text: str) -> str:
+    """A coordinate that counts from 0 as one that counts from 1: six decimals, or as many as it has."""
+    value = Decimal(text) + 1
+    return short if Decimal(short := f"{value:.6f}") == value else format(value, "f")

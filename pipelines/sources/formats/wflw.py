@@ -1,0 +1,215 @@
+"""WFLW's lists: a row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, picture.
+Its lists of 98 points and the picture alone are read too, without boxes.
+
+A photograph of several faces gives records FILE#LINE. Rows are checked once and read again when they are asked for.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.io import files
+from pipelines.sources.formats import plain
+from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+
+NAME = "wflw"
+_REST = 4 + 6 + 1  # fields behind the points
+_ALONE = 2 * 98 + 1  # fields of WFLW's lists of points alone (list_98pt_test.txt): no box, no attributes
+_LAYOUT = ("bad box", "bad attributes")  # kinds of rows that are of another layout, where they are most
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Face(NamedTuple):
+    picture: str
+    line: int
+    offset: int  # of the row in the file
+    box: np.ndarray
+    about: bool | None  # whether the box holds a point, None where it has no area
+
+
+class _Layout(NamedTuple):
+    """What a row holds: so many points and a picture, and a box and six attributes between them where it is boxed."""
+
+    points: int
+    boxed: bool
+
+    @property
+    def fields(self) -> int:
+        return 2 * self.points + (_REST if self.boxed else 1)
+
+
+def recognises(path: Path) -> bool:
+    """Whether this is a .txt file."""
+    return path.suffix.lower() == ".txt" and path.is_file()
+
+
+def likely(path: Path) -> bool:
+    """Whether a .txt file seems to be such a list, by its first row."""
+    if not recognises(path):
+        return False
+    with open(path, "rb") as file:
+        fields = file.readline(1 << 16).split()
+    numbers = plain.numbers([field.decode(errors="replace") for field in fields[:-1]])
+    return len(fields) > _REST and (len(fields) - _REST) % 2 == 0 and numbers is not None
+
+
+def parts(path: Path) -> list[str]:
+    """One part, which answers for whichever is asked for."""
+    return ["train"]
+
+
+def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+    """The faces by name. Rows have as many fields as most of them; others, and rows that make no sense, are in `refused`.
+
+    Where most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, which a note
+    says. Raises ValueError where the file is no such list or the pictures are not found.
+    """
+    faces, refused, layout = _read(path)
+    names = plain.names_of([f.picture for f in faces], [f.line for f in faces])
+    order = sorted_by_name(names)
+    found, near = [faces[i].picture for i in order], path.absolute().parent
+    boxes = np.array([faces[i].box for i in order]).reshape(-1, 4)
+    folders = [near, *(folder / "WFLW_images" for folder in (near, near.parent, near.parent.parent))]
+    return Table(
+        root=plain.find_pictures(path, pictures, folders, found),
+        where=path.name,
+        num_points=layout.points,
+        names=[names[i] for i in order],
+        lines=[faces[i].line for i in order],
+        label=lambda index: _label(path, faces[order[index]], layout),
+        pictures=found,
+        boxes=boxes if layout.boxed else None,
+        notes=[]
+        if layout.boxed
+        else [f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes"],
+        refused=refused,
+        files=[path],
+    )
+
+
+def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
+    """The faces, what is refused, and the layout that most rows have. Raises ValueError where it is none that is read."""
+    with open(path, "rb") as file:
+        sizes = Counter(len(line.split()) for line in file if line.strip())
+    size = sizes.most_common(1)[0][0] if sizes else 0
+    points, odd = divmod(size - _REST, 2)
+    if points >= 1 and not odd:
+        layout = _Layout(points, True)
+        faces, refused = _faces(path, layout)
+        if sum(row.reason.partition(":")[0] in _LAYOUT for row in refused) <= len(faces) and _about_points(faces):
+            return faces, refused, layout
+    if size == _ALONE:
+        layout = _Layout(size // 2, False)
+        return *_faces(path, layout), layout
+    raise ValueError(
+        f"{path}: not a WFLW list: most rows have {_told(path, size)}; expected x, y of each point, x_min y_min x_max"
+        " y_max of a box about them, 6 attributes of 0 or 1 and an image without blanks in its name in a row (as in"
+        f" list_98pt_rect_attr_train.txt), or {_ALONE - 1} numbers and an image, as WFLW's list of points alone"
+    )
+
+
+def _about_points(faces: list[_Face]) -> bool:
+    """Whether boxes are what they should be: not most of them hold none of their points."""
+    found = [face.about for face in faces if face.about is not None]
+    return 2 * sum(found) >= len(found)
+
+
+def _told(path: Path, size: int) -> str:
+    """What is in the first row of so many fields: numbers, and what follows them."""
+    with open(path, "rb") as file:
+        rows = (line.decode(errors="replace").split() for line in file)
+        fields = next((row for row in rows if row and len(row) == size), [])
+    count = next((i for i, field in enumerate(fields) if plain.numbers([field]) is None), size)
+    return f"{size} fields, {count} numbers and {' '.join(fields[count:])[:40]!r}"
+
+
+def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Refused]]:
+    faces, refused, offset = [], [], 0
+    with open(path, "rb") as file:
+        for line, text in enumerate(file, 1):
+            parsed = _parsed(text, layout) if text.strip() else None
+            if isinstance(parsed, Refused):
+                refused.append(parsed._replace(file=parsed.file or path.name, line=line))
+            elif parsed is not None:
+                faces.append(_Face(parsed[0], line, offset, parsed[2], _holds(parsed[2], parsed[1])))
+            offset += len(text)
+    return faces, refused
+
+
+def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
+    """Whether a box holds any of the points; None where it has no area."""
+    inside = ((box[:2] <= points) & (points <= box[:2] + box[2:])).all(1)
+    return bool(inside.any()) if (box[2:] > 0).all() else None
+
+
+def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] | Refused:
+    """(picture, f64[points, 2], box) of a row; the box is NaN where the layout has none."""
+    try:
+        fields = [field.decode() for field in text.removeprefix(_BOM).split()]
+    except UnicodeDecodeError:
+        return Refused("", None, "bad file name: not UTF-8 text")
+    name, ends = fields[-1], 2 * layout.points
+    if fault := plain.path_fault(name):
+        return Refused("", None, fault)
+    if len(fields) != layout.fields:
+        return Refused(name, None, f"wrong number of fields: {len(fields)}, most rows have {layout.fields}")
+    if layout.boxed and (fault := _layout_fault(fields[ends:-1])):
+        return Refused(name, None, fault)
+    if (values := plain.numbers(fields[: ends + 4 * layout.boxed])) is None:
+        return Refused(name, None, f"not a finite number: among the points{' and the box' * layout.boxed}")
+    box = np.full(4, np.nan)
+    if layout.boxed:
+        box = np.array([*values[-4:-2], *_lengths(fields[ends : ends + 4])])
+    return name, values[:ends].reshape(-1, 2), box
+
+
+def _layout_fault(fields: list[str]) -> str | None:
+    """What shows that the fields between the points and the picture are not x_min y_min x_max y_max and 6 attributes."""
+    box, attributes = plain.numbers(fields[:4]), plain.numbers(fields[4:])
+    if attributes is None or not np.isin(attributes, (0, 1)).all():
+        return f"bad attributes: expected six of 0 or 1, got {' '.join(fields[4:])[:60]!r}"
+    if box is not None and (box[:2] > box[2:]).any():
+        return f"bad box: expected x_min y_min x_max y_max, got {' '.join(fields[:4])[:60]!r}"
+    return None
+
+
+def _lengths(corners: list[str]) -> list[float]:
+    """Width and height of x_min y_min x_max y_max, exactly: 84.1 less 33.4 is 50.7, so that a box that is written as
+    corners is the same when it is read."""
+    low, high = corners[:2], corners[2:]
+    return [float(Decimal(b) - Decimal(a)) for a, b in zip(low, high, strict=True)]
+
+
+def _label(path: Path, face: _Face, layout: _Layout) -> Label:
+    with open(path, "rb") as file:
+        file.seek(face.offset)
+        parsed = _parsed(file.readline() or b"?", layout)
+    if isinstance(parsed, Refused) or parsed[0] != face.picture:
+        raise ValueError(f"{path}:{face.line}: the file was changed while it was in use")
+    return parsed[1], np.ones(layout.points, bool)
+
+
+def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
+    """The list, with attributes of 0 and each record's box, 0 0 0 0 where it has none. Raises ValueError for a record
+    with a point that is not labelled and for a name with a blank: this layout has no way to say them."""
+    with files.whole(out) as file:
+        for row in rows:
+            name = plain.picture_of(row.name)
+            if not row.mask.all():
+                raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take --format plain")
+            if len(name.split()) != 1 or name != name.strip():
+                raise ValueError(f"{name!r}: a blank in a name, which WFLW's lists cannot say; take --format plain")
+            fields = [*plain.texts(row.points), *_corners(row.box), *["0"] * 6, name]
+            file.write(" ".join(fields).encode() + b"\n")
+
+
+def _corners(box: np.ndarray | None) -> list[str]:
+    """x_min y_min x_max y_max of a box, exactly; zeros for none."""
+    if box is None:
+        return ["0"] * 4
+    x, y, width, height = plain.exact(box)
+    return [x, y, *(str(Decimal(a) + Decimal(b)) for a, b in ((x, width), (y, height)))]

@@ -1,0 +1,265 @@
+"""What a person should know of labels before training on them, counted by kind: points that the network is not shown,
+placeholders that stand for "not labelled", objects of a few pixels, and faces whose norm is zero.
+
+Everything is kept and trained on as it is: a point outside of the crop is a legal label.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmarks import landmarks
+from jaxmarks.config import Config
+from jaxmarks.evaluation import metrics
+from jaxmarks.landmarks import Scheme
+from pipelines.example import Example, Source
+from pipelines.images import decode
+from pipelines.io import schema
+
+MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
+SHARE = 0.1  # of the images: a kind that is more frequent is a warning
+SMALL = 8.0  # pixels: an object whose longer side has fewer is small
+_EXAMPLES = 3
+_CHUNK = 256  # images whose labels are counted at a time
+_FAR = 1.0  # times the image's longer side: what lies farther outside is far outside
+_CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999, 32767, 65535, 99999)
+_HUGE = 1e5  # pixels: no coordinate of an image
+
+KINDS = (
+    "unlabelled", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal"
+)  # fmt: skip
+_OF_IMAGES = ("unlabelled", "unit", "small", "norm_box", "norm_diagonal")  # kinds of whole objects, not of points
+_PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes such as (-999, -999)"}
+
+
+Read = tuple[
+    str, Example, tuple[int, int]
+]  # file name, example (its pixels are not used), the image's width and height
+
+
+class View(NamedTuple):
+    """What a network is shown of an image: the square about its box, or of its short side."""
+
+    size: int = Config.size  # pixels of the input
+    canvas: float = Config.canvas  # times the crop: what augmentation can show
+    margin: float = Config.box_margin  # of a box, on each side
+
+
+class Labels(NamedTuple):
+    """Labels of some images, in pixels of the images."""
+
+    names: list[str]
+    points: np.ndarray  # f64[n, points, 2]
+    mask: np.ndarray  # bool[n, points]
+    size: np.ndarray  # f64[n, 2]  width, height
+    box: np.ndarray  # f64[n, 4]  x, y, width, height; NaN: none
+
+
+class Kind(NamedTuple):
+    """How often something was found."""
+
+    images: int
+    points: int
+    examples: list[str]  # file names
+
+
+class Counts(NamedTuple):
+    """What was found in the labels of `images` images, `points` labelled points; of each kind of KINDS."""
+
+    images: int
+    points: int
+    boxed: int  # images that have a box
+    kinds: dict[str, Kind]
+
+
+_WHOLE = schema.Whole(0, 1 << 50)
+FORM = {"images": _WHOLE, "points": _WHOLE, "boxed": _WHOLE,
+        "kinds": dict.fromkeys(KINDS, {"images": _WHOLE, "points": _WHOLE, "examples": [str]})}  # fmt: skip
+
+
+def labels(rows: Sequence[Read], num_points: int) -> Labels:
+    """The labels of some examples as arrays."""
+    nothing = np.full(4, np.nan)
+    return Labels(
+        [name for name, _, _ in rows],
+        np.array([e.points for _, e, _ in rows], np.float64).reshape(-1, num_points, 2),
+        np.array([e.mask for _, e, _ in rows], bool).reshape(-1, num_points),
+        np.array([size for _, _, size in rows], np.float64).reshape(-1, 2),
+        np.array([nothing if e.box is None else e.box for _, e, _ in rows], np.float64).reshape(-1, 4),
+    )
+
+
+def count_all(read: Iterable[Read], view: View, scheme: Scheme) -> Counts:
+    """`count` of any number of examples; the labels of _CHUNK of them are in memory at a time."""
+    parts, rows = [], iter(read)
+    while chunk := list(islice(rows, _CHUNK)):
+        parts.append(count(labels(chunk, scheme.num_points), view, scheme))
+    return added(parts)
+
+
+def count(found: Labels, view: View, scheme: Scheme) -> Counts:
+    """Each kind in some labels, as images under `view` show it, and as the norm of `scheme` has it."""
+    kinds = {**_places(found, view), **_whole(found, view, scheme)}
+    named = {name: _kind(found.names, each) for name, each in kinds.items()}
+    return Counts(len(found.names), int(found.mask.sum()), int((np.all(np.isfinite(found.box), axis=1)).sum()), named)
+
+
+def _kind(names: Sequence[str], each: np.ndarray) -> Kind:
+    """each: i[n], the points of each image."""
+    where = np.flatnonzero(each)
+    return Kind(len(where), int(each.sum()), [names[int(i)] for i in where[:_EXAMPLES]])
+
+
+def _crops(found: Labels, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """(centre f64[n, 2], half the side f64[n]) of what the input shows; the first pixel reaches from 0 to 1."""
+    boxed = np.all(np.isfinite(found.box), axis=1)
+    box = np.where(boxed[:, None], found.box, 0)
+    centre = np.where(boxed[:, None], box[:, :2] + box[:, 2:] / 2, found.size / 2)
+    return centre, np.where(boxed, box[:, 2:].max(1) * (1 + 2 * margin), found.size.min(1)) / 2
+
+
+def _places(found: Labels, view: View) -> dict[str, np.ndarray]:
+    """Kinds of single points: i[n], how many of each image. A point is of one kind besides "crop" and "canvas"."""
+    centre, half = _crops(found, view.margin)
+    edge, (x, y) = found.points + 0.5, np.moveaxis(found.points, -1, 0)
+    off = np.abs(edge - centre[:, None]).max(-1)
+    beyond = (np.abs(edge - found.size[:, None] / 2) - found.size[:, None] / 2).max(
+        -1
+    )  # outside of the image, in pixels
+    outside, same = beyond > 0, x == y
+    zero, minus = same & (x == 0), same & (x == -1)
+    code = outside & ((same & np.isin(x, _CODES)) | (np.abs(found.points).max(-1) >= _HUGE))
+    usual = outside & ~zero & ~minus & ~code
+    far = usual & (beyond > _FAR * found.size.max(1)[:, None])
+    kinds = {
+        **{"crop": off > half[:, None], "canvas": off > view.canvas * half[:, None]},
+        **{"image": usual & ~far, "far": far, "zero": zero, "minus": minus, "code": code},
+    }
+    return {name: (found.mask & each).sum(1) for name, each in kinds.items()}
+
+
+def _whole(found: Labels, view: View, scheme: Scheme) -> dict[str, np.ndarray]:
+    """Kinds of whole objects: i[n], 1 where an image is of the kind."""
+    low, high = metrics.extremes(found.points, found.mask)
+    side, counted = (high - low).max(1), found.mask.sum(1)
+    shown = side * view.size / (2 * _crops(found, view.margin)[1])
+    most = counted >= max(2, (scheme.num_points + 1) // 2)  # of a few points nobody knows the object's size
+    instead = metrics.fallback(found.points, found.mask, scheme, np.hypot(*found.size.T)) * (counted > 0)
+    unit = (counted > 1) & (side > 0) & (found.size.max(1) > 4) & (low >= 0).all(1) & (high <= 1).all(1)
+    return {
+        "unlabelled": (counted == 0).astype(int),
+        "unit": unit.astype(int),
+        "small": (most & ~unit & (np.minimum(side, shown) < SMALL)).astype(int),
+        "norm_box": (instead == 1).astype(int),
+        "norm_diagonal": (instead == 2).astype(int),
+    }
+
+
+def added(parts: Sequence[Counts]) -> Counts:
+    """The counts of all parts together."""
+    images, points, boxed = (
+        (sum(values) for values in zip(*(p[:3] for p in parts), strict=True)) if parts else (0, 0, 0)
+    )
+    kinds = {}
+    for name in KINDS:
+        each = [p.kinds[name] for p in parts]
+        examples = [e for k in each for e in k.examples][:_EXAMPLES]
+        kinds[name] = Kind(sum(k.images for k in each), sum(k.points for k in each), examples)
+    return Counts(images, points, boxed, kinds)
+
+
+def to_data(c: Counts) -> dict[str, Any]:
+    """The counts as plain data."""
+    return {**c._asdict(), "kinds": {name: kind._asdict() for name, kind in c.kinds.items()}}
+
+
+def from_data(data: dict[str, Any]) -> Counts:
+    """The inverse of `to_data`; data of the form FORM."""
+    kinds = {name: Kind(*(data["kinds"][name][field] for field in Kind._fields)) for name in KINDS}
+    return Counts(data["images"], data["points"], data["boxed"], kinds)
+
+
+def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
+    """What a person should know of a source's labels before training on them, a line each: `told` of at most MOST images.
+    Nothing of drawn faces, which are made by intent."""
+    if config.data.startswith("drawn:") or not source.labelled:
+        return []
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
+    with ThreadPoolExecutor(config.workers) as pool:
+        read = (found for found in pool.map(lambda i: _read(source, int(i)), chosen) if found is not None)
+        counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
+    lines = told(counts, scheme)
+    if len(chosen) < len(source):
+        lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
+    return lines
+
+
+def _read(source: Source, index: int) -> Read | None:
+    """None where the record cannot be read, of which the run itself tells when it needs it."""
+    try:
+        example = source[index]
+        return source.names[index], example._replace(picture=b""), decode.photograph_size(example)
+    except (ValueError, OSError):
+        return None
+
+
+def told(c: Counts, scheme: Scheme) -> list[str]:
+    """The counts for a person, a line for each kind that was found; what more than SHARE of the images have is a warning,
+    with its remedy."""
+    return [_line(name, c, scheme) for name in KINDS if c.kinds[name].images and name != "canvas"]
+
+
+def _line(name: str, c: Counts, scheme: Scheme) -> str:
+    kind = c.kinds[name]
+    often = kind.images > SHARE * c.images
+    remedy = f"; {_remedy(name, c)}" if often and _remedy(name, c) else ""
+    examples = f"{', '.join(kind.examples)}{', ...' if kind.images > len(kind.examples) else ''}"
+    hidden = f"; {c.kinds['canvas'].points} of them no augmentation shows either" if name == "crop" else ""
+    points = "" if name in _OF_IMAGES else f" ({kind.points} of {c.points} points{hidden})"
+    have = "has" if kind.images == 1 else "have"
+    said = f"{kind.images} of {c.images} images {have} {_what(name, scheme)}{points}: {examples}{remedy}"
+    return f"{'warning: ' if remedy else ''}labels: {said}"
+
+
+def _what(name: str, scheme: Scheme) -> str:
+    if name in _PLACEHOLDERS:
+        return f'points {_PLACEHOLDERS[name]}, often meant as "not labelled", which are trained on as they are'
+    norm = f"points {scheme.norm[0]} and {scheme.norm[1]}" if scheme.norm else "their points"
+    return {
+        "unlabelled": "no labelled point, and nothing to train on",
+        "unit": "all points within 0..1 pixels, as if they were shares of width and height",
+        "crop": "points outside the crop that the network is shown",
+        "image": "points outside the image",
+        "far": "points far outside the image, more than its longer side away",
+        "small": f"an object of fewer than {SMALL:g} pixels, in the image or as the network sees it",
+        "norm_box": f"{norm} in one place or not both labelled: their NME is divided by the box of the labelled points",
+        "norm_diagonal": "labelled points without an area: their NME is divided by the diagonal of the image",
+    }[name]
+
+
+def _remedy(name: str, c: Counts) -> str:
+    """What to do about a kind that many images have; empty where nothing is to be done."""
+    empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
+    boxes = "give bounding boxes about the objects (--boxes FILE: file_name,x,y,width,height)"
+    if c.boxed:
+        boxes = "correct the bounding boxes, or take a larger --box-margin"
+    if name in _PLACEHOLDERS:
+        return empty
+    if name == "unit":
+        return "multiply x by the width and y by the height of each image: coordinates are pixels"
+    if name == "unlabelled":
+        return "label them, or leave them out"
+    if name in ("crop", "image", "far"):
+        mistaken = sum(c.kinds[n].points for n in _PLACEHOLDERS)
+        if name == "crop" and 2 * mistaken > c.kinds["crop"].points:
+            return f"most may be placeholders, named below: {empty}"
+        return boxes
+    return boxes if name == "small" else ""
+
+
+def default(num_points: int) -> tuple[View, Scheme]:
+    """What is counted by where no run says otherwise: the defaults of train.py, and the known scheme of so many points."""
+    return View(), landmarks.scheme(num_points)

@@ -1,0 +1,178 @@
+"""What the files of a format list, before any picture is opened, and the source of photographs that comes of it."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.example import Example, Source
+from pipelines.images import decoders, depth, headers, sizes
+from pipelines.images.decoders import DecodeError
+from pipelines.images.jpeg import is_jpeg
+from pipelines.io import files
+
+_log = logging.getLogger("jaxmarks")
+_SAMPLE = 200  # images, evenly over a set, that are looked at for how many bits it uses
+Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the photograph, mask bool[points]
+
+
+class Refused(NamedTuple):
+    """A row or a picture that cannot be used."""
+
+    file: str  # of the picture, or of the table where a row names none; relative to the data set's path
+    line: int | None  # in the table, from 1
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The records that a format's files list. Names are unique and lead nowhere but below `root`."""
+
+    root: Path  # pictures lie below it
+    where: str  # the table that the lines are of, for messages
+    num_points: int
+    names: list[str]  # of the records, in canonical order: by name (a test part: in the order of its list)
+    lines: Sequence[int] | np.ndarray  # of each record in the table; 0: it has none
+    label: Callable[[int], Label] | None  # of a record; None: nothing is labelled
+    whole: bool = False  # every coordinate is known to be a whole number
+    pictures: list[str] | None = None  # of each record, below root, where that is not its name
+    boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
+    replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
+    sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says a picture has; 0: it does not
+    asked: list[np.ndarray] | None = None  # of each record: the points to hand in
+    refused: list[Refused] = field(default_factory=list)  # rows that cannot be used
+    files: list[Path] = field(default_factory=list)  # what was read to know all this
+    notes: list[str] = field(default_factory=list)  # what was read otherwise than it is written, a line each
+    category: str = ""  # the one that was asked for
+
+    def line(self, index: int) -> int | None:
+        """The line of a record, or None where a format has no lines."""
+        return int(self.lines[index]) or None
+
+    def refusal(self, index: int, reason: str) -> Refused:
+        """A record that cannot be used."""
+        return Refused(self.pictures[index] if self.pictures else self.names[index], self.line(index), reason)
+
+    def chosen(self, indices: list[int]) -> "Table":
+        """Some of the records, in the order given."""
+        label = self.label
+        return replace(
+            self,
+            names=[self.names[i] for i in indices],
+            lines=np.asarray(self.lines)[indices],
+            label=None if label is None else lambda index: label(indices[index]),
+            pictures=None if self.pictures is None else [self.pictures[i] for i in indices],
+            boxes=None if self.boxes is None else self.boxes[indices],
+            replaced=None if self.replaced is None else self.replaced[indices],
+            sizes=None if self.sizes is None else self.sizes[indices],
+            asked=None if self.asked is None else [self.asked[i] for i in indices],
+        )
+
+
+class Row(NamedTuple):
+    """A record on its way into a format's files."""
+
+    name: str
+    points: np.ndarray  # f64[points, 2] in pixels of the photograph
+    mask: np.ndarray  # bool[points]
+    size: tuple[int, int]  # width, height of the photograph
+    box: np.ndarray | None = None
+
+
+def sorted_by_name(names: Sequence[str]) -> list[int]:
+    """The canonical order."""
+    return sorted(range(len(names)), key=names.__getitem__)
+
+
+class Pictures(Source):
+    """The photographs of a table, as a source; each file is read when it is asked for. Images of more than 8 bits are
+    given as BMP of 8, all of a set by the same scale (`depth`)."""
+
+    def __init__(self, table: Table):
+        self.table = table
+        self.names, self.num_points, self.labelled = table.names, table.num_points, table.label is not None
+        self.asked, self.boxed = table.asked, table.boxes is not None
+        self.replaced = 0 if table.replaced is None else int(table.replaced.sum())
+        self._lock, self._whites, self._odd, self._frames = threading.Lock(), None, set(), False
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Example:
+        t, data = self.table, self.encoded(index)
+        if t.sizes is not None and t.sizes[index].all():
+            sizes.check(data, t.sizes[index].tolist(), t.where)
+        found = None if is_jpeg(data) else headers.read(data)
+        if found is not None and found.frames and not self._frames:
+            self._frames = True
+            _log.warning(
+                "%s has several frames or pages: of it and all such images the first is used", self.names[index]
+            )
+        if found is not None and found.deep:
+            data = self._eight_bits(index, data)
+        if t.label is None:
+            points, mask = np.zeros((t.num_points, 2)), np.zeros(t.num_points, bool)
+        else:
+            points, mask = t.label(index)
+            points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64) + 0.0  # no -0
+        return Example(data, points, mask, None if t.boxes is None else t.boxes[index])
+
+    def encoded(self, index: int) -> bytes:
+        """The file of a record as it is. Raises DecodeError where it is not there, is none, or is too large."""
+        t = self.table
+        path = t.root / (t.pictures or t.names)[index]
+        if (size := files.size(path)) > decoders.MAX_BYTES:
+            raise DecodeError(f"too large a file: {size} bytes, at most {decoders.MAX_BYTES} are read")
+        try:
+            return files.read_bytes(path)
+        except FileNotFoundError:
+            raise DecodeError("the picture is missing") from None
+        except IsADirectoryError:
+            raise DecodeError("not a file: a folder, a pipe or the like") from None
+
+    def _eight_bits(self, index: int, data: bytes) -> bytes:
+        whites = self._set_whites()
+        shown, kind, white = decoders.eight_bits(data, whites)
+        if white > whites.get(kind, white) and self.names[index] not in self._odd:
+            self._odd.add(self.names[index])
+            _log.warning(
+                "%s: %s values up to %g where most of its set end at %g; it is scaled by itself",
+                self.names[index], kind, white, whites[kind],
+            )  # fmt: skip
+        return shown
+
+    def _set_whites(self) -> dict[str, float]:
+        """For each kind of number the value that is white in this set, by an even sample of it; found once, and told."""
+        with self._lock:
+            if self._whites is None:
+                self._whites = self._found_whites()
+            return self._whites
+
+    def _found_whites(self) -> dict[str, float]:
+        own: dict[str, list[float]] = {}
+        sample = np.unique(np.linspace(0, len(self) - 1, min(_SAMPLE, len(self))).astype(int)).tolist()
+        for index in sample:
+            try:
+                found = decoders.own_white(self.encoded(index))
+            except (DecodeError, OSError):
+                continue  # told when it is asked for
+            if found is not None:
+                own.setdefault(found[0], []).append(found[1])
+        whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}
+        for kind, white in whites.items():
+            dark = sum(8 * own_white < white for own_white in own[kind])
+            _log.warning(
+                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white%s",
+                self.table.where, len(own[kind]), len(sample), kind, white,
+                f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
+            )  # fmt: skip
+        return whites
+
+
+def table_of(source: Source) -> Table | None:
+    """The table that a source was read from; None where there is none."""
+    return source.table if isinstance(source, Pictures) else None

@@ -1,0 +1,121 @@
+"""A sitting may end at any instant: the next goes on as if there had been one."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmarks import experiment, keys, landmarks
+from jaxmarks.config import Config
+from jaxmarks.evaluation import summary
+from jaxmarks.training import checkpoint, log, session, sharding, state
+from tests.tiny import CONFIG, LINEAR, batch_of
+
+STEPS = 12
+SETTINGS = Config(**{**CONFIG.__dict__, "steps": STEPS, "log_every": 4, "val_every": 3, "batch": 8})
+
+
+@pytest.fixture(scope="module")
+def machinery():
+    """(plan, compiled step): compiled once for all tests."""
+    plan = experiment.assemble(
+        SETTINGS, keys.root(0), landmarks.scheme(5), 100, sharding.mesh(jax.devices()[:1])
+    )._replace(model=LINEAR)
+    return plan, experiment.training_step(plan)
+
+
+def _batches(start):
+    n = start
+    while True:
+        yield batch_of(n)
+        n += 1
+
+
+def _sit(root, machinery, stop_after=10**9, crash_after=10**9, spoil=None):
+    """One sitting; returns the last state, or None after a crash."""
+    plan, take = machinery
+    template = experiment.initial_state(plan)
+    found = checkpoint.restore(root, template)
+    now, commit = found or (template, None)
+    taken = 0
+
+    def batches():
+        nonlocal taken
+        for batch in _batches(int(now.step)):
+            taken += 1
+            if spoil is not None and taken == spoil:
+                batch.points[:] = np.nan
+            yield batch
+
+    def judge(s, rows, first):
+        assert first == (int(s.step) - 1) // 3 * 3 and len(rows) == int(s.step) - first
+        return summary.Judged({"nme": 1.0 / (1 + int(s.step) % 7)}, {})  # its best neither first nor last
+
+    last = now
+    events = session.sit(root, plan, now, commit, take, batches(), judge, lambda: taken >= stop_after)
+    for event in events:
+        last = event.state
+        if event.step >= crash_after:
+            return None
+    return last
+
+
+def _files(root):
+    return [(root / name).read_bytes() for name in ("metrics.jsonl", "examples.bin")]
+
+
+def _digest(s):
+    return state.digest(state.flatten(s))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, machinery):
+    root = tmp_path_factory.mktemp("unbroken")
+    return root, _sit(root, machinery)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 7, 11])
+def test_stopped_and_gone_on_it_ends_the_same(tmp_path, machinery, unbroken, stop_after):
+    first = _sit(tmp_path, machinery, stop_after=stop_after)
+    assert int(first.step) == stop_after
+    assert _digest(_sit(tmp_path, machinery)) == _digest(unbroken[1])
+    assert _files(tmp_path) == _files(unbroken[0])
+
+
+@pytest.mark.parametrize("crash_after", [3, 4, 8, 9])
+def test_killed_and_gone_on_it_ends_the_same(tmp_path, machinery, unbroken, crash_after):
+    assert _sit(tmp_path, machinery, crash_after=crash_after) is None
+    assert _digest(_sit(tmp_path, machinery)) == _digest(unbroken[1])
+    assert _files(tmp_path) == _files(unbroken[0])
+
+
+def test_the_log_has_its_lines_once_and_in_order(unbroken):
+    lines = [json.loads(line) for line in (unbroken[0] / "metrics.jsonl").read_text().splitlines()]
+    assert [(n["step"], n["split"]) for n in lines] == [
+        (3, "val"), (4, "train"), (6, "val"), (8, "train"), (9, "val"), (12, "train"), (12, "val"),
+    ]  # fmt: skip
+    rows = log.read_examples(unbroken[0], 8)
+    assert len(rows) == STEPS
+    assert lines[1]["loss"] == pytest.approx(rows["loss"][:4].mean(), rel=1e-6)
+    assert lines[3]["nme"] == pytest.approx(rows["nme"][4:8].mean(), rel=1e-6)
+
+
+def test_the_best_validation_is_kept(unbroken, machinery):
+    _, commit = checkpoint.restore(unbroken[0], experiment.initial_state(machinery[0]), "best")
+    assert commit.step == 6
+
+
+def test_the_examples_file_holds_each_loss(unbroken, machinery):
+    plan, take = machinery
+    _, record = take(experiment.initial_state(plan), batch_of(0))
+    row = log.read_examples(unbroken[0], 8)[0]
+    np.testing.assert_array_equal(row["each"], record.each)
+    assert row["checksum"] == record.checksum and row["kept"].all()
+
+
+def test_a_loss_that_is_not_finite_ends_with_the_command_that_replays_it(tmp_path, machinery):
+    with pytest.raises(session.NotFiniteError, match=r"step 5 gave a loss that is not finite; .*replay.py .* --step 5"):
+        _sit(tmp_path, machinery, spoil=6)
+    kept = checkpoint.commits(tmp_path)
+    assert max(c.step for c in kept) <= 5

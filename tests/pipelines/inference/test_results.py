@@ -1,0 +1,49 @@
+"""Predictions as files: which layout the points are written in, and that others' readers take them as they are."""
+
+import io
+
+import numpy as np
+import pandas
+import pytest
+
+from jaxmarks.inference import Predicted
+from pipelines import example
+from pipelines import open as opening
+from pipelines.inference import results
+from tests.pipelines.sources.formats.test_contest import small_folder
+
+
+def predicted(source: example.Source) -> Predicted:
+    count, points = len(source), source.num_points
+    pairs = np.arange(2.0 * count * points).reshape(count, points, 2) / 8
+    single = np.ones((count, points))
+    return Predicted(
+        np.arange(count), pairs, single, pairs, single > 0, np.zeros((count, 2, 3)), single, np.ones(count)
+    )
+
+
+def test_points_of_plain_images_are_columns_for_pandas_whatever_their_names(tmp_path):
+    small_folder(tmp_path / "data")
+    images = tmp_path / "data/train/images"
+    (images / "a.png").rename(images / 'a, "b".png')
+    source = opening.open_pictures(str(images), 2)
+    results.write_points(tmp_path / "p.csv", results.layout(source, None), source, [predicted(source)], None)
+    frame = pandas.read_csv(tmp_path / "p.csv")
+    assert list(frame) == ["file_name", "x_0", "y_0", "x_1", "y_1"] and list(frame["file_name"]) == source.names
+    assert np.array_equal(frame.to_numpy()[:, 1:].astype(float).reshape(-1, 2, 2), predicted(source).points)
+
+
+@pytest.mark.parametrize(("path", "kind"), [("drawn:8:5", "contest"), ("{contest}", "contest"), ("{plain}", "plain")])
+def test_the_layout_follows_the_data(tmp_path, path, kind):
+    small_folder(tmp_path / "data")
+    table = tmp_path / "data/train/images/labels.csv"
+    table.write_text("file_name,x_0,y_0\na.png,1,2\n")
+    path = path.format(contest=tmp_path / "data", plain=table)
+    assert results.layout(opening.open_source(path, "test"), path) == kind
+
+
+def test_expected_errors_are_columns_for_pandas(tmp_path):
+    source = opening.open_source(str(small_folder(tmp_path / "data")))
+    results.write_spread(tmp_path / "e.csv", source, [predicted(source)])
+    frame = pandas.read_csv(io.BytesIO((tmp_path / "e.csv").read_bytes()))
+    assert list(frame) == ["file_name", "error_0", "error_1"] and list(frame["file_name"]) == source.names

@@ -1,0 +1,75 @@
+"""What is said before the first step, at it, and how long the rest is expected to take."""
+
+from typing import NamedTuple
+
+import pytest
+
+from jaxmarks.config import Config
+from jaxmarks.training import recipes
+from pipelines.io import console
+from pipelines.runs import pace
+
+LARGE, SMALL = Config(), Config(**recipes.NAMES["small"].settings)
+
+
+class Record(NamedTuple):
+    loss: float
+
+
+def taken(steps: int, capsys, monkeypatch, seconds: float = 2.0, config: Config = LARGE) -> list[str]:
+    """What is said of a run of 600 steps, of which so many are taken."""
+    now = [1000.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+
+    def take(state, batch):
+        now[0] += seconds
+        return state + batch, Record(0.5 + state)
+
+    step, state = pace.paced(take, console.Progress(600, "step"), 0, 600, config), 0
+    for _ in range(steps):
+        state, _ = step(state, 1)
+    assert state == steps
+    said = capsys.readouterr()
+    return [*said.out.splitlines(), *said.err.splitlines()]
+
+
+def test_compiling_is_said_first_then_step_one_then_the_time_of_all_once(capsys, monkeypatch):
+    lines = taken(20, capsys, monkeypatch)
+    assert lines[0].startswith("compiling the training step") and lines[1].startswith("first step after ")
+    assert lines[2].startswith("2 s a step: about 19:48 for the 594 steps left") and len(lines) == 4
+    assert lines[3].startswith("step 1/600  loss 0.500")
+
+
+def test_a_run_of_few_steps_has_no_estimate(capsys, monkeypatch):
+    assert not any("a step: about" in line for line in taken(4, capsys, monkeypatch))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "config", "named"), [(20.0, LARGE, True), (20.0, SMALL, False), (2.0, LARGE, False)]
+)
+def test_the_recipe_for_this_machine_is_named_where_a_run_is_long(capsys, monkeypatch, seconds, config, named):
+    monkeypatch.setattr(pace.backend, "is_cpu", lambda: True)
+    assert any("--recipe small" in line for line in taken(8, capsys, monkeypatch, seconds, config)) == named
+
+
+def test_no_recipe_is_named_where_there_is_an_accelerator(monkeypatch):
+    monkeypatch.setattr(pace.backend, "is_cpu", lambda: False)
+    assert pace.advice(1e5, LARGE) == ""
+
+
+def test_a_text_is_said_before_the_first_call_only():
+    said: list[str] = []
+    call = pace.announced(lambda a: 2 * a, said.append, "compiling")
+    assert [call(1), call(2)] == [2, 4] and said == ["compiling"]
+
+
+def test_passes_are_shown_each_from_its_begin(capsys):
+    show = console.Passes()
+    for what, total in (("weights", 3), ("errors", 4)):
+        for done in (0, 2, total):
+            show(done, total, what)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "weights 0/3", "weights 2/3", "weights 3/3", "errors 0/4", "errors 2/4", "errors 4/4",
+    ]  # fmt: skip
+    assert "compiling" in lines[0]

@@ -1,0 +1,198 @@
+"""evaluate.py as a person uses it: groups, comparisons, plots and sheets; and what it refuses."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from jaxmarks import landmarks
+from jaxmarks.inference import Predicted
+from jaxmarks.training import checkpoint
+from pipelines import example
+from pipelines.evaluation import scoring
+from pipelines.images import decode
+from pipelines.reports import evaluation, plots
+from pipelines.runs import run_data, run_folder
+
+
+def report_of(path):
+    return json.loads(path.read_text())
+
+
+def test_two_sets_of_views_are_compared_plotted_and_the_worst_drawn(trained, tmp_path, command):
+    _, run, _ = trained
+    out, folder = tmp_path / "out.json", tmp_path / "plots"
+    flags = ("--run", run, "--tta", "flip", "--against-tta", "none", "--groups", r"test0(\d)")
+    code, said = command("evaluate", *flags, "--out", out, "--plots", folder, "--sheet", tmp_path / "worst.png")
+    found = report_of(out)
+    assert code == 0 and found["groups"] == {"count": 6, "by": r"test0(\d)"}
+    assert set(found["regions"]) == {"eyes", "nose", "mouth"} and set(found["slices"]) == {"size", "pose", "brightness"}
+    against, numbers = found["comparison"]["against"], found["comparison"]["numbers"]
+    how = {"merge": "mean", "weights": "auto", "refine": False}
+    assert against == {"run": str(run), "step": 6, "tta": "none", **how} and numbers["nme"]["ours"] == found["nme"]
+    assert {"nme", "nme_box", "nme_diagonal", "contest_score"} == set(numbers)
+    assert f"against {run}, step 6, views none: NME {found['comparison']['said']}" in said.out
+    plain = tmp_path / "plain.json"
+    assert command("evaluate", "--run", run, "--out", plain)[0] == 0
+    assert numbers["nme"]["theirs"] == pytest.approx(report_of(plain)["nme"])
+    assert sorted(p.name for p in folder.iterdir()) == ["cumulative.png", "regions.png", "slices.png"]
+    assert decode.decode((tmp_path / "worst.png").read_bytes()).std() > 10
+    header, *rows = [line.split(",") for line in out.with_suffix(".csv").read_text().splitlines()]
+    assert {"region_eyes", "size", "pose", "brightness", "nme_against"} <= set(header) and len(rows) == 6
+
+
+def test_mixed_runs_are_named_with_the_step_of_each(trained, tmp_path, command):
+    data, run, _ = trained
+    shutil.copytree(run, other := tmp_path / "other")
+    middle = checkpoint.commits(other)[1]
+    for commit in checkpoint.commits(other)[2:]:
+        shutil.rmtree(other / "checkpoints" / f"{commit.step:08d}")
+    flags = ("--run", run, "--run", other, "--checkpoint", "newest", "--out", tmp_path / "out.json")
+    code, said = command("evaluate", *flags)
+    assert code == 0 and f"{run}, {other}, step 6, {middle.step}, views none" in said.out, said.err
+    assert report_of(tmp_path / "out.json")["step"] == [6, middle.step]
+
+
+def test_photographs_of_data_without_a_test_part_are_all_predicted_and_it_says_so(trained, tmp_path, command, caplog):
+    data, run, _ = trained
+    shutil.copytree(data / "train", tmp_path / "new" / "train")
+    code, said = command(
+        "predict", "--run", run, "--data", tmp_path / "new", "--tta", "none", "--out", tmp_path / "p.csv"
+    )
+    assert code == 0 and "new has no test part: all of its photographs are looked at" in caplog.text, said.err
+    assert "22 photographs" in said.out
+
+
+def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, command, refused):
+    _, run, _ = trained
+    shutil.copytree(run, other := tmp_path / "other")
+    out = tmp_path / "out.json"
+    assert command("evaluate", "--run", run, "--against", other, "--out", out)[0] == 0
+    found = report_of(out)["comparison"]
+    assert found["against"]["run"] == str(other) and found["numbers"]["nme"]["difference"] == 0
+    for flags in (("--against", run), ("--against-tta", "none"), ("--against", f"{run}/../one")):
+        assert "would be compared with itself" in refused("evaluate", "--run", run, *flags, "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--groups", "["), "--groups '[' is not a regular expression"),
+        (("--groups", "person(.)"), "--groups 'person(.)' finds nothing in the file name 'test"),
+        (("--against", "/no/run"), "config.json: missing"),
+        (("--against-tta", "every"), "the set of views 'every' is not known"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(trained, tmp_path, refused, flags, told):
+    assert told in refused("evaluate", "--run", trained[1], *flags, "--out", tmp_path / "out.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rival_that_was_trained_on_the_photographs_is_refused(trained):
+    run = run_folder.load(trained[1])
+    rival = run._replace(parts={"train": run.parts["val"], "val": []})
+    source = run_data.split_of(run, run_data.of_run(run), "val")
+    scoring.check_other(run, run, source, "val")
+    with pytest.raises(ValueError, match=rf"was trained on {len(source)} of these photographs, train"):
+        scoring.check_other(run, rival, source, "val")
+    other = rival._replace(data_identity="of other data")
+    scoring.check_other(run, other, source, "test")  # names alone say nothing of other data
+    with pytest.raises(ValueError, match=f"was trained on {len(source)} of these photographs"):
+        scoring.check_other(
+            run, other, source, "val"
+        )  # the same photographs under decisions are other data by identity
+    with pytest.raises(ValueError, match="boxes"):
+        scoring.check_other(run, run._replace(boxed=True), source, "val")
+
+
+def test_groups_are_the_runs_own_where_they_fit_those_asked_for_and_else_each_photograph():
+    names = ["a_1.jpg", "a_2.jpg", "b_1.jpg"]
+    groups, by = scoring.groups(names, None, "^(.*)_")
+    assert groups.tolist() == ["a", "a", "b"] and by == "^(.*)_"
+    assert scoring.groups(names, None, "^x")[0].tolist() == names and scoring.groups(names, None, "^x")[1] == ""
+    assert scoring.groups(names, r"(\d)", "^(.*)_")[0].tolist() == ["1", "2", "1"]
+    assert scoring.groups(names, "", "^(.*)_")[0].tolist() == names
+
+
+def test_one_group_is_told_and_has_no_interval(trained, tmp_path, command):
+    out = tmp_path / "out.json"
+    code, said = command("evaluate", "--run", trained[1], "--groups", "test", "--out", out)
+    assert code == 0 and "there is one group only, and so no interval" in said.out
+    assert set(report_of(out)["intervals"].values()) == {None}
+
+
+class Painted:
+    """Photographs that are dark but for a box."""
+
+    names, num_points, labelled, boxed = ["a.png", "b.png"], 5, True, False
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        image = np.full((64, 48, 3), 10, np.uint8)
+        image[20:31, 15:26] = 200 + index
+        return example.Example(image, POINTS, np.ones(5, bool))
+
+
+POINTS = np.array([[15.0, 20], [25, 20], [20, 25], [15, 30], [25, 30]])
+
+
+def predicted(truth, mask):
+    n, unknown = len(truth), np.full(truth.shape[:2], np.nan)
+    frame = np.tile(np.array([[1.0, 0, 0], [0, 1, 0]]), (n, 1, 1))
+    return Predicted(np.arange(n), truth + 1, np.zeros(truth.shape[:2]), truth, mask, frame, unknown, np.full(n, 80.0))
+
+
+def test_brightness_is_that_of_the_faces_box(trained):
+    truth, mask = np.stack([POINTS, POINTS]), np.ones((2, 5), bool)
+    config = run_folder.load(trained[1]).config
+    whole = config.__class__(**{**config.__dict__, "size": 48, "canvas": 1.5})  # the canvas has the photograph's pixels
+    found = scoring.brightness(Painted(), predicted(truth, mask), whole)
+    np.testing.assert_allclose(found, [200, 201])
+    mask[1] = False
+    assert np.isnan(scoring.brightness(Painted(), predicted(truth, mask), whole)[1])
+    away = scoring.brightness(Painted(), predicted(truth + 500, mask), whole)
+    assert np.isnan(away).all()
+
+
+def test_expected_errors_have_a_section_lines_and_a_plot(random, tmp_path):
+    truth, mask = 100 * random.rand(20, 5, 2), np.ones((20, 5), bool)
+    found = predicted(truth, mask)
+    assert scoring.expected(found, landmarks.scheme(5), np.arange(20), {}) == {}
+    error = np.linalg.norm(found.points - truth, axis=-1)
+    known = found._replace(expected=error * random.rand(20, 5))
+    section = scoring.expected(known, landmarks.scheme(5), np.arange(20), {0.9: error})["expected"]
+    assert section["points"] == 100 and section["coverage_0.9"] == 1
+    scores = scoring.scores(Painted(), found, landmarks.scheme(5))
+    report = scoring.report(scores, {}, 0.1, np.arange(20), "") | {"expected": section}
+    told = "\n".join(evaluation.lines(report))
+    assert "Spearman, all points" in told and "coverage 0.9" in told and "None" not in told
+    curves = {"runs/$a_, step 3": scores.rows["nme"]}
+    written = evaluation.draw(tmp_path, report, curves, None)
+    assert written == ["cumulative.png", "regions.png", "expected.png"]
+    assert all(decode.decode((tmp_path / name).read_bytes()).shape == (810, 1350, 3) for name in written)
+
+
+def test_the_cumulative_curve_reaches_the_limit_and_as_far_as_most_photographs(tmp_path, random):
+    drawn = []
+    for name, errors in (
+        ("low", 0.02 * random.rand(50)),
+        ("high", 0.3 * random.rand(50)),
+        ("all fail", np.full(9, 9.0)),
+    ):
+        plots.cumulative(tmp_path / f"{name}.png", name, {name: errors}, 0.1)
+        drawn.append((tmp_path / f"{name}.png").read_bytes())
+    assert len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.0, "it was trained with --val-fraction 0"), (0.05, "none could be held out")]
+)
+def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained, share, told):
+    run = run_folder.load(trained[1])
+    bare = run._replace(parts={**run.parts, "val": []}, config=dataclasses.replace(run.config, val_fraction=share))
+    with pytest.raises(ValueError, match=f"has no val photographs: {told}"):
+        scoring.photographs(bare, "val", None)
