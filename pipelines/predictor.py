@@ -256,7 +256,7 @@ def open_runs(
     return Predictor(nets, asked, fit, [*remarks, *untrained])
 
 
-class Arrays:
+class Arrays(Source):
     """Pictures in memory as a source, named by their numbers."""
 
     labelled = False

@@ -66,7 +66,7 @@ def main() -> int:
     names = example.names_at(source, known.index)
     compared = found[0].run.config.near_duplicates if flags.near_duplicates is None else flags.near_duplicates
     groups = source.groups if compared else None
-    twins = groups and [groups[i] for i in known.index]
+    twins = groups and [groups[int(i)] for i in known.index]
     parts = scores.parts(known, found[0].plan.scheme.mirror, twins)
     score, reasons = scores.score(parts), scores.reasons(known, parts, names)
     order = np.argsort(-score, kind="stable")

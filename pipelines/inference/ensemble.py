@@ -120,7 +120,7 @@ def merged(
         yield inference.home(batch, count, np.asarray(found), np.asarray(spread))
 
 
-class Boxed:
+class Boxed(Source):
     """A source whose photographs are looked at within other boxes f64[n, 4]: x, y, width, height in their pixels."""
 
     boxed = True

@@ -36,7 +36,7 @@ class Surveyed(Subset):
         counts = [0] * len(seen)
         for g in first:
             counts[g] += 1
-        self.groups = [self.names[g] if counts[g] > 1 else "" for g in first]
+        self.groups = [self.names[int(g)] if counts[g] > 1 else "" for g in first]
 
 
 def training_set(

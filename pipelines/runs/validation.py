@@ -7,7 +7,7 @@ import numpy as np
 from jaxmarks import affine, experiment, keys, inference
 from jaxmarks.evaluation import summary
 from jaxmarks.training import history
-from jaxmarks.evaluation.scores import Judged
+from jaxmarks.evaluation.summary import Judged
 from jaxmarks.inference import Predicted
 from jaxmarks.types import State
 from pipelines.images import decode

@@ -22,7 +22,7 @@ from jaxmarks.config import Config
 from jaxmarks.training import sharding, step
 from jaxmarks.types import Batch
 from pipelines import loader
-from pipelines.example import Example
+from pipelines.example import Example, Source
 from pipelines.images import decode
 from pipelines.sources.formats import contest
 
@@ -126,7 +126,7 @@ def first_step(settings: dict, folder: Path) -> Side:
     return Side(turn, {"digest": np.array(made["digest"])})
 
 
-class Repeated:
+class Repeated(Source):
     """One JPEG as a data set of any length: what the number of its pictures costs, nothing else."""
 
     labelled, boxed, num_points = True, False, 68

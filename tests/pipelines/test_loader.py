@@ -10,11 +10,11 @@ from jaxmarks import affine, keys
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
 from pipelines import loader
-from pipelines.example import Example
+from pipelines.example import Example, Source
 from pipelines.images import decode
 
 
-class Shades:
+class Shades(Source):
     """Small pictures that differ in shade, shape and label; those in `broken` cannot be decoded."""
 
     num_points, boxed = 3, False

@@ -12,6 +12,7 @@ from jaxmarks.inference import Predicted
 from jaxmarks.training import checkpoint
 from pipelines import example
 from pipelines.evaluation import scoring
+from pipelines.example import Source
 from pipelines.images import decode
 from pipelines.reports import evaluation, plots
 from pipelines.runs import run_data, run_folder
@@ -123,7 +124,7 @@ def test_one_group_is_told_and_has_no_interval(trained, tmp_path, command):
     assert set(report_of(out)["intervals"].values()) == {None}
 
 
-class Painted:
+class Painted(Source):
     """Photographs that are dark but for a box."""
 
     names, num_points, labelled, boxed = ["a.png", "b.png"], 5, True, False

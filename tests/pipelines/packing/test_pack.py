@@ -13,7 +13,7 @@ import pytest
 from jaxmarks import affine
 from pipelines import example
 from pipelines import open as opening
-from pipelines.example import Example
+from pipelines.example import Example, Source
 from pipelines.images import decode
 from pipelines.io import files
 from pipelines.packing import dataset, inspection, pack, seal, shards
@@ -379,7 +379,7 @@ def test_grain_reads_the_shards(tmp_path, data, known):
         assert np.array_equal(features.deserialize_example_np(records[i])["points"], source[i].points)
 
 
-class Blobs:
+class Blobs(Source):
     """One photograph with a spot at each of the points in turn."""
 
     labelled, num_points = True, 1

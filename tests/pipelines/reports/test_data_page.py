@@ -7,7 +7,7 @@ import pytest
 
 from jaxmarks import landmarks
 from pipelines import synthetic
-from pipelines.example import Example
+from pipelines.example import Example, Source
 from pipelines.images.decode import encode_jpeg
 from pipelines.reports import data_page
 from pipelines.shapes import outliers
@@ -101,7 +101,7 @@ def test_the_spread_is_upright_and_larger_where_labels_scatter(labels, random):
         outliers.spread(labels, np.zeros((300, 68), bool))
 
 
-class Memory:
+class Memory(Source):
     """A few drawn faces with names and labels as wished."""
 
     boxed = True
