@@ -100,7 +100,10 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
         ({"keypoints": 5}, "a.png", "wrong number of points"),
         ({"keypoints": [NAN, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
         ({"keypoints": [1e300, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
-        ({"keypoints": [1, 2, NAN, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
+        ({"keypoints": [1, 2, NAN, 1, 1, 1, 1, 1, 1]}, "a.png", "bad visibility"),
+        ({"keypoints": [1, 2, 0.5, 1, 1, 1, 1, 1, 1]}, "a.png", "bad visibility"),
+        ({"keypoints": [1, 2, -1, 1, 1, 1, 1, 1, 1]}, "a.png", "bad visibility"),
+        ({"keypoints": [1, 2, True, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
         ({"keypoints": ["1", 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
         ({"keypoints": [[1], 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
         ({"keypoints": [10**400, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
@@ -118,6 +121,13 @@ def test_coco_a_bad_entry_is_refused_and_nothing_else(tmp_path, bad, file, kind)
     table = table_at(coco_file(tmp_path, [*GOOD, entry], images))
     assert reasons(table) == [(file, None, kind)]
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"] and not any(".." in p for p in table.pictures or [])
+
+
+def test_coco_visibility_above_2_is_taken_as_labelled_and_counted(tmp_path):
+    odd = {"id": 20, "image_id": 1, "category_id": 4, "keypoints": [1, 2, 3, 5, 6, 0, 7, 8, 9.0]}
+    table = table_at(coco_file(tmp_path, [*GOOD, odd, {**odd, "id": 21}]))
+    assert held(table)["a.png#20"] == [[1, 2], None, [7, 8]] and not table.refused
+    assert [("2 annotations" in n, "20" in n, "9" in n) for n in table.notes] == [(True, True, True)]
 
 
 def test_coco_entries_that_are_none_at_all(tmp_path):
