@@ -272,12 +272,13 @@ def check_points(run: Run, source: Source) -> None:
         )
 
 
-def data(config: Config, root: Path | None = None, *, dry: bool = False) -> Source:
+def data(config: Config, root: Path | None = None, *, dry: bool = False, brief: bool = False) -> Source:
     """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
-    decided or, where it names none, as did that of the run in the folder `root`, if there is one. dry: nothing is packed."""
+    decided or, where it names none, as did that of the run in the folder `root`, if there is one. dry: nothing is packed.
+    brief: what cannot be used is only counted."""
     c = config
     where = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category}
-    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers, dry=dry)
+    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers, dry=dry, brief=brief)
     return review.applied(found, decided(config, root))
 
 
@@ -289,17 +290,19 @@ def decided(config: Config, root: Path | None) -> Path | None:
     return _own(root / _DECISIONS, known) if root and known else None
 
 
-def data_of(run: Run, path: str | None = None, *, pictures: str = "", boxes: str = "", dry: bool = False) -> Source:
+def data_of(
+    run: Run, path: str | None = None, *, pictures: str = "", boxes: str = "", dry: bool = False, brief: bool = True
+) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. pictures, boxes: where the folder
-    of the images and the file of boxes lie now, if they are not where they were; dry: nothing is packed. Raises ValueError
-    in one line."""
+    of the images and the file of boxes lie now, if they are not where they were; dry: nothing is packed; brief: what cannot
+    be used, of which training told, is only counted. Raises ValueError in one line."""
     if path is None and not sources.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
     known |= {name: value for name, value in (("pictures", pictures), ("boxes", boxes)) if value}
     if sources.is_packed(known["data"]):
         known |= {"pictures": pictures, "boxes": boxes, "category": ""}  # the run's were used when it was packed
-    found = data(settings(known), run.root, dry=dry)
+    found = data(settings(known), run.root, dry=dry, brief=brief)
     check_identity(run, found, path or run.config.data)
     return found
 

@@ -126,10 +126,10 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> 
     run, at = trained.fork(parent, root, flags, step, dry=dry)
     if dry:
         print(f"{root}: would go on from {parent} at step {at}")
-        return describe(run, runs.data_of(run, dry=True), fresh=False)
+        return describe(run, runs.data_of(run, dry=True, brief=False), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with runs.lock(root):
-        return sit(run, runs.data_of(run))
+        return sit(run, runs.data_of(run, brief=False))
 
 
 def sit(run: runs.Run, source: sources.Source) -> int:
@@ -163,7 +163,8 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         runs.write_faults(run, faults.report())
         console.faults(faults.report())
     if done < plan.steps:
-        print(f"saved at step {done}; the same command resumes")
+        known = f"saved at step {done}; the same command resumes"
+        print(known if done else "stopped before the first step, nothing to resume; the same command begins again")
         return stop.exit_code
     return finish(run, train_part)
 
