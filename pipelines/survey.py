@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import decode, duplicates, report, sizes
+from pipelines import decode, duplicates, orientation, report, sizes
 from pipelines.sources import Example, Source, record_digest
 from pipelines.tables import Pictures
 
@@ -24,6 +24,7 @@ class Seen(NamedTuple):
     size: tuple[int, int] = (0, 0)  # width, height of the photograph, as displayed
     spread: float | None = None  # side of the labels' box over that of the photograph; None: no label
     fingerprint: int | None = None
+    turned: bool = False  # displayed turned or mirrored against how it is stored
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
@@ -39,8 +40,8 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     height, width = image.shape[:2]
     example = _stored(example, image, working_size)
     digest = record_digest(source.names[index], example)
-    spread = _spread(example, width, height)
-    return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image))
+    spread, turned = _spread(example, width, height), isinstance(picture, bytes) and orientation.turned(picture)
+    return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image), turned)
 
 
 def small(source: Source, index: int) -> np.ndarray | None:
