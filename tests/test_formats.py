@@ -549,6 +549,25 @@ def dlc_video(
     (folder / "CollectedData_me.csv").write_text(head + text)
 
 
+def test_deeplabcut_labels_of_two_scorers_are_never_mixed(tmp_path):
+    for video in "vw":
+        dlc_video(tmp_path, video, "ab", [1, 2, 3, 4])
+    mine = tmp_path / "labeled-data/v/CollectedData_me.csv"
+    text = mine.read_text()
+    other = mine.with_name("CollectedData_you.csv")
+    other.write_text(text.replace("me", "you"))
+    said = refusal(tmp_path)
+    assert "me (CollectedData_me.csv), you (CollectedData_you.csv)" in said and "labeled-data/v" in said
+    assert len(table_at(other).names) == 2  # chosen
+    mine.unlink()
+    table = table_at(tmp_path)
+    assert len(table.names) == 4 and ["you (1 table)" in n and "me (1 table)" in n for n in table.notes] == [True]
+    other.write_text(text.replace("me,me", "me,you"))
+    assert "me, you" in refusal(tmp_path)
+    other.write_text(text.replace("me,me,me,me", "me,me.1,me.2,me.3"))
+    assert not table_at(tmp_path).notes
+
+
 def test_deeplabcut_bare_names_belong_to_the_folder_of_their_table(tmp_path):
     dlc_video(tmp_path, "v", "ab", [1, 2, 3, 4])
     dlc_video(tmp_path, "w", "ab", [5, 6, 7, 8])
