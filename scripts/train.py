@@ -164,7 +164,11 @@ def sit(run: runs.Run, source: sources.Source) -> int:
         console.faults(faults.report())
     if done < plan.steps:
         known = f"saved at step {done}; the same command resumes"
-        print(known if done else "stopped before the first step, nothing to resume; the same command begins again")
+        print(
+            known
+            if done
+            else "stopped before the first step was saved: nothing to resume; the same command begins anew"
+        )
         return stop.exit_code
     return finish(run, train_part)
 
