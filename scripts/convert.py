@@ -5,7 +5,8 @@
     python scripts/convert.py --data drawn:20000:68 --format contest --out out/drawn
 
 Labels go to the file --out (contest and pts: into the folder --out), with --copy-pictures the photographs too, to where
-that format looks for them; drawn ones are written in any case. docs/formats.md says what each format can hold.
+that format looks for them; drawn ones are written in any case. Of files
+that exist only --out itself is written anew, never one in a folder --out. docs/formats.md says what each format can hold.
 """
 
 import sys
@@ -52,8 +53,9 @@ def main() -> None:
     faults = convert.check(kind, out, home, source)
     written = convert.written(kind, out, home, source)
     overwrites.check(written, source, [flags.data, flags.boxes])
-    if kind == "pts":
-        overwrites.check_new("--out", written["--out"])
+    overwrites.check_new("--out", (path for path in written["--out"] if path != flags.out))
+    if home:
+        convert.check_images(home, source)
     kept: list[int] = []
     sent: list[conversion.Sent] = []
     rows = conversion.noted(convert.converted(source, home, kind, kept, faults), sent)

@@ -5,7 +5,8 @@
     python scripts/replay.py --run runs/NAME --step 100:140 --verify
     python scripts/replay.py --run runs/NAME --why a1b2.jpg
 
-Step N (from 0) is the one that took the run from N to N + 1 steps. Writes a PNG sheet with the points drawn, and prints
+Step N (from 0) is the one that took the run from N to N + 1 steps; one that the run has yet to take is re-created too,
+and said not to be trained, one beyond its last is an error. Writes a PNG sheet with the points drawn, and prints
 the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ, or where the log is not
 what the run's checkpoints counted. --verify takes the steps
 again from the nearest checkpoint before them, and holds loss, gradient norm, rate, checksum and each example's loss
@@ -80,7 +81,7 @@ def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> 
     plan = experiment.assemble(run.config, run.key, run.scheme, len(part))
     logged = log.read_examples(run.root, run.config.batch)
     if last >= len(logged):
-        raise ValueError(f"--step {last}: the log of {run.root} has {words.counted(len(logged), 'step')}")
+        raise ValueError(f"--step {last}: {taken(run, len(logged))}; only steps that were trained are verified")
     state = checkpoint.anchor_before(run.root, experiment.template(plan), first)
     for note in run_folder.other_versions(run):
         print(f"note: {note}; the same bits are not promised")
@@ -102,6 +103,8 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
     """The batch of a step as a sheet; exit code 1 where its checksum is not what the log says."""
     faults = loader.Faults()
     plan = experiment.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
+    if number >= plan.steps:
+        raise ValueError(f"--step {number}: the last step of {run.root} is {plan.steps - 1}, counted from 0")
     batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=run_folder.weights(run)))
     images, points = experiment.render(plan)(sharding.split(plan.mesh, batch))
     found = int(step.checksum(images, points))
@@ -110,13 +113,20 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
     path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
     sheets.write_batch(path, np.asarray(images), np.asarray(points), example.names_at(part, batch.index), row)
     equal = row is None or row["checksum"] == found
-    said = f"not in the log, which has {words.counted(len(logged), 'step')}"
+    said = f"not trained, only re-created: {taken(run, len(logged))}"
     if row is not None:
         said = f"the log has {row['checksum']:08x}: {'equal' if equal else 'DIFFERENT'}"
     print(f"step {number}: checksum {found:08x}, {said}")
     print(f"the batch as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {path}")
     console.faults(faults.report())
     return int(damaged(run) or not equal)
+
+
+def taken(run: run_folder.Run, count: int) -> str:
+    """Which steps a run has in its log."""
+    return (
+        f"the last step in the log of {run.root} is {count - 1}, counted from 0" if count else f"{run.root} took none"
+    )
 
 
 def damaged(run: run_folder.Run) -> bool:

@@ -129,10 +129,10 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> 
     run, at = restore.fork(parent, root, flags, step, dry=dry)
     if dry:
         print(f"{root}: would go on from {parent} at step {at}")
-        return describe(run, run_data.of_run(run, dry=True), fresh=False)
+        return describe(run, run_data.of_run(run, dry=True, brief=False), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with run_folder.lock(root):
-        return sit(run, run_data.of_run(run))
+        return sit(run, run_data.of_run(run, brief=False))
 
 
 def sit(run: run_folder.Run, source: example.Source) -> int:
@@ -166,7 +166,12 @@ def sit(run: run_folder.Run, source: example.Source) -> int:
         run_folder.write_faults(run, faults.report())
         console.faults(faults.report())
     if done < plan.steps:
-        print(f"saved at step {done}; the same command resumes")
+        known = f"saved at step {done}; the same command resumes"
+        print(
+            known
+            if done
+            else "stopped before the first step was saved: nothing to resume; the same command begins anew"
+        )
         return stop.exit_code
     return finish(run, train_part)
 

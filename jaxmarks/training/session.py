@@ -61,6 +61,7 @@ def sit(
     stop: Callable[[], bool],
 ) -> Iterator[Event]:
     """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
+    Where `stop()` is true after a first step that is due for validation, that step is left to the next sitting.
 
     `commit` is the checkpoint that `state` is from, whose logs are verified (ValueError); None for a new run. Raises
     NotFiniteError at the log step after a step that was not, and what `batches` or `judge` raises (ValueError, OSError)
@@ -77,7 +78,8 @@ def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[
     lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
     if new:
         checkpoint.save(root, state, None, *log.commit())
-    saved_at, saved_step, failed = time.monotonic(), int(state.step), None
+    begin = saved_step = int(state.step)
+    saved_at, failed = time.monotonic(), None
     blocks = loop.blocks(take_step, state, batches, (every, val_every, anchors, a.steps_per_epoch), a.steps, stop)
     while True:
         try:
@@ -86,14 +88,18 @@ def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[
             block, failed = None, error
         if block is None:
             break
-        state, step = block.state, block.first + len(block.record.loss)
+        step = block.first + len(block.record.loss)
+        due = step % val_every == 0 or step == a.steps
+        if due and step == begin + 1 and stop():  # asked while it compiled: no validation, which would compile as well
+            return
+        state = block.state
         summary = _log_block(a, log, block, step)
         if (bad := int(state.bad_step)) >= 0:
             raise NotFiniteError(
                 f"step {bad} gave a loss that is not finite; scripts/replay.py --run {root} --step {bad} shows its batch"
             )
         val: dict[str, float] = {}
-        if step % val_every == 0 or step == a.steps:
+        if due:
             try:
                 val = _validate(log, judge, state, step, val_every)
             except (ValueError, OSError):  # no photograph to validate on can be had

@@ -26,12 +26,17 @@ def orientation(data: bytes) -> int:
     """1 to 8, as the EXIF data of a JPEG has it: 2, 4, 5 and 7 mirror it, 3, 6 and 8 turn it; 1 where it has none."""
     found = (at + 10 for marker, at in segments(data) if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0")
     start = next(found, len(data))
-    order = {b"II": "little", b"MM": "big"}.get(data[start : start + 2])
+    return exif_orientation(data[start : start + (1 << 16)])
+
+
+def exif_orientation(data: bytes) -> int:
+    """As `orientation`, of EXIF data, which begin as a TIFF file does; 1 where they are none."""
+    order = {b"II": "little", b"MM": "big"}.get(data[:2])
     if order is None:
         return 1
 
     def number(at: int, size: int) -> int:
-        return int.from_bytes(data[start + at : start + at + size], order)  # pyright: ignore[reportArgumentType]
+        return int.from_bytes(data[at : at + size], order)  # pyright: ignore[reportArgumentType]
 
     first = number(4, 4)
     entries = (first + 2 + 12 * n for n in range(number(first, 2)))

@@ -48,10 +48,12 @@ def training_set(
     packed: bool = True,
     workers: int = 4,
     dry: bool = False,
+    brief: bool = False,
 ) -> Source:
     """The training part of the data at a path, every row and picture of it checked: packed into the cache when it is
-    first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through. All
-    hold the same records under one identity, and the same near-duplicates.
+    first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through; brief: of
+    what cannot be used only the count is told, and where to read the rest. All hold the same records under one identity, and
+    the same near-duplicates.
 
     Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
     there is nothing to train on.
@@ -60,10 +62,10 @@ def training_set(
     if not isinstance(source, Pictures):
         return _told(source, path, source.replaced)
     if not packed:
-        return _survey(source, path, workers)
+        return _survey(source, path, workers, brief)
     folder = files.cache_root() / key(path, source.table)
     if dry and not seal.is_whole(folder):
-        return _survey(source, path, workers)
+        return _survey(source, path, workers, brief)
     if not seal.is_whole(folder):
         _pack(path, source, folder, workers)
     try:
@@ -72,7 +74,7 @@ def training_set(
     except ValueError as error:
         raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
     pack.tidy(folder)
-    _tell([Refused(r["file"], r["line"], r["reason"]) for r in refused], f": {folder / 'report.txt'}")
+    _tell([Refused(r["file"], r["line"], r["reason"]) for r in refused], f": {folder / 'report.txt'}", brief)
     with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
@@ -105,14 +107,15 @@ def _told(source: Source, path: str, replaced: int) -> Source:
     return source
 
 
-def _tell(refused: list[Refused], where: str) -> None:
+def _tell(refused: list[Refused], where: str, brief: bool) -> None:
     if count := len(refused):
         several = f"{count} records cannot be used and are"
         console.say(f"{'1 record cannot be used and is' if count == 1 else several} left out{where}")
-        console.say(*report.examples(refused))
+        if not brief:
+            console.say(*report.examples(refused))
 
 
-def _survey(source: Pictures, path: str, workers: int) -> Source:
+def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
     seen, refused, progress = [], list(source.table.refused), console.Progress(len(source), "record")
     for found in inspection.over(source, 0, len(source), workers):
         if found.reason is None:
@@ -126,7 +129,7 @@ def _survey(source: Pictures, path: str, workers: int) -> Source:
             f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
             f" first: {report.line(refused[0]) if refused else 'there is none'}"
         )
-    _tell(refused, "; prepare.py tells of each")
+    _tell(refused, "; prepare.py tells of each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
     return _told(Surveyed(source, seen), path, replaced)

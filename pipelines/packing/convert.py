@@ -1,9 +1,11 @@
 """From any source to the files of a format, streaming: two threads read and write pictures a little ahead of the labels."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from pipelines import example
@@ -63,6 +65,27 @@ def target(home: Path, name: str, source: example.Source) -> Path:
     """Where the photograph of a record is written; drawn ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
     return overwrites.below(home, plain.picture_of(made))
+
+
+def check_images(home: Path, source: example.Source) -> None:
+    """Raises ValueError where another image is already in the place of one that will be written."""
+    for index, name in enumerate(source.names):
+        if os.path.lexists(path := target(home, name, source)):
+            with suppress(decode.DecodeError):  # which the conversion itself tells
+                _check_same(path, _encoded(source, index))
+
+
+def _encoded(source: example.Source, index: int) -> bytes:
+    """The file of a record's image as it is written."""
+    if isinstance(source, Pictures):
+        return source.encoded(index)
+    data = source[index].picture
+    return data if isinstance(data, bytes) else decode.encode_jpeg(data)
+
+
+def _check_same(path: Path, data: bytes) -> None:
+    if os.path.lexists(path) and not (path.is_file() and files.read_bytes(path) == data):
+        raise ValueError(f"{path}: another image is there already; name another place with --out")
 
 
 def converted(
@@ -140,8 +163,7 @@ def told(
 
 def _copy(path: Path, data: bytes) -> None:
     """Writes an image where none is, or the same."""
-    if path.is_file() and files.read_bytes(path) != data:
-        raise ValueError(f"{path}: another image is there already; name another place with --out")
+    _check_same(path, data)
     with files.whole(path) as file:
         file.write(data)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.example import Example, Source, record_digest
-from pipelines.images import decode, sizes
+from pipelines.images import decode, orientation, sizes
 from pipelines.packing import duplicates, report
 from pipelines.sources.tables import Pictures
 
@@ -25,6 +25,7 @@ class Seen(NamedTuple):
     size: tuple[int, int] = (0, 0)  # width, height of the photograph, as displayed
     spread: float | None = None  # side of the labels' box over that of the photograph; None: no label
     fingerprint: int | None = None
+    turned: bool = False  # displayed turned or mirrored against how it is stored
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
@@ -40,8 +41,8 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     height, width = image.shape[:2]
     example = _stored(example, image, working_size)
     digest = record_digest(source.names[index], example)
-    spread = _spread(example, width, height)
-    return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image))
+    spread, turned = _spread(example, width, height), isinstance(picture, bytes) and orientation.turned(picture)
+    return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image), turned)
 
 
 def small(source: Source, index: int) -> np.ndarray | None:

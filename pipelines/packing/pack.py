@@ -150,7 +150,7 @@ def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
     path = job.out / shard.name
     found = _read_note(_notes(job) / f"{shard.name}.json")
     whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
-    return found if whole and "labels" in found else None
+    return found if whole and {"labels", "turned"} <= found.keys() else None
 
 
 def _read_note(path: Path) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _discard_foreign(job: Job) -> None:
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
     """Writes one shard, then its note; yields (records looked at, refused) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
-    accepted, refused, labelled = [], [], []
+    accepted, refused, labelled, turned = [], [], [], 0
     with shards.writing(job.out / shard.name) as writer:
         for seen in inspection.over(source, shard.start, shard.stop, workers, job.layout.working_size):
             if seen.example is None:
@@ -181,11 +181,12 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
                 writer.write(encode(source.names[seen.index], seen.example, seen.size))
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
                 labelled.append((source.names[seen.index], seen.example._replace(picture=b""), seen.size))
+                turned += seen.turned
             yield len(accepted) + len(refused), len(refused)
     path = job.out / shard.name
     counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
     about = {"plan": job.plan, "bytes": path.stat().st_size, "sha256": files.digest(path).hex()}
-    note = {**about, "accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts)}
+    note = {**about, "accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts), "turned": turned}
     files.write_sealed(_notes(job) / f"{shard.name}.json", note)
 
 
@@ -250,10 +251,11 @@ def _near_duplicates(source: Source, found: report.Found) -> np.ndarray:
 def _gather(job: Job, part: str) -> report.Found:
     table = table_of(job.sources[part])
     refused = list(table.refused) if table else []
-    rows, counts = [], []
+    rows, counts, turned = [], [], 0
     for shard in (s for s in job.shards if s.part == part):
         note = _note(job, shard) or {}
         counts.append(label_counts.from_data(note["labels"]))
+        turned += note["turned"]
         names = job.sources[part].names
         refused += [table.refusal(i, why) if table else Refused(names[int(i)], None, why) for i, why in note["refused"]]
         rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
@@ -268,6 +270,7 @@ def _gather(job: Job, part: str) -> report.Found:
         refused,
         label_counts.added(counts),
         replaced,
+        turned,
     )
 
 

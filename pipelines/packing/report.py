@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Source
+from pipelines.images import orientation
 from pipelines.io import files, schema
 from pipelines.sources import label_counts
 from pipelines.sources.boxes import replaced_line
@@ -40,7 +41,8 @@ class Found(NamedTuple):
     prints: list[int | None]
     refused: list[Refused]
     labels: label_counts.Counts
-    replaced: int = 0  # boxes without area, for which that of the labelled points was taken
+    replaced: int  # boxes without area, for which that of the labelled points was taken
+    turned: int  # images displayed turned or mirrored against how they are stored
 
 
 def kind(reason: str) -> str:
@@ -96,6 +98,7 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
         "long_side": _shares(found.sizes.max(1)),
         "spread": _shares(spread) if len(spread) else None,
         "labels": label_counts.to_data(found.labels),
+        "turned": found.turned,
         "near_duplicates": {
             "groups": len(many),
             "photographs": int(counts[many].sum()),
@@ -147,7 +150,8 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     form."""
     told = files.read_json(path)
     schema.check(told, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
-    for part in parts:  # a set packed before labels were counted has none
+    for part in parts:  # a set packed before these were counted has none
+        schema.check(told["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
         schema.check(told["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
     return {**told, "parts": {part: told["parts"][part] for part in parts}}
 
@@ -175,6 +179,7 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     scheme = label_counts.default(about["num_points"])[1]
     if about.get("labels"):
         rows += [f"  {row}" for row in label_counts.told(label_counts.from_data(about["labels"]), scheme)]
+    rows += [f"  {row}" for row in orientation.told(about.get("turned") or 0, about["accepted"])]
     twins = about["near_duplicates"]
     if twins["largest"]:
         rows.append(

@@ -166,10 +166,14 @@ def write_faults(run: Run, lines: list[str]) -> None:
 def finish(run: Run, step: int, digest: str) -> list[str]:
     """Writes final.json, the step and digest of the last state, and says what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
-    command = f"python scripts/evaluate.py --run {run.root} --data {run.config.data} --out out.json"
-    if "test" not in opening.parts(run.config.data):
-        command += " --part val"
-    return [f"{run.root} is finished at step {step}; next:", command]
+    evaluated = f"python scripts/evaluate.py --run {run.root}"
+    if "test" in opening.parts(run.config.data):
+        said, rest = "next:", f"--data {run.config.data} --out out.json"
+    elif run.parts["val"]:
+        said, rest = "next:", f"--data {run.config.data} --out out.json --part val"
+    else:
+        said, rest = "nothing of its data is held out; next, with other labelled data:", "--data OTHER --out out.json"
+    return [f"{run.root} is finished at step {step}; {said}", f"{evaluated} {rest}"]
 
 
 def folder(parent: str, name: str) -> Path:

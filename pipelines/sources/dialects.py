@@ -16,6 +16,7 @@ _NAMES = {";": "semicolons", "\t": "tabs", ",": "commas"}
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
+_DOTTED = re.compile(r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*")  # may be thousands
 
 
 class Dialect(NamedTuple):
@@ -69,10 +70,12 @@ def sniff(path: Path, separator: str) -> Dialect:
 
 
 def _has_commas(fields: list[str]) -> bool:
-    """Whether numbers have decimal commas: a fifth of them or more, none has a point, and they cannot all be thousands."""
+    """Whether numbers have decimal commas: a fifth of them or more, and they cannot all be thousands; none has a point, but
+    such as may be thousands, which `rows` rejects."""
     with_comma = [field for field in fields if "," in field and _COMMA.fullmatch(field)]
     whole = sum(field.strip().lstrip("+-").isdigit() for field in fields)
-    if any(_POINT.fullmatch(f) for f in fields) or len(with_comma) * 4 < whole:
+    dotted = sum(bool(_DOTTED.fullmatch(f)) for f in fields)
+    if sum(bool(_POINT.fullmatch(f)) for f in fields) > dotted or len(with_comma) * 4 < (dotted or whole):
         return False
     return any(not _THOUSANDS.fullmatch(f) for f in with_comma)
 
@@ -90,7 +93,8 @@ def canonical(path: Path, dialect: Dialect) -> bytes:
 
 
 def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """(first line, fields) of each row, blank ones too. Raises ValueError, with the line, where the file is no such text."""
+    """(first line, fields) of each row, blank ones too. Raises ValueError, with the line, where the file is no such text, or
+    a number has a dot that may divide thousands beside others with decimal commas."""
     with opened(path, dialect) as file:
         quoting = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
         reader = csv.reader(file, delimiter=dialect.separator, quoting=quoting, skipinitialspace=dialect.quoted)
@@ -99,6 +103,11 @@ def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
             for row in reader:
                 fields = [re.sub(rf"[\r\n{SEPARATOR}]", "\v", field) for field in row]
                 if dialect.commas:
+                    if dotted := next(filter(_DOTTED.fullmatch, fields[1:]), None):
+                        raise ValueError(
+                            f"{path}:{line}: {dotted.strip()} in a table with decimal commas: whether its dot divides thousands"
+                            " is not known; write numbers without dots"
+                        )
                     fields[1:] = [f.replace(",", ".") if _COMMA.fullmatch(f) else f for f in fields[1:]]
                 yield line, fields
                 line = reader.line_num + 1

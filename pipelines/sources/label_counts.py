@@ -16,7 +16,7 @@ from jaxmarks.config import Config
 from jaxmarks.evaluation import metrics
 from jaxmarks.landmarks import Scheme
 from pipelines.example import Example, Source
-from pipelines.images import decode
+from pipelines.images import decode, orientation
 from pipelines.io import schema
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
@@ -188,20 +188,24 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
     if config.data.startswith("drawn:") or not source.labelled:
         return []
     chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
+    turned: list[bool] = []
     with ThreadPoolExecutor(config.workers) as pool:
-        read = (found for found in pool.map(lambda i: _read(source, int(i)), chosen) if found is not None)
+        found = pool.map(lambda i: _read(source, int(i)), chosen)
+        read = (turned.append(one[1]) or one[0] for one in found if one is not None)
         counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
-    lines = told(counts, scheme)
+    lines = told(counts, scheme) + orientation.told(sum(turned), counts.images)
     if len(chosen) < len(source):
         lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
     return lines
 
 
-def _read(source: Source, index: int) -> Read | None:
-    """None where the record cannot be read, of which the run itself tells when it needs it."""
+def _read(source: Source, index: int) -> tuple[Read, bool] | None:
+    """(a record, whether its image is displayed turned or mirrored); None where the record cannot be read, of which the run
+    itself tells when it needs it."""
     try:
         example = source[index]
-        return source.names[index], example._replace(picture=b""), decode.photograph_size(example)
+        turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
+        return (source.names[index], example._replace(picture=b""), decode.photograph_size(example)), turned
     except (ValueError, OSError):
         return None
 

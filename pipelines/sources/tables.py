@@ -16,6 +16,7 @@ from pipelines.images.jpeg import is_jpeg
 from pipelines.io import files
 
 _log = logging.getLogger("jaxmarks")
+_FEW = 20  # images of more than 8 bits, of which another set of the same camera may find another scale
 _SAMPLE = 200  # images, evenly over a set, that are looked at for how many bits it uses
 Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the photograph, mask bool[points]
 
@@ -166,8 +167,9 @@ class Pictures(Source):
         for kind, white in whites.items():
             dark = sum(8 * own_white < white for own_white in own[kind])
             _log.warning(
-                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white%s",
+                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white%s%s",
                 self.table.where, len(own[kind]), len(sample), kind, white,
+                "; found in so few, it may be another than in a run's data, which is not kept" if len(own[kind]) < _FEW else "",
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
             )  # fmt: skip
         return whites

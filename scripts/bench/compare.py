@@ -1,5 +1,8 @@
 """What the outputs of two sides differ by, before either is timed: a line for the table, and whether it is within bounds."""
 
+if __name__ == "__main__":
+    raise SystemExit("compare.py is a part of run.py, and does nothing by itself")
+
 from typing import NamedTuple
 
 import numpy as np

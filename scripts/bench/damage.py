@@ -1,5 +1,8 @@
 """Every way in which a data set comes damaged, and the fate that each is owed. Used by damaged.py."""
 
+if __name__ == "__main__":
+    raise SystemExit("damage.py is a part of damaged.py, and does nothing by itself")
+
 import io
 import os
 from collections.abc import Callable

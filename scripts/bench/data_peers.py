@@ -3,6 +3,9 @@
 Runs in the peers' environment. Libraries that draw for themselves are given the ranges of our configuration.
 """
 
+if __name__ == "__main__":
+    raise SystemExit("data_peers.py is a part of run.py, and does nothing by itself")
+
 import multiprocessing
 import os
 from pathlib import Path

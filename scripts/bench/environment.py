@@ -1,5 +1,8 @@
 """The peers' own environment, .bench-venv, made once: nothing of theirs comes into the environment of the project."""
 
+if __name__ == "__main__":
+    raise SystemExit("environment.py is a part of run.py, and does nothing by itself")
+
 import subprocess
 import sys
 from importlib import metadata

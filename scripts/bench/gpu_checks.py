@@ -1,5 +1,8 @@
 """Correctness on the device, before anything is timed: a named value for each, and the bound that it must keep."""
 
+if __name__ == "__main__":
+    raise SystemExit("gpu_checks.py is a part of gpu.py, and does nothing by itself")
+
 import re
 import subprocess
 import sys

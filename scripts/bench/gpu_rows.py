@@ -1,5 +1,8 @@
 """The timed rows of gpu.py: ours in this process, PyTorch's in another, in turn; what each needs is on the device already."""
 
+if __name__ == "__main__":
+    raise SystemExit("gpu_rows.py is a part of gpu.py, and does nothing by itself")
+
 import functools
 import json
 import os

@@ -12,6 +12,9 @@ import sys
 import time
 from collections.abc import Callable
 
+if __name__ == "__main__" and "--help" in sys.argv:
+    raise SystemExit("gpu_torch.py is started by gpu.py, and does nothing by itself")
+
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch_resnet import DEVIATION, MEAN, ResNet, fused

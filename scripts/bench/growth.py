@@ -1,5 +1,8 @@
 """How the cost of our step grows with what it is given: one side, other settings."""
 
+if __name__ == "__main__":
+    raise SystemExit("growth.py is a part of run.py, and does nothing by itself")
+
 import tempfile
 from pathlib import Path
 from typing import NamedTuple

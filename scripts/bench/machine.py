@@ -1,5 +1,8 @@
 """The machine that a benchmark ran on, and how much work a network is."""
 
+if __name__ == "__main__":
+    raise SystemExit("machine.py is a part of run.py, and does nothing by itself")
+
 import os
 import platform
 from importlib import metadata

@@ -1,5 +1,8 @@
 """Files that benchmarks read, made once and kept."""
 
+if __name__ == "__main__":
+    raise SystemExit("made.py is a part of run.py, and does nothing by itself")
+
 from pathlib import Path
 
 import cv2

@@ -1,5 +1,8 @@
 """A row measured: sides set up, outputs compared, turns taken, memory asked for."""
 
+if __name__ == "__main__":
+    raise SystemExit("measure.py is a part of run.py, and does nothing by itself")
+
 import dataclasses
 import sys
 import tempfile

@@ -1,5 +1,8 @@
 """Our side of the rows of data: rendering, loading, labels, the first step of a training, and the machine's limits."""
 
+if __name__ == "__main__":
+    raise SystemExit("ours_data.py is a part of run.py, and does nothing by itself")
+
 import json
 import os
 import shutil

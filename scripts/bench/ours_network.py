@@ -1,5 +1,8 @@
 """Our side of the rows of networks: the training step, inference, and views of photographs."""
 
+if __name__ == "__main__":
+    raise SystemExit("ours_network.py is a part of run.py, and does nothing by itself")
+
 import re
 from pathlib import Path
 

@@ -1,5 +1,8 @@
 """What a plain PyTorch script does where ours does more; only the benchmarks import it."""
 
+if __name__ == "__main__":
+    raise SystemExit("peers.py is a part of baseline.py, and does nothing by itself")
+
 import itertools
 import time
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,8 @@
 """The rows of the table: what is done, by which sides, and how their outputs are held against each other."""
 
+if __name__ == "__main__":
+    raise SystemExit("rows.py is a part of run.py, and does nothing by itself")
+
 import json
 from collections.abc import Callable
 from typing import NamedTuple

@@ -4,6 +4,9 @@ settings["best"]: channels_last, for inference with batch norm fused as well. We
 side left in the folder.
 """
 
+if __name__ == "__main__":
+    raise SystemExit("torch_network.py is a part of run.py, and does nothing by itself")
+
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

@@ -1,5 +1,8 @@
 """ResNet18 and ResNet50 in PyTorch, entry for entry torchvision's, from layers alone; only benchmarks import it."""
 
+if __name__ == "__main__":
+    raise SystemExit("torch_resnet.py is a part of run.py, and does nothing by itself")
+
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn.utils.fusion import fuse_conv_bn_eval  # pyright: ignore[reportMissingImports]

@@ -1,5 +1,8 @@
 """Sides of a row as processes that take turns, A B A B, and what their times say."""
 
+if __name__ == "__main__":
+    raise SystemExit("turns.py is a part of run.py, and does nothing by itself")
+
 import contextlib
 import json
 import os

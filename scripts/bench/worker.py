@@ -16,6 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+if __name__ == "__main__" and "--help" in sys.argv:
+    raise SystemExit("worker.py is started by run.py, and does nothing by itself")
+
 import numpy as np
 
 

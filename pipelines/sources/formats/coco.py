@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.boxes import of_points
@@ -29,6 +30,7 @@ class _Entry(NamedTuple):
     points: np.ndarray  # f32[points, 2], 0 where not labelled
     mask: np.ndarray
     size: tuple[int, int]  # width, height as the file has them; zeros: it does not say
+    above: int  # the largest visibility where that is more than 2, else 0
 
 
 class _Read(NamedTuple):
@@ -128,7 +130,18 @@ def _entries(path: Path, category: str) -> _Read:
             refused.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return _Read(entries, count, refused, images.notes)
+    return _Read(entries, count, refused, images.notes + _above(path, entries))
+
+
+def _above(path: Path, entries: list[_Entry]) -> list[str]:
+    """A line of the visibilities that COCO does not know; none where there are none."""
+    odd = [entry for entry in entries if entry.above]
+    if not odd:
+        return []
+    return [
+        f"{path.name}: visibility other than 0, 1, 2 in {words.counted(len(odd), 'annotation')}, the first"
+        f" {odd[0].annotation['id']!r:.40} with {odd[0].above}: taken as labelled"
+    ]
 
 
 def _whole_number(digits: str) -> int | float:
@@ -169,7 +182,8 @@ def _entry(
     mask = values[:, 2] > 0
     if not mask.any():
         return Refused(picture, None, f"no labelled point: annotation {name}")
-    return _Entry(annotation, picture, np.where(mask[:, None], values[:, :2], 0).astype(np.float32), mask, size)
+    points, above = np.where(mask[:, None], values[:, :2], 0).astype(np.float32), int(values[:, 2].max())
+    return _Entry(annotation, picture, points, mask, size, above if above > 2 else 0)
 
 
 def _keypoints(found: Any, count: int) -> np.ndarray | str:
@@ -178,9 +192,11 @@ def _keypoints(found: Any, count: int) -> np.ndarray | str:
         size = f"{len(found)} numbers" if isinstance(found, list) else "no list"
         return f"wrong number of points: annotation {{}} has {size}, expected {3 * count}"
     values = _array(found)
-    if values is None or not (values[2::3] >= 0).all():
+    if values is None or bool in set(map(type, found)):
         return "not a number: annotation {} has a coordinate or visibility that is none"
     values = values.reshape(-1, 3)
+    if (wrong := ~((values[:, 2] >= 0) & (values[:, 2] == np.floor(values[:, 2])))).any():
+        return f"bad visibility: annotation {{}} has {values[wrong.argmax(), 2]:.6g}; expected 0, 1 or 2"
     if not (np.abs(values[values[:, 2] > 0]) < 1e30).all():  # False for NaN; beyond it float32 ends
         return "not a finite number: annotation {}"
     return values

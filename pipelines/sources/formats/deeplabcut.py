@@ -26,6 +26,7 @@ class _Head(NamedTuple):
     faces: dict[str, list[int]]  # individual: the columns of its x; one without a name where there are none
     width: int  # fields of a row
     others: dict[str, dict[str, int]]  # individuals that have other body parts: the column of each's x
+    scorer: str  # who labelled
 
     def in_order(self, points: list[str]) -> "_Head":
         """The same with its body parts in another order."""
@@ -60,14 +61,16 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     labeled-data), or in the folder of the table.
 
     The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
-    of tables with other body parts are refused. Raises ValueError, with the place, where a table is none.
+    of tables with other body parts are refused. Raises ValueError, with the place, where a table is none, and where several
+    scorers labelled one video.
     """
     tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {})
     top = path if path.is_dir() else path.parent
     opened = {table: _opened(table) for table in tables}
     usual, count = Counter(frozenset(head.points) for head, _ in opened.values()).most_common(1)[0]
     first = next(table for table in tables if set(opened[table][0].points) == usual)
-    points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables)
+    scorers = deeplabcut_places.scorers(path, {table: head.scorer for table, (head, _) in opened.items()})
+    points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables) + scorers
     for table, (head, rows) in opened.items():
         if not rows:
             notes.append(f"{table}: has a header and no row")
@@ -145,6 +148,10 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
             f"{path}: not a table of DeepLabCut's labels: expected the header rows scorer, bodyparts and coords,"
             " with individuals between where there are several, and columns x, y of each body part"
         )
+    named = (re.sub(r"\.\d+$", "", scorer.strip()) for scorer in head["scorer"][index:])  # pandas numbers them
+    scorers = list(dict.fromkeys(filter(None, named)))
+    if len(scorers) > 1:
+        raise ValueError(f"{path}: labels of several scorers, {', '.join(scorers)}: keep the columns of one")
     columns: dict[str, dict[str, int]] = {}
     for column in range(index, width, 2):
         columns.setdefault(_plain(many[column]) if many else "", {})[head["bodyparts"][column]] = column
@@ -154,7 +161,7 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
     points = list(next(c for c in columns.values() if set(c) == usual))
     faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
     others = {name: c for name, c in columns.items() if name not in faces}
-    return _Head(index, points, faces, width, others)
+    return _Head(index, points, faces, width, others, "".join(scorers))
 
 
 def _plain(individual: str) -> str:

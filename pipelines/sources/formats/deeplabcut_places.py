@@ -1,6 +1,7 @@
 """Where the tables of a DeepLabCut project and their images lie, and what of it is not read."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +59,21 @@ def unread(path: Path, read: Sequence[Path]) -> list[str]:
         )
         if found
     ]
+
+
+def scorers(path: Path, of: dict[Path, str]) -> list[str]:
+    """A line where a project's tables are of several scorers; of: the scorer of each. Raises ValueError where those of one
+    folder are, whose labels may be of the same images."""
+    for folder in dict.fromkeys(table.parent for table in of):
+        found = {scorer: table.name for table, scorer in of.items() if table.parent == folder}
+        if len(found) > 1:
+            told = ", ".join(f"{scorer} ({name})" for scorer, name in found.items())
+            raise ValueError(
+                f"{folder}: labels of several scorers, {told}: give the table of one by itself, or move the others elsewhere"
+            )
+    counts = Counter(of.values())
+    told = ", ".join(f"{scorer} ({words.counted(count, 'table')})" for scorer, count in counts.items())
+    return [f"{path}: labels of several scorers, of other videos each: {told}"] if len(counts) > 1 else []
 
 
 def _some(path: Path, found: Sequence[Path]) -> str:

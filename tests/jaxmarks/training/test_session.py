@@ -1,5 +1,6 @@
 """A sitting may end at any instant: the next goes on as if there had been one."""
 
+import dataclasses
 import json
 
 import jax
@@ -81,6 +82,21 @@ def test_stopped_and_gone_on_it_ends_the_same(tmp_path, machinery, unbroken, sto
     assert int(first.step) == stop_after
     assert _digest(_sit(tmp_path, machinery)) == _digest(unbroken[1])
     assert _files(tmp_path) == _files(unbroken[0])
+
+
+@pytest.mark.parametrize("begin", [0, 2, 11])
+def test_stopped_while_its_first_step_compiles_a_sitting_does_not_validate(tmp_path, machinery, unbroken, begin):
+    every = 1 if begin == 0 else 3  # the next step is due for validation
+    plan = machinery[0]._replace(config=dataclasses.replace(SETTINGS, val_every=every))
+    last = _sit(tmp_path, machinery, stop_after=begin) if begin else None
+    events = session.sit(
+        tmp_path, plan, last or experiment.initial_state(plan), checkpoint.commits(tmp_path)[-1] if begin else None,
+        machinery[1], _batches(begin), lambda *_: pytest.fail("validated"), iter([False, False, *[True] * 9]).__next__,
+    )  # fmt: skip
+    assert not list(events) and checkpoint.commits(tmp_path)[-1].step == begin
+    if begin:
+        assert _digest(_sit(tmp_path, machinery)) == _digest(unbroken[1])
+        assert _files(tmp_path) == _files(unbroken[0])
 
 
 @pytest.mark.parametrize("crash_after", [3, 4, 8, 9])

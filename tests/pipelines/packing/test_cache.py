@@ -142,6 +142,15 @@ def exchanged(data: Path) -> None:
     a.rename(c), b.rename(a), c.rename(b)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_after_training_what_is_left_out_is_one_line_that_says_where_to_read_of_it(data, own_cache, capsys, packed):
+    full = cache.training_set(str(data), packed=packed) and capsys.readouterr().out
+    cache.training_set(str(data), packed=packed, brief=True)
+    said = [line for line in capsys.readouterr().out.splitlines() if line in full]
+    assert len(said) == 1 and "3 records" in said[0] and ("report.txt" if packed else "prepare.py") in said[0]
+    assert full.count("the first") >= 2
+
+
 @pytest.mark.parametrize("change", [content_of_the_same_size, longer, table, gone, exchanged])
 def test_what_was_changed_has_another_key(data, change):
     known = key(data)

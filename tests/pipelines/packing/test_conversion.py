@@ -165,3 +165,26 @@ def test_each_change_is_seen():
         "3 without their bounding box",
         "1 rejected (no labelled point)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "there"),
+    [
+        ("contest", "new", "train/landmarks.csv"),
+        ("contest", "new", "train/boxes.csv"),
+        ("deeplabcut", "new/CollectedData_x.csv", "boxes.csv"),
+        ("plain", "new/x.csv", "images/3.png"),
+        ("contest", "new", "train/images/3.png"),
+    ],
+)
+def test_what_out_does_not_itself_name_is_not_written_over_and_that_is_told_before_anything_is_written(
+    tmp_path, images, refused, kind, out, there
+):
+    data, _ = files_of("plain", tmp_path / "from", images, rows(boxed=True))
+    path = tmp_path / "new" / there
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine")
+    before = sorted(tmp_path.rglob("*"))
+    told = refused("convert", "--data", data, "--format", kind, "--out", tmp_path / out, "--copy-pictures")
+    assert path.name in told and "already" in told and path.read_bytes() == b"mine"
+    assert sorted(tmp_path.rglob("*")) == before

@@ -99,6 +99,23 @@ def test_what_may_be_thousands_or_stands_alone_is_no_decimal_comma(tmp_path, fie
     assert scan.names == ([] if field == "1,234" else ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"])
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize(("commas", "whole"), [(3, 0), (1, 0), (2, 30)])
+def test_dots_that_may_divide_thousands_beside_decimal_commas_are_rejected_with_their_line(
+    tmp_path, separator, commas, whole
+):
+    rows = ["a.png;12,5;3", "b.png;7,25;3", "c.png;1,5;3"][:commas] + [f"{i}.png;7;8" for i in range(whole)]
+    text = "\n".join(["file_name;x_0;y_0", *rows, "x,y.png;1.214;5"])
+    with pytest.raises(ValueError, match=rf":{len(rows) + 2}: 1\.214 .*decimal commas"):
+        opened(tmp_path, text.replace(";", separator).encode())
+
+
+def test_one_comma_among_decimal_points_is_its_rows_fault_alone(tmp_path):
+    rows = [f"{i}.png;{i + 1}.125;{i + 2}.250" for i in range(5)]
+    table = opened(tmp_path, "\n".join(["file_name;x_0;y_0", "a.png;12,5;3", "b.png;3.125;4", *rows]).encode())
+    assert held(table)["0.png"] == [1.125, 2.25] and [r.line for r in table.refused] == [2]
+
+
 def test_bad_names_in_a_table_of_another_make_are_their_rows_alone(tmp_path):
     data = b'"file_name","x","y"\n"a.png","1","2"\n"\xe9.png","1","2"\n"b\n.png","3","4"\n"b.png","5","6"\n"../x","1","2"\n'
     table = opened(tmp_path, data)

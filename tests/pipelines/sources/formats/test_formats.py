@@ -103,7 +103,10 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
         ({"keypoints": 5}, "a.png", "wrong number of points"),
         ({"keypoints": [NAN, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
         ({"keypoints": [1e300, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
-        ({"keypoints": [1, 2, NAN, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
+        ({"keypoints": [1, 2, NAN, 1, 1, 1, 1, 1, 1]}, "a.png", "bad visibility"),
+        ({"keypoints": [1, 2, 0.5, 1, 1, 1, 1, 1, 1]}, "a.png", "bad visibility"),
+        ({"keypoints": [1, 2, -1, 1, 1, 1, 1, 1, 1]}, "a.png", "bad visibility"),
+        ({"keypoints": [1, 2, True, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
         ({"keypoints": ["1", 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
         ({"keypoints": [[1], 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a number"),
         ({"keypoints": [10**400, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
@@ -121,6 +124,13 @@ def test_coco_a_bad_entry_is_refused_and_nothing_else(tmp_path, bad, file, kind)
     table = table_at(coco_file(tmp_path, [*GOOD, entry], images))
     assert reasons(table) == [(file, None, kind)]
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"] and not any(".." in p for p in table.pictures or [])
+
+
+def test_coco_visibility_above_2_is_taken_as_labelled_and_counted(tmp_path):
+    odd = {"id": 20, "image_id": 1, "category_id": 4, "keypoints": [1, 2, 3, 5, 6, 0, 7, 8, 9.0]}
+    table = table_at(coco_file(tmp_path, [*GOOD, odd, {**odd, "id": 21}]))
+    assert held(table)["a.png#20"] == [[1, 2], None, [7, 8]] and not table.refused
+    assert [("2 annotations" in n, "20" in n, "9" in n) for n in table.notes] == [(True, True, True)]
 
 
 def test_coco_entries_that_are_none_at_all(tmp_path):
@@ -540,6 +550,25 @@ def dlc_video(
     head = HEAD.format(",".join(["me"] * 2 * len(parts)), twice, ",".join(["x,y"] * len(parts)))
     text = "".join(f"{name},{','.join(map(str, row))}\n" for name in names)
     (folder / "CollectedData_me.csv").write_text(head + text)
+
+
+def test_deeplabcut_labels_of_two_scorers_are_never_mixed(tmp_path):
+    for video in "vw":
+        dlc_video(tmp_path, video, "ab", [1, 2, 3, 4])
+    mine = tmp_path / "labeled-data/v/CollectedData_me.csv"
+    text = mine.read_text()
+    other = mine.with_name("CollectedData_you.csv")
+    other.write_text(text.replace("me", "you"))
+    said = refusal(tmp_path)
+    assert "me (CollectedData_me.csv), you (CollectedData_you.csv)" in said and "labeled-data/v" in said
+    assert len(table_at(other).names) == 2  # chosen
+    mine.unlink()
+    table = table_at(tmp_path)
+    assert len(table.names) == 4 and ["you (1 table)" in n and "me (1 table)" in n for n in table.notes] == [True]
+    other.write_text(text.replace("me,me", "me,you"))
+    assert "me, you" in refusal(tmp_path)
+    other.write_text(text.replace("me,me,me,me", "me,me.1,me.2,me.3"))
+    assert not table_at(tmp_path).notes
 
 
 def test_deeplabcut_bare_names_belong_to_the_folder_of_their_table(tmp_path):

@@ -1,0 +1,39 @@
+"""Images that are displayed turned or mirrored against how they are stored: labels of the stored frame would lie elsewhere,
+which no size tells where an image is square, mirrored or turned by half."""
+
+from pipelines.images import headers, jpeg
+
+_START = 1 << 16  # bytes of a PNG in which its EXIF data are looked for
+
+
+def turned(data: bytes) -> bool:
+    """Whether an encoded image asks to be displayed turned or mirrored, as far as its header tells."""
+    kind = headers.kind(data)
+    if kind == "JPEG":
+        return jpeg.orientation(data) > 1
+    if kind in ("AVIF", "HEIC"):
+        return headers.turns(data) != (0, None)
+    return jpeg.exif_orientation(_exif(data, kind)) > 1
+
+
+def told(count: int, of: int) -> list[str]:
+    """The line that says how many of some images are turned; none where none is."""
+    have, them = ("has", "it") if count == 1 else ("have", "them")
+    said = f"{count} of {of} images {have} an EXIF orientation that turns or mirrors {them}"
+    return [f"{said}; labels are read in the displayed frame"] if count else []
+
+
+def _exif(data: bytes, kind: str | None) -> bytes:
+    """The EXIF data of a PNG, WebP or TIFF file, and what follows them; empty where there are none."""
+    if kind == "TIFF":
+        return data
+    if kind == "PNG":
+        at = data.find(b"eXIf", 0, _START)
+        return data[at + 4 :] if at >= 0 else b""
+    at = 12 if kind == "WebP" else len(data)
+    while at + 8 <= len(data):
+        if data[at : at + 4] == b"EXIF":
+            return data[at + 8 :].removeprefix(b"Exif\0\0")
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return b""
