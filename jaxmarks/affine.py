@@ -1,7 +1,7 @@
 """2x3 matrices that take points before to points after.
 
 Plain arithmetic, no matrix product: full float32 on every backend (no TF32), and the same text works on
-float64 NumPy arrays, which is what the frames of photographs are kept in. All functions broadcast over
+float64 NumPy arrays, which is what the frames of images are kept in. All functions broadcast over
 leading axes; `matrix` is [..., 2, 3], `points` is [..., points, 2] as (x, y) pixels, y down.
 """
 

@@ -1,6 +1,6 @@
 """The configuration of a run: one frozen record, its command line, and its form on disk.
 
-Each field is `defining` (a resumed run with another value is refused) or operational (it may change between sittings).
+Each field is `defining` (a resumed run with another value is rejected) or operational (it may change between sessions).
 """
 
 import argparse
@@ -34,16 +34,16 @@ class Config:
     data: str = _operational(
         "drawn:4000", "a data set's folder or file, or drawn:COUNT[:POINTS]; its content defines the run, not its path"
     )
-    pictures: str = _operational("", "the folder of the photographs, where the data's format does not say")
-    boxes: str = _operational("", "CSV of file_name,x,y,width,height: what part of each photograph to look at")
+    pictures: str = _operational("", "the folder of the images, where the data's format does not say")
+    boxes: str = _operational("", "CSV of file_name,x,y,width,height: what part of each image to look at")
     category: str = _operational("", "COCO: the category to read, by name or id, where several have keypoints")
     box_margin: float = _defining(0.25, "what is added on each side of a box, as a share of its longer side")
-    weights: str = _operational("", "CSV of file_name,weight: how often photographs are drawn; kept in the run folder")
+    weights: str = _operational("", "CSV of file_name,weight: how often images are drawn; kept in the run folder")
     review: str = _operational(
         "", "decisions.csv of the review page: labels left out or replaced; kept in the run folder"
     )
     cache: bool = _operational(True, "pack a data set into the cache when it is first used")
-    max_faults: int = _operational(100, "pictures that may turn out to be undecodable before the run stops")
+    max_faults: int = _operational(100, "images that may turn out to be undecodable before the run stops")
     seed: int = _defining(0, "root key of the run: every random number follows from it")
     model: str = _defining("resnet50", f"backbone: {', '.join(choices.MODELS)}")
     init_from: str = _operational(
@@ -57,7 +57,7 @@ class Config:
     canvas: float = _defining(
         1.25, "side of the decoded square over the input's; the rest is what augmentation may show"
     )
-    batch: int = _defining(32, "photographs a step, over all devices")
+    batch: int = _defining(32, "images a step, over all devices")
     accumulate: int = _defining(
         1, "parts in which a batch passes through the network, one after the other, to save memory"
     )
@@ -96,7 +96,7 @@ class Config:
     )
     split_seed: int = _defining(
         -1,
-        "runs that share it hold out the same photographs, so that they can be mixed with fitted weights; -1: --seed",
+        "runs that share it hold out the same images, so that they can be mixed with fitted weights; -1: --seed",
     )
     val_every: int = _operational(0, "steps between validations; 0: after each epoch")
     log_every: int = _operational(20, "steps between lines of the log")
@@ -141,7 +141,7 @@ class Config:
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
             raise ValueError("--accumulate with a trim band is refused: the band is of the whole batch, seen in parts")
         if self.accumulate > 1 and self.batch // self.accumulate < 2:
-            raise ValueError(f"--accumulate {self.accumulate} leaves parts of one photograph, too few for batch norm")
+            raise ValueError(f"--accumulate {self.accumulate} leaves parts of one image, too few for batch norm")
         if self.batch % self.accumulate:
             raise ValueError(f"--accumulate {self.accumulate} does not divide --batch {self.batch}")
         return self

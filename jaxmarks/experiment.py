@@ -41,7 +41,7 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, photographs: int, m
     steps = defaults.steps(config, photographs)
     per_epoch = max(1, photographs // config.batch)
     model = models.build(config.model, scheme.num_points, precision=config.precision)
-    optimizer.rate(config, steps)  # raises what the schedule refuses
+    optimizer.rate(config, steps)  # raises what the schedule rejects
     if config.freeze and not optimizer.frozen_steps(config, per_epoch):
         raise ValueError(f"--freeze {config.freeze:g} is less than a step: an epoch has {per_epoch}")
     return Assembly(config, key, model, scheme, mesh, steps, per_epoch)
@@ -157,7 +157,7 @@ def training_step(a: Assembly, schedule: optax.Schedule | None = None) -> Callab
 
 
 def render(a: Assembly) -> Callable:
-    """render(batch) -> (pictures, points) as the training step sees them."""
+    """render(batch) -> (images, points) as the training step sees them."""
     return jax.jit(step.make_render(a.key, a.config, a.scheme, a.mesh))
 
 

@@ -1,6 +1,6 @@
-"""Pixels: sampling, blur, colour and covers on f32 RGB pictures in 0..255.
+"""Pixels: sampling, blur, colour and covers on f32 RGB images in 0..255.
 
-Pixel centres lie at whole numbers. Nothing here reduces over a picture, so a picture comes out the same,
+Pixel centres lie at whole numbers. Nothing here reduces over an image, so an image comes out the same,
 bit for bit, whatever else is in its batch.
 """
 
@@ -19,7 +19,7 @@ MAX_VARIANCE = 9.0  # of a blur, output pixels squared
 # The variance that bilinear interpolation itself adds, the triangle's 1/6: a map that shrinks s times is
 # filtered by what is missing to the triangle s times as wide.
 _TRIANGLE = 1 / 6
-_CHUNK = 4  # pictures of which a CPU's core holds coordinates and neighbours in its cache
+_CHUNK = 4  # images of which a CPU's core holds coordinates and neighbours in its cache
 _NO_BLUR = 0.04  # a Gaussian of less variance moves no pixel by 0.002 grey levels: it is left out
 # (taps to each side, for variances above): beyond the last tap lie at most 4e-5 of a Gaussian, 0.01 grey levels.
 _RADII = ((2, _NO_BLUR), (5, 0.36), (RADIUS, 1.74))
@@ -32,7 +32,7 @@ def grid(size: int) -> jax.Array:
 
 
 def full_extent(image: jax.Array) -> jax.Array:
-    """f32[4]: the box x0, y0, x1, y1 of pixel centres of a whole picture."""
+    """f32[4]: the box x0, y0, x1, y1 of pixel centres of a whole image."""
     return jnp.array([0, 0, image.shape[1] - 1, image.shape[0] - 1], jnp.float32)
 
 
@@ -57,7 +57,7 @@ def _between(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array, u: jax.Arra
 
 @functools.partial(backend.apart, static_argnames=("height", "width"))
 def _corners(flat: jax.Array, first: jax.Array, height: int, width: int) -> tuple[jax.Array, ...]:
-    """flat [n], pictures of height and width, at first i32[...] and at its right, lower and lower right neighbours.
+    """flat [n], images of height and width, at first i32[...] and at its right, lower and lower right neighbours.
 
     Stored on a CPU: fused onto what follows, XLA would gather anew for every channel.
     """
@@ -140,9 +140,9 @@ _BLURS = (_unblurred, *(functools.partial(_blurred, radius) for radius, _ in _RA
 
 
 def warp(image: jax.Array, back: jax.Array, size: int) -> jax.Array:
-    """f32[3, size, size]: the picture pulled through `back` f32[2, 3], output pixel -> picture pixel.
+    """f32[3, size, size]: the image pulled through `back` f32[2, 3], output pixel -> image pixel.
 
-    One bilinear gather. Where the map shrinks the picture, it is filtered first by the Gaussian whose variance on
+    One bilinear gather. Where the map shrinks the image, it is filtered first by the Gaussian whose variance on
     each axis makes the whole as wide as the triangle filter of an antialiased resize.
     """
     x, y = places(back, size)
@@ -202,7 +202,7 @@ def blurred(planes: jax.Array, variance: jax.Array) -> jax.Array:
 
 
 def _missing(back: jax.Array) -> jax.Array:
-    """f32[2]: the variance on x and y, in squared pixels of the picture, that a map which shrinks must be filtered by."""
+    """f32[2]: the variance on x and y, in squared pixels of the image, that a map which shrinks must be filtered by."""
     shrink = jnp.sum(jnp.square(back[:, :2]), 1)  # squared source pixels an output pixel, on x and on y
     return _TRIANGLE * jnp.maximum(shrink - 1, 0)
 
@@ -236,7 +236,7 @@ def has_area(covers: jax.Array) -> jax.Array:
 
 
 def cover(covers: jax.Array, image: jax.Array) -> jax.Array:
-    """The picture f32[3, size, size] with covers f32[K, 9] painted over it, the last one on top."""
+    """The image f32[3, size, size] with covers f32[K, 9] painted over it, the last one on top."""
     return jax.lax.scan(_paint, image, covers)[0]
 
 

@@ -20,7 +20,7 @@ from jaxmarks.types import Batch, State
 def make_look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
     """look(folded, batch, views) -> f32[views, batch, points, 2]: what each view says, in input pixels; jitted.
 
-    folded: of `model.fold`; views: a Transform with a leading axis. A view is composed with the photograph's frame, so
+    folded: of `model.fold`; views: a Transform with a leading axis. A view is composed with the image's frame, so
     each is one interpolation; the network's answer is taken back by the view's inverse, in the points' own order.
     """
     return jax.jit(_look(model, scheme, size, over), compiler_options=backend.compiler_options())
@@ -62,14 +62,14 @@ def make_forward(model: Model, scheme: Scheme, size: int, views: Transform, weig
 
 
 class Predicted(NamedTuple):
-    """Predictions of some photographs beside their labels, in pixels of the photographs; host arrays."""
+    """Predictions of some images beside their labels, in pixels of the images; host arrays."""
 
     index: np.ndarray  # i32[n]
     points: np.ndarray  # f64[n, points, 2]
     spread: np.ndarray  # f64[n, points]  of the views; NaN: no view was valid
     truth: np.ndarray  # f64[n, points, 2]  the label, where the mask is true
     mask: np.ndarray  # bool[n, points]
-    frame: np.ndarray  # f64[n, 2, 3]  photograph -> input
+    frame: np.ndarray  # f64[n, 2, 3]  image -> input
     expected: np.ndarray  # f64[n, points]  the expected error; NaN: not calibrated
     diagonal: np.ndarray  # f64[n]  of the image
 
@@ -98,7 +98,7 @@ def one_ahead(items: Iterable) -> Iterator:
 def home(
     batch: Batch, count: int, points: np.ndarray, spread: np.ndarray, expected: np.ndarray | None = None
 ) -> Predicted:
-    """The first `count` examples of a batch, from its input frames [b, points, ...] to their photographs."""
+    """The first `count` examples of a batch, from its input frames [b, points, ...] to their images."""
     frame = batch.frame[:count]
     back = affine.invert(frame)
     scale = affine.scale(back)[:, None]
@@ -113,5 +113,5 @@ def gather(found: Iterable[Predicted]) -> Predicted:
     """All of them as one. Raises ValueError where there is none."""
     parts = list(found)
     if not parts:
-        raise ValueError("no photograph to predict: none could be decoded")
+        raise ValueError("no image to predict: none could be decoded")
     return Predicted(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))

@@ -18,7 +18,7 @@ from jaxmarks import affine, backend, image
 class Transform(NamedTuple):
     """Where points go and what becomes of the pixels. Neutral element: `identity()`."""
 
-    affine: jax.Array  # f32[2, 3]  points before -> after; the picture is sampled at its inverse
+    affine: jax.Array  # f32[2, 3]  points before -> after; the image is sampled at its inverse
     colour: jax.Array  # f32[3, 4]  on RGB 0..255
     blur: jax.Array  # f32[]  variance of a Gaussian, output pixels squared
     covers: jax.Array  # f32[K, 9]  unit square -> output pixels (2x3), then RGB; unused ones have no area
@@ -94,10 +94,10 @@ def apply_points(t: Transform, points: jax.Array, mirror: ArrayLike | None) -> j
 
 
 def apply_image(t: Transform, picture: jax.Array, size: int, extent: jax.Array | None = None) -> jax.Array:
-    """The picture under t: u8 or f32 RGB [h, w, 3] in 0..255 -> f32[size, size, 3], not quantised.
+    """The image under t: u8 or f32 RGB [h, w, 3] in 0..255 -> f32[size, size, 3], not quantised.
 
     One gather -> blur -> colour -> what was not seen becomes the border (128) -> covers -> clip to 0..255: this order
-    defines the picture. `extent` f32[4] says which pixels of the picture are true (x0, y0, x1, y1); default: all.
+    defines the image. `extent` f32[4] says which pixels of the image are true (x0, y0, x1, y1); default: all.
     """
     picture = jnp.asarray(picture)
     back = affine.invert(t.affine)
@@ -108,10 +108,10 @@ def apply_image(t: Transform, picture: jax.Array, size: int, extent: jax.Array |
 
 
 def apply_images(t: Transform, pictures: jax.Array, which: jax.Array, size: int, extent: jax.Array) -> jax.Array:
-    """f32[n, size, size, 3]: `apply_image` of pictures[which[k]] under the k-th of n transforms, but for rounding.
+    """f32[n, size, size, 3]: `apply_image` of images[which[k]] under the k-th of n transforms, but for rounding.
 
-    pictures u8[m, h, w, 3], which i32[n], extent f32[m, 4]; t has a leading axis n. On a CPU what all need is done for all
-    at once, and branches are loops: under `vmap` every branch would be computed for every picture.
+    images u8[m, h, w, 3], which i32[n], extent f32[m, 4]; t has a leading axis n. On a CPU what all need is done for all
+    at once, and branches are loops: under `vmap` every branch would be computed for every image.
     """
     if not backend.is_cpu():
         return jax.vmap(lambda one, k: apply_image(one, pictures[k], size, extent[k]))(t, which)
@@ -152,11 +152,11 @@ def _seen(back: jax.Array, size: int, extent: jax.Array) -> jax.Array:
 
 
 def restore(t: Transform, picture: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    """The inverse for pixels: an augmented picture [n, n, 3] back to (f32[size, size, 3], mask bool[size, size]).
+    """The inverse for pixels: an augmented image [n, n, 3] back to (f32[size, size, 3], mask bool[size, size]).
 
-    The mask is false where the picture before cannot be known: outside the augmented frame, under a cover, clipped to
+    The mask is false where the image before cannot be known: outside the augmented frame, under a cover, clipped to
     0 or 255 by a colour change, or everywhere when the colour has no inverse (grey). A blur is not undone. `size` is
-    the side of the picture before.
+    the side of the image before.
     """
     picture = jnp.asarray(picture, jnp.float32)
     side = picture.shape[0]

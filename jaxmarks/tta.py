@@ -16,7 +16,7 @@ NAMES, MERGES = choices.VIEWS, choices.MERGES
 
 _TRIMMED = 0.25  # share of the valid views that a trimmed mean leaves out: those farthest from the median
 
-# Chosen on the validation part of real faces (docs/prediction.md): unlike one another, so that where they disagree tells
+# Chosen on the validation split of real faces (docs/prediction.md): unlike one another, so that where they disagree tells
 # something, and closer looks rather than wider ones.
 _PLAIN = (Geometry(), Geometry(rotation=-12.0), Geometry(scale=1.2), Geometry(scale=1.12, rotation=10.0))
 _UNMIRRORED = (

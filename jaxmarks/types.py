@@ -8,14 +8,14 @@ Array = Any  # np.ndarray on the host, jax.Array on devices
 class Batch(NamedTuple):
     """A batch ready for a device: canvases as bytes; everything else is done on the device.
 
-    Frames: photograph -> canvas (on the host) -> input (size x size, on the device).
+    Frames: image -> canvas (on the host) -> input (size x size, on the device).
     """
 
-    image: Array  # u8[batch, canvas, canvas, 3]  RGB; the photograph's edge is repeated into the padding
+    image: Array  # u8[batch, canvas, canvas, 3]  RGB; the image's edge is repeated into the padding
     points: Array  # f32[batch, points, 2]  in input pixels, before augmentation; never clamped
     mask: Array  # bool[batch, points]  labelled points; all false: an example that does not count
-    frame: Array  # f64[batch, 2, 3]  photograph -> input; predictions come home by its inverse
-    index: Array  # i32[batch]  which photograph of the source
+    frame: Array  # f64[batch, 2, 3]  image -> input; predictions are mapped back by its inverse
+    index: Array  # i32[batch]  which image of the source
     draw: Array  # i32[batch, 2]  (epoch, position)
     fit: Array  # f32[batch, 2, 3]  canvas -> input
     extent: Array  # f32[batch, 4]  first and last true pixel of the canvas: x0, y0, x1, y1
@@ -40,6 +40,6 @@ class Record(NamedTuple):
     nme: Array  # f32[]  mean NME over the examples that count
     grad_norm: Array  # f32[]
     lr: Array  # f32[]
-    checksum: Array  # u32[]  of the rendered pictures and points
+    checksum: Array  # u32[]  of the rendered images and points
     each: Array  # f32[batch]
     kept: Array  # bool[batch]  false: trimmed, or without a label

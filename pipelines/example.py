@@ -8,13 +8,13 @@ import numpy as np
 
 
 class Example(NamedTuple):
-    """One photograph and its label."""
+    """One image and its label."""
 
     picture: bytes | np.ndarray  # an encoded file, or u8[h, w, 3] RGB
-    points: np.ndarray  # f64[points, 2]  in pixels of the photograph
+    points: np.ndarray  # f64[points, 2]  in pixels of the image
     mask: np.ndarray  # bool[points]
-    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the part to look at, in pixels of the photograph
-    size: tuple[int, int] | None = None  # (width, height) of the photograph, where the picture is a reduction of it
+    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the part to look at, in pixels of the image
+    size: tuple[int, int] | None = None  # (width, height) of the image, where the image is a reduction of it
 
 
 class Source(Protocol):
@@ -79,7 +79,7 @@ def identity(source: Source) -> str:
 
 
 def content(source: Source, indices: Iterable[int]) -> str:
-    """The digest of some records, in the order given: of their names, pictures, labels and boxes as they are now."""
+    """The digest of some records, in the order given: of their names, images, labels and boxes as they are now."""
     if source.specification is not None:
         return hashlib.sha256(f"{source.specification} {list(indices)}".encode()).hexdigest()
     return identity_of(_digest(source, index) for index in indices)
@@ -88,7 +88,7 @@ def content(source: Source, indices: Iterable[int]) -> str:
 def _digest(source: Source, index: int) -> bytes:
     try:
         return record_digest(source.names[index], source[index])
-    except ValueError as error:  # a missing picture is part of what an unchecked set is
+    except ValueError as error:  # a missing image is part of what an unchecked set is
         return hashlib.sha256(f"{source.names[index]}\0{error}".encode()).digest()
 
 
@@ -101,7 +101,7 @@ def identity_of(digests: Iterable[bytes]) -> str:
 
 
 def record_digest(name: str, example: Example) -> bytes:
-    """sha256 over a record's name, picture, labels as float32, mask, and box and photograph's size where it has them."""
+    """sha256 over a record's name, image, labels as float32, mask, and box and image's size where it has them."""
     record = hashlib.sha256(name.encode() + b"\0")
     picture = example.picture if isinstance(example.picture, bytes) else example.picture.tobytes()
     record.update(hashlib.sha256(picture).digest())

@@ -1,6 +1,6 @@
 """Batches by grain: random access by draw, decoding threads, canvases and frames.
 
-The stream is a function of the step: nothing of an iterator is saved, and draw g is the same photograph under the same
+The stream is a function of the step: nothing of an iterator is saved, and draw g is the same image under the same
 key whatever the batch size, threads, devices or restarts.
 """
 
@@ -23,7 +23,7 @@ _AHEAD = 2  # batches that are on the devices before they are asked for
 
 
 class Faults:
-    """The pictures that could not be decoded, with reasons, from all threads; at most `limit` of them."""
+    """The images that could not be decoded, with reasons, from all threads; at most `limit` of them."""
 
     def __init__(self, limit: int = 1 << 62):
         self._lock, self._found, self._limit = threading.Lock(), {}, limit
@@ -32,7 +32,7 @@ class Faults:
         return len(self._found)
 
     def add(self, name: str, reason: str) -> None:
-        """Notes a picture; the same one again counts once. Raises ValueError past the limit."""
+        """Notes an image; the same one again counts once. Raises ValueError past the limit."""
         with self._lock:
             self._found[name] = reason
             if (count := len(self._found)) > self._limit:
@@ -45,7 +45,7 @@ class Faults:
         return f"  undecodable {len(self)}" if self._found else ""
 
     def report(self) -> list[str]:
-        """One line a picture, by name."""
+        """One line an image, by name."""
         with self._lock:
             return [f"{name}: {reason}" for name, reason in sorted(self._found.items())]
 
@@ -74,7 +74,7 @@ def _load_or_next(source: Source, index: int, config: Config, faults: Faults) ->
     for offset in range(len(source)):
         if (row := _load(source, (index + offset) % len(source), config, faults)) is not None:
             return row
-    raise ValueError(f"none of the {len(source)} pictures can be decoded; first: {faults.report()[0]}")
+    raise ValueError(f"none of the {len(source)} images can be decoded; first: {faults.report()[0]}")
 
 
 def _stack(rows: list[_Row], draws: np.ndarray) -> Batch:
@@ -104,14 +104,14 @@ def batches(
 ) -> Iterator[Batch]:
     """Endless training batches from step `start_step` on: config.batch draws each, across the ends of epochs.
 
-    key is the run's root key. weights f64[photographs], not negative: how often a photograph comes in an epoch, in
+    key is the run's root key. weights f64[images], not negative: how often an image comes in an epoch, in
     proportion; without, once. ready: done to each batch in a thread of its own, two batches ahead of the one that is
     asked for; puts them on the devices. Raises ValueError where the source is empty or nothing in it can be decoded.
     """
-    import grain  # half a second: for the commands that read pictures
+    import grain  # half a second: for the commands that read images
 
     if not len(source):
-        raise ValueError("the training part is empty: lower --val-fraction or add photographs")
+        raise ValueError("the training split is empty: lower --val-fraction or add images")
     faults = Faults() if faults is None else faults
     order = keys.ordering(key, len(source), weights)
 

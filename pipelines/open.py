@@ -26,10 +26,10 @@ def open_source(
 ) -> Source:
     """The source at PATH: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part `train` or `test`.
 
-    num_points: of the network, for a test part beside which nothing says how many there are. pictures: the folder of
-    the photographs, where it is not the format's own. boxes: a file of what part of each photograph to look at.
+    num_points: of the network, for a test split beside which nothing says how many there are. images: the folder of
+    the images, where it is not the format's own. boxes: a file of what part of each image to look at.
     category: the one of COCO's annotations to read, where several have keypoints. Rows that cannot be used are left out,
-    and said so; where points are asked for, which must be complete, they are refused. Raises ValueError in one line.
+    and said so; where points are asked for, which must be complete, they are rejected. Raises ValueError in one line.
     """
 
     source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
@@ -118,7 +118,7 @@ def open_table(
 def described(source: Source) -> str:
     """What a source was read from, in words."""
     table = table_of(source)
-    return f"{table.where}, photographs in {table.root}" if table else f"{len(source)} drawn faces"
+    return f"{table.where}, images in {table.root}" if table else f"{len(source)} drawn faces"
 
 
 def exists(path: str) -> bool:
@@ -133,7 +133,7 @@ def is_packed(path: str) -> bool:
 
 
 def is_set(path: str) -> bool:
-    """Whether a path is that of a data set, not of a mere folder of pictures or of nothing."""
+    """Whether a path is that of a data set, not of a mere folder of images or of nothing."""
 
     root = None if path.startswith("drawn:") else local(path)
     return root is None or (root.is_dir() and dataset.is_packed(root)) or formats.knows(root)

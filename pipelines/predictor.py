@@ -1,8 +1,8 @@
-"""Landmarks from Python: a trained run, or several, as one object that takes pictures and gives points.
+"""Landmarks from Python: a trained run, or several, as one object that takes images and gives points.
 
 from pipelines import predictor
 net = predictor.load("runs/mine")
-points, spread = net.predict([picture, another])      # u8 RGB of any size; both in pixels of each picture
+points, spread = net.predict([image, another])      # u8 RGB of any size; both in pixels of each image
 """
 
 import argparse
@@ -32,7 +32,7 @@ from pipelines.runs.run_folder import Run
 
 
 class Landmarks(NamedTuple):
-    """What `Predictor.predict` gives, in pixels of each picture."""
+    """What `Predictor.predict` gives, in pixels of each image."""
 
     points: np.ndarray  # f64[n, points, 2]
     spread: np.ndarray  # f64[n, points]  the expected error of each point; NaN where the run is not calibrated
@@ -69,12 +69,12 @@ class Predictor:
 
     @property
     def views(self) -> int:
-        """Of a photograph, over all networks."""
+        """Of an image, over all networks."""
         return sum(net.views for net in self.nets)
 
     @property
     def purpose(self) -> dict:
-        """All that predictions depend on beside the photographs, as plain data."""
+        """All that predictions depend on beside the images, as plain data."""
         return fitting.purpose_of(self.nets, self.settings)
 
     @property
@@ -90,14 +90,14 @@ class Predictor:
     def predict(
         self, pictures: Iterable[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
     ) -> Landmarks:
-        """Landmarks of pictures u8[h, w, 3], RGB, each of any size.
+        """Landmarks of images u8[h, w, 3], RGB, each of any size.
 
         boxes f[n, 4]: x, y, width, height of what to look at in each; a run that was trained on boxes needs them, any other
-        looks at that part alone if they are given. Raises ValueError, with the number of the picture, for anything else.
+        looks at that part alone if they are given. Raises ValueError, with the number of the image, for anything else.
         """
         if self.run.boxed and boxes is None:
             raise ValueError(
-                f"{self.run.root} was trained on bounding boxes: give boxes, [x, y, width, height] of each picture"
+                f"{self.run.root} was trained on bounding boxes: give boxes, [x, y, width, height] of each image"
             )
         pictures = _pictures(pictures)
         if not len(pictures):
@@ -108,23 +108,23 @@ class Predictor:
             dataclasses.replace(self, nets=self._nets_for(len(source))).predictions(source, faults)
         )
         if len(faults):
-            raise ValueError(f"picture {faults.report()[0]}")
+            raise ValueError(f"image {faults.report()[0]}")
         return Landmarks(found.points, found.expected)
 
     def _nets_for(self, count: int) -> list[Net]:
-        """The networks with batches no larger than `count` pictures need; a few sizes, each compiled once."""
+        """The networks with batches no larger than `count` images need; a few sizes, each compiled once."""
         devices = math.lcm(*(n.trained.plan.mesh.size for n in self.nets))
         batch = min(self.nets[0].config.batch, devices * 2 ** math.ceil(math.log2(-(-count // devices))))
         return [n._replace(config=dataclasses.replace(n.config, batch=batch)) for n in self.nets]
 
     def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
-        """Predictions of every decodable photograph of a source, in order, some at a time. Raises ValueError where the run
+        """Predictions of every decodable image of a source, in order, some at a time. Raises ValueError where the run
         was trained on bounding boxes and the source has none."""
         boxed.check(self.run, source)
         return fitting.predictions(self.nets, self.fit, self.settings, source, faults)
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
-        """f64[n]: the expected NME of each photograph, by the scheme's norm of its predicted points; NaN: not calibrated."""
+        """f64[n]: the expected NME of each image, by the scheme's norm of its predicted points; NaN: not calibrated."""
         norm = metrics.norm(found.points, np.ones(found.points.shape[:2], bool), self.scheme, found.diagonal)
         return found.expected.mean(1) / norm
 
@@ -139,7 +139,7 @@ class Predictor:
         )
 
     def confidence(self, found: Predicted, limit: float = 0.1) -> np.ndarray:
-        """f64[n]: how likely it is that each photograph's NME is `limit` at most; NaN: not calibrated."""
+        """f64[n]: how likely it is that each image's NME is `limit` at most; NaN: not calibrated."""
         if self.fit.calibration is None:
             return np.full(len(found.index), np.nan)
         return calibration.confidence(self.fit.calibration, self.expected_nme(found), limit)
@@ -199,11 +199,11 @@ def _text(value: str, flag: str) -> str:
 
 
 def _pictures(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
-    """Several pictures; what is likely to be meant as one is refused."""
+    """Several images; what is likely to be meant as one is rejected."""
     if isinstance(given, np.ndarray) and given.ndim == 3:
-        raise ValueError(f"pictures: one array of three axes, {list(given.shape)}; of a single picture give [picture]")
+        raise ValueError(f"images: one array of three axes, {list(given.shape)}; of a single image give [image]")
     if isinstance(given, str | Path):
-        raise ValueError(f"pictures: {str(given)[:80]!r} is no array; read the file first, as uint8 RGB")
+        raise ValueError(f"images: {str(given)[:80]!r} is no array; read the file first, as uint8 RGB")
     return given if isinstance(given, np.ndarray | Sequence) else list(given)
 
 
@@ -213,7 +213,7 @@ def load(
     """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`, where
     `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views][points].
 
-    Weights and expected errors that are not fitted yet are fitted first, on the run's validation part, and kept beside it;
+    Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside it;
     data: where that data lies now, if not where it was. Raises ValueError in one line.
     """
     for name in {"tta", "weights"} & settings.keys():
@@ -257,7 +257,7 @@ def open_runs(
 
 
 class Arrays(Source):
-    """Pictures in memory as a source, named by their numbers."""
+    """Images in memory as a source, named by their numbers."""
 
     labelled = False
 
@@ -271,7 +271,7 @@ class Arrays(Source):
             shape, kind = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
             if len(shape) != 3 or shape[2] != 3 or 0 in shape or kind != np.uint8:
                 raise ValueError(
-                    f"picture {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
+                    f"image {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
                 )
         self.boxed, self._boxes = boxes is not None, None if boxes is None else np.asarray(boxes, np.float64)
         if self._boxes is not None and self._boxes.shape != (len(pictures), 4):

@@ -6,7 +6,7 @@
     python scripts/audit.py --sizes 128 --peers
 
 Prints, for each probe and size, the worst case over all keys, its bound, and where it was; writes audit.json (every row)
-and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fails. --data shows it on your photographs,
+and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fails. --data shows it on your images,
 --peers puts kornia and albumentations through the same probes where they are installed.
 """
 
@@ -27,7 +27,7 @@ def arguments() -> console.Parser:
     parser.add_argument(
         "--augment", default="", help="only these, by commas: presets, samplers and views, as contest,crop"
     )
-    parser.add_argument("--data", help="a contest folder, a folder of pictures, or drawn:COUNT (default: drawn faces)")
+    parser.add_argument("--data", help="a contest folder, a folder of images, or drawn:COUNT (default: drawn faces)")
     parser.add_argument("--peers", action="store_true", help="kornia and albumentations beside it, where installed")
     return parser
 

@@ -1,9 +1,9 @@
-"""Draws photographs as an augmentation would show them to the network, points on them: a look before training.
+"""Draws images as an augmentation would show them to the network, points on them: a look before training.
 
     python scripts/augment.py --data PATH --augment contest --out sheet.png
     python scripts/augment.py --data drawn:200:68 --augment mine.json --size 96 --count 40 --out sheet.png
 
-Each picture is drawn as in a training of the same --seed: what is off here would be off there.
+Each image is drawn as in a training of the same --seed: what is off here would be off there.
 """
 
 import math
@@ -25,7 +25,7 @@ def arguments() -> console.Parser:
     parser.add_argument("--augment", default="auto", help="a preset or a JSON file (default: %(default)s)")
     parser.add_argument("--scheme", default="", help="file that says how the points mirror")
     parser.add_argument("--size", type=int, default=128, help="side of the network's input (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=100, help="how many pictures (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=100, help="how many images (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="root key (default: %(default)s)")
     parser.add_argument("--out", required=True, help="the PNG to write")
     return parser

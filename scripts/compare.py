@@ -8,7 +8,7 @@
 
 What follows -- goes to train.py as it is. Rows of a file are {"name", "flags"} with, where wanted, "data" (to train on
 instead; {out} is OUT), "judge": false (train only) and "seeds": 1 (of this row alone); in flags {seed} and {runs} may
-stand, as in --init-from {runs}/NAME-{seed}. Every row is judged on the test part of --data. Runs lie in OUT/runs and go on
+stand, as in --init-from {runs}/NAME-{seed}. Every row is judged on the test split of --data. Runs lie in OUT/runs and go on
 where they were stopped; one that was made by the same commands is taken as it is. The table is OUT/table.md, the numbers
 OUT/table.json.
 """
@@ -26,7 +26,7 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="data with a test part whose truth is known")
+    parser.add_argument("--data", required=True, help="data with a test split whose truth is known")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--vary", help="a flag of train.py and its values: augment=none,light")
     what.add_argument("--rows", help="a JSON file of rows: docs/experiments.json")

@@ -4,8 +4,8 @@
     python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --against runs/OTHER
     python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --tta standard --against-tta none
 
-Reads the test part of the data (its truth: test/landmarks_true.csv), or with --part val the run's validation part.
-Writes out.json, and beside it out.csv with a row a photograph. NME is divided by the scheme's norm (68 points: the outer
+Reads the test split of the data (its truth: test/landmarks_true.csv), or with --part val the run's validation split.
+Writes out.json, and beside it out.csv with a row an image. NME is divided by the scheme's norm (68 points: the outer
 eye corners; 971: the pupils; others: the box); the box norm is always reported beside it. docs/evaluation.md says what
 each number is.
 """
@@ -26,20 +26,20 @@ def arguments() -> console.Parser:
     prediction_flags.add(parser, "none")
     parser.add_argument("--data", help="default: what the run was trained on")
     parser.add_argument("--out", required=True, help="the JSON file to write")
-    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
+    parser.add_argument("--pictures", default="", help="the folder of the images, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument(
         "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
     )
-    parser.add_argument("--part", default="test", choices=("test", "val"), help="which photographs (default: test)")
+    parser.add_argument("--part", default="test", choices=("test", "val"), help="which images (default: test)")
     parser.add_argument(
         "--limit", type=float, default=0.10, help="NME at which AUC ends and an object fails (default: 0.10)"
     )
     parser.add_argument("--groups", help="regular expression: what it finds in a file name is a group (the run's own)")
-    parser.add_argument("--against", help="another run folder, to compare with on the same photographs")
+    parser.add_argument("--against", help="another run folder, to compare with on the same images")
     parser.add_argument("--against-tta", help="views of what is compared with (default: as --tta)")
     parser.add_argument("--plots", help="a folder for PNG files: the cumulative curve, error by region and by slice")
-    parser.add_argument("--sheet", help="a PNG file of the worst photographs, prediction (green) and truth (red)")
+    parser.add_argument("--sheet", help="a PNG file of the worst images, prediction (green) and truth (red)")
     return parser
 
 
@@ -58,7 +58,7 @@ from pipelines.predictor import Predictor
 from pipelines.reports import evaluation
 from pipelines.runs import run_folder, validation
 
-_WORST = 24  # photographs on a sheet
+_WORST = 24  # images on a sheet
 
 
 def parsed() -> argparse.Namespace:
@@ -90,7 +90,7 @@ def written(flags: argparse.Namespace) -> dict[str, list[Path]]:
 
 
 def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "photograph") -> Predicted:
-    """The predictions for all photographs that can be decoded."""
+    """The predictions for all images that can be decoded."""
     progress, parts, done = console.Progress(len(source), what), [], 0
     progress.start()
     for found in net.predictions(source, faults):
@@ -138,7 +138,7 @@ def main() -> int:
         scoring.check_other(ours.run, other.trained.run, source, flags.part)
     if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):
         print(
-            "the validation part chose the checkpoint and what was fitted: its numbers flatter; the test part's do not"
+            "the validation split chose the checkpoint and what was fitted: its numbers flatter; the test split's do not"
         )
     every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
     found, scheme = predicted(ours, source, faults), ours.scheme
@@ -154,7 +154,7 @@ def main() -> int:
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
     curves, others = {evaluation.named(report): scores.rows["nme"]}, None
     if theirs is not None:
-        judged = scoring.scores(source, predicted(theirs, source, faults, "against: photograph"), scheme, found.index)
+        judged = scoring.scores(source, predicted(theirs, source, faults, "against: image"), scheme, found.index)
         report["comparison"] = scoring.comparison(scores, judged, groups, about(theirs))
         others = scoring.report(judged, properties, flags.limit, groups, by)
         curves[evaluation.named(about(theirs))] = columns["nme_against"] = judged.rows["nme"]
@@ -164,7 +164,7 @@ def main() -> int:
         csv_text.write_table(file, example.names_at(source, found.index), columns)
     print("\n".join(evaluation.lines(report)))
     console.faults(faults.report())
-    made = [flags.out, f"each photograph in {table}"]
+    made = [flags.out, f"each image in {table}"]
     if flags.plots:
         made += [
             f"plots in {Path(flags.plots)}: {', '.join(evaluation.draw(Path(flags.plots), report, curves, others))}"

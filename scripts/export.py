@@ -3,9 +3,9 @@
     python scripts/export.py --run runs/NAME --out network.stablehlo
     python scripts/export.py --run runs/NAME --out network.onnx --format onnx
 
-Pictures go in as RGB [batch, size, size, 3] in 0..255, cut as the run cuts them; points come out in pixels of that square.
+Images go in as RGB [batch, size, size, 3] in 0..255, cut as the run cuts them; points come out in pixels of that square.
 FILE.json beside the file says what a program must know, with the formulas. The file is then read again and run on
-photographs of the run's validation part; where a point is off by more than 0.05 px, nothing is written and it
+images of the run's validation split; where a point is off by more than 0.05 px, nothing is written and it
 exits with 1.
 docs/export.md shows how to load each.
 """
@@ -25,11 +25,11 @@ def arguments() -> console.Parser:
     parser.add_argument("--run", required=True, help="a run folder")
     parser.add_argument("--out", required=True, help="the file to write; FILE.json goes beside it")
     parser.add_argument("--format", default="stablehlo", choices=choices.EXPORTS, help="default: stablehlo")
-    parser.add_argument("--batch", type=int, help="pictures a call; default: any number")
+    parser.add_argument("--batch", type=int, help="images a call; default: any number")
     parser.add_argument("--input", default="float32", choices=choices.PIXELS, help="type of pixels (default: float32)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument("--data", help="where the run's data lies, if not where it was")
-    parser.add_argument("--faces", type=int, default=64, help="photographs to check with (default: %(default)s)")
+    parser.add_argument("--faces", type=int, default=64, help="images to check with (default: %(default)s)")
     return parser
 
 
@@ -67,7 +67,7 @@ def main() -> int:
         away = model_file.misplaced(found, part)
         cropped = " in their bounding boxes" if found.run.boxed else ""
         print(
-            f"read again, run on {count} photographs{cropped}: {worst:.2g} px from the run at most,"
+            f"read again, run on {count} images{cropped}: {worst:.2g} px from the run at most,"
             f" {model_file.TOLERANCE} asked"
         )
         if not away <= model_file.PLACED:

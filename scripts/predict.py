@@ -1,14 +1,14 @@
-"""Landmarks of photographs, under as many views at once as you like, and how far off each is expected to be.
+"""Landmarks of images, under as many views at once as you like, and how far off each is expected to be.
 
     python scripts/predict.py --run runs/NAME --data PATH --out submission.csv
     python scripts/predict.py --run runs/NAME --images FOLDER --out points.csv --spread errors.csv --overlays FOLDER
     python scripts/predict.py --run runs/A --run runs/B --data PATH --out blend.csv
 
-The first writes the contest's submission for the test part (the points asked of each photograph, rounded), with
+The first writes the contest's submission for the test split (the points asked of each image, rounded), with
 --all-points every point in the layout of its landmarks.csv. Of plain images, and of data in another format, every point is
-written as comma-separated file_name,x_0,y_0,x_1,...; --format asks for another layout. The views of a photograph are rendered
+written as comma-separated file_name,x_0,y_0,x_1,...; --format asks for another layout. The views of an image are rendered
 and run in one vmapped call, un-warped exactly and merged. Weights of the views and expected errors are fitted at first use,
-on the run's validation part, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
+on the run's validation split, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
 """
 
 import argparse
@@ -29,10 +29,10 @@ def arguments() -> console.Parser:
     prediction_flags.add(parser, "standard")
     parser.add_argument(
         "--data",
-        help="data whose test part to predict, or all of it where it has none; default: what the run was trained on."
+        help="data whose test split to predict, or all of it where it has none; default: what the run was trained on."
         " With --images: where that lies now, for what has to be fitted",
     )
-    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the data does not say")
+    parser.add_argument("--pictures", default="", help="the folder of the images, where the data does not say")
     parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument(
         "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
@@ -43,9 +43,9 @@ def arguments() -> console.Parser:
     parser.add_argument("--format", choices=choices.FORMATS, help="every point, in the files of a format")
     parser.add_argument(
         "--spread",
-        help="CSV to write: the expected error of every point, asked for or not, in pixels of its photograph",
+        help="CSV to write: the expected error of every point, asked for or not, in pixels of its image",
     )
-    parser.add_argument("--photographs", help="CSV to write: the expected error of each photograph, and how sure it is")
+    parser.add_argument("--photographs", help="CSV to write: the expected error of each image, and how sure it is")
     parser.add_argument("--limit", type=float, default=0.1, help="NME that the confidence is of (default: 0.1)")
     parser.add_argument(
         "--overlays", help="a folder for JPEG files: each image with its points, the crop and the confidence"
@@ -124,7 +124,7 @@ def about(flags: argparse.Namespace, net: predictor.Predictor, source: example.S
 def parsed() -> argparse.Namespace:
     flags = arguments().parse_args()
     if flags.images and flags.pictures:
-        raise ValueError("--pictures goes with --data; --images is a folder of pictures already")
+        raise ValueError("--pictures goes with --data; --images is a folder of images already")
     files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == w300.NAME else [])})
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
@@ -166,7 +166,7 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: example.
         print(f"expected errors: {flags.spread}")
     if flags.photographs:
         least = results.write_photographs(Path(flags.photographs), source, net, found, flags.limit)
-        print(f"expected errors of photographs: {flags.photographs}; the least certain: {', '.join(least)}")
+        print(f"expected errors of images: {flags.photographs}; the least certain: {', '.join(least)}")
     if flags.overlays:
         places = overlays.paths(Path(flags.overlays), source.names)
         for some in found:

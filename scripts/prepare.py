@@ -1,11 +1,11 @@
-"""Checks every row and picture of a data set and packs it: ArrayRecord shards with TFDS metadata.
+"""Checks every row and image of a data set and packs it: ArrayRecord shards with TFDS metadata.
 
     python scripts/prepare.py --data PATH --out DIR
     python scripts/prepare.py --data PATH --out DIR --look
     python scripts/prepare.py --data DIR --look
     python scripts/train.py   --data DIR
 
-DIR/report.json and DIR/report.txt say what was refused, with file and line; --look adds look.html, a page on which a person
+DIR/report.json and DIR/report.txt say what was rejected, with file and line; --look adds look.html, a page on which a person
 sees in a minute what the set is like. Interrupted, the same command goes on. Several machines: --part 0/4 ... --part 3/4
 into one folder (or copied into one, notes/ too), then --merge.
 """
@@ -24,7 +24,7 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
     parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
-    parser.add_argument("--pictures", default="", help="the folder of the photographs, where the format does not say")
+    parser.add_argument("--pictures", default="", help="the folder of the images, where the format does not say")
     parser.add_argument("--boxes", default="", help="a CSV of file_name,x,y,width,height: what to look at in each")
     parser.add_argument(
         "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
@@ -110,7 +110,7 @@ def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> 
     print(report.text(told))
     seen = rejected.thumbnails(parts, told)
     if seen:
-        print(f"refused, with what can be seen of them: {rejected.sheet(out, seen, told)}")
+        print(f"rejected, with what can be seen of them: {rejected.sheet(out, seen, told)}")
     if look:
         print(f"look at {', '.join(packed.write(out, data, seen))}")
     print(f"{out} is whole: {words.counted(told['accepted'], 'record')}; python scripts/train.py --data {out}")

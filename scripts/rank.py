@@ -4,9 +4,9 @@
     python scripts/rank.py --run runs/one --run runs/two --run runs/three --out review
     python scripts/train.py --data PATH --name cleaned --review decisions.csv
 
-Each photograph is predicted by the runs that had not trained on it, if there are any. Writes to --out: review.csv
-(file_name, score, reason; the most suspicious first, every labelled photograph) and review.html, which needs no other
-file and no network: photograph, label and prediction; keep, exclude or take the prediction, by mouse or keys; it gives
+Each image is predicted by the runs that had not trained on it, if there are any. Writes to --out: review.csv
+(file_name, score, reason; the most suspicious first, every labelled image) and review.html, which needs no other
+file and no network: image, label and prediction; keep, exclude or take the prediction, by mouse or keys; it gives
 decisions.csv. What the score is made of: docs/review.md.
 """
 
@@ -26,7 +26,7 @@ def arguments() -> console.Parser:
     parser.add_argument("--run", action="append", required=True, help="a run folder; several of one data set")
     parser.add_argument("--data", help="where the runs' data lies now; default: where it was")
     parser.add_argument("--out", required=True, help="the folder to write to")
-    parser.add_argument("--show", type=int, default=200, help="photographs on the page (default: %(default)s)")
+    parser.add_argument("--show", type=int, default=200, help="images on the page (default: %(default)s)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument(
         "--near-duplicates",
@@ -48,7 +48,7 @@ from pipelines.reports import review
 from pipelines.runs import run_folder
 from pipelines.sources import boxes
 
-_MOST = 2000  # photographs on a page
+_MOST = 2000  # images on a page
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Re-creates a batch of a run from its saved key: the pictures as the network saw them, and their checksum.
+"""Re-creates a batch of a run from its saved key: the images as the network saw them, and their checksum.
 
     python scripts/replay.py --run runs/NAME --step 120
     python scripts/replay.py --run runs/NAME --step 120 --verify
@@ -11,7 +11,7 @@ the checksum of the re-created batch beside the one in the run's log; exits 1 wh
 what the run's checkpoints counted. --verify takes the steps
 again from the nearest checkpoint before them, and holds loss, gradient norm, rate, checksum and each example's loss
 against the log, bit for bit (promised for the same code, versions, devices, cores and flags; on a GPU only with
---deterministic, else within a tolerance). --why tells each step at which a photograph was seen: how it was augmented, its
+--deterministic, else within a tolerance). --why tells each step at which an image was seen: how it was augmented, its
 loss, and whether it was trimmed.
 """
 
@@ -29,7 +29,7 @@ def arguments() -> console.Parser:
     parser.add_argument("--run", required=True, help="a run folder")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--step", help="which step, from 0; with --verify also FIRST:LAST, both included")
-    what.add_argument("--why", metavar="FILE_NAME", help="tell what the run did to a photograph")
+    what.add_argument("--why", metavar="FILE_NAME", help="tell what the run did to an image")
     parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
     parser.add_argument("--data", help="where the run's data lies now; default: where it was")
     parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
@@ -138,7 +138,7 @@ def damaged(run: run_folder.Run) -> bool:
 
 
 def why(run: run_folder.Run, part: example.Source, name: str) -> int:
-    """A line for each step at which a photograph was seen; exit code 1 where it never was."""
+    """A line for each step at which an image was seen; exit code 1 where it never was."""
     if name not in part.names:
         raise ValueError(f"--why {name}: {restore.where_is(run, name)}")
     lines = restore.story(run, part, name)

@@ -70,7 +70,7 @@ def main() -> int:
         restore.check(run_folder.plan(root, asked, source))  # raises what it can before anything is written
     with run_folder.lock(root):
         run, notes = run_folder.resume(run_folder.load(root), asked, source) if run_folder.exists(root) else (None, [])
-        print("".join(f"note: {n}; the same bits as in one sitting are not promised\n" for n in notes), end="")
+        print("".join(f"note: {n}; the same bits as in one session are not promised\n" for n in notes), end="")
         return sit(run or run_folder.create(root, asked, source, restore.origin(asked)), source)
 
 
@@ -123,7 +123,7 @@ def remarks(run: run_folder.Run, plan: experiment.Assembly, source: example.Sour
 
 
 def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> int:
-    """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a sitting of it."""
+    """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a session of it."""
     if not run_folder.exists(root):
         overwrites.check_run("--fork", root)
     run, at = restore.fork(parent, root, flags, step, dry=dry)

@@ -52,7 +52,7 @@ def photographs(part: str, count: int) -> dict:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> tuple[Path, Path, str]:
-    """(data, run folder, what training said) of six steps on 24 photographs."""
+    """(data, run folder, what training said) of six steps on 24 images."""
     root = tmp_path_factory.mktemp("trained")
     asked = {f"test{i:02d}.jpg": [4, i % 4] for i in reversed(range(8))}
     data = contest_folder(root / "data", photographs("train", 24), photographs("test", 8), asked)
@@ -92,7 +92,7 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture
 def refused(command):
-    """The one line of a command that must be refused."""
+    """The one line of a command that must be rejected."""
 
     def call(script: str, *arguments: object) -> str:
         code, said = command(script, *arguments)

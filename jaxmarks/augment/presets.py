@@ -1,6 +1,6 @@
 """Augmentation by name: configurations as data.
 
-`recipe` is the 2020 entry's table exactly; `contest` follows what its author saw in two thousand photographs; `light` is
+`recipe` is the 2020 entry's table exactly; `contest` follows what its author saw in two thousand images; `light` is
 what a short training gains most from; `strong` is for long ones.
 """
 

@@ -1,7 +1,7 @@
 """Augmenters: a configuration is data, `sample` draws a Transform from it, and that is all.
 
 Every range is (low, high), drawn uniformly; a single number fixes it. Angles in degrees, lengths as fractions of the
-frame's side; what is drawn is a record of the parameters, never a picture.
+frame's side; what is drawn is a record of the parameters, never an image.
 """
 
 import functools
@@ -48,7 +48,7 @@ def _check_single(config: object, name: str, kind: type, most: float) -> None:
 
 @dataclass(frozen=True)
 class Identity:
-    """Leaves the picture as it is."""
+    """Leaves the image as it is."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Caption:
-    """A band across the picture with strokes on it, as of writing."""
+    """A band across the image with strokes on it, as of writing."""
 
     top: Range = (0.6, 0.85)
     height: Range = (0.05, 0.15)
@@ -163,7 +163,7 @@ Config = Identity | Geometry | Colour | Blur | Bars | Caption | CutOut | Chain |
 
 
 def sometimes(part: Config, chance: float) -> OneOf:
-    """The part with this probability, else the picture as it is."""
+    """The part with this probability, else the image as it is."""
     return OneOf((part, Identity()), (chance, 1 - chance))
 
 
@@ -266,7 +266,7 @@ def _chain(key: jax.Array, config: Chain, size: int) -> Transform:
 
 
 def _one_of(key: jax.Array, config: OneOf, size: int) -> Transform:
-    """Every part's few numbers are drawn and one record is taken: the pictures are rendered once, whatever it is."""
+    """Every part's few numbers are drawn and one record is taken: the images are rendered once, whatever it is."""
     drawn = [sample(keys.named(key, f"part {n}"), part, size) for n, part in enumerate(config.parts)]
     most = max(t.covers.shape[0] for t in drawn)
     padded = [t._replace(covers=jnp.pad(t.covers, ((0, most - t.covers.shape[0]), (0, 0)))) for t in drawn]

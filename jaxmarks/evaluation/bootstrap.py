@@ -1,7 +1,7 @@
-"""How sure a number is: the percentile bootstrap over groups of photographs.
+"""How sure a number is: the percentile bootstrap over groups of images.
 
-A group is drawn with all of its photographs, so that twenty frames of one person are not taken for twenty people. The
-draws follow from a fixed seed and the number of groups alone: numbers of the same photographs are drawn together, which
+A group is drawn with all of its images, so that twenty frames of one person are not taken for twenty people. The
+draws follow from a fixed seed and the number of groups alone: numbers of the same images are drawn together, which
 is what makes their differences paired.
 """
 
@@ -42,7 +42,7 @@ def means(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
 def repeated(
     statistics: Callable[[np.ndarray], list[float]], groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> np.ndarray:
-    """f64[resamples, k]: the k numbers statistics(weights f64[n]), where weights say how often each photograph is drawn.
+    """f64[resamples, k]: the k numbers statistics(weights f64[n]), where weights say how often each image is drawn.
     NaN, all of them, for a single group."""
     names, of = np.unique(groups, return_inverse=True)
     found = [statistics(row[of]) for counts in _counts(len(names), resamples, seed) for row in counts]

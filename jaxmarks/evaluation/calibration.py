@@ -1,6 +1,6 @@
 """How far a prediction is off, expected from what is known without the truth, and how sure that is.
 
-The expected error of point p of a photograph is a_p * size + b * spread, both terms 0 or more: a_p what the point is
+The expected error of point p of an image is a_p * size + b * spread, both terms 0 or more: a_p what the point is
 usually missed by, as a share of the predicted face's size; spread how far the views disagree on it. Quantiles are by split
 conformal prediction over groups: each group's ratios of true and expected error are taken under a fit to the others.
 Sources: Vovk, Gammerman, Shafer 2005; Barber et al. 2021 (cross-conformal, jackknife+).
@@ -14,10 +14,10 @@ import numpy as np
 from jaxmarks import landmarks, words
 from jaxmarks.evaluation import metrics
 
-LEAST = 20  # photographs to calibrate on
+LEAST = 20  # images to calibrate on
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 _FOLDS = 5
-_SHRUNK = 20.0  # photographs for which all points together count in what one point is usually missed by
+_SHRUNK = 20.0  # images for which all points together count in what one point is usually missed by
 
 
 class Calibration(NamedTuple):
@@ -26,7 +26,7 @@ class Calibration(NamedTuple):
     usual: np.ndarray  # f64[points]  a, as a share of the face's size
     spread: float  # b
     ratios: np.ndarray  # f64[levels]  of true over expected error, at LEVELS, for a point
-    photographs: np.ndarray  # f64[n], sorted: true NME over the expected, of each photograph calibrated on
+    photographs: np.ndarray  # f64[n], sorted: true NME over the expected, of each image calibrated on
 
 
 def size_of(points: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
@@ -47,8 +47,8 @@ def _expected(usual: np.ndarray, slope: float, size: np.ndarray, spread: np.ndar
 
 
 def confidence(c: Calibration, expected_nme: np.ndarray, limit: float) -> np.ndarray:
-    """f64[n] in 0..1, never 1: how likely each photograph's NME is at most `limit`: the share of the calibrating photographs,
-    and one that is not known, whose NME would be, had it been expected as this one's is (split conformal: a new photograph
+    """f64[n] in 0..1, never 1: how likely each image's NME is at most `limit`: the share of the calibrating images,
+    and one that is not known, whose NME would be, had it been expected as this one's is (split conformal: a new image
     keeps to it at least as often); 0 where nothing is expected (NaN)."""
     ratio = np.where(np.isfinite(expected_nme), limit / np.maximum(expected_nme, 1e-12), -1.0)
     return np.searchsorted(c.photographs, ratio, side="right") / (len(c.photographs) + 1)
@@ -66,7 +66,7 @@ def fit(
     """The calibration of predictions f[n, points, 2] and spreads f[n, points] against truth, in one frame.
 
     mask bool[n, points]; norm f[n], above 0: what each NME divides by; diagonal f[n]: of the images; groups: one a
-    photograph, what may be alike. Raises ValueError where fewer than LEAST photographs are labelled, or all are of one
+    image, what may be alike. Raises ValueError where fewer than LEAST images are labelled, or all are of one
     group. Points that were not predicted are left out.
     """
     error, size = metrics.distances(points, truth), size_of(points, diagonal)
@@ -96,7 +96,7 @@ def fit(
 
 def _fit(error: np.ndarray, size: np.ndarray, spread: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, float]:
     """(a f64[points], b) by least squares on errors over the face's size, both 0 or more; a is drawn to its mean over the
-    points where few photographs have the point."""
+    points where few images have the point."""
     share, apart = (np.where(seen, v / size[:, None], 0) for v in (error, spread))
     count = np.maximum(seen.sum(0), 1)
     mean_share, mean_apart = share.sum(0) / count, apart.sum(0) / count
@@ -108,8 +108,8 @@ def _fit(error: np.ndarray, size: np.ndarray, spread: np.ndarray, seen: np.ndarr
 
 
 def _quantiles(ratio: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """f64[levels]: the ratio below which a share LEVELS of points lies, each photograph with the same weight; one more
-    photograph, infinitely bad, is counted among them (split conformal's finite-sample correction)."""
+    """f64[levels]: the ratio below which a share LEVELS of points lies, each image with the same weight; one more
+    image, infinitely bad, is counted among them (split conformal's finite-sample correction)."""
     weight = (seen / np.maximum(seen.sum(1, keepdims=True), 1))[seen]
     order = np.argsort(ratio[seen])
     reached = np.cumsum(weight[order]) / (seen.any(1).sum() + 1)

@@ -1,6 +1,6 @@
-"""What an expected error is worth: does it rank points and photographs by their true error, and is it true on average?
+"""What an expected error is worth: does it rank points and images by their true error, and is it true on average?
 
-expected and error f64[n, points] in one unit (pixels of the photograph), mask bool[n, points] of what is labelled. A point
+expected and error f64[n, points] in one unit (pixels of the image), mask bool[n, points] of what is labelled. A point
 counts where it is labelled and its expected error is finite.
 """
 
@@ -63,19 +63,19 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def over_points(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> float:
-    """Spearman over the points of all photographs together."""
+    """Spearman over the points of all images together."""
     return spearman(expected[mask], error[mask])
 
 
 def within_photographs(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """f64[n]: Spearman over the points of each photograph; NaN where it has fewer than three that count."""
+    """f64[n]: Spearman over the points of each image; NaN where it has fewer than three that count."""
     used = mask & np.isfinite(expected)
     rows = zip(expected, error, used, strict=True)
     return np.array([spearman(e[u], t[u]) if u.sum() >= 3 else np.nan for e, t, u in rows])
 
 
 def confidence(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """f64[n]: the NME that each photograph is expected to have: its mean expected error over `scale` f64[n], the face's
+    """f64[n]: the NME that each image is expected to have: its mean expected error over `scale` f64[n], the face's
     norm; NaN where no point counts."""
     used = mask & np.isfinite(expected)
     count = used.sum(1)
@@ -83,7 +83,7 @@ def confidence(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.
 
 
 def over_photographs(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray, nme: np.ndarray) -> float:
-    """Spearman, over photographs, of the NME that is expected and the true one f64[n]."""
+    """Spearman, over images, of the NME that is expected and the true one f64[n]."""
     return spearman(confidence(expected, mask, scale), nme)
 
 
@@ -113,7 +113,7 @@ def _kept(key: np.ndarray, share: float) -> Callable[[np.ndarray], np.ndarray]:
 def _fall(
     expected: np.ndarray, error: np.ndarray, mask: np.ndarray, scale: np.ndarray, share: float
 ) -> Callable[[np.ndarray], tuple[float, float]]:
-    """See `without_worst`, with each photograph there `weights` f64[n] times."""
+    """See `without_worst`, with each image there `weights` f64[n] times."""
     used = mask & np.isfinite(expected)
     of, _ = np.nonzero(used)
     relative, kept = (error / scale[:, None])[used], _kept((expected / scale[:, None])[used], share)
@@ -130,9 +130,9 @@ def without_worst(
     expected: np.ndarray, error: np.ndarray, mask: np.ndarray, scale: np.ndarray, share: float = SHARE
 ) -> tuple[float, float]:
     """(NME over the points that count, and over what is left of them without the `share` whose expected error is the
-    largest for the size of their face): of all photographs' points together.
+    largest for the size of their face): of all images' points together.
 
-    scale f64[n]: the face's norm, above 0. A photograph that keeps no point counts no more. NaN where no point counts.
+    scale f64[n]: the face's norm, above 0. An image that keeps no point counts no more. NaN where no point counts.
     """
     if not (mask & np.isfinite(expected)).any():
         return np.nan, np.nan
@@ -140,7 +140,7 @@ def without_worst(
 
 
 def covered(error: np.ndarray, mask: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(i64[n], i64[n]): how many points of each photograph lie within their radius f64[n, points], and how many count."""
+    """(i64[n], i64[n]): how many points of each image lie within their radius f64[n, points], and how many count."""
     used = mask & np.isfinite(radius)
     return np.sum(used & (error <= radius), 1), used.sum(1)
 
@@ -162,7 +162,7 @@ def report(
 ) -> dict[str, Any]:
     """The section "expected" of a report, plain data; empty where no point has a finite expected error.
 
-    scale f64[n]: the face's norm. groups: of each photograph, for the 95 % bootstrap "intervals" of the numbers. "fall": by
+    scale f64[n]: the face's norm. groups: of each image, for the 95 % bootstrap "intervals" of the numbers. "fall": by
     how many percent NME falls without the worst points; "fall_at_most": without those truly the worst.
     """
     used = mask & np.isfinite(expected) & (scale > 0)[:, None]
@@ -183,7 +183,7 @@ def report(
 def _numbers(
     expected: np.ndarray, error: np.ndarray, used: np.ndarray, scale: np.ndarray, radii: Mapping[float, np.ndarray]
 ) -> Callable[[np.ndarray], dict[str, float]]:
-    """numbers(weights f64[n]) -> name -> number, with each photograph there `weights` times."""
+    """numbers(weights f64[n]) -> name -> number, with each image there `weights` times."""
     of, faces = np.nonzero(used)[0], used.any(1)
     fall, best = (_fall(key, error, used, scale, SHARE) for key in (expected, np.where(used, error, np.nan)))
     nme = np.where(used, error, 0).sum(1) / used.sum(1).clip(1) / scale

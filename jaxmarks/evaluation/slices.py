@@ -1,4 +1,4 @@
-"""Slices: photographs of a kind, by what their landmarks and pixels show, in terciles."""
+"""Slices: images of a kind, by what their landmarks and pixels show, in terciles."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ NAMES = {
 
 
 class Slice(NamedTuple):
-    """One third of the photographs."""
+    """One third of the images."""
 
     name: str
     low: float  # the smallest and the largest value in it
@@ -32,7 +32,7 @@ def asymmetry(truth: np.ndarray, mask: np.ndarray, mirror: np.ndarray) -> np.nda
     """f64[n] in 0..1: how unlike their mirror image the points f64[n, points, 2] are: what is left of it after the best
     shift, turn and scaling onto the points themselves, RMS, over the points' RMS radius.
 
-    0: symmetric, however the head is tilted in the picture. A head that turns aside is the less so the further it turns;
+    0: symmetric, however the head is tilted in the image. A head that turns aside is the less so the further it turns;
     nodding does not show. mirror: i32[points]; points count where both of a pair are labelled. NaN with fewer than three.
     """
     both = mask & mask[:, mirror]

@@ -12,7 +12,7 @@ from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
 from jaxmarks.training import step
 
-Rows = Mapping[str, np.ndarray]  # name -> f64[photographs], a number of each; NaN where there is none
+Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN where there is none
 
 
 class Judged(NamedTuple):
@@ -62,7 +62,7 @@ def by_region(
 
 
 def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
-    """f64[faces]: the run's loss, of each photograph; NaN where no point is labelled. In input pixels, as in training."""
+    """f64[faces]: the run's loss, of each image; NaN where no point is labelled. In input pixels, as in training."""
     prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
     scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
     factor = np.asarray(step.factor_of(config, found.frame, scale))[:, None, None] / (config.size / 2)
@@ -83,7 +83,7 @@ def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
 
 
 def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.ndarray]) -> np.ndarray:
-    """f64[faces]: mean squared error of the coordinates asked of each face, in pixels of its photograph.
+    """f64[faces]: mean squared error of the coordinates asked of each face, in pixels of its image.
 
     The prediction is rounded to whole pixels, as it is handed in. The contest's score is the mean over faces.
     """
@@ -92,13 +92,13 @@ def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.nda
 
 
 def report(rows: Rows, limit: float, groups: np.ndarray | None = None) -> dict[str, Any]:
-    """The numbers of `evaluate.py --out`: the mean of each row over the photographs where it is finite, AUC and failure rate
+    """The numbers of `evaluate.py --out`: the mean of each row over the images where it is finite, AUC and failure rate
     of the row "nme" at `limit`, and the 95 % bootstrap interval of each (None for a single group).
 
-    groups: the group of each photograph; None: each is its own. Raises ValueError where "nme" is finite nowhere.
+    groups: the group of each image; None: each is its own. Raises ValueError where "nme" is finite nowhere.
     """
     if not (count := int(np.isfinite(rows["nme"]).sum())):
-        raise ValueError("no photograph has a labelled point: there is nothing to compare with")
+        raise ValueError("no image has a labelled point: there is nothing to compare with")
     auc, failed = metrics.by_limit(rows["nme"], limit)
     numbers = table({**rows, "auc": auc, "failure_rate": failed}, groups)
     means = {name: line["mean"] for name, line in numbers.items()}
@@ -123,7 +123,7 @@ def table(rows: Rows, groups: np.ndarray | None = None) -> dict[str, dict[str, A
 
 
 def by_slice(rows: Rows, properties: Rows, groups: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    """For each property of `slices.NAMES` that is given f64[photographs], its thirds with their NME: a list of {"name",
+    """For each property of `slices.NAMES` that is given f64[images], its thirds with their NME: a list of {"name",
     "low", "high", "count", "mean", "interval", "mean_box"}, the lowest first; "mean_box" is by the box's norm."""
     found = {}
     for name, values in properties.items():
@@ -139,10 +139,10 @@ def by_slice(rows: Rows, properties: Rows, groups: np.ndarray) -> dict[str, list
 
 def compared(ours: Rows, theirs: Rows, groups: np.ndarray) -> dict[str, dict[str, Any]]:
     """name -> {"count", "ours", "theirs", "difference", "interval", "percent", "percent_interval"} of each row that both
-    have, over the photographs where both are finite.
+    have, over the images where both are finite.
 
     Differences are ours less theirs, in percent of theirs (None where that is 0); each resample of the bootstrap draws the
-    same photographs for both, which is what pairs them.
+    same images for both, which is what pairs them.
     """
     found = {}
     for name in ours:
@@ -176,7 +176,7 @@ def said(percent: float | None, interval: list[float] | None) -> str:
 
 
 def aligned(rows: Rows, index: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of the photographs `index` i[m], each once, as rows of the photographs `wanted` i[n]; NaN where one is not there."""
+    """Rows of the images `index` i[m], each once, as rows of the images `wanted` i[n]; NaN where one is not there."""
     place = {int(i): at for at, i in enumerate(index)}
     at = np.array([place.get(int(i), -1) for i in wanted])
     return {name: np.where(at >= 0, values[at], np.nan) for name, values in rows.items()}

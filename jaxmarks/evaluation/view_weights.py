@@ -7,7 +7,7 @@ inverse of its distance and solves a quadratic programme over the simplex, which
 
 import numpy as np
 
-LEAST = 20  # photographs to fit weights on; of fewer, equal weights are the better guess
+LEAST = 20  # images to fit weights on; of fewer, equal weights are the better guess
 _ROUNDS = 30
 _NEAR = 1e-3  # of the norm: below this distance a point weighs no more
 _RIDGE = 0.3  # pulls towards equal weights: few people are fitted on, and views that agree are hard to tell apart

@@ -39,25 +39,25 @@ Tree = dict  # nested dicts of f32 arrays
 _PIXEL_MEAN = (123.675, 116.28, 103.53)
 _PIXEL_DEVIATION = (58.395, 57.12, 57.375)
 
-# Variance of the head's kernel times its fan-in: small, so that training starts from the picture's centre.
+# Variance of the head's kernel times its fan-in: small, so that training starts from the image's centre.
 _HEAD_SCALE = 1e-3
 
 
 class Model(NamedTuple):
     """A network as two pure functions.
 
-    init(key, size) -> (params, stats): a typed key and the side of the pictures in pixels; nested dicts of
+    init(key, size) -> (params, stats): a typed key and the side of the images in pixels; nested dicts of
     f32 arrays.
 
     apply(params, stats, image f32[b, s, s, 3], train) -> (points f32[b, num_points, 2], new_stats): RGB in
-    0..255; points as (x, y) in the head's units, 0 at the picture's centre and 1 half a picture from it. With
+    0..255; points as (x, y) in the head's units, 0 at the image's centre and 1 half an image from it. With
     train the batch's statistics normalise and the running ones move; without, stats come back unchanged.
     Raises ValueError for an image of another shape or type or too small for the network, and in training for one
     value a channel. Under jit a batch sharded over a mesh has the statistics of the whole of it.
 
     apply_aux(params, stats, image, train) -> (points, aux, new_stats), or None where the network has no auxiliary
     output: aux is that output, as points, where params have `aux` (init gives it from the least size on at which it
-    fits) and the pictures are of that size; else None. apply never computes it.
+    fits) and the images are of that size; else None. apply never computes it.
 
     aux_weight: what the auxiliary loss counts for, to the main loss's 1.
 
@@ -89,7 +89,7 @@ class Model(NamedTuple):
         return (params, stats) if self.folding is None else self.folding(params, stats)
 
     def predict(self, folded: Any, image: Array) -> Array:
-        """The points of pictures, by folded weights."""
+        """The points of images, by folded weights."""
         if self.apply_folded is not None:
             return self.apply_folded(folded, image)
         params, stats = folded

@@ -1,7 +1,7 @@
 """Inception v3's backbone and auxiliary head, layer for layer torchvision's `inception_v3`, under its own names.
 
 torchvision's `AuxLogits` is our `Auxiliary` with `AuxLogits.fc` as its `head`; its `fc` is the regressor's head. Its
-dropout before `fc` is left out: it would need a key, and a regression head gains nothing from it. Pictures come in
+dropout before `fc` is left out: it would need a key, and a regression head gains nothing from it. Images come in
 normalised by ImageNet's mean and deviation, as with `transform_input=False`. The published weights were trained on
 (x / 255 - 0.5) / 0.5, which `transform_input=True` makes of that input by a_c x + b_c for each colour c, with
 a = deviation / 0.5 and b = (mean - 0.5) / 0.5 in units of 0..1. To take them over, multiply `Conv2d_1a_3x3`'s kernel
@@ -33,7 +33,7 @@ def _halved(size: int) -> int:
 
 
 def grid(size: int) -> int:
-    """The side of `Mixed_6e`'s output, which feeds the auxiliary head, for pictures of `size` pixels; may be < 1."""
+    """The side of `Mixed_6e`'s output, which feeds the auxiliary head, for images of `size` pixels; may be < 1."""
     stem = _halved(_halved(size) - 2)  # Conv2d_1a, Conv2d_2a, maxpool1
     return _halved(_halved(stem - 2))  # Conv2d_4a, maxpool2, Mixed_6a
 
@@ -238,7 +238,7 @@ class Inception(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> tuple[Array, Array | None]:
         if min(x.shape[1:3]) < LEAST_SIZE:
-            raise ValueError(f"Inception v3 needs pictures of {LEAST_SIZE} px or more, got {min(x.shape[1:3])}")
+            raise ValueError(f"Inception v3 needs images of {LEAST_SIZE} px or more, got {min(x.shape[1:3])}")
         ops = self.ops
         x = BasicConv(32, (3, 3), ops, 2, False, name="Conv2d_1a_3x3")(x, train)
         x = BasicConv(32, (3, 3), ops, 1, False, name="Conv2d_2a_3x3")(x, train)

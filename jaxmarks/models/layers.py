@@ -53,7 +53,7 @@ class BatchNorm(nn.Module):
         if count < 2:
             raise ValueError(
                 f"batch norm in training needs two values a channel or more, got x of shape {x.shape}: "
-                "use a larger batch or larger pictures"
+                "use a larger batch or larger images"
             )
         y, batch_mean, batch_var = self.ops.batch_norm(x.astype(scale.dtype), scale, bias)
         mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean

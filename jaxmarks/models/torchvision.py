@@ -23,7 +23,7 @@ def backbone(name: str, named: Named) -> tuple[models.Tree, models.Tree]:
     """(params, stats) of a network of `models.NAMES`, from a state dict of torchvision's network of that name.
 
     Both are nested dicts of f32 arrays under `backbone`, shaped as `Model.init`'s. An Inception with `AuxLogits` has
-    the same of `aux`, without its `head`. Inception's are those of a network that takes its pictures in as
+    the same of `aux`, without its `head`. Inception's are those of a network that takes its images in as
     (x / 255 - 0.5) / 0.5, as all of torchvision's published ones do (`transform_input=True`); that is folded into its
     first convolution exactly, so that ours take them in as all our networks do.
     Raises ValueError that names the first entry missing, misshapen or not wanted, and the network that they do fit.

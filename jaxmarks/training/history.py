@@ -1,4 +1,4 @@
-"""What a run did to each photograph, from the rows of its log (`log.read_examples`) and the order of its draws. NumPy."""
+"""What a run did to each image, from the rows of its log (`log.read_examples`) and the order of its draws. NumPy."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Seen(NamedTuple):
     step: np.ndarray  # i64
     place: np.ndarray  # i64  in the batch
     draw: np.ndarray  # i64[n, 2]  (epoch, position)
-    index: np.ndarray  # i64  which photograph of the training part
+    index: np.ndarray  # i64  which image of the training split
     loss: np.ndarray  # f32
     kept: np.ndarray  # bool
     worst: (
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
 
 
 def seen(rows: np.ndarray, order: Callable[[int], np.ndarray], length: int, first: int = 0) -> Seen:
-    """rows: those of the steps first, first + 1, ...; order: `keys.ordering` of the run; length: of its training part."""
+    """rows: those of the steps first, first + 1, ...; order: `keys.ordering` of the run; length: of its training split."""
     batch = rows["each"].shape[1]
     draws = keys.draws(first * batch, len(rows) * batch, length)
     index = np.empty(len(draws), np.int64)
@@ -39,7 +39,7 @@ def seen(rows: np.ndarray, order: Callable[[int], np.ndarray], length: int, firs
 
 
 def per_photograph(found: Seen, length: int) -> dict[str, np.ndarray]:
-    """[length] each: how often a photograph was seen, left out as too hard ("worst") and as too easy, its mean loss, and
+    """[length] each: how often an image was seen, left out as too hard ("worst") and as too easy, its mean loss, and
     the loss when it was last seen; NaN where it never was."""
     seen_times = np.bincount(found.index, minlength=length)
     total = np.bincount(found.index, found.loss.astype(np.float64), minlength=length)
@@ -55,7 +55,7 @@ def per_photograph(found: Seen, length: int) -> dict[str, np.ndarray]:
 
 
 def hardest(found: Seen, count: int) -> np.ndarray:
-    """The `count` different photographs whose latest loss in these draws is largest, the largest first."""
+    """The `count` different images whose latest loss in these draws is largest, the largest first."""
     index, latest = np.unique(found.index[::-1], return_index=True)
     loss = found.loss[::-1][latest]
     return index[np.argsort(-loss, kind="stable")[:count]]

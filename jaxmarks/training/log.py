@@ -145,7 +145,7 @@ class RunLog:
         self._append("examples.bin", rows(record, self._dtype).tobytes())
 
     def window(self, start: int, stop: int) -> np.ndarray:
-        """The rows of the steps start .. stop - 1, those of earlier sittings too."""
+        """The rows of the steps start .. stop - 1, those of earlier sessions too."""
         size = self._dtype.itemsize
         return np.fromfile(self._root / "examples.bin", self._dtype, stop - start, offset=start * size)
 

@@ -37,7 +37,7 @@ class NotFiniteError(ValueError):
     """A step's loss or gradient was not a finite number."""
 
 
-# judge(state, rows of the log since the last validation, the first one's step) -> its numbers and pictures
+# judge(state, rows of the log since the last validation, the first one's step) -> its numbers and images
 Judge = Callable[[State, np.ndarray, int], summary.Judged]
 
 
@@ -102,7 +102,7 @@ def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[
         if due:
             try:
                 val = _validate(log, judge, state, step, val_every)
-            except (ValueError, OSError):  # no photograph to validate on can be had
+            except (ValueError, OSError):  # no image to validate on can be had
                 checkpoint.save(root, state, None, *log.commit())
                 raise
         better = val.get("nme", np.inf) < lowest

@@ -68,7 +68,7 @@ def _norms(batch: Batch, target: jax.Array, mask: jax.Array, area: jax.Array, sc
 
 
 def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
-    """u32[]: of every bit of the pictures and points, in place; sums of integers, so no order can change it."""
+    """u32[]: of every bit of the images and points, in place; sums of integers, so no order can change it."""
 
     def words(array):
         bits = jax.lax.bitcast_convert_type(array, jnp.uint32).reshape(-1)
@@ -80,9 +80,9 @@ def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
 
 
 def factor_of(config: Config, frame: Array, scale: Array) -> jax.Array:
-    """f32[b]: the factor on each photograph's residuals in head units, by --loss-unit.
+    """f32[b]: the factor on each image's residuals in head units, by --loss-unit.
 
-    frame [b, 2, 3]: photograph -> input; scale f32[b]: the face's norm in input pixels.
+    frame [b, 2, 3]: image -> input; scale f32[b]: the face's norm in input pixels.
     """
     return units.LOSS_SCALE * _unit(config, frame, scale)
 
@@ -129,7 +129,7 @@ class _Seen(NamedTuple):
 def _make_see(model: Model, config: Config) -> Callable:
     """see(params, stats, data, frozen) -> _Seen; frozen: the gradient is the head's, all running statistics stand still.
 
-    data: (pictures, target, mask, factor on the residuals f32[b], NME's norm f32[b]).
+    data: (images, target, mask, factor on the residuals f32[b], NME's norm f32[b]).
     """
     loss = losses.NAMES[config.loss]
 

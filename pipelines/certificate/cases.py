@@ -1,4 +1,4 @@
-"""What is probed: every sampler with wide ranges, every preset, every view; and the pictures it is probed with."""
+"""What is probed: every sampler with wide ranges, every preset, every view; and the images it is probed with."""
 
 from collections.abc import Callable, Iterable
 

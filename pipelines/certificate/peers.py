@@ -1,7 +1,7 @@
 """kornia and albumentations, as released, through the probes we answer to; imported only when asked for.
 
-A library is a function (name of an operation, picture f32[n, n, 3] in 0..255, points [points, 2]) -> (picture, points):
-probes judge the picture against the points that it returned itself, so conventions such as the sign of an angle do not
+A library is a function (name of an operation, image f32[n, n, 3] in 0..255, points [points, 2]) -> (image, points):
+probes judge the image against the points that it returned itself, so conventions such as the sign of an angle do not
 matter, and each keeps its defaults.
 """
 
@@ -101,7 +101,7 @@ def blob(library: Library, operation: str, size: int) -> float:
 
 
 def _without_ground(cut: np.ndarray) -> np.ndarray:
-    """The picture where it is connected with the blob: borders of other greys are no part of it."""
+    """The image where it is connected with the blob: borders of other greys are no part of it."""
     rows, columns = np.indices(cut.shape)
     peak = np.array(np.unravel_index(np.argmax(np.where(cut < 253, cut, 0)), cut.shape))
     near = np.hypot(rows - peak[0], columns - peak[1]) < 0.3 * cut.shape[0]
@@ -116,18 +116,18 @@ def zone_plate(library: Library, size: int) -> float:
 
 
 def waves(library: Library, size: int) -> float:
-    """Rotation, crop and enlargement of waves of 8 px, against the picture computed at the places that the points of
+    """Rotation, crop and enlargement of waves of 8 px, against the image computed at the places that the points of
     the library say: RMS, grey levels."""
     corners = np.array([[0.4, 0.4], [0.6, 0.4], [0.4, 0.6]]) * size
     image, moved = library("rotate, crop, enlarge", cases.smooth(size, 8.0), corners)
-    matrix = np.linalg.solve(np.hstack([moved, np.ones((3, 1))]), corners).T  # output -> picture
+    matrix = np.linalg.solve(np.hstack([moved, np.ones((3, 1))]), corners).T  # output -> image
     xy = reference.move(matrix, reference.pixels(size))
     deep = ((xy > 6) & (xy < size - 7)).all(-1)
     return float(np.sqrt(np.mean(np.square(image - cases.waves(xy, 8.0))[deep])))
 
 
 def lost(library: Library, size: int) -> float:
-    """How many of three points outside the frame a mirror does not return where they belong; all, if it refuses."""
+    """How many of three points outside the frame a mirror does not return where they belong; all, if it rejects."""
     points = np.array([[-22.0, 1308.0], [size + 5.5, 3.0], [10.0, -0.75]])
     try:
         _, moved = library("mirror", np.zeros((size, size, 3), np.float32), points)

@@ -1,4 +1,4 @@
-"""Probes of pictures. Each returns a worst case; the unit is in its docstring; 0 is perfect.
+"""Probes of images. Each returns a worst case; the unit is in its docstring; 0 is perfect.
 
 `render` is `transform.apply_image` unless a test puts a wrong one in its place.
 """
@@ -22,7 +22,7 @@ _EVERYWHERE = np.array([-1e6, -1e6, 1e6, 1e6], np.float32)  # an extent: black r
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def _rendered(render: Callable, records: Transform, picture: jax.Array, size: int, extent: jax.Array) -> jax.Array:
-    """f32[records, size, size, 3]: one picture under each record."""
+    """f32[records, size, size, 3]: one image under each record."""
     return jax.lax.map(lambda t: render(t, picture, size, extent), records)
 
 
@@ -77,13 +77,13 @@ def blob_in_photograph(
     place: Callable = decode.place,
     render: Callable = transform.apply_image,
 ) -> float:
-    """A blob in a photograph (width, height) of bytes, reduced, cut and rendered in one go: its centroid, input px.
+    """A blob in an image (width, height) of bytes, reduced, cut and rendered in one go: its centroid, input px.
 
     Records under which it does not lie whole in the frame are left out; infinite where all are.
     """
     width, height = photograph
     short = min(photograph)
-    sigma = max(_SIGMA * short / size, 2.5)  # px of the photograph: finer ones show the beat of bilinear enlargement
+    sigma = max(_SIGMA * short / size, 2.5)  # px of the image: finer ones show the beat of bilinear enlargement
     centre = np.array([width, height]) / 2 + np.array([0.07, -0.05]) * short + (0.37, -0.21)
     grey = np.rint(cases.blob(width, height, centre, sigma)).astype(np.uint8)
     centre = reference.centroid(grey)  # of the bytes as they are: rounding them moved it
@@ -109,7 +109,7 @@ def _after_fit(records: Transform, canvas: decode.Canvas) -> Transform:
 def against_scipy(
     records: Transform, size: int, photograph: np.ndarray, render: Callable = transform.apply_image
 ) -> float:
-    """A photograph u8[h, w, 3] placed and rendered, against the float64 reference: largest difference, grey levels.
+    """An image u8[h, w, 3] placed and rendered, against the float64 reference: largest difference, grey levels.
 
     Over contrast where a record raises it. Left out are pixels within 1e-3 px of an edge of what is seen or covered.
     """
@@ -139,7 +139,7 @@ def mirrored(size: int, render: Callable = transform.apply_image) -> float:
 
 
 def unchanged(size: int, render: Callable = transform.apply_image) -> float:
-    """Values that differ between the identity and the picture."""
+    """Values that differ between the identity and the image."""
     return exact(size, Geometry(), lambda image: image, render)
 
 
@@ -154,7 +154,7 @@ def zone_plate(size: int, shrink: int = 4, render: Callable = transform.apply_im
 def restored(
     records: Transform, size: int, restore: Callable = transform.restore, render: Callable = transform.apply_image
 ) -> tuple[float, float]:
-    """A smooth picture augmented without blur and restored: (error, disagreement).
+    """A smooth image augmented without blur and restored: (error, disagreement).
 
     error: the largest difference within the mask, grey levels, over the gain of undoing the colour; two pixels along
     the rims of both frames are left out, where the outermost half pixel is a repeated edge. disagreement: pixels whose
@@ -190,7 +190,7 @@ def _restored(restore: Callable, records: Transform, pictures: jax.Array, size: 
 def at_once(size: int, render: Callable = transform.apply_image) -> float:
     """Rotation, crop and resize in one interpolation, over the same one after another: quotient of their errors.
 
-    The error is the root mean square against the picture computed, not sampled; below 1, at once is nearer. Frames
+    The error is the root mean square against the image computed, not sampled; below 1, at once is nearer. Frames
     are of 96 px at least, so that enough lies away from their rims.
     """
     size = max(size, 96)

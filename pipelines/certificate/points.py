@@ -88,9 +88,9 @@ def through_photograph(
     place: Callable = decode.place,
     invert: Callable = transform.invert,
 ) -> float:
-    """Points of a photograph (width, height), far outside too, to the augmented input in float32 and home.
+    """Points of an image (width, height), far outside too, to the augmented input in float32 and home.
 
-    In pixels of the photograph.
+    In pixels of the image.
     """
     width, height = photograph
     canvas = place(np.zeros((height, width, 3), np.uint8), size, decode.canvas_side(size, 1.25))
@@ -104,9 +104,9 @@ def through_photograph(
 
 
 def frame_of_photograph(size: int, photograph: tuple[int, int], place: Callable = decode.place) -> float:
-    """The photograph's corners, by area, in the input: the short side from edge to edge and the long one centred.
+    """The image's corners, by area, in the input: the short side from edge to edge and the long one centred.
 
-    Centred up to half a pixel of the reduced photograph: where nothing is enlarged the cut is by whole pixels.
+    Centred up to half a pixel of the reduced image: where nothing is enlarged the cut is by whole pixels.
     """
     width, height = photograph
     frame = place(np.zeros((height, width, 3), np.uint8), size, decode.canvas_side(size, 1.25)).frame

@@ -1,4 +1,4 @@
-"""What the pictures and points must be: NumPy and SciPy in float64, sharing no line with what is probed.
+"""What the images and points must be: NumPy and SciPy in float64, sharing no line with what is probed.
 
 Written from the rules (pixel centres at whole numbers, the record's canonical order), not from the code: matrices are
 3x3 products, pixels come from `scipy.ndimage`, covers from solving for the unit square's coordinates.
@@ -105,7 +105,7 @@ def covers(t: Record, size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
 def apply_image(
     t: Record, picture: np.ndarray, size: int, extent: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(f64[size, size, 3], certain bool[size, size]): the picture under a float64 record, in the canonical order."""
+    """(f64[size, size, 3], certain bool[size, size]): the image under a float64 record, in the canonical order."""
     whole = np.array([0, 0, picture.shape[1] - 1, picture.shape[0] - 1]) if extent is None else np.asarray(extent)
     to_picture = back(t.affine)
     seen, certain = _within(move(to_picture, pixels(size)), whole)
@@ -120,7 +120,7 @@ def apply_image(
 
 
 def restorable(t: Record, augmented: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(known, certain) bool[size, size]: whether the picture before can be told from the augmented one at each pixel.
+    """(known, certain) bool[size, size]: whether the image before can be told from the augmented one at each pixel.
 
     Known where all neighbours that bilinear interpolation would mix were seen, uncovered and not clipped.
     """
@@ -161,7 +161,7 @@ def composed(first: Record, second: Record) -> Record:
 
 
 def antialiased(picture: np.ndarray, size: int) -> np.ndarray:
-    """f64[size, size, 3]: a square picture shrunk under the triangle filter, as Pillow's BILINEAR does."""
+    """f64[size, size, 3]: a square image shrunk under the triangle filter, as Pillow's BILINEAR does."""
     old = picture.shape[0]
     scale = old / size
     centres = (np.arange(size) + 0.5) * scale - 0.5
@@ -171,7 +171,7 @@ def antialiased(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 def centroid(image: Any) -> np.ndarray:
-    """f64[2]: the (x, y) mean of a picture [h, w] by brightness."""
+    """f64[2]: the (x, y) mean of an image [h, w] by brightness."""
     weights = np.asarray(image, np.float64)
     total = weights.sum()
     rows_, columns = weights.sum(1), weights.sum(0)

@@ -1,4 +1,4 @@
-"""The sheet of the certificate: what each sampler, preset and view does to a photograph, and what comes back."""
+"""The sheet of the certificate: what each sampler, preset and view does to an image, and what comes back."""
 
 import logging
 from pathlib import Path
@@ -19,13 +19,13 @@ COLUMNS = ("before", "after", "restored", "mask")
 _ACROSS = 2  # cases side by side
 _log = logging.getLogger("jaxmarks")
 
-_SHOWN = 8  # photographs of the user's that are looked at
+_SHOWN = 8  # images of the user's that are looked at
 
 
 def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Images u8[h, w, 3] with their points: drawn faces, or of `data` the first few that can be decoded.
 
-    data: a contest folder, a folder of pictures, or drawn:COUNT. Raises ValueError where nothing can be decoded.
+    data: a contest folder, a folder of images, or drawn:COUNT. Raises ValueError where nothing can be decoded.
     """
     if data is None:
         drawn = [synthetic.draw(index, num_points=68, faults=False) for index in range(4)]
@@ -44,7 +44,7 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
         if len(found) == _SHOWN:
             break
     if not found:
-        raise ValueError(f"--data {data}: no picture there can be decoded")
+        raise ValueError(f"--data {data}: no image there can be decoded")
     return found
 
 
@@ -63,7 +63,7 @@ def _telling(records: Transform) -> int:
 
 
 def row(case: str, records: Transform, image: np.ndarray, points: np.ndarray, size: int) -> list[np.ndarray]:
-    """The four pictures u8[size, size, 3] of a case: a photograph u8[h, w, 3] with its points [points, 2]."""
+    """The four images u8[size, size, 3] of a case: an image u8[h, w, 3] with its points [points, 2]."""
     t = jax.tree.map(lambda leaf: leaf[_telling(records)], records)
     canvas = decode.place(image, size, decode.canvas_side(size, 1.25))
     fit = transform.from_affine(jnp.asarray(canvas.fit, jnp.float32))
@@ -82,7 +82,7 @@ def row(case: str, records: Transform, image: np.ndarray, points: np.ndarray, si
 
 
 def draw(chosen: list[str], size: int, keys: int, photographs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """u8 RGB: a row of four pictures for each case, two cases side by side; photographs as (image, points)."""
+    """u8 RGB: a row of four images for each case, two cases side by side; images as (image, points)."""
     pictures, captions = [], []
     for n, case in enumerate(chosen):
         image, points = photographs[n % len(photographs)]

@@ -14,16 +14,16 @@ from pipelines.certificate import cases, draws, pixels, points
 BOUNDS: dict[str, tuple[float, str]] = {
     "points there and back, own order": (1e-4, "px"),
     "points and order against float64": (1e-4, "px"),
-    "points through photographs": (1e-3, "px of the photograph"),
-    "frame of photographs": (1e-9, "px"),
+    "points through images": (1e-3, "px of the image"),
+    "frame of images": (1e-9, "px"),
     "algebra of records": (1e-3, "px, grey levels"),
     "centroid of blobs": (0.02, "px"),
-    "blobs in photographs, end to end": (0.02, "px"),
+    "blobs in images, end to end": (0.02, "px"),
     "pixels against SciPy": (0.01, "grey levels"),
-    "restored picture, within the mask": (6.0, "grey levels"),
+    "restored image, within the mask": (6.0, "grey levels"),
     "restored mask against SciPy": (0.0, "pixels"),
     "mirror is image[:, ::-1]": (0.0, "values"),
-    "identity is the picture": (0.0, "values"),
+    "identity is the image": (0.0, "values"),
     "zone plate shrunk 4 times": (3.0, "grey levels, RMS"),
     "one interpolation over three": (0.25, "quotient of errors"),
     "oracle under views": (1e-3, "px"),
@@ -63,23 +63,23 @@ def _of_case(
     sizes = points.PHOTOGRAPHS[n % 4 :: 4]
     yield "points there and back, own order", points.there_and_back(records, size)
     yield "points and order against float64", points.moved(records, size)
-    yield "points through photographs", max(points.through_photograph(records, size, p) for p in points.PHOTOGRAPHS)
+    yield "points through images", max(points.through_photograph(records, size, p) for p in points.PHOTOGRAPHS)
     yield "algebra of records", points.algebra(few, size)
     yield "centroid of blobs", pixels.blobs(records, size)
-    yield "blobs in photographs, end to end", max(pixels.blob_in_photograph(few, size, p) for p in sizes)
+    yield "blobs in images, end to end", max(pixels.blob_in_photograph(few, size, p) for p in sizes)
     yield "pixels against SciPy", pixels.against_scipy(few, size, photographs[n % len(photographs)])
     error, disagreement = pixels.restored(few, size)
-    yield "restored picture, within the mask", error
+    yield "restored image, within the mask", error
     yield "restored mask against SciPy", disagreement
 
 
 def _of_size(size: int) -> Iterator[tuple[str, str, float]]:
     for photograph in points.PHOTOGRAPHS:
-        yield "frame of photographs", f"{photograph[0]} x {photograph[1]}", points.frame_of_photograph(size, photograph)
+        yield "frame of images", f"{photograph[0]} x {photograph[1]}", points.frame_of_photograph(size, photograph)
     for name in tta.NAMES:
         yield "oracle under views", name, points.oracle(tta.views(name, True, size), size, tta.merge)
     yield "mirror is image[:, ::-1]", "noise", pixels.mirrored(size)
-    yield "identity is the picture", "noise", pixels.unchanged(size)
+    yield "identity is the image", "noise", pixels.unchanged(size)
     yield "zone plate shrunk 4 times", "circles", pixels.zone_plate(size)
     yield "one interpolation over three", "waves of 8 px", pixels.at_once(size)
 

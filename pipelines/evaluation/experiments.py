@@ -38,7 +38,7 @@ class Row(NamedTuple):
 class Result(NamedTuple):
     """What a run came to."""
 
-    nme: float | None  # of the test part; None: not judged
+    nme: float | None  # of the test split; None: not judged
     weight_norm: float | None  # at the end of the training; None: the run did not log it
 
 

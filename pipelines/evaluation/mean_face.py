@@ -8,12 +8,12 @@ from jaxmarks.inference import Predicted
 from pipelines import loader
 from pipelines.example import Source, Subset
 
-_MEAN_OF = 500  # photographs that make the mean face
+_MEAN_OF = 500  # images that make the mean face
 
 
 def mean_face(train: Source, found: Predicted, config: Config, faults: loader.Faults) -> np.ndarray:
     """The prediction that knows nothing: the mean training label in the input frame, f64[faces, points, 2] in pixels of
-    each photograph of `found`. Taken over 500 training photographs spread over the set."""
+    each image of `found`. Taken over 500 training images spread over the set."""
     chosen = np.unique(np.linspace(0, len(train) - 1, min(_MEAN_OF, len(train))).astype(int))
     total, count = np.zeros((train.num_points, 2)), np.zeros((train.num_points, 1))
     for batch, _ in loader.ordered(Subset(train, chosen.tolist()), config, faults=faults):

@@ -1,4 +1,4 @@
-"""What evaluate.py measures: which photographs of which data, in which groups, and what is known of each."""
+"""What evaluate.py measures: which images of which data, in which groups, and what is known of each."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ from pipelines.sources import boxes
 
 
 class Scores(NamedTuple):
-    """Numbers of each photograph, name -> f64[n]."""
+    """Numbers of each image, name -> f64[n]."""
 
     rows: dict[str, np.ndarray]  # NME by each norm and, where points are asked, the contest's score
     regions: dict[str, np.ndarray]  # NME of each region
@@ -28,7 +28,7 @@ class Scores(NamedTuple):
 def photographs(
     run: Run, part: str, data: str | None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> tuple[Source, Source | None]:
-    """(the photographs of the part `test` or `val`, the training part where there is one).
+    """(the images of the part `test` or `val`, the training split where there is one).
 
     Raises ValueError in one line where they cannot be judged by.
     """
@@ -42,29 +42,29 @@ def photographs(
     if not source.labelled:
         raise ValueError(
             f"{data or run.config.data}: no labels to compare with (test/landmarks_true.csv); --part val scores the"
-            " held-out photographs"
+            " held-out images"
         )
     if not len(source):
         why = "it was trained with --val-fraction 0" if not run.config.val_fraction else "none could be held out"
-        raise ValueError(f"{run.root} has no {part} photographs: {why} (it trained on {len(run.parts['train'])})")
+        raise ValueError(f"{run.root} has no {part} images: {why} (it trained on {len(run.parts['train'])})")
     return source, train
 
 
 def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
-    """Raises ValueError where another run cannot be judged, or mixed in, on the same photographs: those of `source`, which
+    """Raises ValueError where another run cannot be judged, or mixed in, on the same images: those of `source`, which
     are the part `test` or `val` of `ours`."""
     run_folder.check_points(theirs, source)
     boxed.check_same(ours, theirs)
     same = part == "val" or ours.data_identity == theirs.data_identity
     if seen := set(theirs.parts["train"]) & set(source.names) if same else set():
         raise ValueError(
-            f"{theirs.root} was trained on {len(seen)} of these photographs, {min(seen)} among them; give photographs that"
+            f"{theirs.root} was trained on {len(seen)} of these images, {min(seen)} among them; give images that"
             " no run has seen"
         )
 
 
 def groups(names: Sequence[str], asked: str | None, own: str) -> tuple[np.ndarray, str]:
-    """(the group of each photograph, the expression that they are by; empty: each is its own).
+    """(the group of each image, the expression that they are by; empty: each is its own).
 
     asked: --groups; None: the run's own expression, where it fits these names. Raises ValueError for one that was asked
     for and does not.
@@ -78,7 +78,7 @@ def groups(names: Sequence[str], asked: str | None, own: str) -> tuple[np.ndarra
 
 
 def scores(source: Source, found: Predicted, scheme: Scheme, index: np.ndarray | None = None) -> Scores:
-    """What predictions come to on each photograph of `index` (default: those of `found`); NaN where one is not there."""
+    """What predictions come to on each image of `index` (default: those of `found`); NaN where one is not there."""
     judged = found.points, found.truth, found.mask, scheme, found.diagonal
     rows = summary.per_photograph(*judged)
     if (asked := source.asked) is not None:
@@ -120,11 +120,11 @@ def expected(found: Predicted, scheme: Scheme, groups: np.ndarray, radii: dict[f
 def comparison(ours: Scores, theirs: Scores, groups: np.ndarray, against: dict[str, Any]) -> dict[str, Any]:
     """The section "comparison" of out.json; against: which run it is, at what step, under which views.
 
-    Raises ValueError where there is no photograph that both could judge.
+    Raises ValueError where there is no image that both could judge.
     """
     numbers = summary.compared(ours.rows, theirs.rows, groups)
     if "nme" not in numbers:
-        raise ValueError(f"--against {against['run']}: there is no photograph that both have predicted")
+        raise ValueError(f"--against {against['run']}: there is no image that both have predicted")
     said = summary.said(numbers["nme"]["percent"], numbers["nme"]["percent_interval"])
     regions = summary.compared(ours.regions, theirs.regions, groups)
     return {"against": against, "said": said, "numbers": numbers, "regions": regions}
@@ -139,7 +139,7 @@ def properties(source: Source, found: Predicted, plan: experiment.Assembly) -> d
 
 
 def brightness(source: Source, found: Predicted, config: Config) -> np.ndarray:
-    """f64[n] in 0..255: the mean luminance of each photograph in the box of its labelled points, as far as the canvas
+    """f64[n] in 0..255: the mean luminance of each image in the box of its labelled points, as far as the canvas
     shows it; NaN where it shows none of it."""
 
     def one(at: int) -> float:

@@ -1,4 +1,4 @@
-"""A run's network as a file for other programs: pictures in, points in pixels out, and what a stranger must know beside it.
+"""A run's network as a file for other programs: images in, points in pixels out, and what a stranger must know beside it.
 
 Weights are folded, normalisation is inside, everything is float32. The operations are the plain forms, which any
 compiler knows; products are taken in full precision where a device has a coarser default.
@@ -28,7 +28,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 PLACED = 1.0  # pixels of the input: the most that rounded sides move what is seen at its edge
 TOLERANCE = 0.05  # pixels of the input: the most that a file may differ from its run
 
-Network = Callable[[np.ndarray], np.ndarray]  # pictures [n, size, size, 3] -> points f32[n, points, 2] in pixels
+Network = Callable[[np.ndarray], np.ndarray]  # images [n, size, size, 3] -> points f32[n, points, 2] in pixels
 
 
 def check(kind: str) -> None:
@@ -39,7 +39,7 @@ def check(kind: str) -> None:
 
 
 def make(kind: str, trained: Trained, dtype: str, batch: int | None) -> bytes:
-    """The content of a file; batch: the pictures of a call, None for any."""
+    """The content of a file; batch: the images of a call, None for any."""
     config, points = trained.run.config, trained.run.scheme.num_points
     model = models.build(config.model, points, ops=ops.PLAIN)
     weights = jax.tree.map(np.asarray, state.judged(trained.state))
@@ -67,7 +67,7 @@ def read(path: Path, kind: str) -> Network:
 
 
 def difference(network: Network, trained: Trained, source: Source, dtype: str, batch: int | None) -> tuple[float, int]:
-    """(the largest between a file's points and the run's own, unfolded, in pixels of the input; the photographs)."""
+    """(the largest between a file's points and the run's own, unfolded, in pixels of the input; the images)."""
     config = trained.run.config
     model = models.build(config.model, trained.run.scheme.num_points)
 
@@ -85,9 +85,7 @@ def difference(network: Network, trained: Trained, source: Source, dtype: str, b
             return float("inf"), count
         worst, count = max(worst, float(np.abs(found - expected).max())), count + len(pictures)
     if not count:
-        raise ValueError(
-            "none of the photographs to check the file on can be decoded; say with --data where sound ones lie"
-        )
+        raise ValueError("none of the images to check the file on can be decoded; say with --data where sound ones lie")
     return worst, count
 
 
@@ -117,7 +115,7 @@ def _placed(points: np.ndarray, sides: tuple[int, int], box: np.ndarray | None, 
 
 
 def _inputs(trained: Trained, source: Source) -> Iterator[np.ndarray]:
-    """The photographs as the network sees them, f32[n, size, size, 3]."""
+    """The images as the network sees them, f32[n, size, size, 3]."""
     size = trained.run.config.size
 
     def render(fit, canvas, extent):
@@ -130,7 +128,7 @@ def _inputs(trained: Trained, source: Source) -> Iterator[np.ndarray]:
 
 
 def _in_parts(network: Network, pictures: np.ndarray, size: int) -> np.ndarray:
-    """The network on `size` pictures at a time, the last ones filled up."""
+    """The network on `size` images at a time, the last ones filled up."""
     filled = np.concatenate([pictures, np.repeat(pictures[:1], -len(pictures) % size, axis=0)])
     parts = [network(filled[at : at + size]) for at in range(0, len(filled), size)]
     return np.concatenate(parts)[: len(pictures)]
@@ -169,31 +167,31 @@ def describe(trained: Trained, kind: str, dtype: str, batch: int | None) -> dict
 def _preprocessing(trained: Trained) -> dict[str, Any]:
     config, size = trained.run.config, trained.run.config.size
     found: dict[str, Any] = {
-        "words": "Turn the photograph as its EXIF says, make it RGB. Resize it to a short side of `size`, by area where that"
+        "words": "Turn the image as its EXIF says, make it RGB. Resize it to a short side of `size`, by area where that"
         " makes it smaller and bilinearly where larger. Cut the square of `size` out of its middle.",
         "formulas": [
-            "w, h: sides of the photograph in pixels; n = min(w, h)",
+            "w, h: sides of the image in pixels; n = min(w, h)",
             "mw = max(1, round(w * size / n)), mh = max(1, round(h * size / n)): sides after resizing",
             "left = (mw - size) // 2, top = (mh - size) // 2: first column and row of the square",
-            "x of the photograph is (x + 0.5) * mw / w - 0.5 - left in the input; y likewise with mh, h, top",
+            "x of the image is (x + 0.5) * mw / w - 0.5 - left in the input; y likewise with mh, h, top",
         ],
-        "home": "x of the photograph = (x + left + 0.5) * w / mw - 0.5, y = (y + top + 0.5) * h / mh - 0.5",
+        "home": "x of the image = (x + left + 0.5) * w / mw - 0.5, y = (y + top + 0.5) * h / mh - 0.5",
         "size": size,
         "boxes": False,
     }
     if trained.run.boxed:
         found["boxes"] = True
         found["words"] = (
-            "The run was trained on bounding boxes: turn the photograph as its EXIF says, make it RGB, take the square"
+            "The run was trained on bounding boxes: turn the image as its EXIF says, make it RGB, take the square"
             " about the box's centre whose side is the box's longer side times (1 + 2 margin), and resize that to"
-            " `size`, by area where that makes it smaller. Outside the photograph the square is grey, 128."
+            " `size`, by area where that makes it smaller. Outside the image the square is grey, 128."
         )
         found["margin"] = config.box_margin
         found["formulas"] = [
-            "box: x0, y0, width, height in pixels of the photograph, whose first pixel reaches from 0 to 1",
+            "box: x0, y0, width, height in pixels of the image, whose first pixel reaches from 0 to 1",
             "side = max(width, height) * (1 + 2 * margin), zoom = size / side",
             "cx = x0 + width / 2 - 0.5, cy = y0 + height / 2 - 0.5",
-            "x of the photograph is zoom * (x - cx) + (size - 1) / 2 in the input; y likewise with cy",
+            "x of the image is zoom * (x - cx) + (size - 1) / 2 in the input; y likewise with cy",
         ]
-        found["home"] = "x of the photograph = (x - (size - 1) / 2) / zoom + cx, y = (y - (size - 1) / 2) / zoom + cy"
+        found["home"] = "x of the image = (x - (size - 1) / 2) / zoom + cx, y = (y - (size - 1) / 2) / zoom + cy"
     return found

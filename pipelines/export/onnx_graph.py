@@ -1,6 +1,6 @@
 """A network as an ONNX graph, from its jaxpr: the dozen operations of our backbones, a node each.
 
-Pictures of four axes are NHWC in JAX and stored NCHW here, as ONNX's convolutions want them: axes are translated on the
+Images of four axes are NHWC in JAX and stored NCHW here, as ONNX's convolutions want them: axes are translated on the
 way, and one transposition is left, the input's. What depends on no input is computed here and now. No converter of JAX's
 at hand does: jax2onnx wants an older orbax than ours, and half a dozen packages that have nothing to do with it.
 """
@@ -31,7 +31,7 @@ def package(name: str) -> ModuleType:
 
 
 def build(function: Callable, shape: tuple[int, int, int], dtype: str, batch: int | None) -> bytes:
-    """The ONNX model of a function of pictures [batch, *shape] in one array out, batch first: `image` to `points`.
+    """The ONNX model of a function of images [batch, *shape] in one array out, batch first: `image` to `points`.
 
     batch: None for any. Raises ValueError for an operation that has no node here.
     """
@@ -84,7 +84,7 @@ class _Graph:
         return name
 
     def named(self, value: Value) -> str:
-        """A tensor's name; a constant is stored, of four axes as pictures are."""
+        """A tensor's name; a constant is stored, of four axes as images are."""
         if isinstance(value, str):
             return value
         return self.constant(value.transpose(_STORED) if value.ndim == 4 else value)

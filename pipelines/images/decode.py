@@ -1,6 +1,6 @@
-"""Photographs: bytes to RGB arrays, and the one reduction onto the canvas.
+"""Images: bytes to RGB arrays, and the one reduction onto the canvas.
 
-Frames: photograph -> canvas happens here, in float64; canvas -> input is left to the device.
+Frames: image -> canvas happens here, in float64; canvas -> input is left to the device.
 """
 
 import math
@@ -20,17 +20,17 @@ _UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header tells the size
 
 
 class Canvas(NamedTuple):
-    """A photograph on the fixed square that travels to the device."""
+    """An image on the fixed square that travels to the device."""
 
     image: np.ndarray  # u8[side, side, 3]
-    frame: np.ndarray  # f64[2, 3]  photograph -> input
+    frame: np.ndarray  # f64[2, 3]  image -> input
     fit: np.ndarray  # f64[2, 3]  canvas -> input
     extent: np.ndarray  # f64[4]  first and last true pixel: x0, y0, x1, y1
     size: tuple[int, int]  # width, height of the image that the frame is of
 
 
 def decode(data: bytes, reduction: int = 1) -> np.ndarray:
-    """u8[h, w, 3] RGB of an encoded picture, its EXIF rotation applied; of several frames the first. Raises DecodeError.
+    """u8[h, w, 3] RGB of an encoded image, its EXIF rotation applied; of several frames the first. Raises DecodeError.
 
     reduction: 1, 2, 4 or 8; a JPEG is decoded at 1/reduction of its size (ceil(n / reduction) pixels, made from each
     block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only. More than 8 bits are
@@ -40,7 +40,7 @@ def decode(data: bytes, reduction: int = 1) -> np.ndarray:
 
 
 def photograph_size(example: Example) -> tuple[int, int]:
-    """(width, height) of the photograph that an example's points are in, from its header where that tells, else decoded.
+    """(width, height) of the image that an example's points are in, from its header where that tells, else decoded.
     Raises DecodeError."""
     if example.size is not None:
         return example.size
@@ -88,7 +88,7 @@ def canvas_side(size: int, factor: float) -> int:
 
 
 class _Axes(NamedTuple):
-    """x to a x + b, y to c y + d, in plain floats: matrices cost too much for every photograph."""
+    """x to a x + b, y to c y + d, in plain floats: matrices cost too much for every image."""
 
     a: float = 1.0
     c: float = 1.0
@@ -115,11 +115,11 @@ def _shift(b: float, d: float) -> _Axes:
 
 
 def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canvas:
-    """The example's photograph on its canvas: its short side, or the square about its box, is to be the input's width.
+    """The example's image on its canvas: its short side, or the square about its box, is to be the input's width.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves the short side (the box) `size` pixels or more; what is left
     is reduced by area, once, and never enlarged. The canvas is cut or padded about the centre to `side`; padding
-    repeats the edge, and `extent` tells it from the photograph. box: x, y, width, height in pixels of the photograph,
+    repeats the edge, and `extent` tells it from the image. box: x, y, width, height in pixels of the image,
     whose first pixel reaches from 0 to 1 here (its centre is our 0). margin: what is added on each side of a box, as a
     share of its longer side. Raises DecodeError.
     """
@@ -156,7 +156,7 @@ def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
 
 
 def place(image: np.ndarray, size: int, side: int) -> Canvas:
-    """The whole photograph u8[h, w, 3] on a canvas, as `canvas` does it."""
+    """The whole image u8[h, w, 3] on a canvas, as `canvas` does it."""
     return _centred(image, _Axes(), size, side, (image.shape[1], image.shape[0]))
 
 
@@ -174,16 +174,16 @@ def _box_side(box: np.ndarray, margin: float) -> float:
 
 
 def check_box(box: np.ndarray, width: int, height: int) -> None:
-    """Raises DecodeError unless a box x, y, width, height has an area and shares some of it with the photograph."""
+    """Raises DecodeError unless a box x, y, width, height has an area and shares some of it with the image."""
     x, y, w, h = box
     if not (np.isfinite(box).all() and w > 0 and h > 0 and x < width and y < height and x + w > 0 and y + h > 0):
-        raise DecodeError(f"box outside the photograph: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")
+        raise DecodeError(f"box outside the image: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")
 
 
 def _boxed(
     image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int, whole: tuple[int, int]
 ) -> Canvas:
-    """The square about a box, and what lies around it as far as the canvas reaches. before: photograph, of size `whole`,
+    """The square about a box, and what lies around it as far as the canvas reaches. before: image, of size `whole`,
     -> image."""
     height, width = image.shape[:2]
     x, y, w, h = (float(v) for v in box)
@@ -207,11 +207,11 @@ def _boxed(
 
 
 def _centred(image: np.ndarray, before: _Axes, size: int, side: int, whole: tuple[int, int]) -> Canvas:
-    """The photograph whole, its short side at the input's full width. before: photograph, of size `whole`, -> image."""
+    """The image whole, its short side at the input's full width. before: image, of size `whole`, -> image."""
     height, width = image.shape[:2]
     image = reduced(image, min(1.0, size / min(height, width)))
     new = image.shape[1], image.shape[0]
-    starts = [(n - side) // 2 for n in new]  # of the canvas in the reduced photograph; negative: padded
+    starts = [(n - side) // 2 for n in new]  # of the canvas in the reduced image; negative: padded
     shown, extent = _paste(image, starts, side)
     short = min(new)  # where it has `size` pixels already the fit is a shift by whole pixels: nothing is smoothed
     offsets = [(n - short) // 2 if short == size else (n - short) / 2 for n in new]

@@ -26,7 +26,7 @@ _MODES = {
 
 
 class DecodeError(ValueError):
-    """A picture that cannot be had: missing, truncated, or not a picture. The message is the reason."""
+    """An image that cannot be had: missing, truncated, or not an image. The message is the reason."""
 
 
 def check(data: bytes) -> Header:
@@ -48,7 +48,7 @@ def check(data: bytes) -> Header:
 
 def _undecodable(data: bytes) -> DecodeError:
     cut = is_jpeg(data) and b"\xff\xd9" not in data[-4096:]
-    return DecodeError("truncated JPEG: its end is cut off" if cut else "not a picture that can be decoded")
+    return DecodeError("truncated JPEG: its end is cut off" if cut else "not an image that can be decoded")
 
 
 def decoded(data: bytes, reduction: int = 1) -> np.ndarray:
@@ -67,7 +67,7 @@ def _pixels(data: bytes, mode: int) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error as error:
-        raise DecodeError(f"not a picture that can be decoded: the decoder refuses it ({error.code})") from None
+        raise DecodeError(f"not an image that can be decoded: the decoder rejects it ({error.code})") from None
     if image is None:
         raise _undecodable(data)
     return image
@@ -92,7 +92,7 @@ def _shallow(values: np.ndarray, found: Header, at_least: float = 0.0) -> np.nda
     try:
         image = depth.eight_bits(values, at_least)
     except ValueError as error:
-        raise DecodeError(f"not a picture that can be decoded: {error}") from None
+        raise DecodeError(f"not an image that can be decoded: {error}") from None
     image = cv2.bitwise_not(image, dst=image) if found.inverted else image
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
 

@@ -28,4 +28,4 @@ def decoded(data: bytes) -> np.ndarray:
             raise ValueError(f"too many pixels: {image.size[0]} x {image.size[1]}")
         return np.asarray(image.to_pillow().convert("RGB"))
     except Exception as error:  # libheif has a dozen kinds, and files are anyone's
-        raise ValueError(f"not a picture that can be decoded: {' '.join(str(error).split())[:80]}") from None
+        raise ValueError(f"not an image that can be decoded: {' '.join(str(error).split())[:80]}") from None

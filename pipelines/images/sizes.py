@@ -20,7 +20,7 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
     """What `check` will find of an image, or that it is missing, by the start of the file alone; None where that tells of no
     fault."""
     if files.size(path) < 0:
-        return "the picture is missing"
+        return "the image is missing"
     if stated is None:
         return None
     with open(path, "rb") as file:

@@ -1,7 +1,7 @@
-"""Networks looking at photographs: every view of every network, merged, and a closer look where a face is small.
+"""Networks looking at images: every view of every network, merged, and a closer look where a face is small.
 
-Views are chunked so that a bounded number of pictures goes through a network at one time; what several networks say meets
-in the first one's input frame, and goes home to the photograph by one inverse.
+Views are chunked so that a bounded number of images goes through a network at one time; what several networks say meets
+in the first one's input frame, and is mapped back to the image by one inverse.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class Net(NamedTuple):
     """A run's network, ready to look."""
 
     trained: Trained
-    config: Config  # the run's, but for the photographs of a batch
+    config: Config  # the run's, but for the images of a batch
     folded: dict
     look: Callable
     chunks: list[Transform]  # the views, all chunks of one length: the last is filled up by its first
@@ -42,7 +42,7 @@ class Net(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """What every view of every network says of a batch of photographs."""
+    """What every view of every network says of a batch of images."""
 
     batch: Batch  # as the first network's loader made it
     count: int  # real examples
@@ -50,7 +50,7 @@ class Looked(NamedTuple):
 
 
 def nets(found: Sequence[Trained], views: str, at_once: int | None) -> list[Net]:
-    """The networks with their views; at_once: how many pictures may go through a network at one time. None: so many as are
+    """The networks with their views; at_once: how many images may go through a network at one time. None: so many as are
     fast, on a CPU those whose layers its caches hold."""
     at_once = at_once or (32 if backend.is_cpu() else 128)
     chosen = [tta.views(views, t.run.scheme.mirror is not None, t.run.config.size) for t in found]
@@ -75,14 +75,14 @@ def _filled(leaf: jax.Array, length: int) -> jax.Array:
 
 
 def looked(over: Sequence[Net], source: Source, faults: loader.Faults | None = None) -> Iterator[Looked]:
-    """What the networks say of every decodable photograph of a source, in order; the next batch is loaded and dispatched
+    """What the networks say of every decodable image of a source, in order; the next batch is loaded and dispatched
     before the last is fetched."""
     feeds = [loader.ordered(source, net.config, faults=faults) for net in over]
 
     def dispatched():
         for batches in zip(*feeds, strict=True):
             if any(not np.array_equal(batch.index, batches[0][0].index) for batch, _ in batches):
-                raise OSError("a photograph could be read for one network and not for another; run the command again")
+                raise OSError("an image could be read for one network and not for another; run the command again")
             yield batches, [_said(net, batch) for net, (batch, _) in zip(over, batches, strict=True)]
 
     for batches, said in inference.one_ahead(dispatched()):
@@ -113,7 +113,7 @@ def _merge(points: jax.Array, weights: jax.Array, how: str) -> tuple[jax.Array, 
 def merged(
     over: Sequence[Net], weights: np.ndarray, how: str, source: Source, faults: loader.Faults | None = None
 ) -> Iterator[Predicted]:
-    """Predictions of every decodable photograph of a source, in order: views merged by weights f[views] or
+    """Predictions of every decodable image of a source, in order: views merged by weights f[views] or
     f[views, points] as `tta.merge` has them. Their spread is that of all views, whatever the weights."""
     for batch, count, points in looked(over, source, faults):
         found, spread = _merge(points, jnp.asarray(weights, jnp.float32), how)
@@ -121,7 +121,7 @@ def merged(
 
 
 class Boxed(Source):
-    """A source whose photographs are looked at within other boxes f64[n, 4]: x, y, width, height in their pixels."""
+    """A source whose images are looked at within other boxes f64[n, 4]: x, y, width, height in their pixels."""
 
     boxed = True
 
@@ -142,7 +142,7 @@ def framing(found: Predicted, size: int) -> np.ndarray:
     ValueError where nothing is labelled, or each label is a single place."""
     labelled = found.mask.all(1) if found.mask.all(1).any() else found.mask.any(1)
     if not labelled.any():
-        raise ValueError("--refine: no held-out photograph is labelled, so how objects lie in the frame is not known")
+        raise ValueError("--refine: no held-out image is labelled, so how objects lie in the frame is not known")
     inside = affine.apply(found.frame, found.truth)[labelled]
     low, high = metrics.extremes(inside, found.mask[labelled])
     if not (high > low).any():
@@ -154,8 +154,8 @@ def framing(found: Predicted, size: int) -> np.ndarray:
 def closer(
     over: Sequence[Net], weights: np.ndarray, how: str, typical: np.ndarray, source: Source, found: Predicted
 ) -> Predicted:
-    """`found`, with the photographs whose faces fill less of the frame than they do in training looked at again, each in a
-    crop in which its predicted points lie as labels lie (`typical`, of `framing`). Where that crop leaves the photograph
+    """`found`, with the images whose faces fill less of the frame than they do in training looked at again, each in a
+    crop in which its predicted points lie as labels lie (`typical`, of `framing`). Where that crop leaves the image
     the first look stays."""
     boxes, zoom = crops(found, typical, over[0].config)
     again = np.flatnonzero((zoom > _CLOSER) & np.isfinite(boxes).all(1))
@@ -173,7 +173,7 @@ def closer(
 
 
 def crops(found: Predicted, typical: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """(boxes f64[n, 4] in pixels of the photographs, by how much each would enlarge its face f64[n])."""
+    """(boxes f64[n, 4] in pixels of the images, by how much each would enlarge its face f64[n])."""
     low, high = found.points.min(1), found.points.max(1)
     longer = np.maximum((high - low).max(1), 1e-6)
     before = affine.scale(found.frame)

@@ -1,4 +1,4 @@
-"""What predictions were fitted with on a run's validation part, kept beside the run, for one network and set of views.
+"""What predictions were fitted with on a run's validation split, kept beside the run, for one network and set of views.
 
 runs/NAME/fitted/DIGEST.json: the digest is of what it was fitted for, which stands in it in clear; for anything else it
 is not found, and so never used.

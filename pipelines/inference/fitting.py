@@ -1,4 +1,4 @@
-"""What predictions are fitted with: weights of views and expected errors, from the run's validation part.
+"""What predictions are fitted with: weights of views and expected errors, from the run's validation split.
 
 Weights are fitted on the half of it that chose the checkpoint, expected errors on the other (`halves.held`). Where a half
 has too few images both are fitted on all of it, crosswise: what is said of an image's error comes of weights fitted to others.
@@ -26,7 +26,7 @@ from pipelines.runs import halves, run_data, run_folder
 
 _SEEN_BY = ("model", "size", "canvas", "box_margin", "precision")  # how a network sees, beside its state
 _FOLDS = 5  # of a crosswise fit
-_MOST = 2000  # photographs of a half that are looked at: more would say no more
+_MOST = 2000  # images of a half that are looked at: more would say no more
 
 
 Watch = Callable[[int, int, str], None]  # images done, of how many, what for
@@ -43,7 +43,7 @@ class Settings(NamedTuple):
     merge: str = "mean"  # mean, median or trimmed
     weights: str = "auto"  # equal, fitted, auto (fitted where that can be), or the JSON of [views] or [views][points]
     refine: bool = False  # look again, closer, at faces that fill little of the frame
-    at_once: int | None = None  # pictures that go through a network at one time; None: as many as are fast
+    at_once: int | None = None  # images that go through a network at one time; None: as many as are fast
 
 
 def for_nets(
@@ -58,7 +58,7 @@ def for_nets(
     person should know of it, a line each.
 
     data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
-    expected; that is refused (ValueError) where fitted weights or --refine were asked for. dry: nothing is fitted.
+    expected; that is rejected (ValueError) where fitted weights or --refine were asked for. dry: nothing is fitted.
     watch: is told how far the fit is.
     """
     given, purpose, run = given_weights(nets, asked), purpose_of(nets, asked), nets[0].trained.run
@@ -66,7 +66,7 @@ def for_nets(
         return known, _remarks(known)
     equal = Fitted(equal_weights(nets) if given is None else given, 0, None, None)
     if dry:
-        return equal, ["weights and expected errors would be fitted first, on the run's validation part"]
+        return equal, ["weights and expected errors would be fitted first, on the run's validation split"]
     try:
         found = _fit(nets, asked, given, halves.held(run, _data(run, data)), watch)
     except ValueError as error:
@@ -104,7 +104,7 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
     if found.photographs:
-        told = f", weighed by a fit to {words.counted(found.photographs, 'photograph')} of the validation part"
+        told = f", weighed by a fit to {words.counted(found.photographs, 'photograph')} of the validation split"
     elif views > 1:
         told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
@@ -161,7 +161,7 @@ def given_weights(nets: Sequence[Net], asked: Settings) -> np.ndarray | None:
 
 
 def _unseen(nets: Sequence[Net], half: Source) -> Subset:
-    """Of a half of the first run's validation part, what the other networks were not trained on either; evenly taken."""
+    """Of a half of the first run's validation split, what the other networks were not trained on either; evenly taken."""
     seen = {n for net in nets[1:] for n in net.trained.run.parts["train"]}
     there = [i for i, name in enumerate(half.names) if name not in seen]
     evenly = np.linspace(0, len(there) - 1, min(_MOST, len(there))).astype(int)
@@ -298,7 +298,7 @@ def _weights(nets: Sequence[Net], seen: _Seen) -> np.ndarray:
 def predictions(
     nets: Sequence[Net], fit: Fitted, asked: Settings, source: Source, faults: loader.Faults | None = None
 ) -> Iterator[Predicted]:
-    """Predictions of every decodable photograph of a source, in order, with all that was fitted."""
+    """Predictions of every decodable image of a source, in order, with all that was fitted."""
     for found in ensemble.merged(nets, fit.weights, asked.merge, source, faults):
         if fit.framing is not None:
             found = ensemble.closer(nets, fit.weights, asked.merge, fit.framing, source, found)

@@ -6,14 +6,14 @@ from jaxmarks import choices
 
 
 def add(parser: argparse.ArgumentParser, views: str) -> None:
-    """The flags that say which networks to ask, and how; views: of each photograph, by default."""
+    """The flags that say which networks to ask, and how; views: of each image, by default."""
     parser.add_argument(
         "--run", required=True, action="append", help="a run folder; again for others, whose answers are mixed"
     )
     parser.add_argument(
         "--tta",
         default=views,
-        help=f"views of each photograph: {', '.join(choices.VIEWS)}, or a .json list (default: {views})",
+        help=f"views of each image: {', '.join(choices.VIEWS)}, or a .json list (default: {views})",
     )
     parser.add_argument(
         "--weights",
@@ -26,5 +26,5 @@ def add(parser: argparse.ArgumentParser, views: str) -> None:
     )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument(
-        "--at-once", type=int, help="pictures that pass through a network at one time (default: 128, on a CPU 32)"
+        "--at-once", type=int, help="images that pass through a network at one time (default: 128, on a CPU 32)"
     )

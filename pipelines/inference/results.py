@@ -1,4 +1,4 @@
-"""Predictions as files: the submission, every point in any format, expected errors, what to expect of each photograph."""
+"""Predictions as files: the submission, every point in any format, expected errors, what to expect of each image."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -33,10 +33,10 @@ def layout(source: Source, data: str | None) -> str:
 def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted], data: str | None) -> None:
     """Every predicted point, in the files of a format; for COCO annotations as its results, under their own numbers.
 
-    data: the path that `source` was opened from, None for plain pictures. Raises ValueError where the format cannot say it.
+    data: the path that `source` was opened from, None for plain images. Raises ValueError where the format cannot say it.
     """
 
-    def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the photographs are
+    def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the images are
         return decode.photograph_size(source[index]) if kind == coco.NAME else (0, 0)
 
     rows = (
@@ -52,7 +52,7 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
 
 
 def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], found: Kept) -> None:
-    """The contest's file: the points asked of each photograph."""
+    """The contest's file: the points asked of each image."""
     index = found.index()
     points = (face for some in found for face in some.points)
     with files.whole(out) as file:
@@ -60,9 +60,9 @@ def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], fou
 
 
 def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
-    """The expected error of each point in pixels of its photograph, a comma-separated row a photograph.
+    """The expected error of each point in pixels of its image, a comma-separated row an image.
 
-    `error_3` is that of the scheme's point 3; a submission's `Point_M3_X` is the fourth point ASKED of its photograph.
+    `error_3` is that of the scheme's point 3; a submission's `Point_M3_X` is the fourth point ASKED of its image.
     """
     with files.whole(out) as file:
         file.write(csv_text.row(["file_name", *(f"error_{i}" for i in range(source.num_points))]))
@@ -72,7 +72,7 @@ def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
 
 
 def write_photographs(out: Path, source: Source, net: Predictor, found: Iterable[Predicted], limit: float) -> list[str]:
-    """What to expect of each photograph: mean expected error in its pixels, expected NME, how likely its NME is `limit` at
+    """What to expect of each image: mean expected error in its pixels, expected NME, how likely its NME is `limit` at
     most, and at how many points no view gave a finite answer. Returns the names of the least certain, at most three."""
     worst: list[tuple[float, str]] = []
     with files.whole(out) as file:

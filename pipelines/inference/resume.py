@@ -1,8 +1,8 @@
-"""Predictions of a long list of photographs, kept block by block until what they are for is written.
+"""Predictions of a long list of images, kept block by block until what they are for is written.
 
 Interrupted at any instant, the same command goes on after the last whole block; however long the list, one block is in
-memory. Beside each block lies a sealed note of its digest and of the content of its photographs: a block that is damaged,
-or of photographs that were replaced since, is made again.
+memory. Beside each block lies a sealed note of its digest and of the content of its images: a block that is damaged,
+or of images that were replaced since, is made again.
 """
 
 import logging
@@ -21,7 +21,7 @@ from pipelines import example, loader
 from pipelines.example import Source, Subset
 from pipelines.io import files
 
-BLOCK = 2048  # photographs
+BLOCK = 2048  # images
 _ABOUT = "about.json"
 _OURS = re.compile(r"[0-9]{6}[.](npz|json)|[.].*[.]tmp")
 _log = logging.getLogger("jaxmarks")
@@ -39,7 +39,7 @@ class Kept:
                 yield Predicted(*(block[name] for name in Predicted._fields))
 
     def index(self) -> np.ndarray:
-        """i32[n]: which photographs of the list were predicted, in order."""
+        """i32[n]: which images of the list were predicted, in order."""
         return np.concatenate([_array(path, "index") for path in _blocks(self._folder)])
 
 
@@ -61,12 +61,12 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def size(count: int, points: int) -> int:
-    """Bytes that the predictions of so many photographs take meanwhile, about."""
+    """Bytes that the predictions of so many images take meanwhile, about."""
     return count * points * (8 * 6 + 1)
 
 
 def known(out: Path, about: dict[str, Any], source: Source) -> int:
-    """How many photographs of a source are predicted already, for a file and under all that `about` says."""
+    """How many images of a source are predicted already, for a file and under all that `about` says."""
     where = folder(out)
     return (
         sum(len(part) for path, part in _parts(where, len(source)) if _kept(path, source, part))
@@ -82,10 +82,10 @@ def predicted(
     predictions: Callable[[Source, loader.Faults], Iterator[Predicted]],
     show: Callable[[int], None],
 ) -> Kept:
-    """Predictions of every decodable photograph of a source, made where they are not there yet.
+    """Predictions of every decodable image of a source, made where they are not there yet.
 
-    about: plain data, all that they depend on beside the photographs: blocks of anything else are thrown away.
-    show(photographs done). Raises ValueError where none can be decoded. `done_with` removes the blocks.
+    about: plain data, all that they depend on beside the images: blocks of anything else are thrown away.
+    show(images done). Raises ValueError where none can be decoded. `done_with` removes the blocks.
     """
     where, again = folder(out), 0
     if not _is(where, about):
@@ -99,13 +99,11 @@ def predicted(
         _write(path, source, part, predictions, show)
     if again:
         were = "1 block was" if again == 1 else f"{again} blocks were"
-        _log.warning("%s: %s damaged, or of photographs that were replaced since, and made again", where, were)
+        _log.warning("%s: %s damaged, or of images that were replaced since, and made again", where, were)
     faults = [line for path in _blocks(where) for line in _array(path, "faults").tolist()]
     if not len((kept := Kept(where, faults)).index()):
         done_with(out)
-        raise ValueError(
-            f"no photograph to predict: none could be decoded ({faults[0] if faults else 'there is none'})"
-        )
+        raise ValueError(f"no image to predict: none could be decoded ({faults[0] if faults else 'there is none'})")
     return kept
 
 
@@ -126,7 +124,7 @@ def _is(where: Path, about: dict[str, Any]) -> bool:
 
 
 def _kept(path: Path, source: Source, part: range) -> bool:
-    """Whether a block is there, as it was written, and of the photographs as they are."""
+    """Whether a block is there, as it was written, and of the images as they are."""
     try:
         note = files.read_sealed(_note(path))
         return note == {"content": example.content(source, part), "block": files.digest(path).hex()}
@@ -175,7 +173,7 @@ def _write(
 
 
 def _nothing(points: int) -> Predicted:
-    """Predictions of no photograph."""
+    """Predictions of no image."""
     pairs, single = np.zeros((0, points, 2)), np.zeros((0, points))
     index, mask = np.zeros(0, np.int32), np.zeros((0, points), bool)
     return Predicted(index, pairs, single, pairs, mask, np.zeros((0, 2, 3)), single, np.zeros(0))

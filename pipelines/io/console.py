@@ -264,7 +264,7 @@ def _discard_output() -> None:
 
 
 def faults(lines: list[str], limit: int = 10) -> None:
-    """The pictures that could not be used, at the end of a command."""
+    """The images that could not be used, at the end of a command."""
     if lines:
         print(f"{len(lines)} {'picture' if len(lines) == 1 else 'pictures'} could not be used:")
         print("\n".join(f"  {files.escaped(line)}" for line in lines[:limit]))

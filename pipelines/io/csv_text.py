@@ -16,7 +16,7 @@ def row(fields: Iterable[object]) -> bytes:
 
 
 def write_table(file: BinaryIO, names: Sequence[str], columns: dict[str, np.ndarray]) -> None:
-    """A comma-separated row a photograph: its name, then a column of numbers each."""
+    """A comma-separated row an image: its name, then a column of numbers each."""
     file.write(row(["file_name", *columns]))
     for name, *values in zip(names, *columns.values(), strict=True):
         file.write(row([name, *(f"{v:.6g}" for v in values)]))

@@ -124,7 +124,7 @@ def _device() -> str | None:
 
 
 def _without_file(error: ValueError) -> str:
-    """The line of a refusal; of text that is not UTF-8, where nothing better was said, also the place in the program."""
+    """The line of a rejection; of text that is not UTF-8, where nothing better was said, also the place in the program."""
     line = " ".join(str(error).split())
     return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
 

@@ -157,7 +157,7 @@ def patiently(action: Callable[[], T]) -> T:
 
 
 def _no_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that is named like a picture would keep us waiting
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that is named like an image would keep us waiting
 
 
 def digest(path: Path) -> bytes:
@@ -211,7 +211,7 @@ def escaped(text: str) -> str:
 
 
 def write_json(path: str | Path, data: dict[str, Any]) -> None:
-    """`data` with a `format_version`, as JSON that refuses NaN."""
+    """`data` with a `format_version`, as JSON that rejects NaN."""
     text = json.dumps({"format_version": FORMAT_VERSION, **data}, indent=1, allow_nan=False)
     with whole(path) as file:
         file.write(text.encode() + b"\n")

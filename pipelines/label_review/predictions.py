@@ -1,4 +1,4 @@
-"""What runs know of every labelled photograph: predictions, by a run that had not trained on it where there is one, how
+"""What runs know of every labelled image: predictions, by a run that had not trained on it where there is one, how
 far the views of it disagree, and how often training left it out."""
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ VIEWS = "standard"
 
 
 class Known(NamedTuple):
-    """A row for each labelled photograph that can be decoded; points in pixels of the photographs."""
+    """A row for each labelled image that can be decoded; points in pixels of the images."""
 
     index: np.ndarray  # i64[n]  in the source
     points: np.ndarray  # f32[n, points, 2]  predicted: the mean over the runs that were asked
@@ -29,7 +29,7 @@ class Known(NamedTuple):
     asked: np.ndarray  # i64[n]  a number for each set of runs that were asked together, fresh and not apart
     seen: np.ndarray  # i64[n]  how often training came by it, over all runs
     trimmed: np.ndarray  # i64[n]  and how often it was left out as one of the worst of its batch
-    diagonal: np.ndarray  # f64[n]  of the photograph
+    diagonal: np.ndarray  # f64[n]  of the image
 
 
 def open_runs(folders: Sequence[str], which: str, path: str | None) -> tuple[list[Trained], Source]:
@@ -50,7 +50,7 @@ def open_runs(folders: Sequence[str], which: str, path: str | None) -> tuple[lis
 
 
 def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> Known:
-    """All that is known, from runs of this source. Reads each picture as often as runs are asked about it."""
+    """All that is known, from runs of this source. Reads each image as often as runs are asked about it."""
     fresh, asked = assignments(source.names, [t.run.parts["train"] for t in found])
     count, points = len(source), source.num_points
     total, labels = np.zeros((count, points, 2), np.float32), np.zeros((count, points, 2), np.float32)
@@ -71,7 +71,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
         raise ValueError("a run predicts points that are not finite; take another --checkpoint")
     rows = np.flatnonzero(answers.astype(bool) & mask.any(1))
     if not len(rows):
-        raise ValueError("none of the photographs can be decoded and has a label")
+        raise ValueError("none of the images can be decoded and has a label")
     groups = np.unique(np.vstack([asked, fresh]), axis=1, return_inverse=True)[1].reshape(-1)
     seen, trimmed = _history(found, source)
     total[rows] /= answers[rows, None, None]
@@ -80,7 +80,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
 
 
 def assignments(names: Sequence[str], trained_on: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """(bool[n]: some run had not trained on the photograph; bool[runs, n]: which runs are to be asked about it): those
+    """(bool[n]: some run had not trained on the image; bool[runs, n]: which runs are to be asked about it): those
     that had not trained on it or, where all had, all."""
     unseen = np.array([[name not in part for name in names] for part in map(set, trained_on)])
     fresh = np.any(unseen, axis=0)
@@ -94,7 +94,7 @@ def _predicted(t: Trained, source: Source, indices: np.ndarray, faults: loader.F
 
 
 def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """i64[n] each: how often the photographs were seen and trimmed as the worst, over all runs."""
+    """i64[n] each: how often the images were seen and trimmed as the worst, over all runs."""
     places = {name: i for i, name in enumerate(source.names)}
     seen, trimmed = np.zeros(len(source), int), np.zeros(len(source), int)
     for t in found:
@@ -111,7 +111,7 @@ def remarks(known: Known, run: run_folder.Run, by_labels: int = 0) -> list[str]:
     told = []
     if stale := int((~known.fresh).sum()):
         told.append(
-            f"{stale} of {len(known.fresh)} photographs were predicted by runs that had trained on them, which hides wrong"
+            f"{stale} of {len(known.fresh)} images were predicted by runs that had trained on them, which hides wrong"
             " labels; train.py --fold 1/3, 2/3 and 3/3 makes runs that had not"
         )
     if by_labels:

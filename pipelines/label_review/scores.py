@@ -9,11 +9,11 @@ Found among the first 30 of faces68, of 30 labels made wrong (docs/review.md): 2
 the mean over points, against one deviation for all: 16 of 22, in place of 20, of the first two folds.
 
 - `error`: the logarithm of the distance between label and prediction (the median over points), its median and deviation
-  both those of the 101 photographs whose views disagree as much, predicted by the same runs. A hard photograph is
+  both those of the 101 images whose views disagree as much, predicted by the same runs. A hard image is
   predicted badly, and more or less so, but its views say so.
 - `twins`: the logarithm of how much its distance from the prediction is unlike that of its near-duplicates, taken point
   by point. What a network does wrong it does wrong in both. Of two the farther from its prediction is to blame.
-- `odd`: the oddness of its shape (`pipelines.shapes.outliers`), which looks at no picture and believes no network.
+- `odd`: the oddness of its shape (`pipelines.shapes.outliers`), which looks at no image and believes no network.
 - `trimmed`: the share of the times it was seen that training left it out as one of the worst, with two times added
   that it was not, so that once of one says little.
 """
@@ -27,7 +27,7 @@ from jaxmarks.evaluation import metrics
 from pipelines.label_review.predictions import Known
 from pipelines.shapes import outliers
 
-_WINDOW = 101  # photographs of about the same spread that say what is usual
+_WINDOW = 101  # images of about the same spread that say what is usual
 _FEW = 50  # predicted by the same runs: sets of fewer are compared with one another
 _TWINS = 50  # near-duplicates that each is compared with, at most
 _COUNTED = 3.0  # the z-score above which shape, near-duplicates and trimming count
@@ -152,7 +152,7 @@ def _reason(known: Known, p: Parts, i: int, names: Sequence[str]) -> str:
     said.append((p.trimmed[i], f"trimmed {known.trimmed[i]} of {known.seen[i]} times"))
     told = [words for z, words in sorted(said, key=lambda pair: -pair[0]) if z >= _TOLD]
     if not told:
-        told = [f"as usual for such a photograph: {_lies(p, i)}"]
+        told = [f"as usual for such an image: {_lies(p, i)}"]
     if not known.fresh[i]:
         told.append("predicted by a run that had trained on it")
     return "; ".join(told)

@@ -50,7 +50,7 @@ def training_set(
     dry: bool = False,
     brief: bool = False,
 ) -> Source:
-    """The training part of the data at a path, every row and picture of it checked: packed into the cache when it is
+    """The training split of the data at a path, every row and image of it checked: packed into the cache when it is
     first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through; brief: of
     what cannot be used only the count is told, and where to read the rest. All hold the same records under one identity, and
     the same near-duplicates.
@@ -122,7 +122,7 @@ def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
             seen.append((found.index, found.digest, found.fingerprint))
         else:
             refused.append(source.table.refusal(found.index, found.reason))
-        progress.show(found.index + 1, f"refused {len(refused)}")
+        progress.show(found.index + 1, f"rejected {len(refused)}")
     progress.close()
     if not seen:
         raise ValueError(
@@ -136,7 +136,7 @@ def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
 
 
 def key(path: str, table: Table) -> str:
-    """The cheap key of a set: its path's name, and names, sizes and times of tables and pictures."""
+    """The cheap key of a set: its path's name, and names, sizes and times of tables and images."""
     total = hashlib.sha256(f"{pack.ROWS} {seal.VERSION}".encode())
     total.update(os.fsencode(table.category))
     for found in table.files:

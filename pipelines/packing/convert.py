@@ -1,4 +1,4 @@
-"""From any source to the files of a format, streaming: two threads read and write pictures a little ahead of the labels."""
+"""From any source to the files of a format, streaming: two threads read and write images a little ahead of the labels."""
 
 import json
 import os
@@ -18,17 +18,17 @@ from pipelines.sources.tables import Pictures, Row
 from pipelines.synthetic.drawn import DrawnSource
 
 ENDINGS = {"coco": ".json", "plain": ".csv", "wflw": ".txt", "deeplabcut": ".csv"}  # of formats of one file
-BESIDE = {"coco": "images", "plain": "images", "wflw": "WFLW_images", "deeplabcut": ""}  # its folder of pictures
+BESIDE = {"coco": "images", "plain": "images", "wflw": "WFLW_images", "deeplabcut": ""}  # its folder of images
 _AHEAD = 8
 
 
 def home_of(kind: str, out: Path) -> Path:
-    """The folder in which a format looks for the pictures of what is written to `out`."""
+    """The folder in which a format looks for the images of what is written to `out`."""
     return out.parent / BESIDE[kind] if kind in ENDINGS else out / ("images" if kind == contest.NAME else "")
 
 
 def check(kind: str, out: Path, home: Path | None, source: example.Source) -> list[str]:
-    """Refuses, before anything is written, what cannot be; gives the rows that the source left out."""
+    """Rejects, before anything is written, what cannot be; gives the rows that the source left out."""
     table = source.table if isinstance(source, Pictures) else None
     taken = {path.resolve() for path in (table.files if table else [])}
     if not source.labelled:
@@ -38,7 +38,7 @@ def check(kind: str, out: Path, home: Path | None, source: example.Source) -> li
     if out.resolve() in taken.union(*(path.parents for path in taken if kind not in ENDINGS)):
         raise ValueError(f"--out {out}: the data's own files are there; take another place")
     if table and home and home.resolve() == table.root.resolve():
-        raise ValueError(f"--out {out}: the photographs are there already; leave out --copy-pictures")
+        raise ValueError(f"--out {out}: the images are there already; leave out --copy-pictures")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
@@ -46,7 +46,7 @@ def check(kind: str, out: Path, home: Path | None, source: example.Source) -> li
 
 
 def written(kind: str, out: Path, home: Path | None, source: example.Source) -> dict[str, list[Path]]:
-    """The files that converting writes: of --out those of labels, of --copy-pictures the photographs."""
+    """The files that converting writes: of --out those of labels, of --copy-pictures the images."""
     written = [out]
     if kind == contest.NAME:
         written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
@@ -62,7 +62,7 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
 
 
 def target(home: Path, name: str, source: example.Source) -> Path:
-    """Where the photograph of a record is written; drawn ones as JPEG."""
+    """Where the image of a record is written; drawn ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
     return overwrites.below(home, plain.picture_of(made))
 
@@ -91,8 +91,8 @@ def _check_same(path: Path, data: bytes) -> None:
 def converted(
     source: example.Source, home: Path | None, kind: str, kept: list[int], faults: list[str]
 ) -> Iterator[Row]:
-    """The rows in order, made by two threads a little ahead, each with its picture written. kept: their indices."""
-    first = {plain.picture_of(source.names[i]): i for i in reversed(range(len(source)))}  # a picture is written once
+    """The rows in order, made by two threads a little ahead, each with its image written. kept: their indices."""
+    first = {plain.picture_of(source.names[i]): i for i in reversed(range(len(source)))}  # an image is written once
 
     def load(index: int) -> Row | str:
         name = source.names[index]
@@ -171,7 +171,7 @@ def _copy(path: Path, data: bytes) -> None:
 def write_contest(
     out: Path, rows: Iterator[Row], source: example.Source, kept: list[int], decimals: int | None
 ) -> None:
-    """A part in the contest's layout; the list of a test part last, since it makes the part."""
+    """A part in the contest's layout; the list of a test split last, since it makes the part."""
     test, asked = out.name == "test", source.asked or [range(source.num_points)] * len(source)
     names: list[str] = []
     named = (names.append(row.name) or row for row in rows)

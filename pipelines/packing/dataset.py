@@ -28,7 +28,7 @@ class Layout(NamedTuple):
     num_points: int
     whole: bool  # coordinates are whole numbers: int16, -32768 where a point is not labelled; else float32, NaN
     boxes: bool  # each record has a box
-    working_size: int = 0  # what the pictures' short side, or box, was reduced to; 0: the original files
+    working_size: int = 0  # what the images' short side, or box, was reduced to; 0: the original files
 
     def points(self, example: Example) -> np.ndarray:
         """The points as they are stored, [points, 2]."""
@@ -82,7 +82,7 @@ class Encoder:
         self._serializer = example_serializer.ExampleSerializer(self._features.get_serialized_info())
 
     def __call__(self, name: str, example: Example, size: tuple[int, int]) -> bytes:
-        """example.picture must be the bytes of a file; size: (width, height) of the photograph."""
+        """example.picture must be the bytes of a file; size: (width, height) of the image."""
         assert isinstance(example.picture, bytes)
         record = {
             "file_name": name,

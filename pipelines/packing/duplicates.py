@@ -1,6 +1,6 @@
-"""Near-duplicate photographs: copies made smaller or coded again, frames of one video, known by a perceptual hash.
+"""Near-duplicate images: copies made smaller or coded again, frames of one video, known by a perceptual hash.
 
-The hash says where the 64 lowest frequencies of a small grey picture lie above their median: 64 bits that light, size
+The hash says where the 64 lowest frequencies of a small grey image lie above their median: 64 bits that light, size
 and coding hardly touch. All pairs within a few bits are found exactly, without looking at all pairs. Images of one studio agree
 in that much too, so the pixels have the last word (`confirmed`).
 """
@@ -14,30 +14,30 @@ import numpy as np
 
 D = 6  # bits; how it was chosen stands in `groups`
 _BITS = 64
-_SIDE = 64  # pixels that a picture is reduced to before it is hashed: twice what the hash looks at
+_SIDE = 64  # pixels that an image is reduced to before it is hashed: twice what the hash looks at
 _FLAT = 0.1  # grey levels; why, stands in `fingerprint`
 _QUICK = 8  # prints that each is compared with at first
 _BLOCK, _STEP, _SHIFT = (
     16,
     12,
     4,
-)  # pixels of the small picture: the side of blocks, from one to the next, how far they move
-_TEXTURE = 4.0  # the deviation of a block's pixels from which it is compared; 50 is the picture's
+)  # pixels of the small image: the side of blocks, from one to the next, how far they move
+_TEXTURE = 4.0  # the deviation of a block's pixels from which it is compared; 50 is the image's
 _ALIKE, _MISSED = 0.9, 0.1  # the correlation from which a block is found again; the share of blocks that need not be
 _COMPARED = 16
 _EDGES = 1 << 20  # pairs found before they are joined: bounds the memory
 
 
 def fingerprint(image: np.ndarray) -> int | None:
-    """The perceptual hash, 0 <= n < 2**64, of a picture u8[h, w, 3] RGB; None where it is too flat to say anything.
+    """The perceptual hash, 0 <= n < 2**64, of an image u8[h, w, 3] RGB; None where it is too flat to say anything.
 
     Flat: the median amplitude of the 64 lowest frequencies is below 0.1 grey levels. Their signs are then noise or, in
-    a frame of one colour or of plain bars, zero in all of them alike. Measured on 150 photographs of faces68 made
+    a frame of one colour or of plain bars, zero in all of them alike. Measured on 150 images of faces68 made
     darker, with noise: at a median amplitude of 0.22 a copy coded anew (JPEG 40) lies 2 bits away (one in ten 6 or
-    more), at 0.11 it lies 6 (10), at 0.065 it lies 10 (16); pure noise has 0.01. Of 3,032 photographs of faces68 none
+    more), at 0.11 it lies 6 (10), at 0.065 it lies 10 (16); pure noise has 0.01. Of 3,032 images of faces68 none
     is flat (least: 0.64), of drawn:2000:68 none either (0.11).
 
-    0.3 ms for a photograph of 250 x 250 pixels, 0.6 ms for 500 x 500, 3.8 ms for 1300 x 1300.
+    0.3 ms for an image of 250 x 250 pixels, 0.6 ms for 500 x 500, 3.8 ms for 1300 x 1300.
     """
     import imagehash  # with SciPy
     from PIL import Image
@@ -50,12 +50,12 @@ def fingerprint(image: np.ndarray) -> int | None:
 
 
 def groups(prints: Sequence[int | None], distance: int = D) -> np.ndarray:
-    """i64[n]: for each photograph the index of the first of its group, itself where it is alone, as with a print None.
+    """i64[n]: for each image the index of the first of its group, itself where it is alone, as with a print None.
 
-    Photographs whose prints differ in at most `distance` bits (0 to 62) are joined, and what is joined to one of a
+    Images whose prints differ in at most `distance` bits (0 to 62) are joined, and what is joined to one of a
     group is joined to all of it. Raises ValueError for another distance.
 
-    Pairs joined, of photographs of one person and of two, measured within the training part of faces68 (3,032 video
+    Pairs joined, of images of one person and of two, measured within the training split of faces68 (3,032 video
     frames, 17,479 pairs of one person, 4,577,517 of two) and in drawn:2000:68 (no near-duplicates; 3,881 and 1,995,119
     pairs). Distances are even: half of the bits are set in every print, ties aside.
 
@@ -65,7 +65,7 @@ def groups(prints: Sequence[int | None], distance: int = D) -> np.ndarray:
         drawn         0     0     0     0    27   106    499   of two: wrong
 
     Hence 6: none wrong among 6.6 million pairs; the next would chain strangers together. At 6 the largest group of
-    faces68 is 10 frames (531 groups, 1,495 photographs), and none holds two persons.
+    faces68 is 10 frames (531 groups, 1,495 images), and none holds two persons.
     """
     if not 0 <= distance <= _BITS - 2:
         raise ValueError(f"distance: expected 0 to {_BITS - 2} bits, got {distance}")
@@ -138,12 +138,12 @@ def _joined(family: np.ndarray, pairs: list[np.ndarray]) -> np.ndarray:
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    """u8[64, 64] grey: a picture u8[h, w, 3] RGB as `alike` compares it."""
+    """u8[64, 64] grey: an image u8[h, w, 3] RGB as `alike` compares it."""
     return cv2.cvtColor(cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two small grey pictures u8[64, 64] show the same scene: nearly every block of either that has any texture is
+    """Whether two small grey images u8[64, 64] show the same scene: nearly every block of either that has any texture is
     found again, near its place, in the other.
 
     Blocks, since a studio's images agree in ground, light and pose, which is most of them, and differ in the face. Measured
@@ -176,7 +176,7 @@ def _found_again(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def confirmed(prints: Sequence[int | None], small_of: Callable[[int], np.ndarray | None]) -> np.ndarray:
-    """`groups` whose members the pixels confirm: i64[n] as there. small_of(i): `small` of picture i; None where it cannot be had.
+    """`groups` whose members the pixels confirm: i64[n] as there. small_of(i): `small` of image i; None where it cannot be had.
 
     Each is compared with the nearest by hash of those before it, 16 of them at most that it is not yet joined to.
     """
@@ -195,7 +195,7 @@ def _small_images(small_of: Callable[[int], np.ndarray | None], members: np.ndar
 
 
 def _confirmed(prints: Sequence[int | None], pictures: Sequence[np.ndarray | None]) -> np.ndarray:
-    """i64[n]: the first of each one's group, among pictures whose prints are all known."""
+    """i64[n]: the first of each one's group, among images whose prints are all known."""
     values, group = np.array(prints, np.uint64), np.arange(len(prints))
     for i in range(1, len(values)):
         near = np.bitwise_count(values[:i] ^ values[i])

@@ -12,24 +12,24 @@ from pipelines.images import decode, orientation, sizes
 from pipelines.packing import duplicates, report
 from pipelines.sources.tables import Pictures
 
-_QUALITY = 95  # of pictures that are encoded again
+_QUALITY = 95  # of images that are encoded again
 
 
 class Seen(NamedTuple):
-    """What is known of a record once its picture was decoded."""
+    """What is known of a record once its image was decoded."""
 
     index: int
     reason: str | None  # why it cannot be used; None: it can
     example: Example | None  # as it is to be stored
     digest: bytes = b""
-    size: tuple[int, int] = (0, 0)  # width, height of the photograph, as displayed
-    spread: float | None = None  # side of the labels' box over that of the photograph; None: no label
+    size: tuple[int, int] = (0, 0)  # width, height of the image, as displayed
+    spread: float | None = None  # side of the labels' box over that of the image; None: no label
     fingerprint: int | None = None
     turned: bool = False  # displayed turned or mirrored against how it is stored
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
-    """Opens one record. working_size: reduce the short side, or the box, of its photograph to so many pixels."""
+    """Opens one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
     try:
         example = source[index]
         picture = example.picture
@@ -46,7 +46,7 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
 
 
 def small(source: Source, index: int) -> np.ndarray | None:
-    """A record's picture as `duplicates.alike` compares it; None where it cannot be decoded."""
+    """A record's image as `duplicates.alike` compares it; None where it cannot be decoded."""
     try:
         picture = source[index].picture
         return duplicates.small(decode.decode(picture) if isinstance(picture, bytes) else picture)

@@ -1,4 +1,4 @@
-"""Packs a data set: checks every row and picture, writes shards one by one, and makes a whole set of them at the end.
+"""Packs a data set: checks every row and image, writes shards one by one, and makes a whole set of them at the end.
 
 A shard is done when its note lies in notes/; what was interrupted goes on behind the last one that is done.
 Shards are contiguous ranges of listed records and each is written alone, so several machines can share the work.
@@ -48,13 +48,13 @@ class Job(NamedTuple):
     out: Path
     sources: dict[str, Source]
     layout: Layout
-    plan: str  # digest of tables, names, sizes of the pictures and layout
-    bytes: int  # of all pictures, as they lie there now
+    plan: str  # digest of tables, names, sizes of the images and layout
+    bytes: int  # of all images, as they lie there now
     shards: list[Shard]
 
 
 def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
-    """The job of packing some parts of a data set into `out`. No picture is opened. Raises ValueError where the parts
+    """The job of packing some parts of a data set into `out`. No image is opened. Raises ValueError where the parts
     do not fit together, or `out` holds another set."""
     counts = {source.num_points for source in sources.values()}
     if len(counts) > 1:
@@ -124,10 +124,10 @@ def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) ->
         for shard in shards:
             if _note(job, shard) is None:
                 for count, bad in _write_shard(job, shard, workers):
-                    told(done + count, f"refused {refused + bad}")
+                    told(done + count, f"rejected {refused + bad}")
             done += shard.stop - shard.start
             refused += len((_note(job, shard) or {})["refused"])
-        told(done, f"refused {refused}")
+        told(done, f"rejected {refused}")
 
 
 def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
@@ -170,7 +170,7 @@ def _discard_foreign(job: Job) -> None:
 
 
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
-    """Writes one shard, then its note; yields (records looked at, refused) on the way."""
+    """Writes one shard, then its note; yields (records looked at, rejected) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
     accepted, refused, labelled, turned = [], [], [], 0
     with shards.writing(job.out / shard.name) as writer:

@@ -28,12 +28,12 @@ class Record(NamedTuple):
     """What the table says of a record."""
 
     name: str
-    width: int  # of the photograph, as displayed
+    width: int  # of the image, as displayed
     height: int
     digest: bytes
     group: str  # near-duplicates share one
     line: str = ""  # in the table that it was packed from
-    spread: str = ""  # side of the labels' box over that of the photograph
+    spread: str = ""  # side of the labels' box over that of the image
     asked: str = ""  # the points to hand in
 
 

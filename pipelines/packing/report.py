@@ -27,17 +27,17 @@ _PART = {
     "not_listed": ({"files": _COUNT, "first": [str]}, None),
 }  # fmt: skip
 _REFUSED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
-_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the photographs: which sizes and spreads are told
+_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: which sizes and spreads are told
 _EXAMPLES = 5
-_LOOKED_AT = 100_000  # files, beside the pictures of a set in several folders
+_LOOKED_AT = 100_000  # files, beside the images of a set in several folders
 
 
 class Found(NamedTuple):
-    """The records of a part: those accepted, as columns, and those refused."""
+    """The records of a part: those accepted, as columns, and those rejected."""
 
     index: np.ndarray  # i64[n]: which listed record
     sizes: np.ndarray  # i64[n, 2]: width, height
-    spread: np.ndarray  # f64[n]: side of the labels' box over that of the photograph; NaN: unlabelled
+    spread: np.ndarray  # f64[n]: side of the labels' box over that of the image; NaN: unlabelled
     prints: list[int | None]
     refused: list[Refused]
     labels: label_counts.Counts
@@ -51,18 +51,18 @@ def kind(reason: str) -> str:
 
 
 def line(refused: Refused) -> str:
-    """A refused row or picture in one line, as it can be printed."""
+    """A rejected row or image in one line, as it can be printed."""
     return files.escaped(f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}")
 
 
 def by_kind(refused: Sequence[Refused]) -> str:
-    """How many were refused for what, the most frequent first."""
+    """How many were rejected for what, the most frequent first."""
     counts = Counter(kind(r.reason) for r in refused)
     return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
 
 
 def examples(refused: Sequence[Refused]) -> list[str]:
-    """A line for each kind of refusal: how many, and the first of them."""
+    """A line for each kind of rejection: how many, and the first of them."""
     first: dict[str, Refused] = {}
     for r in refused:
         first.setdefault(kind(r.reason), r)
@@ -85,7 +85,7 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
     first = list(
         {(g, picture): at for at, (g, picture) in enumerate(zip(groups.tolist(), pictures, strict=True))}.values()
     )
-    counts = np.bincount(groups[first], minlength=len(groups))  # two faces of one photograph are no duplicates
+    counts = np.bincount(groups[first], minlength=len(groups))  # two faces of one image are no duplicates
     many = np.flatnonzero(counts > 1)
     largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
     spread = found.spread[~np.isnan(found.spread)]
@@ -121,7 +121,7 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
     known = {*paths, *(plain.picture_of(r.file) for r in table.refused)}
     labelled = {
         path.removesuffix(".pts") for path in known if path.endswith(".pts")
-    }  # a refused file names its image so
+    }  # a rejected file names its image so
     endings = {os.path.splitext(path)[1].lower() for path in paths}.union(ENDINGS)
     folders = sorted({path.rpartition("/")[0] for path in paths})
     others, looked = [], 0
@@ -164,7 +164,7 @@ def text(report: dict[str, Any]) -> str:
 def _lines(part: str, report: dict[str, Any]) -> list[str]:
     about = report["parts"][part]
     refused = [r for r in report["refused"] if r["part"] == part]
-    rows = [f"{part}: {about['listed']} listed, {about['accepted']} accepted, {len(refused)} refused"]
+    rows = [f"{part}: {about['listed']} listed, {about['accepted']} accepted, {len(refused)} rejected"]
     for reason, count in about["refused"].items():
         rows.append(f"  {count:6d}  {reason}")
         which = [r for r in refused if kind(r["reason"]) == reason][:3]
@@ -175,7 +175,7 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
         rows.append(f"  {replaced_line(about['boxes']['replaced'], about['accepted'])}")
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
     if about["spread"]:
-        rows.append(f"  points' box over the photograph, by side: {_spelled(about['spread'], 2)}")
+        rows.append(f"  points' box over the image, by side: {_spelled(about['spread'], 2)}")
     scheme = label_counts.default(about["num_points"])[1]
     if about.get("labels"):
         rows += [f"  {row}" for row in label_counts.told(label_counts.from_data(about["labels"]), scheme)]
@@ -183,7 +183,7 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     twins = about["near_duplicates"]
     if twins["largest"]:
         rows.append(
-            f"  near-duplicates: {twins['photographs']} photographs in {words.counted(twins['groups'], 'group')},"
+            f"  near-duplicates: {twins['photographs']} images in {words.counted(twins['groups'], 'group')},"
             f" kept on one side of the split; the largest has {twins['largest'][0]['photographs']}, first"
             f" {twins['largest'][0]['first']}"
         )

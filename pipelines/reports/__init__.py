@@ -1,1 +1,1 @@
-"""Pictures for people: sheets of batches, overlays."""
+"""Images for people: sheets of batches, overlays."""

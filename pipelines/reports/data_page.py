@@ -1,4 +1,4 @@
-"""A page by which a person sees in a minute what a data set is like, what was refused, and what may be wrong in it."""
+"""A page by which a person sees in a minute what a data set is like, what was rejected, and what may be wrong in it."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from pipelines.shapes import outliers
 from pipelines.sources import tables
 
 _LABELS = 20_000  # read at most, evenly taken
-_EXAMPLES, _ODDEST = 24, 50  # pictures shown
-_GROUPS, _MEMBERS = 12, 8  # groups of near-duplicates shown, and pictures of each
-_ROWS, _THUMBNAILS = 40, 12  # refused files of each kind shown, and pictures among them
-_SIDE = 440  # pixels of a picture: shown at half of that or less, and whole when clicked
+_EXAMPLES, _ODDEST = 24, 50  # images shown
+_GROUPS, _MEMBERS = 12, 8  # groups of near-duplicates shown, and images of each
+_ROWS, _THUMBNAILS = 40, 12  # rejected files of each kind shown, and images among them
+_SIDE = 440  # pixels of an image: shown at half of that or less, and whole when clicked
 _AMBER = (255, 190, 40)
 _GREY = (128, 128, 128)
 
@@ -27,13 +27,11 @@ class Facts(NamedTuple):
 
     title: str  # what the page is about, e.g. the data set's path
     source: Source  # the accepted records
-    listed: int  # records listed, refused ones too
+    listed: int  # records listed, rejected ones too
     refused: list[tables.Refused]  # file, line, reason ("kind: detail")
-    thumbnails: dict[str, np.ndarray]  # of refused files that still give pixels: u8[h, w, 3] by file
+    thumbnails: dict[str, np.ndarray]  # of rejected files that still give pixels: u8[h, w, 3] by file
     sizes: np.ndarray  # i64[n, 2] width, height
-    spread: (
-        np.ndarray
-    )  # f64[n]: sqrt of the area of the labels' box over sqrt of the photograph's area; NaN: unlabelled
+    spread: np.ndarray  # f64[n]: sqrt of the area of the labels' box over sqrt of the image's area; NaN: unlabelled
     groups: np.ndarray  # i64[n] as duplicates.groups gives
     lines: list[int | None] | None  # of each accepted record in its table
 
@@ -41,10 +39,10 @@ class Facts(NamedTuple):
 def page(facts: Facts, *, seed: int = 0) -> str:
     """One HTML page that needs no other file: the same facts and seed give the same text.
 
-    Pictures are read from facts.source for what is shown, labels of at most 20,000 records, evenly taken; a record that
+    Images are read from facts.source for what is shown, labels of at most 20,000 records, evenly taken; a record that
     cannot be read is left out. Raises OSError where the source does.
     """
-    lead = f"{len(facts.source):,} of {facts.listed:,} records accepted, {len(facts.refused):,} refused."
+    lead = f"{len(facts.source):,} of {facts.listed:,} records accepted, {len(facts.refused):,} rejected."
     labels = _labels(facts.source)
     sections = [
         _headline(facts),
@@ -96,10 +94,10 @@ def _headline(facts: Facts) -> Section:
     if count:
         short = facts.sizes.min(1)
         numbers.append((f"{np.median(short):.0f} px", f"median short side ({short.min()} to {short.max()})", False))
-    numbers.append((f"{many.sum():,}", f"photographs in {len(many):,} groups of near-duplicates", False))
+    numbers.append((f"{many.sum():,}", f"images in {len(many):,} groups of near-duplicates", False))
     kinds = Counter(kind(r.reason) for r in facts.refused)
     rows = [(html.text(reason), f"{n:,}") for reason, n in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
-    return "Numbers", "", html.tiles(numbers) + (html.table(["why refused", "records"], rows) if rows else "")
+    return "Numbers", "", html.tiles(numbers) + (html.table(["why rejected", "records"], rows) if rows else "")
 
 
 def _examples(facts: Facts, seed: int) -> Section:
@@ -112,7 +110,7 @@ def _examples(facts: Facts, seed: int) -> Section:
 
 
 def _figures(facts: Facts, indices: np.ndarray | list, remarks: dict[int, str], *, close: bool = False) -> list:
-    """(picture, name, remark) of records for html.grid."""
+    """(image, name, remark) of records for html.grid."""
     figures = []
     for i in map(int, indices):
         if (tile := _tile(facts.source, i, close)) is not None:
@@ -123,14 +121,14 @@ def _figures(facts: Facts, indices: np.ndarray | list, remarks: dict[int, str], 
 
 
 def _tile(source: Source, index: int, close: bool) -> np.ndarray | None:
-    """A record's picture u8[h, w, 3] with its label and box, _SIDE pixels long; close: what is around its label."""
+    """A record's image u8[h, w, 3] with its label and box, _SIDE pixels long; close: what is around its label."""
     if (example := _read(source, index)) is None:
         return None
     try:
         image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
     except decode.DecodeError:
         return None
-    shrunk = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # labels are the photograph's
+    shrunk = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # labels are the image's
     seen = example.mask & np.isfinite(example.points).all(1)
     points = (example.points[seen] + 0.5) * shrunk
     box = None if example.box is None else example.box * shrunk
@@ -147,7 +145,7 @@ def _tile(source: Source, index: int, close: bool) -> np.ndarray | None:
 
 
 def _around(points: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Corner and extent f64[2] of a square about points f64[points, 2]; at most twice the photograph's longest side."""
+    """Corner and extent f64[2] of a square about points f64[points, 2]; at most twice the image's longest side."""
     low, high = points.min(0), points.max(0)
     side = float(np.clip(1.4 * (high - low).max(), 0.1 * longest, 2 * longest))
     middle = (low + high) / 2 if (high - low).max() < 2 * longest else np.median(points, 0)
@@ -155,7 +153,7 @@ def _around(points: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]
 
 
 def _cut(image: np.ndarray, corner: np.ndarray, extent: np.ndarray, scale: float) -> np.ndarray:
-    """The part of a picture from `corner` on, `scale` times as large, grey where the picture is not."""
+    """The part of an image from `corner` on, `scale` times as large, grey where the image is not."""
     low = np.clip(np.floor(corner), 0, image.shape[1::-1]).astype(int)
     high = np.clip(np.ceil(corner + extent), 0, image.shape[1::-1]).astype(int)
     part = image[low[1] : high[1], low[0] : high[0]]
@@ -202,10 +200,8 @@ def _histograms(facts: Facts) -> Section:
     if len(facts.sizes):
         plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "photographs"))
     if len(spread := facts.spread[np.isfinite(facts.spread)]):
-        plots.append(html.histogram(spread, "side of the labels' box over the photograph's", "photographs", 2))
-    about = (
-        "How large the photographs are, and how much of them the object fills." if plots else "Nothing was accepted."
-    )
+        plots.append(html.histogram(spread, "side of the labels' box over the image's", "photographs", 2))
+    about = "How large the images are, and how much of them the object fills." if plots else "Nothing was accepted."
     return "Sizes", about, f'<div class="plots">{"".join(plots)}</div>'
 
 
@@ -214,15 +210,15 @@ def _duplicates(facts: Facts) -> Section:
     several = np.flatnonzero(counts > 1)
     largest = several[np.argsort(-counts[several], kind="stable")][:_GROUPS]
     if not len(several):
-        return "Near-duplicates", "No two photographs look the same.", ""
+        return "Near-duplicates", "No two images look the same.", ""
     rows = []
     for group in largest:
         members = np.flatnonzero(which == group)
         figures = _figures(facts, members[:_MEMBERS], {})
-        rows.append(f"<h3>{len(members):,} photographs</h3>{html.grid(figures, 110)}")
+        rows.append(f"<h3>{len(members):,} images</h3>{html.grid(figures, 110)}")
     sizes = ", ".join(f"{n:,} of {size}" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
     about = (
-        f"{counts[several].sum():,} photographs in {len(several):,} groups ({sizes}). They look the same to a hash, and"
+        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They look the same to a hash, and"
         f" belong on one side of a split. The {len(largest)} largest groups, up to {_MEMBERS} of each:"
     )
     return "Near-duplicates", about, "".join(rows)

@@ -12,13 +12,13 @@ from pipelines.sources.boxes import of_labels_lines
 
 _EXPECTED = {
     "spearman_points": "Spearman, all points",
-    "spearman_within": "Spearman, in a photograph",
-    "spearman_photographs": "Spearman, photographs",
+    "spearman_within": "Spearman, in an image",
+    "spearman_photographs": "Spearman, images",
     "nme_without": "NME without the worst 10 %",
     "fall": "NME falls by, %",
     "fall_at_most": "... if errors were known",
 }
-_SLICES = "NME by slice; by the box; photographs, and from where to where"
+_SLICES = "NME by slice; by the box; images, and from where to where"
 _UNITS = {"size": " px", "pose": "", "brightness": ""}
 
 
@@ -38,7 +38,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         if report["groups"]["by"]
         else "one by one"
     )
-    found = [f"{report['count']} photographs, {by}; in brackets 95 % intervals"]
+    found = [f"{report['count']} images, {by}; in brackets 95 % intervals"]
     if cropped := report.get("boxes"):
         found.append("images are cropped to their bounding boxes")
         found += of_labels_lines(cropped["of_labels"], cropped["count"], "images")
@@ -103,7 +103,7 @@ PLOTS = ("cumulative.png", "regions.png", "slices.png", "expected.png")
 def draw(folder: Path, report: dict[str, Any], nme: dict[str, np.ndarray], others: dict[str, Any] | None) -> list[str]:
     """Writes cumulative.png, regions.png, slices.png and expected.png, those there is something for; their names.
 
-    nme: name -> f64[photographs] of what is judged and, second, of what it is compared with, whose "regions" and "slices"
+    nme: name -> f64[images] of what is judged and, second, of what it is compared with, whose "regions" and "slices"
     `others` has.
     """
     many = words.counted(report["count"], "photograph")

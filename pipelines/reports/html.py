@@ -1,4 +1,4 @@
-"""The pieces of a page that needs nothing beside itself: its skeleton and style, pictures inside it, plots as SVG.
+"""The pieces of a page that needs nothing beside itself: its skeleton and style, images inside it, plots as SVG.
 
 Whatever comes from files goes through `text`; all else here is written by the program.
 """
@@ -99,12 +99,12 @@ def picture(image: np.ndarray, about: str) -> str:
 
 
 def data_of(image: np.ndarray) -> str:
-    """u8[h, w, 3] RGB as an address that holds the picture itself."""
+    """u8[h, w, 3] RGB as an address that holds the image itself."""
     return f"data:image/jpeg;base64,{base64.b64encode(decode.encode_jpeg(image, 82)).decode()}"
 
 
 def grid(figures: Sequence[tuple[np.ndarray, str, str]], side: int = 170) -> str:
-    """Pictures u8[h, w, 3], each with a name and a remark below, that fill the window when clicked; `side`: CSS pixels that
+    """Images u8[h, w, 3], each with a name and a remark below, that fill the window when clicked; `side`: CSS pixels that
     each has at least."""
     each = [
         f'<figure><label title="click: larger"><input type="checkbox">{picture(image, name)}</label><figcaption>'

@@ -75,8 +75,8 @@ def learning_rate(
 
 
 def cumulative(path: str | Path, title: str, curves: dict[str, np.ndarray], limit: float) -> None:
-    """The share of photographs whose NME f64[n] is at most x, of one or two sets under their names. x goes to `limit`, or as
-    far as 95 % of the photographs, but not beyond three times the limit."""
+    """The share of images whose NME f64[n] is at most x, of one or two sets under their names. x goes to `limit`, or as
+    far as 95 % of the images, but not beyond three times the limit."""
     known = {name: np.sort(values[np.isfinite(values)]) for name, values in curves.items()}
     end = max(limit, min(3 * limit, 1.02 * max(float(np.quantile(values, 0.95)) for values in known.values())))
 
@@ -92,7 +92,7 @@ def cumulative(path: str | Path, title: str, curves: dict[str, np.ndarray], limi
         axes.set_xlim(0, end)
         axes.set_ylim(0, 100)
         axes.set_xlabel("NME, by the scheme's norm", fontsize=11)
-        axes.set_ylabel("photographs with at most this NME, %", fontsize=11)
+        axes.set_ylabel("images with at most this NME, %", fontsize=11)
 
     _figure(path, title, draw, below=True)
 
@@ -119,7 +119,7 @@ def bars(path: str | Path, title: str, series: dict[str, dict[str, dict[str, Any
 
 
 def expected(path: str | Path, title: str, curve: reliability.Curve) -> None:
-    """A reliability curve: mean true error against mean expected error, in pixels of the photograph, and where they agree."""
+    """A reliability curve: mean true error against mean expected error, in pixels of the image, and where they agree."""
 
     def draw(axes: "Axes") -> None:
         end = 1.05 * max(curve.expected.max(), curve.error.max())
@@ -128,7 +128,7 @@ def expected(path: str | Path, title: str, curve: reliability.Curve) -> None:
         axes.plot(curve.expected, curve.error, color=_OURS, linewidth=2.2, marker="o", label=told)
         axes.set_xlim(0, end)
         axes.set_ylim(0, end)
-        axes.set_xlabel("expected error, pixels of the photograph", fontsize=11)
-        axes.set_ylabel("true error, pixels of the photograph", fontsize=11)
+        axes.set_xlabel("expected error, pixels of the image", fontsize=11)
+        axes.set_ylabel("true error, pixels of the image", fontsize=11)
 
     _figure(path, title, draw, below=True)

@@ -1,4 +1,4 @@
-"""A sheet of the pictures that were refused, as far as anything can be seen of them."""
+"""A sheet of the images that were rejected, as far as anything can be seen of them."""
 
 import io
 from pathlib import Path
@@ -29,7 +29,7 @@ _FORMATS = (
 
 
 def salvaged(data: bytes) -> np.ndarray | None:
-    """u8[h, w, 3] of what comes before the damage, or None where there is no picture at all, or a very large
+    """u8[h, w, 3] of what comes before the damage, or None where there is no image at all, or a very large
     one."""
     size = headers.header_size(data)
     if size is None or size[0] * size[1] > _PIXELS:
@@ -50,7 +50,7 @@ def salvaged(data: bytes) -> np.ndarray | None:
 
 
 def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
-    """Of the first refused records: what can be seen of their files, by file."""
+    """Of the first rejected records: what can be seen of their files, by file."""
     found: dict[str, np.ndarray] = {}
     for refused in told["refused"]:
         table = table_of(sources[refused["part"]]) if refused["part"] in sources else None
@@ -65,7 +65,7 @@ def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MO
 
 
 def sheet(folder: Path, found: dict[str, np.ndarray], told: dict[str, Any]) -> str:
-    """Writes the thumbnails, each with the kind of its refusal, as folder/refused.png; gives its path."""
+    """Writes the thumbnails, each with the kind of its rejection, as folder/refused.png; gives its path."""
     reasons = {r["file"]: report.kind(r["reason"]) for r in told["refused"]}
     pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
     with files.whole(folder / "refused.png") as file:

@@ -1,7 +1,7 @@
-"""The page on which a person decides about suspicious labels, one photograph at a time, by mouse or keys.
+"""The page on which a person decides about suspicious labels, one image at a time, by mouse or keys.
 
 One file that needs no other and no network. What comes from data stands in one block of JSON; the script puts names into
-the page as text, never as HTML. Points are drawn over the picture in pixels of the photograph.
+the page as text, never as HTML. Points are drawn over the image in pixels of the image.
 """
 
 import hashlib
@@ -15,23 +15,23 @@ from pipelines.example import Example
 from pipelines.images import decode
 from pipelines.reports import html
 
-_SIDE = 640  # pixels of a picture's longer side, at most
+_SIDE = 640  # pixels of an image's longer side, at most
 _AROUND = 0.2  # of the face: what is shown about label and prediction on each side
 
 
 class Item(NamedTuple):
-    """A photograph to decide about."""
+    """An image to decide about."""
 
     name: str
     example: Example
-    prediction: np.ndarray  # f[points, 2]  in pixels of the photograph
+    prediction: np.ndarray  # f[points, 2]  in pixels of the image
     score: float
     reason: str
     similar: tuple[str, Example] | None = None  # the similar image that the label is unlike: its name, and itself
 
 
 def page(title: str, items: Sequence[Item], lead: str) -> str:
-    """The whole page, the items in their order. Raises DecodeError for a picture that is none, and OSError."""
+    """The whole page, the items in their order. Raises DecodeError for an image that is none, and OSError."""
     shown = _inert(json.dumps([_item(item) for item in items], allow_nan=False))
     key = hashlib.sha256(shown.encode()).hexdigest()
     body = _BODY.format(title=html.text(title), lead=html.text(lead), key=key, data=shown, script=_SCRIPT)
@@ -59,7 +59,7 @@ def _shown(example: Example, prediction: np.ndarray) -> dict:
     """An image and its label, and what part of it is shown: that about label and prediction."""
     image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
     known = example.mask & np.isfinite(example.points).all(1)
-    scale = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # points are the photograph's
+    scale = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # points are the image's
     view, low, high = _around(np.concatenate([example.points[known], prediction]), np.array(image.shape[1::-1]) / scale)
     first, last = (
         np.floor(low * scale).astype(int),
@@ -79,8 +79,8 @@ def _numbers(values: np.ndarray) -> list[float]:
 
 
 def _around(points: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is shown: a square (x, y, side, side) about the points, no more than twice the photograph of `size` (width,
-    height), and the corners of what it has of the photograph, f64[2] each."""
+    """What is shown: a square (x, y, side, side) about the points, no more than twice the image of `size` (width,
+    height), and the corners of what it has of the image, f64[2] each."""
     near = np.clip(points, -size / 2, 1.5 * size)
     low, high = near.min(0), near.max(0)
     side = max(float((high - low).max()) * (1 + 2 * _AROUND), 0.05 * float(size.max()))
@@ -244,7 +244,7 @@ function reveal(list, row) {
   else if (inner.bottom > outer.bottom) list.scrollTop += inner.bottom - outer.bottom;
 }
 function drawSimilar(other) {
-  const figure = find("similar"), [sheet, picture, label] = ["svg", "image", "path"].map(n => figure.querySelector(n));
+  const figure = find("similar"), [sheet, image, label] = ["svg", "image", "path"].map(n => figure.querySelector(n));
   figure.hidden = !other;
   if (!other) return;
   sheet.setAttribute("viewBox", other.view.join(" "));

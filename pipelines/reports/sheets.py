@@ -1,4 +1,4 @@
-"""Sheets of pictures with points, and overlays, as u8 RGB arrays."""
+"""Sheets of images with points, and overlays, as u8 RGB arrays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,7 +82,7 @@ def _captioned(image: np.ndarray, caption: str) -> np.ndarray:
 
 
 def contact(pictures: list[np.ndarray], columns: int, captions: list[str] | None = None) -> np.ndarray:
-    """u8 RGB pictures of one size in a grid, each with its caption below."""
+    """u8 RGB images of one size in a grid, each with its caption below."""
     height, width = pictures[0].shape[:2]
     strip = 16 if captions else 0
     rows = -(-len(pictures) // columns)
@@ -103,7 +103,7 @@ def batch_sheet(images: np.ndarray, points: np.ndarray, captions: list[str], col
 
 
 def fitted(image: np.ndarray, side: int) -> np.ndarray:
-    """The picture inside a side x side square, grey around it."""
+    """The image inside a side x side square, grey around it."""
     scale = side / max(image.shape[:2])
     small = cv2.resize(
         image,

@@ -1,4 +1,4 @@
-"""The validation part of a run in two, so that what is fitted on the one half is not flattered by the other."""
+"""The validation split of a run in two, so that what is fitted on the one half is not flattered by the other."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ _EXPECT = (
 
 
 class Held(NamedTuple):
-    """The validation part in two, whole groups each."""
+    """The validation split in two, whole groups each."""
 
     chooses: Subset  # the checkpoint, and the weights of views
     calibrates: Subset  # the expected error; empty where there is one group only
@@ -25,7 +25,7 @@ class Held(NamedTuple):
 
 
 def held(run: Run, source: Source) -> Held:
-    """The run's validation part in two. Raises ValueError where a photograph is gone."""
+    """The run's validation split in two. Raises ValueError where an image is gone."""
     names, twins = run.parts["val"], source.groups if run.config.near_duplicates else None
     of = split.groups(names, run.config.split_by)
     if twins is not None:

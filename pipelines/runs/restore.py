@@ -163,12 +163,12 @@ def _seen(run: Run, part: Source) -> history.Seen:
 
 
 def fates(run: Run, part: Source) -> dict[str, np.ndarray]:
-    """What the run did to each photograph of its training part, as `history.per_photograph` has it."""
+    """What the run did to each image of its training split, as `history.per_photograph` has it."""
     return history.per_photograph(_seen(run, part), len(part))
 
 
 def story(run: Run, part: Source, name: str) -> list[str]:
-    """What the run did to one photograph of its training part, a line for each step at which it was seen."""
+    """What the run did to one image of its training split, a line for each step at which it was seen."""
     found, config, lines = _seen(run, part), run.config, []
     settings = augment.configure(config.augment, run.scheme.mirror is not None)
     for at in np.flatnonzero(found.index == list(part.names).index(name)):
@@ -187,7 +187,7 @@ def metrics(root: Path) -> list[dict]:
 
 
 def where_is(run: Run, name: str) -> str:
-    """Why a name is not among the photographs that a run trains on, and what to do."""
+    """Why a name is not among the images that a run trains on, and what to do."""
     if name in run.parts["val"]:
         return "it was held out for validation, and never trained on"
     near = difflib.get_close_matches(name, run.parts["train"], 1)
@@ -195,7 +195,7 @@ def where_is(run: Run, name: str) -> str:
 
 
 def write_history(run: Run, part: Source) -> list[str]:
-    """Writes history.csv, what the run did to each photograph of its training part, and says what stands out.
+    """Writes history.csv, what the run did to each image of its training split, and says what stands out.
 
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.

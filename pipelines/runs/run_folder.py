@@ -40,7 +40,7 @@ class Run(NamedTuple):
     scheme: Scheme
     parts: dict[str, list[str]]
     data_identity: str
-    weights: str = ""  # digest of weights.csv; empty: every photograph once an epoch
+    weights: str = ""  # digest of weights.csv; empty: every image once an epoch
     origin: str = ""  # digest of the weights that it began with; empty: drawn from its key
     review: str = ""  # digest of decisions.csv; empty: every label as it is
     boxed: bool = False  # its data has bounding boxes, which it is cropped to
@@ -155,7 +155,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
 
 
 def write_faults(run: Run, lines: list[str]) -> None:
-    """Adds the pictures that could not be decoded to the run's faults.txt, one line each, by name."""
+    """Adds the images that could not be decoded to the run's faults.txt, one line each, by name."""
     path = run.root / "faults.txt"
     known = path.read_text(errors="replace").splitlines() if path.is_file() else []
     if set(lines) - set(known):
@@ -213,7 +213,7 @@ def load(root: Path) -> Run:
 
 
 def weights(run: Run) -> np.ndarray | None:
-    """The sampling weights f64[photographs] of the run's training part, or None: each once an epoch."""
+    """The sampling weights f64[images] of the run's training split, or None: each once an epoch."""
     if not run.weights:
         return None
     return sampling_weights.read(_own(run.root / _WEIGHTS, run.weights), run.parts["train"])

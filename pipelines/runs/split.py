@@ -34,7 +34,7 @@ def groups(names: Sequence[str], pattern: str, flag: str = "--split-by") -> list
 
 def joined(of: Sequence[str], twins: Sequence[str]) -> list[str]:
     """Groups that share near-duplicates made one, under the smallest of their names. twins: what near-duplicates have
-    in common, empty for a photograph that has none."""
+    in common, empty for an image that has none."""
     parent: dict[str, str] = {}
 
     def top(group: str) -> str:
@@ -173,7 +173,7 @@ def _means(
 
 
 def _fold(ranked: list[str], sizes: dict[str, int], which: int, of: int) -> set[str]:
-    """The groups whose middle photograph, counted through all groups, lies in the `which`-th of `of` equal stretches."""
+    """The groups whose middle image, counted through all groups, lies in the `which`-th of `of` equal stretches."""
     folds: list[set[str]] = [set() for _ in range(of)]
     total, before = sum(sizes.values()), 0
     for group in ranked:

@@ -1,4 +1,4 @@
-"""Validation while a run trains: its numbers, and the worst predictions drawn, of the validation part and of training."""
+"""Validation while a run trains: its numbers, and the worst predictions drawn, of the validation split and of training."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from pipelines.reports import sheets
 from pipelines.example import Source, Subset
 
 _WORST = 8
-_SIDE = 240  # of a picture on a sheet, in pixels
+_SIDE = 240  # of an image on a sheet, in pixels
 
 
 def judging(
@@ -27,7 +27,7 @@ def judging(
     faults: loader.Faults,
     by_labels: int = 0,
 ) -> Callable[[State, np.ndarray, int], Judged]:
-    """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training part's draws;
+    """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training split's draws;
     by_labels: how many images of `val` are cropped to boxes made from their own labels, told beside the scores as a share."""
     forward = experiment.forward(plan, "none")
     order = keys.ordering(plan.key, len(train), weights)
@@ -44,7 +44,7 @@ def judging(
         sheets = {f"worst/{name}": worst(part, p, plan) for name, (part, p) in found.items() if p is not None}
         judged = found["val"][1]
         if len(val) and judged is None:
-            raise ValueError("no photograph to validate on: none could be decoded")
+            raise ValueError("no image to validate on: none could be decoded")
         means = summary.means(judged, plan.config, plan.scheme) if judged else {}
         if means and by_labels:
             means["cropped_by_labels"] = by_labels / len(val)
@@ -54,7 +54,7 @@ def judging(
 
 
 def worst(source: Source, found: Predicted, plan: experiment.Assembly, count: int = _WORST) -> np.ndarray:
-    """A sheet of the photographs with the largest NME, prediction green, truth red, as u8 RGB."""
+    """A sheet of the images with the largest NME, prediction green, truth red, as u8 RGB."""
     config, judged = plan.config, (found.points, found.truth, found.mask, plan.scheme, found.diagonal)
     nme = summary.per_photograph(*judged)["nme"]
     pictures, captions = [], []

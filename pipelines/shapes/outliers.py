@@ -2,7 +2,7 @@
 
 The idea: a linear model of aligned shapes, fitted on typical ones only, reads each label, believing its far points
 less. Odd is what the model misses, what it can only say in unusual coordinates, and a face that stands unlike the
-others. The picture is not looked at: a good shape in the wrong place, as another person's label, is not odd.
+others. The image is not looked at: a good shape in the wrong place, as another person's label, is not odd.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def scores(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     fitted on: zeros. A label with fewer than three points: zero.
 
     Found among the k oddest, of k labels made wrong on purpose (2 % of the set, mean of three draws; in brackets among
-    the 2k oddest). faces68: 3,032 faces of the training part; five: its eye corners, tip of the nose and corners of the
+    the 2k oddest). faces68: 3,032 faces of the training split; five: its eye corners, tip of the nose and corners of the
     mouth; drawn: the right labels of drawn:1000:68.
 
         made wrong by                                   faces68      five         drawn

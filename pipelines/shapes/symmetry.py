@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.shapes import shape_model
 from pipelines.shapes.shape_model import MODES, Model
 
-MIN_FACES, MAX_FACES = 40, 400  # fewer are refused; of more, as many are taken, evenly
+MIN_FACES, MAX_FACES = 40, 400  # fewer are rejected; of more, as many are taken, evenly
 WEAK = 0.1  # a margin below it decides nothing
 _MISFIT = 2.0  # mirrored faces may fit this many times as badly as faces
 _ROUNDS = 8

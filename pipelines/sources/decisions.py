@@ -1,6 +1,6 @@
 """What a person decided about labels: the file that the review page gives, and the data that obeys it.
 
-A file of decisions says all that training needs: which photographs are left out, and the points that replace a label.
+A file of decisions says all that training needs: which images are left out, and the points that replace a label.
 """
 
 import csv
@@ -21,7 +21,7 @@ class Decisions(NamedTuple):
     """What is to become of labels; those that are kept are not in it."""
 
     excluded: frozenset[str]  # file names
-    replaced: dict[str, np.ndarray]  # file name -> f64[points, 2]  in pixels of the photograph
+    replaced: dict[str, np.ndarray]  # file name -> f64[points, 2]  in pixels of the image
 
 
 def read(path: Path, names: Sequence[str], num_points: int) -> Decisions:
@@ -49,7 +49,7 @@ def read(path: Path, names: Sequence[str], num_points: int) -> Decisions:
         elif decision == "prediction":
             replaced[name] = _points(points, num_points, where)
     if len(excluded) == len(known):
-        raise ValueError(f"{path}: all {len(known)} photographs are excluded")
+        raise ValueError(f"{path}: all {len(known)} images are excluded")
     return Decisions(frozenset(excluded), replaced)
 
 
@@ -123,4 +123,4 @@ def told(source: Source) -> list[str]:
     if not isinstance(source, Reviewed):
         return []
     excluded, replaced = source.decisions
-    return [f"decisions: photographs left out: {len(excluded)}, labels replaced by predictions: {len(replaced)}"]
+    return [f"decisions: images left out: {len(excluded)}, labels replaced by predictions: {len(replaced)}"]

@@ -1,4 +1,4 @@
-"""Sampling weights from a file: how often each photograph is drawn, in proportion."""
+"""Sampling weights from a file: how often each image is drawn, in proportion."""
 
 from collections.abc import Sequence
 from pathlib import Path

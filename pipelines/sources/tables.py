@@ -1,4 +1,4 @@
-"""What the files of a format list, before any picture is opened, and the source of photographs that comes of it."""
+"""What the files of a format list, before any image is opened, and the source of images that comes of it."""
 
 import logging
 import threading
@@ -18,13 +18,13 @@ from pipelines.io import files
 _log = logging.getLogger("jaxmarks")
 _FEW = 20  # images of more than 8 bits, of which another set of the same camera may find another scale
 _SAMPLE = 200  # images, evenly over a set, that are looked at for how many bits it uses
-Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the photograph, mask bool[points]
+Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the image, mask bool[points]
 
 
 class Refused(NamedTuple):
-    """A row or a picture that cannot be used."""
+    """A row or an image that cannot be used."""
 
-    file: str  # of the picture, or of the table where a row names none; relative to the data set's path
+    file: str  # of the image, or of the table where a row names none; relative to the data set's path
     line: int | None  # in the table, from 1
     reason: str
 
@@ -33,17 +33,17 @@ class Refused(NamedTuple):
 class Table:
     """The records that a format's files list. Names are unique and lead nowhere but below `root`."""
 
-    root: Path  # pictures lie below it
+    root: Path  # images lie below it
     where: str  # the table that the lines are of, for messages
     num_points: int
-    names: list[str]  # of the records, in canonical order: by name (a test part: in the order of its list)
+    names: list[str]  # of the records, in canonical order: by name (a test split: in the order of its list)
     lines: Sequence[int] | np.ndarray  # of each record in the table; 0: it has none
     label: Callable[[int], Label] | None  # of a record; None: nothing is labelled
     whole: bool = False  # every coordinate is known to be a whole number
     pictures: list[str] | None = None  # of each record, below root, where that is not its name
     boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
     replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
-    sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says a picture has; 0: it does not
+    sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says an image has; 0: it does not
     asked: list[np.ndarray] | None = None  # of each record: the points to hand in
     refused: list[Refused] = field(default_factory=list)  # rows that cannot be used
     files: list[Path] = field(default_factory=list)  # what was read to know all this
@@ -78,9 +78,9 @@ class Row(NamedTuple):
     """A record on its way into a format's files."""
 
     name: str
-    points: np.ndarray  # f64[points, 2] in pixels of the photograph
+    points: np.ndarray  # f64[points, 2] in pixels of the image
     mask: np.ndarray  # bool[points]
-    size: tuple[int, int]  # width, height of the photograph
+    size: tuple[int, int]  # width, height of the image
     box: np.ndarray | None = None
 
 
@@ -90,7 +90,7 @@ def sorted_by_name(names: Sequence[str]) -> list[int]:
 
 
 class Pictures(Source):
-    """The photographs of a table, as a source; each file is read when it is asked for. Images of more than 8 bits are
+    """The images of a table, as a source; each file is read when it is asked for. Images of more than 8 bits are
     given as BMP of 8, all of a set by the same scale (`depth`)."""
 
     def __init__(self, table: Table):
@@ -131,7 +131,7 @@ class Pictures(Source):
         try:
             return files.read_bytes(path)
         except FileNotFoundError:
-            raise DecodeError("the picture is missing") from None
+            raise DecodeError("the image is missing") from None
         except IsADirectoryError:
             raise DecodeError("not a file: a folder, a pipe or the like") from None
 

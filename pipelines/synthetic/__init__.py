@@ -1,4 +1,4 @@
-"""Drawn faces: photographs that never were, with landmarks that are exact, for the demo and the tests.
+"""Drawn faces: images that never were, with landmarks that are exact, for the demo and the tests.
 
 `draw` is a pure function of its arguments: points change with GENERATOR_VERSION only, pixels with it or with
 another release of OpenCV. Nothing is read from disk; a face takes some ten milliseconds.
@@ -17,7 +17,7 @@ __all__ = ["GENERATOR_VERSION", "NUM_POINTS", "Face", "Label", "draw", "label"]
 
 
 class Face(NamedTuple):
-    """A photograph and what is known of it. Pixel centres lie at whole numbers; points may lie outside."""
+    """An image and what is known of it. Pixel centres lie at whole numbers; points may lie outside."""
 
     image: np.ndarray  # u8[h, w, 3] RGB
     points: np.ndarray  # f64[points, 2] (x, y) pixels: the label, wrong where outlier
@@ -27,9 +27,9 @@ class Face(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What is known of a photograph that was not drawn: the fields of Face, the size for the image."""
+    """What is known of an image that was not drawn: the fields of Face, the size for the image."""
 
-    size: tuple[int, int]  # width, height of the photograph
+    size: tuple[int, int]  # width, height of the image
     points: np.ndarray
     truth: np.ndarray
     outlier: bool

@@ -1,7 +1,7 @@
 """From head units to pixels: the turn of the head, perspective, and the frame around the face.
 
 Camera space keeps the head's axes: x right, y down, z towards the viewer, in head units. The canvas is the
-picture before it gets its final size: about CLOSE pixels for a head unit, whatever the photograph's size.
+image before it gets its final size: about CLOSE pixels for a head unit, whatever the image's size.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Camera:
         return self.centre + self.scale * near * placed[..., :2]
 
     def to_photo(self, points: np.ndarray) -> np.ndarray:
-        """Canvas (x, y) in pixels of the photograph."""
+        """Canvas (x, y) in pixels of the image."""
         return (points + 0.5) * (np.array(self.photo) / self.canvas) - 0.5
 
 
@@ -58,7 +58,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def shoot(person: Person, moment: Moment, faults: Faults) -> tuple[Camera, np.ndarray]:
-    """The camera of a photograph, and the 971 landmarks in its pixels before any mirroring, f64[971, 2].
+    """The camera of an image, and the 971 landmarks in its pixels before any mirroring, f64[971, 2].
 
     The landmarks' box fills `moment.fill * faults.zoom` of the short side; its middle is `moment.offset` off.
     """

@@ -7,12 +7,12 @@ import numpy as np
 from pipelines import synthetic
 from pipelines.example import Example, Source
 
-ASKED = 30  # points to hand in for each test photograph, as in the contest
+ASKED = 30  # points to hand in for each test image, as in the contest
 _CACHED = 2000  # faces kept in memory: drawing one costs more than a training step's share
 
 
 class DrawnSource(Source):
-    """COUNT faces for training, and max(16, COUNT // 10) others as the test part.
+    """COUNT faces for training, and max(16, COUNT // 10) others as the test split.
 
     A pure function of the specification: the same everywhere, whatever was drawn before. `truth` holds what a wrong
     label hides.

@@ -75,7 +75,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Moment:
-    """What one photograph has for itself: pose (radians), expression (0..1), light, frame (pixels)."""
+    """What one image has for itself: pose (radians), expression (0..1), light, frame (pixels)."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -98,7 +98,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with one photograph; the defaults are nothing at all."""
+    """What is wrong with one image; the defaults are nothing at all."""
 
     bars: tuple[float, float, float, float] = (
         0.0,
@@ -112,7 +112,7 @@ class Faults:
     stretch: tuple[float, float] = (1.0, 1.0)
     mirror: bool = False
     zoom: float = 1.0
-    blur: float = 0.0  # pixels of the photograph
+    blur: float = 0.0  # pixels of the image
     motion: float = -1.0  # direction in radians; negative: out of focus instead
     quality: int = 0  # of JPEG; 0: not coded
 
@@ -195,7 +195,7 @@ def _expression(rs: np.random.RandomState) -> dict[str, Any]:
 
 
 def moment(part: str, index: int) -> Moment:
-    """What photograph `index` has for itself."""
+    """What image `index` has for itself."""
     rs = stream(part, "moment", index)
     turn = np.radians(np.clip(
         (rs.uniform(-90, 90) if rs.rand() < 0.18 else np.clip(rs.randn() * 19, -45, 45), *(rs.randn(2) * 9)),
@@ -223,7 +223,7 @@ def _bars(rs: np.random.RandomState) -> tuple[float, float, float, float]:
 
 
 def faults(part: str, index: int) -> Faults:
-    """What is wrong with photograph `index`."""
+    """What is wrong with image `index`."""
     rs = stream(part, "faults", index)
     hits = rs.rand(10) < (0.06, 0.04, 0.10, 0.06, 0.06, 0.06, 0.05, 0.05, 0.5, 0.2)
     bars, words, stretch = (

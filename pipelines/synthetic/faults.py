@@ -1,4 +1,4 @@
-"""What happens to a photograph after it is taken: tone, blur, captions, bars, coding. No point moves."""
+"""What happens to an image after it is taken: tone, blur, captions, bars, coding. No point moves."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from pipelines.synthetic.draws import Faults
 
 
 def toned(image: np.ndarray, faults: Faults) -> np.ndarray:
-    """Grey, too dark or too bright (`gain` multiplies; bright pictures wash out)."""
+    """Grey, too dark or too bright (`gain` multiplies; bright images wash out)."""
     values = image.astype(np.float32)
     if faults.grey:
         values = np.repeat((values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None], 3, -1)
@@ -32,7 +32,7 @@ def blurred(image: np.ndarray, faults: Faults) -> np.ndarray:
 
 
 def captioned(image: np.ndarray, words: str, rs: np.random.RandomState) -> np.ndarray:
-    """A bar with words across the picture, over the face or anywhere else."""
+    """A bar with words across the image, over the face or anywhere else."""
     height, width = image.shape[:2]
     size = width / (len(words) * 22.0)
     tall = int(min(34 * size, height * 0.25))
@@ -50,7 +50,7 @@ def captioned(image: np.ndarray, words: str, rs: np.random.RandomState) -> np.nd
 
 
 def barred(image: np.ndarray, bars: tuple[float, float, float, float]) -> np.ndarray:
-    """Black bars over the picture's top, bottom, left and right, in parts of its height and width."""
+    """Black bars over the image's top, bottom, left and right, in parts of its height and width."""
     height, width = image.shape[:2]
     top, bottom, left, right = (round(b * s) for b, s in zip(bars, (height, height, width, width), strict=True))
     out = image.copy()
@@ -59,7 +59,7 @@ def barred(image: np.ndarray, bars: tuple[float, float, float, float]) -> np.nda
 
 
 def spoil(image: np.ndarray, faults: Faults, rs: np.random.RandomState) -> np.ndarray:
-    """The photograph u8[h, w, 3] with all its faults; mirrored first where it is."""
+    """The image u8[h, w, 3] with all its faults; mirrored first where it is."""
     if faults.mirror:
         image = np.ascontiguousarray(image[:, ::-1])
     if faults.blur:

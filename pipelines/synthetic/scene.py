@@ -1,6 +1,6 @@
-"""The picture of a person: backdrop, clothes, the head's draped sheets, hair in strands, glasses.
+"""The image of a person: backdrop, clothes, the head's draped sheets, hair in strands, glasses.
 
-A sheet is a grid of points in camera space with a painted picture on it. Its points, closer together than
+A sheet is a grid of points in camera space with a painted image on it. Its points, closer together than
 canvas pixels, are written farthest first, so the nearest stays: hidden features are hidden without any
 test.
 """
@@ -87,7 +87,7 @@ def _light(normals: np.ndarray, moment: Moment, gloss: float) -> tuple[np.ndarra
 
 
 def _drape(canvas: Canvas, camera: Camera, placed: np.ndarray, colours: np.ndarray, moment: Moment, both: bool) -> None:
-    """Lights a sheet f[r, c, 3] in camera space with its fine u8 picture and hands it to the canvas."""
+    """Lights a sheet f[r, c, 3] in camera space with its fine u8 image and hands it to the canvas."""
     placed = placed.astype(np.float32)
     normals = _normals(placed)
     view = np.array([0, 0, camera.distance], np.float32) - placed

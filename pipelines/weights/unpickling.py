@@ -70,7 +70,7 @@ class Tensor:
 def unpickle(stream: io.BytesIO) -> tuple[Any, dict[str, np.dtype]]:
     """The object that the stream's next pickle makes, and the types of the storages it speaks of, by key.
 
-    The stream is left behind the pickle. Raises Refused for a pickle that asks for more than a state dict does, and
+    The stream is left behind the pickle. Raises Rejected for a pickle that asks for more than a state dict does, and
     ValueError, TypeError or LookupError for a damaged one.
     """
     stack, marks, memo, dtypes = [], [], {}, {}

@@ -2,10 +2,10 @@
 
     python scripts/bench/baseline.py --data PATH --steps 600 --batch 32 --size 64 --out out/baseline.json
 
-Pictures by OpenCV, resized to the short side and cut in the middle, ImageNet's mean and deviation, shuffled epochs by two
-worker processes, no schedule. Trained on the whole training part, where ours holds out 5 % to choose a checkpoint by; the
+Images by OpenCV, resized to the short side and cut in the middle, ImageNet's mean and deviation, shuffled epochs by two
+worker processes, no schedule. Trained on the whole training split, where ours holds out 5 % to choose a checkpoint by; the
 newest weights are judged. The loss is of coordinates over half the crop, from its middle. NME is that of evaluate.py, on
-the test part, in pixels of the photographs; seconds are of training, with reading and the workers' start.
+the test split, in pixels of the images; seconds are of training, with reading and the workers' start.
 """
 
 import math
@@ -23,9 +23,9 @@ from pipelines.sources.tables import Pictures
 
 def main() -> int:
     parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="a data set's folder or file, its test part with truth")
+    parser.add_argument("--data", required=True, help="a data set's folder or file, its test split with truth")
     parser.add_argument("--steps", type=int, default=600, help="training steps (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=32, help="photographs a step (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="images a step (default: %(default)s)")
     parser.add_argument("--size", type=int, default=64, help="side of the crop in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
     parser.add_argument("--out", required=True, help="the JSON file to write")

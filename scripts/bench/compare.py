@@ -65,7 +65,7 @@ def drawn_apart(ours: Output, peer: Output) -> Difference:
 
 
 def loading(ours: Output, peer: Output) -> Difference:
-    """The first pictures of the set, and how many come in a turn."""
+    """The first images of the set, and how many come in a turn."""
     apart = float(np.abs(ours["images"].astype(float) - peer["images"]).mean())
     counts = int(ours["count"]), int(peer["count"])
     return Difference(

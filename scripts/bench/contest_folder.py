@@ -9,7 +9,7 @@ import numpy as np
 
 
 def labelled(root: Path) -> tuple[list[str], np.ndarray]:
-    """(paths of the training pictures, f32[pictures, 2 points]) of a contest folder, in the table's order."""
+    """(paths of the training images, f32[images, 2 points]) of a contest folder, in the table's order."""
     rows = [line.split("\t") for line in (root / "train" / "landmarks.csv").read_text().splitlines()[1:]]
     folder = root / "train" / "images"
     return [str(folder / row[0]) for row in rows], np.array([row[1:] for row in rows], np.float32)

@@ -16,7 +16,7 @@ RIBBON = np.zeros((20, 20000, 3), np.uint8)
 
 
 def saved(image: np.ndarray | Image.Image, kind: str, **options) -> bytes:
-    """A picture by Pillow, which the project does not decode with."""
+    """An image by Pillow, which the project does not decode with."""
     file = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(file, kind, **options)
     return file.getvalue()
@@ -34,18 +34,18 @@ def turned(image: np.ndarray) -> bytes:
     return saved(image, "JPEG", exif=exif.tobytes())
 
 
-Made = Callable[[np.ndarray, bytes], bytes | None]  # of (the picture, its JPEG) the file; None: none
+Made = Callable[[np.ndarray, bytes], bytes | None]  # of (the image, its JPEG) the file; None: none
 CUT, NONE, GONE, FOLDER = (
     "truncated JPEG",
-    "not a picture that can be decoded",
-    "the picture is missing",
+    "not an image that can be decoded",
+    "the image is missing",
     "not a file",
 )
-PICTURES: dict[str, tuple[Made, str | None]] = {  # what is made, and the kind of its refusal; None: to be accepted
+PICTURES: dict[str, tuple[Made, str | None]] = {  # what is made, and the kind of its rejection; None: to be accepted
     "half a JPEG": (lambda i, j: j[: len(j) // 2], CUT),
     "a JPEG without its last byte": (lambda i, j: j[:-1], CUT),
     "empty": (lambda i, j: b"", "empty file"),
-    "text": (lambda i, j: b"no picture, whatever the name says\n" * 99, NONE),
+    "text": (lambda i, j: b"no image, whatever the name says\n" * 99, NONE),
     "half a PNG": (lambda i, j: (p := saved(i, "PNG"))[: len(p) // 2], NONE),
     "missing": (lambda i, j: None, GONE),
     "a directory": (lambda i, j: None, FOLDER),
@@ -64,7 +64,7 @@ PICTURES: dict[str, tuple[Made, str | None]] = {  # what is made, and the kind o
 
 
 def put(path: Path, way: str, jpeg: bytes) -> None:
-    """The picture at `path`, damaged in this way."""
+    """The image at `path`, damaged in this way."""
     path.unlink()
     data = PICTURES[way][0](np.asarray(Image.open(io.BytesIO(jpeg))), jpeg)
     if data is not None:
@@ -100,7 +100,7 @@ class Fate(NamedTuple):
     way: str  # how it was damaged; empty: it was not
     file: str  # as a report names it
     line: int
-    kind: str | None  # of its refusal; None: to be accepted
+    kind: str | None  # of its rejection; None: to be accepted
 
 
 def table(clean: Path, out: Path, ways: dict[int, str], random: np.random.RandomState) -> list[Fate]:

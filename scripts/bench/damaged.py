@@ -140,7 +140,7 @@ def differences(out: Path, fates: list[Fate]) -> list[str]:
         if not same or example.points.ravel().tolist() != labels[name] or not example.mask.all():
             wrong.append(f"{name} is not packed as it was")
     outside = (out / "set/train/outside.jpg").stat()
-    return wrong + ["a picture outside of the folder was opened"] * (outside.st_atime != UNOPENED)
+    return wrong + ["an image outside of the folder was opened"] * (outside.st_atime != UNOPENED)
 
 
 def _labels(out: Path, names: set[str]) -> dict[str, list[float]]:

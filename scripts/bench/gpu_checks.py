@@ -53,23 +53,23 @@ def run(group: Callable[[], Iterator[dict]], name: str) -> Iterator[dict]:
 
 
 def audit(size: int, count: int) -> Iterator[dict]:
-    """The core of scripts/audit.py, its probes of one photograph, on a chain of augmenters; all of it takes minutes."""
+    """The core of scripts/audit.py, its probes of one image, on a chain of augmenters; all of it takes minutes."""
     records = cases.records("chain", size, count)
     few = cases.some(records, 8)
     probes: dict[str, Callable[[], float]] = {
         "points there and back, own order": lambda: points.there_and_back(records, size),
         "points and order against float64": lambda: points.moved(records, size),
         "pixels against SciPy": lambda: pixels.against_scipy(few, size, synthetic.draw(0).image),
-        "restored picture, within the mask": lambda: pixels.restored(few, size)[0],
+        "restored image, within the mask": lambda: pixels.restored(few, size)[0],
         "mirror is image[:, ::-1]": lambda: pixels.mirrored(size),
-        "identity is the picture": lambda: pixels.unchanged(size),
+        "identity is the image": lambda: pixels.unchanged(size),
     }
     for name, value in probes.items():
         yield check(f"audit: {name}", value(), *table.BOUNDS[name])
 
 
 def rendering(preset: str, count: int, size: int) -> Iterator[dict]:
-    """Augmented pictures and points of a batch under vmap, beside those of a loop over its examples."""
+    """Augmented images and points of a batch under vmap, beside those of a loop over its examples."""
     config = Config(size=size, batch=count, augment=preset)
     root, scheme = keys.root(0), landmarks.scheme(68)
     batch = next(loader.batches(opening.open_source(f"drawn:{count}:68"), config, root))

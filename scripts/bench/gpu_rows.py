@@ -224,7 +224,7 @@ def data_row(shape: Shape, root: Path, count: int, steps: int, left: float) -> d
 
 
 def predict_row(shape: Shape, peer: Peer, rounds: int, left: float) -> dict:
-    """Predictions with batch norm folded into the convolutions, of pictures that lie on the device."""
+    """Predictions with batch norm folded into the convolutions, of images that lie on the device."""
     began, model = time.monotonic(), models.build(shape.network, POINTS, precision=shape.precision)
     weights = jax.jit(model.init, static_argnums=1)(keys.root(0), shape.size)
     image = np.random.RandomState(0).uniform(0, 255, (shape.batch, shape.size, shape.size, 3)).astype(np.float32)

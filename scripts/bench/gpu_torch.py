@@ -23,7 +23,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def training(job: dict) -> Callable[[], object]:
-    """A step: smooth L1, gradients clipped to norm 1, AdamW, as ours; of pictures that lie on the device, not rendered."""
+    """A step: smooth L1, gradients clipped to norm 1, AdamW, as ours; of images that lie on the device, not rendered."""
     model = ResNet(job["network"], 2 * job["points"]).to(DEVICE, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2, fused=DEVICE == "cuda")
     forward = torch.compile(model, backend="inductor" if DEVICE == "cuda" else "eager") if job["compiled"] else model
@@ -43,7 +43,7 @@ def training(job: dict) -> Callable[[], object]:
 
 
 def predicting(job: dict) -> Callable[[], object]:
-    """Predictions in eval mode under inference_mode, batch norm fused, of pictures that lie on the device."""
+    """Predictions in eval mode under inference_mode, batch norm fused, of images that lie on the device."""
     model = fused(ResNet(job["network"], 2 * job["points"]))
     model = model.to(DEVICE, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     mean, deviation, pixels = inputs(job)
@@ -57,7 +57,7 @@ def predicting(job: dict) -> Callable[[], object]:
 
 
 def inputs(job: dict) -> list[torch.Tensor]:
-    """ImageNet's mean and deviation in 0..255, and random pictures, channels last; on the device."""
+    """ImageNet's mean and deviation in 0..255, and random images, channels last; on the device."""
     scale = [255 * torch.tensor(v, device=DEVICE).reshape(1, 3, 1, 1) for v in (MEAN, DEVIATION)]
     pixels = 255 * torch.rand(job["batch"], 3, job["size"], job["size"], device=DEVICE)
     return [*scale, pixels.to(memory_format=torch.channels_last)]

@@ -37,7 +37,7 @@ def photographs(root: Path, count: int) -> example.Source:
 
 
 def packed(root: Path, working_size: int) -> example.Source:
-    """The photographs of a folder as prepare.py packs them; made once."""
+    """The images of a folder as prepare.py packs them; made once."""
     out = root.with_name(f"{root.name}_packed_{working_size}")
     if not seal.is_whole(out):
         job = pack.plan(out, {"train": opening.open_source(str(root))}, working_size)

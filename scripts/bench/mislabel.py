@@ -4,10 +4,10 @@
     python scripts/bench/mislabel.py --data PATH --out DIR --share 0.1 --seed 1
     python scripts/bench/mislabel.py --data PATH --out DIR --share 0.01 --kinds another,shifted,exchanged --shift 0.15
 
-As many each of the --kinds: `another` photograph's label as it stands, in pixels; the label `shifted` by --shift (else
+As many each of the --kinds: `another` image's label as it stands, in pixels; the label `shifted` by --shift (else
 10 to 25 %) of its box's longer side in any direction; the label `mirrored` in place but not renumbered, so that left
 and right change names; left and right `exchanged`, the points where they were but renumbered, where that is known for
-so many. Pictures are hard links where that can be, copies elsewhere; the test part stays as it is. DIR/wrong.csv tells
+so many. Images are hard links where that can be, copies elsewhere; the test split stays as it is. DIR/wrong.csv tells
 which are wrong, and how.
 """
 
@@ -25,7 +25,7 @@ from pipelines.sources.formats import contest
 from pipelines.sources.tables import Row, Table
 
 LEAST, MOST = 0.10, 0.25  # of the box's longer side: how far a label is shifted, and how far another is at least
-TRIES = 100  # photographs looked at for another label: those of one person may be alike
+TRIES = 100  # images looked at for another label: those of one person may be alike
 
 
 def main() -> int:
@@ -63,16 +63,16 @@ def main() -> int:
 
 
 def labels_of(table: Table) -> np.ndarray:
-    """f32[photographs, points, 2]. Raises ValueError where no label could be another, or has no box to be shifted by."""
+    """f32[images, points, 2]. Raises ValueError where no label could be another, or has no box to be shifted by."""
     if table.label is None or len(table.names) < 2 or table.num_points < 2:
-        raise ValueError(f"{table.where}: expected two photographs or more, with labels of two points or more")
+        raise ValueError(f"{table.where}: expected two images or more, with labels of two points or more")
     return np.stack([table.label(i)[0] for i in range(len(table.names))])
 
 
 def wrong(
     labels: np.ndarray, share: float, random: np.random.RandomState, whole: bool, changes: dict[str, Callable]
 ) -> dict[int, str]:
-    """Makes this share of the labels f[photographs, points, 2] wrong, in place; {which: how}. whole: to whole pixels."""
+    """Makes this share of the labels f[images, points, 2] wrong, in place; {which: how}. whole: to whole pixels."""
     true = labels.copy()
     places = random.choice(len(labels), max(1, round(share * len(labels))), replace=False)
     kinds = {int(place): list(changes)[n % len(changes)] for n, place in enumerate(places)}
@@ -88,7 +88,7 @@ def side(label: np.ndarray) -> float:
 
 
 def another(labels: np.ndarray, place: int, random: np.random.RandomState) -> np.ndarray:
-    """Another photograph's label, the points of which lie `LEAST` away in the mean."""
+    """Another image's label, the points of which lie `LEAST` away in the mean."""
     for _ in range(TRIES):
         other = labels[random.randint(len(labels))]
         if np.linalg.norm(other - labels[place], axis=1).mean() >= max(LEAST * side(labels[place]), 1e-9):

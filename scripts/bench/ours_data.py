@@ -33,7 +33,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def render(settings: dict, folder: Path) -> Side:
-    """The rendering within the training step: parameters drawn, pictures rendered, points moved, for a batch on the device.
+    """The rendering within the training step: parameters drawn, images rendered, points moved, for a batch on the device.
 
     settings: augment (a preset, or the text of a JSON file), size, batch, points. Leaves canvases, points and the drawn
     records for peers.
@@ -59,7 +59,7 @@ def render(settings: dict, folder: Path) -> Side:
 
 
 def _smooth(seed: int, side: int) -> np.ndarray:
-    """u8[side, side, 3]: soft blots, as a photograph has them; of noise, two interpolations show different pictures."""
+    """u8[side, side, 3]: soft blots, as an image has them; of noise, two interpolations show different images."""
     blots = np.random.RandomState(seed).uniform(0, 255, (12, 12, 3)).astype(np.float32)
     return np.clip(cv2.resize(blots, (side, side), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
 
@@ -130,7 +130,7 @@ def first_step(settings: dict, folder: Path) -> Side:
 
 
 class Repeated(Source):
-    """One JPEG as a data set of any length: what the number of its pictures costs, nothing else."""
+    """One JPEG as a data set of any length: what the number of its images costs, nothing else."""
 
     labelled, boxed, num_points = True, False, 68
 
@@ -147,7 +147,7 @@ class Repeated(Source):
 
 
 def feed(settings: dict, folder: Path) -> Side:
-    """A training batch of 32 at 128 px from a set of so many pictures, 30 batches a turn. settings: images."""
+    """A training batch of 32 at 128 px from a set of so many images, 30 batches a turn. settings: images."""
     batches = loader.batches(Repeated(settings["images"]), Config(), keys.root(0))
 
     def turn() -> Batch:

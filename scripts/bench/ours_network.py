@@ -1,4 +1,4 @@
-"""Our side of the rows of networks: the training step, inference, and views of photographs."""
+"""Our side of the rows of networks: the training step, inference, and views of images."""
 
 if __name__ == "__main__":
     raise SystemExit("ours_network.py is a part of run.py, and does nothing by itself")
@@ -74,7 +74,7 @@ def batch_of(config: Config, points: int) -> Batch:
 def train(settings: dict, folder: Path) -> Side:
     """The training step as train.py takes it, rendering and record included, on one batch again and again.
 
-    settings: fields of Config, and points. Leaves the pictures as rendered, the target and the weights for peers.
+    settings: fields of Config, and points. Leaves the images as rendered, the target and the weights for peers.
     """
     config = configs.from_dict({"steps": 1000} | {k: v for k, v in settings.items() if k != "points"})
     plan = experiment.assemble(config, keys.root(0), landmarks.scheme(settings["points"]), 4000)
@@ -96,7 +96,7 @@ def train(settings: dict, folder: Path) -> Side:
 
 
 def infer(settings: dict, folder: Path) -> Side:
-    """Prediction of pictures in memory, batch norm folded, the weights on the device. settings: model, size, batch, points."""
+    """Prediction of images in memory, batch norm folded, the weights on the device. settings: model, size, batch, points."""
     model = models.build(settings["model"], settings["points"])
     weights = lively(*jax.eval_shape(lambda key: model.init(key, settings["size"]), jax.random.key(0)))
     shape = (settings["batch"], settings["size"], settings["size"], 3)
@@ -111,7 +111,7 @@ def infer(settings: dict, folder: Path) -> Side:
 
 
 def views(settings: dict, folder: Path) -> Side:
-    """Points of photographs from their files, under a set of views. settings: model, size, count, data, tta."""
+    """Points of images from their files, under a set of views. settings: model, size, count, data, tta."""
     source = example.Subset(photographs(Path(settings["data"]), settings["count"]), range(settings["count"]))
     config = Config(data=settings["data"], cache=False, model=settings["model"], size=settings["size"], steps=4)
     run = run_folder.create(folder / "run", config, run_data.of_config(config))

@@ -20,12 +20,12 @@ from torch_resnet import ResNet, normalised
 class Photographs(Dataset):
     """Files of a table: read, resized to the short side, cut in the middle, one at a time.
 
-    Gives the picture u8[3, size, size], the points in its pixels, and the map f64[2, 2] = (scale, shift) of x and y from
-    the photograph's pixels to its own.
+    Gives the image u8[3, size, size], the points in its pixels, and the map f64[2, 2] = (scale, shift) of x and y from
+    the image's pixels to its own.
     """
 
     def __init__(self, paths: Sequence[str], points: Sequence[np.ndarray], size: int, mode: int = cv2.IMREAD_COLOR):
-        """mode: of cv2.imread; the photograph's pixels are those that it gives."""
+        """mode: of cv2.imread; the image's pixels are those that it gives."""
         self._paths, self._points, self._size, self._mode = paths, points, size, mode
 
     @classmethod
@@ -98,7 +98,7 @@ def _epochs(batches: DataLoader) -> Iterator:
 
 
 def predict(model: nn.Module, source, size: int) -> np.ndarray:
-    """f64[photographs, points, 2] in pixels of each photograph, in the order of the source."""
+    """f64[images, points, 2] in pixels of each image, in the order of the source."""
     found = []
     with torch.inference_mode():
         for images, _, home in DataLoader(Photographs.of_table(source.table, size), 64):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import compare
 
-DATA = "out/bench"  # where photographs and tables are made, once
+DATA = "out/bench"  # where images and tables are made, once
 
 
 class Peer(NamedTuple):

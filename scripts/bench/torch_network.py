@@ -1,6 +1,6 @@
 """PyTorch's side of the rows of networks, as its users write it and at its best; runs in the peers' environment.
 
-settings["best"]: channels_last, for inference with batch norm fused as well. Weights, pictures and targets are those that our
+settings["best"]: channels_last, for inference with batch norm fused as well. Weights, images and targets are those that our
 side left in the folder.
 """
 
@@ -18,7 +18,7 @@ from torch import nn  # pyright: ignore[reportMissingImports]
 from torch_resnet import ResNet, fused, normalised
 from worker import Side, load
 
-_BATCH = 32  # photographs at a time: where PyTorch is fastest on a CPU
+_BATCH = 32  # images at a time: where PyTorch is fastest on a CPU
 _SCALE = 64.0  # residuals times this are what the loss is of, as in ours
 
 
@@ -58,7 +58,7 @@ def train(settings: dict, folder: Path) -> Side:
 
 
 def infer(settings: dict, folder: Path) -> Side:
-    """Prediction of pictures in memory. settings: model, points, best."""
+    """Prediction of images in memory. settings: model, points, best."""
     images = torch.from_numpy(load(folder, "batch")["images"]).permute(0, 3, 1, 2)
     model = network(settings, folder, 2 * settings["points"]).eval()
     images = images if settings["best"] else images.contiguous()  # as it lies it is channels_last
@@ -73,7 +73,7 @@ def infer(settings: dict, folder: Path) -> Side:
 
 
 def views(settings: dict, folder: Path) -> Side:
-    """Photographs from files, one view of a batch after another: grid_sample, the fused network, points back.
+    """Images from files, one view of a batch after another: grid_sample, the fused network, points back.
 
     settings: model, size, count, data. Files are decoded by a thread for each core, a batch ahead.
     """
@@ -98,7 +98,7 @@ def views(settings: dict, folder: Path) -> Side:
         for start in range(0, len(paths), _BATCH):
             images, scales = zip(*(one.result() for one in waiting), strict=True)
             waiting, seen = loaded(start + _BATCH), torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
-            seen, total = seen - 128, 0.0  # what lies outside of the photograph is grey
+            seen, total = seen - 128, 0.0  # what lies outside of the image is grey
             for grid, inverse in zip(grids, inverses, strict=True):
                 view = nn.functional.grid_sample(seen, grid.expand(len(seen), -1, -1, -1), align_corners=False)
                 heads = model(normalised(view + 128)).reshape(len(seen), -1, 2).double().numpy()

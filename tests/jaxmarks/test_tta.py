@@ -1,4 +1,4 @@
-"""Views: what an oracle sees comes home, and merging is a weighted mean of what is valid."""
+"""Views: what an oracle sees is mapped back, and merging is a weighted mean of what is valid."""
 
 import jax
 import jax.numpy as jnp

@@ -15,7 +15,7 @@ from pipelines.images import decode
 
 
 class Shades(Source):
-    """Small pictures that differ in shade, shape and label; those in `broken` cannot be decoded."""
+    """Small images that differ in shade, shape and label; those in `broken` cannot be decoded."""
 
     num_points, boxed = 3, False
 
@@ -27,7 +27,7 @@ class Shades(Source):
 
     def __getitem__(self, index: int) -> Example:
         image = np.full((40 + index % 7, 50 - index % 5, 3), index, np.uint8)
-        picture = b"no picture" if index in self._broken else decode.encode_png(image)
+        picture = b"no image" if index in self._broken else decode.encode_png(image)
         return Example(picture, label(index), labelled(index))
 
 
@@ -106,14 +106,14 @@ def test_what_cannot_be_decoded_is_replaced_by_the_next_in_canonical_order_with_
     assert all((b.image == b.index).all() and np.array_equal(b.mask, labelled(int(b.index))) for b in found)
     assert [b.draw.tolist() for b in found] == [b.draw.tolist() for b in whole]
     assert faults.report() == [
-        f"{name}: not a picture that can be decoded" for name in ("004.png", "005.png", "009.png")
+        f"{name}: not an image that can be decoded" for name in ("004.png", "005.png", "009.png")
     ]
 
 
 def test_a_source_with_nothing_in_it_or_nothing_to_decode_is_an_error_of_one_line():
-    with pytest.raises(ValueError, match="the training part is empty"):
+    with pytest.raises(ValueError, match="the training split is empty"):
         draws(Shades(0), batch=2, count=2)
-    with pytest.raises(ValueError, match=r"none of the 3 pictures can be decoded; first: 000.png: not") as caught:
+    with pytest.raises(ValueError, match=r"none of the 3 images can be decoded; first: 000.png: not") as caught:
         draws(Shades(3, broken=(0, 1, 2)), batch=2, count=2)
     assert "\n" not in str(caught.value)
 

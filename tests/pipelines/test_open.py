@@ -126,7 +126,7 @@ def test_a_folder_named_like_a_picture_is_none(tmp_path):
 def test_a_missing_picture_is_told_when_it_is_wanted(tmp_path):
     root = small_folder(tmp_path)
     (root / "train/images/b.png").unlink()
-    with pytest.raises(DecodeError, match="the picture is missing"):
+    with pytest.raises(DecodeError, match="the image is missing"):
         opening.open_source(str(root))[1]
 
 

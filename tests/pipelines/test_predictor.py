@@ -1,4 +1,4 @@
-"""Predictions as a user gets them: chunks, blends, weights, a closer look, what is fitted and kept, and what is refused."""
+"""Predictions as a user gets them: chunks, blends, weights, a closer look, what is fitted and kept, and what is rejected."""
 
 import dataclasses
 import json
@@ -63,7 +63,7 @@ def test_views_and_weights_may_be_lists(one, pictures):
 
 def test_what_is_likely_to_be_meant_as_one_picture_is_refused(one, pictures):
     net = predictor.load(one, tta="none")
-    with pytest.raises(ValueError, match=r"of a single picture give \[picture\]"):
+    with pytest.raises(ValueError, match=r"of a single image give \[image\]"):
         net.predict(pictures[0])
     for path in ("me.jpg", Path("me.jpg")):
         with pytest.raises(ValueError, match=r"'me.jpg' is no array; read the file first"):
@@ -88,7 +88,7 @@ def test_the_plain_view_is_what_validation_sees(one):
 
 @pytest.mark.slow
 def test_networks_of_other_sizes_are_mixed_in_the_photograph(one, other, pictures):
-    """By hand: each alone, its points in pixels of the pictures, then the mean by weight."""
+    """By hand: each alone, its points in pixels of the images, then the mean by weight."""
     flat = {"tta": "none", "weights": "equal"}
     first, second = (predictor.load(root, **flat).predict(pictures).points for root in (one, other))
     mixed = predictor.load(one, other, tta="none", weights="[3, 1]").predict(pictures).points
@@ -249,7 +249,7 @@ def test_runs_that_do_not_go_together_are_refused(one, tmp_path):
 @pytest.mark.parametrize("picture", [np.zeros((8, 8)), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), "a.jpg"])
 def test_what_is_no_picture_is_refused_by_its_number(one, pictures, picture):
     net = predictor.load(one, tta="none", weights="equal")
-    with pytest.raises(ValueError, match=r"^picture 1: expected a uint8 array \[height, width, 3\] in RGB, got "):
+    with pytest.raises(ValueError, match=r"^image 1: expected a uint8 array \[height, width, 3\] in RGB, got "):
         net.predict([pictures[0], picture])
     assert net.predict([]).points.shape == (0, 5, 2)
 
@@ -267,14 +267,14 @@ def test_pictures_are_looked_at_in_their_boxes(one, pictures):
     sides = [min(p.shape[:2]) / (1 + 2 * margin) for p in pictures]
     corners = [((p.shape[1] - s) / 2, (p.shape[0] - s) / 2) for p, s in zip(pictures, sides, strict=True)]
     boxes = [[x, y, s, s] for (x, y), s in zip(corners, sides, strict=True)]
-    unit = np.array([min(p.shape[:2]) / 32 for p in pictures])[:, None, None]  # pixels of a picture per input pixel
+    unit = np.array([min(p.shape[:2]) / 32 for p in pictures])[:, None, None]  # pixels of an image per input pixel
     plain = net.predict(pictures).points / unit
     assert np.abs(net.predict(pictures, boxes).points / unit - plain).max() < 0.6  # the plain cut is at whole pixels
     beside = [[x + s / 2, y, s, s] for x, y, s, _ in boxes]
     assert np.abs(net.predict(pictures, beside).points / unit - plain)[..., 0].min() > 4
     with pytest.raises(ValueError, match=r"^boxes: expected \[5, 4\], got \[1, 4\]"):
         net.predict(pictures, boxes[:1])
-    with pytest.raises(ValueError, match="^picture 1: box outside the photograph"):
+    with pytest.raises(ValueError, match="^image 1: box outside the image"):
         net.predict(pictures, [boxes[0], [9000, 0, 5, 5], *boxes[2:]])
 
 
@@ -291,7 +291,7 @@ def test_a_closer_look_is_left_out_where_the_crop_leaves_the_photograph(one):
     found = inference.gather(net.predictions(source))
     typical = np.array([0.0, 0.0, 0.9])
     away = found.points.copy()
-    away[1] += 5000  # no such place in the photograph
+    away[1] += 5000  # no such place in the image
     moved = ensemble.closer(net.nets, net.fit.weights, "mean", typical, source, found._replace(points=away))
     assert np.array_equal(moved.points[1], away[1]) and not np.allclose(moved.points[[0, 2]], away[[0, 2]])
     assert not np.allclose(moved.frame[0], found.frame[0]) and np.array_equal(moved.frame[1], found.frame[1])

@@ -98,7 +98,7 @@ def test_points(mirrored, chain):
     assert points.there_and_back(mirrored, SIZE, invert=invert_without_order) > bound
     assert points.moved(mirrored, SIZE, apply_points=points_in_old_order) > BOUND["points and order against float64"]
     assert points.moved(chain, SIZE, apply_points=clamped) > BOUND["points and order against float64"]
-    assert points.through_photograph(chain, SIZE, (300, 211), invert=lambda t: t) > BOUND["points through photographs"]
+    assert points.through_photograph(chain, SIZE, (300, 211), invert=lambda t: t) > BOUND["points through images"]
 
 
 def test_frames_of_photographs():
@@ -109,10 +109,10 @@ def test_frames_of_photographs():
         frame[:, :2] = np.eye(2) * scale
         return canvas._replace(frame=frame)
 
-    assert points.frame_of_photograph(SIZE, (300, 211), place=by_corners) > BOUND["frame of photographs"]
+    assert points.frame_of_photograph(SIZE, (300, 211), place=by_corners) > BOUND["frame of images"]
     one = cases.records("none", SIZE, 1)
     error = pixels.blob_in_photograph(one, SIZE, (300, 211), place=by_corners)
-    assert error > BOUND["blobs in photographs, end to end"]
+    assert error > BOUND["blobs in images, end to end"]
 
 
 def test_algebra(chain):
@@ -153,9 +153,9 @@ def test_one_interpolation_is_told_from_three():
 def test_restore():
     covered, coloured = cases.records("cut out", SIZE, KEYS), cases.records("colour", SIZE, KEYS)
     assert pixels.restored(covered, SIZE, restore=restore_everything)[1] > 0
-    assert pixels.restored(covered, SIZE, restore=restore_everything)[0] > BOUND["restored picture, within the mask"]
+    assert pixels.restored(covered, SIZE, restore=restore_everything)[0] > BOUND["restored image, within the mask"]
     assert (
-        pixels.restored(coloured, SIZE, restore=restore_with_the_colour)[0] > BOUND["restored picture, within the mask"]
+        pixels.restored(coloured, SIZE, restore=restore_with_the_colour)[0] > BOUND["restored image, within the mask"]
     )
 
 

@@ -203,7 +203,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(tmp_path,
 
 @pytest.fixture
 def forty(tmp_path, random) -> Path:
-    """A contest folder of forty labels of four points in whole pixels, in no order of names, with a test part."""
+    """A contest folder of forty labels of four points in whole pixels, in no order of names, with a test split."""
     names = [f"{i:02d}.png" for i in random.permutation(40)]
     train = {name: (picture(5), random.randint(-9, 60, (4, 2))) for name in names}
     return contest_folder(tmp_path / "data", train, {"z.png": (picture(9), [[1, 2]] * 4)}, {"z.png": [1, 0]})
@@ -262,7 +262,7 @@ def test_the_peer_is_torchvisions_resnet18_by_its_size(peers):
 
 
 def test_the_peers_predictions_come_home(peers, tmp_path):
-    """A network that says the truth of each crop is right in every photograph's own pixels, and a crop is where it says."""
+    """A network that says the truth of each crop is right in every image's own pixels, and a crop is where it says."""
     image = np.zeros((90, 130, 3), np.uint8)
     image[40:49, 60:69] = 255  # a square about (64, 44)
     source = train_of(contest_folder(tmp_path, {"a.png": (decode.encode_png(image), [[64, 44], [-20.5, 300]])}))

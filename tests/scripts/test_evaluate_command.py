@@ -1,4 +1,4 @@
-"""evaluate.py as a person uses it: groups, comparisons, plots and sheets; and what it refuses."""
+"""evaluate.py as a person uses it: groups, comparisons, plots and sheets; and what it rejects."""
 
 import dataclasses
 import json
@@ -62,8 +62,8 @@ def test_photographs_of_data_without_a_test_part_are_all_predicted_and_it_says_s
     code, said = command(
         "predict", "--run", run, "--data", tmp_path / "new", "--tta", "none", "--out", tmp_path / "p.csv"
     )
-    assert code == 0 and "new has no test part: all of its photographs are looked at" in caplog.text, said.err
-    assert "22 photographs" in said.out
+    assert code == 0 and "new has no test split: all of its images are looked at" in caplog.text, said.err
+    assert "22 images" in said.out
 
 
 def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, command, refused):
@@ -96,14 +96,12 @@ def test_a_rival_that_was_trained_on_the_photographs_is_refused(trained):
     rival = run._replace(parts={"train": run.parts["val"], "val": []})
     source = run_data.split_of(run, run_data.of_run(run), "val")
     scoring.check_other(run, run, source, "val")
-    with pytest.raises(ValueError, match=rf"was trained on {len(source)} of these photographs, train"):
+    with pytest.raises(ValueError, match=rf"was trained on {len(source)} of these images, train"):
         scoring.check_other(run, rival, source, "val")
     other = rival._replace(data_identity="of other data")
     scoring.check_other(run, other, source, "test")  # names alone say nothing of other data
-    with pytest.raises(ValueError, match=f"was trained on {len(source)} of these photographs"):
-        scoring.check_other(
-            run, other, source, "val"
-        )  # the same photographs under decisions are other data by identity
+    with pytest.raises(ValueError, match=f"was trained on {len(source)} of these images"):
+        scoring.check_other(run, other, source, "val")  # the same images under decisions are other data by identity
     with pytest.raises(ValueError, match="boxes"):
         scoring.check_other(run, run._replace(boxed=True), source, "val")
 
@@ -125,7 +123,7 @@ def test_one_group_is_told_and_has_no_interval(trained, tmp_path, command):
 
 
 class Painted(Source):
-    """Photographs that are dark but for a box."""
+    """Images that are dark but for a box."""
 
     names, num_points, labelled, boxed = ["a.png", "b.png"], 5, True, False
 
@@ -150,7 +148,7 @@ def predicted(truth, mask):
 def test_brightness_is_that_of_the_faces_box(trained):
     truth, mask = np.stack([POINTS, POINTS]), np.ones((2, 5), bool)
     config = run_folder.load(trained[1]).config
-    whole = config.__class__(**{**config.__dict__, "size": 48, "canvas": 1.5})  # the canvas has the photograph's pixels
+    whole = config.__class__(**{**config.__dict__, "size": 48, "canvas": 1.5})  # the canvas has the image's pixels
     found = scoring.brightness(Painted(), predicted(truth, mask), whole)
     np.testing.assert_allclose(found, [200, 201])
     mask[1] = False
@@ -195,5 +193,5 @@ def test_the_cumulative_curve_reaches_the_limit_and_as_far_as_most_photographs(t
 def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained, share, told):
     run = run_folder.load(trained[1])
     bare = run._replace(parts={**run.parts, "val": []}, config=dataclasses.replace(run.config, val_fraction=share))
-    with pytest.raises(ValueError, match=f"has no val photographs: {told}"):
+    with pytest.raises(ValueError, match=f"has no val images: {told}"):
         scoring.photographs(bare, "val", None)

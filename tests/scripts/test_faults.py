@@ -111,8 +111,8 @@ def test_the_bench_sees_what_is_wrong(fates, bench):
     report = json.loads((out / "packed/report.json").read_text())
     gone, *kept = report["refused"]
     for changed, told in (
-        (kept, f"{gone['file']} (line {gone['line']}) should be refused"),
-        ([{**gone, "line": gone["line"] + 1}, *kept], f"(line {gone['line'] + 1}) was refused"),
+        (kept, f"{gone['file']} (line {gone['line']}) should be rejected"),
+        ([{**gone, "line": gone["line"] + 1}, *kept], f"(line {gone['line'] + 1}) was rejected"),
         ([{**gone, "reason": "bad luck: as ever"}, *kept], "was refused: bad luck"),
         ([*report["refused"], {**gone, "file": "good.jpg"}], "good.jpg (line"),
     ):
@@ -146,7 +146,7 @@ def test_a_picture_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
     assert [r["file"] for r in refused] == rows and {r["line"] for r in refused} == set(range(5, 11))
 
 
-# Pictures that turn out to be damaged under a run
+# Images that turn out to be damaged under a run
 
 
 def test_past_the_limit_the_batches_end_with_an_error_of_one_line():
@@ -372,4 +372,4 @@ def test_a_picture_that_goes_missing_under_a_run_is_replaced_and_told(tmp_path):
     (source.table.root / "train02.jpg").unlink()
     steps = loader.batches(source, Config(size=32, batch=4, workers=2), keys.root(0), faults=faults)
     found = [int(i) for batch in islice(steps, 2) for i in batch.index]
-    assert sorted(found) == [0, 1, 3, 3, 4, 5, 6, 7] and faults.report() == ["train02.jpg: the picture is missing"]
+    assert sorted(found) == [0, 1, 3, 3, 4, 5, 6, 7] and faults.report() == ["train02.jpg: the image is missing"]

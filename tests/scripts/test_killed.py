@@ -266,7 +266,7 @@ def building(process: subprocess.Popen, root: Path, random: np.random.RandomStat
 
 
 def stepping(process: subprocess.Popen, root: Path, random: np.random.RandomState) -> None:
-    """Up to five lines of the log after the first of this sitting, which may hold a validation or a checkpoint."""
+    """Up to five lines of the log after the first of this session, which may hold a validation or a checkpoint."""
     assert next(line for line in process.stderr if line.startswith("step "))
     timing = root / "timing.jsonl"
     wanted = timing.read_bytes().count(b"\n") + random.randint(5)
@@ -310,7 +310,7 @@ def test_killed_ten_times_at_random_instants_the_command_ends_the_same(whole, co
 
 @pytest.fixture(scope="module")
 def terminated(whole, compiled) -> tuple[Path, int]:
-    """(run folder, step) of a run that was asked to end by SIGTERM, and had refused a second writer before."""
+    """(run folder, step) of a run that was asked to end by SIGTERM, and had rejected a second writer before."""
     root = whole.parent / "terminated"
     with begun(*training(root), cache=compiled) as process:
         assert next(line for line in process.stderr if line.startswith("step "))

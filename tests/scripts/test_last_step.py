@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from pipelines.runs import run_data, run_folder
 from tests.commands import begun
 from tests.pipelines.sources.formats.test_contest import picture
 from tests.tiny import CONFIG

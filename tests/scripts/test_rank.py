@@ -18,7 +18,7 @@ COUNT = 200
 
 @pytest.fixture(scope="module")
 def truth() -> np.ndarray:
-    """Right labels f64[200, 68, 2]; each fifth and the next are of one picture."""
+    """Right labels f64[200, 68, 2]; each fifth and the next are of one image."""
     found = np.stack([synthetic.label(i, num_points=68).truth for i in range(COUNT)])
     found[1::5] = found[::5]
     return found
@@ -67,7 +67,7 @@ def test_what_is_wrong_comes_first_and_the_reason_says_how(truth):
     assert "shifted by 14 % of the object down and to the left" in reasons[74]
     assert "shifted by 11 % of the object up" in reasons[96] and "unlike the similar image 95.jpg" in reasons[96]
     assert "label lies" in reasons[57] or "odd shape" in reasons[57]
-    assert sum(r.startswith("as usual for such a photograph: label lies") for r in reasons) > 100
+    assert sum(r.startswith("as usual for such an image: label lies") for r in reasons) > 100
 
 
 def test_of_near_duplicates_that_disagree_the_one_farther_from_its_prediction_is_to_blame(truth):
@@ -124,7 +124,7 @@ def test_a_photograph_that_training_saw_says_so(truth):
     assert [r.endswith("; predicted by a run that had trained on it") for r in reasons] == (~fresh).tolist()
     plain, decided = (SimpleNamespace(root=Path("runs/a"), review=digest) for digest in ("", "c0ffee"))
     assert predictions.remarks(k, plain)[0].startswith(
-        "50 of 200 photographs were predicted by runs that had trained on them"
+        "50 of 200 images were predicted by runs that had trained on them"
     )
     assert predictions.remarks(known(truth, truth), plain) == []
     (told,) = predictions.remarks(known(truth, truth), decided)
@@ -161,7 +161,7 @@ def test_labels_of_a_single_point_are_ranked_in_shares_of_the_image(random):
 def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, command, refused, tmp_path):
     _, run, _ = trained
     code, said = command("rank", "--run", run, "--out", tmp_path / "review", "--show", 4)
-    assert code == 0 and "of 22 photographs were predicted by runs that had trained on them" in said.out, said.err
+    assert code == 0 and "of 22 images were predicted by runs that had trained on them" in said.out, said.err
     header, *rows = list(csv.reader((tmp_path / "review" / "review.csv").read_text().splitlines()))
     assert header == ["file_name", "score", "reason"] and len({row[0] for row in rows}) == len(rows) == 22
     ranked = [float(row[1]) for row in rows]

@@ -27,7 +27,7 @@ def test_training_says_how_it_ended_what_comes_next_and_which_pictures_were_of_n
     told = re.search("2 records cannot be used and are left out: (.*)\n", said)
     report = Path(told[1]).read_text()
     assert "train03.jpg (line 5): truncated JPEG: its end is cut off" in report
-    assert "train05.jpg (line 7): the picture is missing" in report
+    assert "train05.jpg (line 7): the image is missing" in report
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == [1, 2, 3, 4, 5, 6]
 
@@ -79,7 +79,7 @@ def test_a_submission_has_a_row_for_each_photograph_that_can_be_decoded(trained,
     _, run, _ = trained
     options = ("--run", run, "--tta", "none", "--overlays", tmp_path / "seen")
     code, said = command("predict", *options, "--out", tmp_path / "s.csv")
-    assert code == 0 and "6 photographs" in said.out and "2 pictures could not be used:" in said.out
+    assert code == 0 and "6 images" in said.out and "2 images could not be used:" in said.out
     header, *rows = [line.split(",") for line in (tmp_path / "s.csv").read_text().splitlines()]
     assert header == ["file_name", "Point_M0_X", "Point_M0_Y", "Point_M1_X", "Point_M1_Y"]
     assert [row[0] for row in rows] == [f"test{i:02d}.jpg" for i in (7, 6, 4, 2, 1, 0)]
@@ -118,7 +118,7 @@ def test_help_has_an_example_to_paste(command, script):
         ("evaluate", ["--run", "/no/run", "--tta", "all"], "standard"),
         ("predict", ["--run", "/no/run"], "config.json: missing"),
         ("predict", ["--run", "/no/run", "--tta", "all"], "standard"),
-        ("predict", ["--run", "/no/run", "--images", "a", "--pictures", "b"], "a folder of pictures already"),
+        ("predict", ["--run", "/no/run", "--images", "a", "--pictures", "b"], "a folder of images already"),
         ("replay", ["--run", "/no/run", "--step", "0"], "config.json: missing"),
         ("replay", ["--run", "/no/run", "--step", "-1"], "--step must be 0 or more"),
         ("replay", ["--run", "/no/run", "--step", "3:2", "--verify"], "--step must be 0 or more, or FIRST:LAST"),
@@ -199,7 +199,7 @@ def test_images_of_folders_below_are_predicted_under_their_paths_and_what_is_pas
     flags = ("--run", run, "--out", tmp_path / "p.csv", "--overlays", tmp_path / "in" / "drawn", "--tta", "none")
     for _ in range(2):  # the second time the first one's overlays lie there
         code, said = command("predict", *flags, "--images", tmp_path / "in")
-        assert code == 0 and "3 photographs, step" in said.out and "notes.txt" in caplog.text, said.err
+        assert code == 0 and "3 images, step" in said.out and "notes.txt" in caplog.text, said.err
         rows = [line.replace(",", "\t").split("\t") for line in (tmp_path / "p.csv").read_text().splitlines()[1:]]
         assert [row[0] for row in rows] == ["a/x.jpg", "b/phone.HEIC", "b/x.jpg"]
         assert rows[0][1:] == rows[1][1:] == rows[2][1:]
@@ -213,7 +213,7 @@ def test_pictures_without_a_box_are_told(trained, tmp_path, command, refused, ca
     (tmp_path / "b.csv").write_text("file_name,x,y,width,height\ntest00.jpg,10,10,60,60\n")
     flags = ("--run", run, "--images", data / "test/images", "--tta", "none", "--out", tmp_path / "p.csv", "--boxes")
     code, said = command("predict", *flags, tmp_path / "b.csv")
-    assert code == 0 and "6 of 7 images have no box in" in caplog.text and "1 photograph, step" in said.out
+    assert code == 0 and "6 of 7 images have no box in" in caplog.text and "1 image, step" in said.out
     (tmp_path / "b.csv").write_text("file_name,x,y,width,height\nother.jpg,10,10,60,60\n")
     assert "it names none of the 7 images of" in refused("predict", *flags, tmp_path / "b.csv")
 

@@ -1,6 +1,6 @@
 """Formats of data sets: a file for each, reading and writing; `foreign` names those that are not read.
 
-A format is a module with NAME, `recognises(path)`, `parts(path)`, `read(path, part, pictures, num_points) -> Table` and
+A format is a module with NAME, `recognises(path)`, `parts(path)`, `read(path, part, images, num_points) -> Table` and
 `write(out, rows, num_points)`.
 """
 
@@ -59,7 +59,7 @@ _LOOKED_AT = 200  # files and folders near a path, of which one may be meant
 
 
 def respelled(table: Table) -> Table:
-    """The table with the paths of its pictures as the disk spells them, where it has another form of Unicode."""
+    """The table with the paths of its images as the disk spells them, where it has another form of Unicode."""
     found = list(table.pictures or table.names)
     changed = 0
     for index, name in enumerate(found):
@@ -68,7 +68,7 @@ def respelled(table: Table) -> Table:
     if not changed:
         return table
     note = (
-        f"{table.where}: {changed} names of pictures are spelled in another form of Unicode on the disk (accents); taken as"
+        f"{table.where}: {changed} names of images are spelled in another form of Unicode on the disk (accents); taken as"
         " the same"
     )
     return dataclasses.replace(table, pictures=found, notes=[*table.notes, note])
@@ -77,7 +77,7 @@ def respelled(table: Table) -> Table:
 def with_boxes(table: Table, path: Path) -> Table:
     """The table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in pixels.
 
-    Records that the file does not name are refused; boxes without area become those of the points, as
+    Records that the file does not name are rejected; boxes without area become those of the points, as
     `boxes.completed` has it. Raises ValueError, with the line, for a row that is no box or a
     header that tells other numbers, and where none has an area.
     """

@@ -1,7 +1,7 @@
 """COCO keypoints: one JSON of images, annotations and categories. The file is read whole; what stays is float32.
 
-Visibility 0 is not labelled, 1 (hidden) and 2 are. Coordinates are pixels from 0, as ours. A photograph of several
-annotations gives records FILE#ID. One category is read; the annotations of others are refused, each by name.
+Visibility 0 is not labelled, 1 (hidden) and 2 are. Coordinates are pixels from 0, as ours. An image of several
+annotations gives records FILE#ID. One category is read; the annotations of others are rejected, each by name.
 """
 
 import json
@@ -63,7 +63,7 @@ def read(
 ) -> Table:
     """The annotations by name. category: the name or id of the one to read, where several have keypoints.
 
-    Raises ValueError where the file is no COCO keypoints file or the pictures are not found; crowds, annotations without
+    Raises ValueError where the file is no COCO keypoints file or the images are not found; crowds, annotations without
     a labelled point, those of other categories and entries that make no sense are in `refused`.
     """
     entries, count, refused, notes = _entries(path, category)
@@ -96,7 +96,7 @@ def read(
 
 
 def _names(entries: list[_Entry]) -> list[str]:
-    """PICTURE#FACE where `write` kept what an annotation was named, else by ids where a picture has several."""
+    """PICTURE#FACE where `write` kept what an annotation was named, else by ids where an image has several."""
     names = plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
     kept = [
         f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
@@ -107,7 +107,7 @@ def _names(entries: list[_Entry]) -> list[str]:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Where the pictures of annotations/person_keypoints_val2017.json and its like may be."""
+    """Where the images of annotations/person_keypoints_val2017.json and its like may be."""
     near, up, part = path.parent, path.parent.parent, re.search(r"(train|val|test)\d*", path.stem)
     folders = [near, near / "images", up / "images"]
     return folders + [folder / part[0] for folder in (near, up, up / "images") if part]
@@ -163,7 +163,7 @@ def _entry(
     if not coco_images.is_id(name) or plain.path_fault(f"a{name}") or plain.picture_of(f"a#{name}") != "a":
         return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
     if not coco_images.is_id(image) or image not in images.files:
-        return Refused("", None, f"unknown picture: annotation {name}: no image has the id {image!r:.40}")
+        return Refused("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
     if told := coco_images.ambiguity(image, images.files[image]):
         return Refused("", None, f"image id twice: annotation {name}: {told}")
     picture, size = images.files[image][0], images.sizes[image]

@@ -62,7 +62,7 @@ def ambiguity(key: int | str, names: list[str]) -> str | None:
 
 
 def _inner(name: str) -> str:
-    """The path of a picture as other systems write it, with / and without a leading ./ and the like."""
+    """The path of an image as other systems write it, with / and without a leading ./ and the like."""
     return posixpath.normpath(name.replace("\\", "/"))
 
 

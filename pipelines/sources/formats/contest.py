@@ -21,12 +21,12 @@ NAME = "contest"
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a folder of this layout, with a training part, a test part or both."""
+    """Whether this is a folder of this layout, with a training split, a test split or both."""
     return any((path / part / table).exists() for part, table in _TABLES.items())
 
 
 def folder_of(path: Path) -> Path | None:
-    """The folder of this layout whose part, pictures or table lie at a path; None where they do not."""
+    """The folder of this layout whose part, images or table lie at a path; None where they do not."""
     tables = {"landmarks.csv", "test_points.csv", "landmarks_true.csv"}
     there = path.absolute()
     part = there.parent if there.name in tables or (there.name == "images" and there.is_dir()) else there
@@ -42,7 +42,7 @@ _TABLES = {"train": "landmarks.csv", "test": "test_points.csv"}
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The training part by file name, or the test part in the order of its list, with the truth where it is known.
+    """The training split by file name, or the test split in the order of its list, with the truth where it is known.
 
     num_points: how many points there are, where neither truth nor training table say so. Raises ValueError, with the
     place, where a file is missing or is none; rows that cannot be used are in the table's `refused`.
@@ -52,7 +52,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     if not table.is_file():
         raise ValueError(f"{table}: the file is missing; give the folder that holds train/ and test/")
     if not folder.is_dir():
-        raise ValueError(f"{folder}: the folder of pictures is missing")
+        raise ValueError(f"{folder}: the folder of images is missing")
     return _train(path, folder, table) if part == "train" else _test(path, folder, table, num_points)
 
 
@@ -139,7 +139,7 @@ def _points_of(path: Path, asked: list[np.ndarray], num_points: int | None) -> i
 
 
 def read_asked(path: Path) -> tuple[list[str], list[int], list[np.ndarray], list[text_tables.BadRow]]:
-    """(names, lines, for each the indices of the points to hand in, rows refused) of a test_points.csv, in its order."""
+    """(names, lines, for each the indices of the points to hand in, rows rejected) of a test_points.csv, in its order."""
     names, lines, asked, refused = [], [], [], []
     seen: dict[str, int] = {}
     for line, fields in text_tables.text_rows(path):
@@ -182,9 +182,9 @@ def check_asked(asked: Sequence[np.ndarray]) -> int:
 def write_submission(
     file: BinaryIO, names: Sequence[str], points: Iterable[np.ndarray], asked: Sequence[np.ndarray]
 ) -> None:
-    """The submission: a comma-separated row a photograph, its asked points in their own order, rounded.
+    """The submission: a comma-separated row an image, its asked points in their own order, rounded.
 
-    points f64[points, 2] of each photograph. Every row must ask for as many points (`check_asked`).
+    points f64[points, 2] of each image. Every row must ask for as many points (`check_asked`).
     """
     file.write(csv_text.row(["file_name", *_columns(check_asked(asked))]))
     for name, face, indices in zip(names, points, asked, strict=True):

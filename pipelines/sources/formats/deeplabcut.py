@@ -1,7 +1,7 @@
 """DeepLabCut's labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
 
 Empty is not labelled. The index is a path in one column or in three. Where there are individuals, each that has a point
-in a picture is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.
+in an image is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.
 """
 
 import re
@@ -41,7 +41,7 @@ class _Found(NamedTuple):
     lines: list[int]
     points: list[np.ndarray]  # f32[points, 2], NaN: not labelled
     refused: list[Refused]
-    seen: dict[str, int]  # the lines of the pictures
+    seen: dict[str, int]  # the lines of the images
 
 
 def recognises(path: Path) -> bool:
@@ -57,11 +57,11 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The records by name, of one table or of all a project's. Pictures lie below the project's folder (that which holds
+    """The records by name, of one table or of all a project's. Images lie below the project's folder (that which holds
     labeled-data), or in the folder of the table.
 
     The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
-    of tables with other body parts are refused. Raises ValueError, with the place, where a table is none, and where several
+    of tables with other body parts are rejected. Raises ValueError, with the place, where a table is none, and where several
     scorers labelled one video.
     """
     tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {})
@@ -218,11 +218,11 @@ def _points(fields: list[str], parts: list[str]) -> np.ndarray | str:
 
 
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
-    """A table of one animal a picture, its index in one column. Raises ValueError for one of several in a picture."""
+    """A table of one animal an image, its index in one column. Raises ValueError for one of several in an image."""
     with files.whole(out) as file:
         file.write(csv_text.row(["scorer", *["jaxmarks"] * (2 * num_points)]))
         file.write(csv_text.row(["bodyparts", *(f"point_{i}" for i in range(num_points) for _ in "xy")]))
         file.write(csv_text.row(["coords", *["x", "y"] * num_points]))
         for row in rows:
-            name = plain.only_one(row.name, "a table of one animal a picture")
+            name = plain.only_one(row.name, "a table of one animal an image")
             file.write(csv_text.row([name, *plain.gapped(row)]))

@@ -8,7 +8,7 @@ from typing import Any
 
 _HEAD = 1 << 14  # bytes that tell what a file is
 KNOWN = (
-    "contest (a folder with train/landmarks.csv), coco (a .json of keypoints), pts (a folder of pictures and .pts files),"
+    "contest (a folder with train/landmarks.csv), coco (a .json of keypoints), pts (a folder of images and .pts files),"
     " wflw (a .txt list), deeplabcut (a project, or CollectedData_*.csv), plain (a .csv): docs/formats.md"
 )
 _BINARY = {

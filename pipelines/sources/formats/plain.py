@@ -1,6 +1,6 @@
 """The plain table: comma-separated, a row a face, empty fields where a point is not known. docs/formats.md has it in full.
 
-What the formats of several faces a photograph share is here too: such records are named FILE#FACE.
+What the formats of several faces an image share is here too: such records are named FILE#FACE.
 """
 
 import os
@@ -19,9 +19,9 @@ from pipelines.sources.text_tables import Scan
 
 NAME = "plain"
 BOX = ["box_x", "box_y", "box_width", "box_height"]
-_FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no picture is named so: its name has a dot behind the last #
+_FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no image is named so: its name has a dot behind the last #
 _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")
-_LOOKED_AT = 500  # pictures, evenly taken, to tell which folder is theirs
+_LOOKED_AT = 500  # images, evenly taken, to tell which folder is theirs
 
 
 def recognises(path: Path) -> bool:
@@ -40,7 +40,7 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The rows by name. Raises ValueError, with the place, where the table or the folder of pictures is none."""
+    """The rows by name. Raises ValueError, with the place, where the table or the folder of images is none."""
     scan = text_tables.scan(path, b",", gaps=True, safe=text_tables.inner_path)
     columns = scan.columns[:-4] if (boxed := scan.columns[-4:] == BOX) else scan.columns
     if columns[0] == "file_name":
@@ -150,27 +150,27 @@ def numbers(fields: Sequence[str]) -> np.ndarray | None:
 
 
 def picture_of(name: str) -> str:
-    """The picture of a record: its name, without the #FACE that tells several faces of one photograph apart."""
+    """The image of a record: its name, without the #FACE that tells several faces of one image apart."""
     found = _FACE.fullmatch(name)
     return found[1] if found else name
 
 
 def path_fault(name: str) -> str | None:
-    """What is wrong with the path of a picture in a list of faces, None where it is good."""
-    if fault := text_tables.path_fault(name, "a path below the folder of pictures"):
+    """What is wrong with the path of an image in a list of faces, None where it is good."""
+    if fault := text_tables.path_fault(name, "a path below the folder of images"):
         return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
 
 
 def only_one(name: str, what: str) -> str:
-    """The name of a record. Raises ValueError where it is one of several faces of a photograph."""
+    """The name of a record. Raises ValueError where it is one of several faces of an image."""
     if picture_of(name) != name:
         raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take --format plain or coco")
     return name
 
 
 def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
-    """The records' names: the picture, and #FACE where it has several."""
+    """The records' names: the image, and #FACE where it has several."""
     count: dict[str, int] = {}
     for picture in pictures:
         count[picture] = count.get(picture, 0) + 1
@@ -178,7 +178,7 @@ def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
 
 
 def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pictures: Sequence[str]) -> Path:
-    """The folder that was given, or that of `folders` which holds most of the pictures, of some that are evenly taken, and
+    """The folder that was given, or that of `folders` which holds most of the images, of some that are evenly taken, and
     of all where none of those is there. Raises ValueError where none holds any."""
     if given is not None:
         if not given.is_dir():
@@ -191,13 +191,13 @@ def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pict
         if any(found):
             return folders[found.index(max(found))]
     raise ValueError(
-        f"{table}: none of its {len(pictures)} pictures, such as {pictures[0]!r}, is in"
+        f"{table}: none of its {len(pictures)} images, such as {pictures[0]!r}, is in"
         f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by --pictures DIR"
     )
 
 
 def spelled(root: Path, name: str) -> str | None:
-    """The path of a picture below a folder as the disk spells it: as it is, or in the other form of Unicode, in which some
+    """The path of an image below a folder as the disk spells it: as it is, or in the other form of Unicode, in which some
     systems store accents; None where it is not there."""
     if os.path.isfile(root / name):
         return name

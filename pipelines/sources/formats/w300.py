@@ -1,4 +1,4 @@
-"""300-W and its kin: a folder of pictures, each with its points in a .pts file of the same stem beside it.
+"""300-W and its kin: a folder of images, each with its points in a .pts file of the same stem beside it.
 
 The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on reading and put on again on writing.
 """
@@ -51,10 +51,10 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The pictures by name that have a .pts file; `pictures` is the folder they lie in below the same names.
+    """The images by name that have a .pts file; `pictures` is the folder they lie in below the same names.
 
     Each file is read once here and again when it is asked for. Most files say how many points there are; those of another
-    number, that make no sense, or have no picture are in `refused`. Raises ValueError where no file can be used at all.
+    number, that make no sense, or have no image are in `refused`. Raises ValueError where no file can be used at all.
     """
     root = plain.find_pictures(path, pictures, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
@@ -72,15 +72,15 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
             usual = f"{len(points)}, the usual number is {count} ({sizes[count]} of {sizes.total()} files)"
             refused.append(Refused(name, None, f"wrong number of points: {usual}"))
         elif picture is None:
-            refused.append(Refused(name, None, f"no picture: none of its stem and {' '.join(ENDINGS)} is beside it"))
+            refused.append(Refused(name, None, f"no image: none of its stem and {' '.join(ENDINGS)} is beside it"))
         elif fault := plain.path_fault(picture):
             refused.append(Refused(name, None, fault))
         elif picture in found:
-            refused.append(Refused(name, None, f"name twice: {found[picture].name} has the picture {picture} already"))
+            refused.append(Refused(name, None, f"name twice: {found[picture].name} has the image {picture} already"))
         else:
             found[picture] = table
     if not found:
-        raise ValueError(f"{path}: no .pts file with a picture can be used ({refused[0].file}: {refused[0].reason})")
+        raise ValueError(f"{path}: no .pts file with an image can be used ({refused[0].file}: {refused[0].reason})")
     names = [list(found)[i] for i in sorted_by_name(list(found))]
     return Table(
         root=root,
@@ -96,14 +96,14 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
 
 
 class _Images:
-    """The pictures below a folder by the stems of their names, however those are spelled in Unicode."""
+    """The images below a folder by the stems of their names, however those are spelled in Unicode."""
 
     def __init__(self, root: Path):
         self._root, self._folders = root, {}
         self._several: list[list[str]] = []  # that share a stem
 
     def of(self, name: str) -> str | None:
-        """The picture of x/y.pts: the first by its ending, as ENDINGS has them, of those of its stem."""
+        """The image of x/y.pts: the first by its ending, as ENDINGS has them, of those of its stem."""
         folder, _, file = name.rpartition("/")
         if folder not in self._folders:
             self._folders[folder] = self._listed(folder)
@@ -131,7 +131,7 @@ class _Images:
             return []
         first = self._several[0]
         return [
-            f"{len(self._several)} .pts files have several pictures of their stem, as {', '.join(first)}: the first by"
+            f"{len(self._several)} .pts files have several images of their stem, as {', '.join(first)}: the first by"
             f" {' '.join(ENDINGS)} is used, {first[0]}"
         ]
 
@@ -158,15 +158,15 @@ def _label(path: Path, count: int) -> Label:
 
 
 def file_of(name: str) -> str:
-    """The .pts file of a picture. Raises ValueError for one of several faces of a photograph."""
+    """The .pts file of an image. Raises ValueError for one of several faces of an image."""
     return f"{os.path.splitext(plain.only_one(name, '.pts'))[0]}.pts"
 
 
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
-    """A .pts file for each record in the folder `out`, named as its picture.
+    """A .pts file for each record in the folder `out`, named as its image.
 
-    Raises ValueError for a record with a point that is not labelled, for one of several faces of a photograph, for a
-    name that leads out of the folder, and where two pictures have one stem: this layout has no way to say them.
+    Raises ValueError for a record with a point that is not labelled, for one of several faces of an image, for a
+    name that leads out of the folder, and where two images have one stem: this layout has no way to say them.
     """
     written: set[str] = set()
     for row in rows:

@@ -1,7 +1,7 @@
-"""WFLW's lists: a row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, picture.
-Its lists of 98 points and the picture alone are read too, without boxes.
+"""WFLW's lists: a row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, image.
+Its lists of 98 points and the image alone are read too, without boxes.
 
-A photograph of several faces gives records FILE#LINE. Rows are checked once and read again when they are asked for.
+An image of several faces gives records FILE#LINE. Rows are checked once and read again when they are asked for.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ class _Face(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """What a row holds: so many points and a picture, and a box and six attributes between them where it is boxed."""
+    """What a row holds: so many points and an image, and a box and six attributes between them where it is boxed."""
 
     points: int
     boxed: bool
@@ -66,7 +66,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     """The faces by name. Rows have as many fields as most of them; others, and rows that make no sense, are in `refused`.
 
     Where most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, which a note
-    says. Raises ValueError where the file is no such list or the pictures are not found.
+    says. Raises ValueError where the file is no such list or the images are not found.
     """
     faces, refused, layout = _read(path)
     names = plain.names_of([f.picture for f in faces], [f.line for f in faces])
@@ -92,7 +92,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
 
 
 def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
-    """The faces, what is refused, and the layout that most rows have. Raises ValueError where it is none that is read."""
+    """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it is none that is read."""
     with open(path, "rb") as file:
         sizes = Counter(len(line.split()) for line in file if line.strip())
     size = sizes.most_common(1)[0][0] if sizes else 0
@@ -147,7 +147,7 @@ def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
 
 
 def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] | Refused:
-    """(picture, f64[points, 2], box) of a row; the box is NaN where the layout has none."""
+    """(image, f64[points, 2], box) of a row; the box is NaN where the layout has none."""
     try:
         fields = [field.decode() for field in text.removeprefix(_BOM).split()]
     except UnicodeDecodeError:
@@ -168,7 +168,7 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
 
 
 def _layout_fault(fields: list[str]) -> str | None:
-    """What shows that the fields between the points and the picture are not x_min y_min x_max y_max and 6 attributes."""
+    """What shows that the fields between the points and the image are not x_min y_min x_max y_max and 6 attributes."""
     box, attributes = plain.numbers(fields[:4]), plain.numbers(fields[4:])
     if attributes is None or not np.isin(attributes, (0, 1)).all():
         return f"bad attributes: expected six of 0 or 1, got {' '.join(fields[4:])[:60]!r}"

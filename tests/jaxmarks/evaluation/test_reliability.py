@@ -9,7 +9,7 @@ from jaxmarks.evaluation import bootstrap, reliability
 
 @pytest.fixture
 def known(random):
-    """(expected, error, mask, scale, groups) of 40 photographs of 12 points; the error is exponential about the expected."""
+    """(expected, error, mask, scale, groups) of 40 images of 12 points; the error is exponential about the expected."""
     expected = np.exp(0.5 * random.randn(40, 12) + 0.5 * random.randn(40, 1))
     error, mask = expected * random.exponential(size=(40, 12)), random.rand(40, 12) < 0.8
     return expected, error, mask, 20 + 60 * random.rand(40), np.arange(40) // 4
@@ -112,7 +112,7 @@ def test_the_report_says_the_same_and_its_intervals_are_of_groups_drawn_again(kn
 def test_what_has_no_expected_error_has_no_report(known):
     expected, error, mask, scale, groups = known
     assert reliability.report(np.full_like(expected, np.nan), error, mask, scale, groups) == {}
-    expected[:39] = np.nan  # one photograph has: no correlation over photographs, no interval where it is not drawn
+    expected[:39] = np.nan  # one image has: no correlation over images, no interval where it is not drawn
     found = reliability.report(expected, error, mask, scale, np.arange(40))
     assert found["spearman_photographs"] is None and found["intervals"]["spearman_photographs"] is None
     assert found["points"] == mask[39].sum()

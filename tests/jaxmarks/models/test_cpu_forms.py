@@ -1,4 +1,4 @@
-"""The CPU's forms of convolutions against NumPy in float64, and rendering in batches against one picture at a time."""
+"""The CPU's forms of convolutions against NumPy in float64, and rendering in batches against one image at a time."""
 
 import sys
 

@@ -422,7 +422,7 @@ def test_least_sizes() -> None:
 
 
 def test_too_small_pictures_are_refused() -> None:
-    message = "Inception v3 needs pictures of 75 px or more, got 74"
+    message = "Inception v3 needs images of 75 px or more, got 74"
     with pytest.raises(ValueError, match=message):
         MODEL.init(jax.random.key(0), 74)
     params, stats = jax.eval_shape(lambda key: MODEL.init(key, 75), jax.random.key(0))

@@ -27,14 +27,14 @@ def plan_of(devices: int, parts: int, model: models.Model) -> experiment.Assembl
 
 
 def labelled(*without: int):
-    """A batch with another number of points in each photograph, none in those of `without`."""
+    """A batch with another number of points in each image, none in those of `without`."""
     batch = batch_of()
     batch.mask[:] = np.arange(5) <= np.arange(8)[:, None] // 2
     batch.mask[list(without)] = False
     return batch
 
 
-# Of two parts the second has as many labelled photographs as the first, one to the first's four, or none.
+# Of two parts the second has as many labelled images as the first, one to the first's four, or none.
 BATCHES = {"all": batch_of, "uneven": lambda: labelled(3, 5, 7), "half": lambda: labelled(1, 3, 5, 7)}
 uneven = BATCHES["uneven"]
 
@@ -97,7 +97,7 @@ def test_both_equal_float64_by_hand(name):
 
 
 def test_no_device_sends_another_its_pictures():
-    """What passes between devices, in the compiled step, is smaller than one picture of 32 x 32 x 3."""
+    """What passes between devices, in the compiled step, is smaller than one image of 32 x 32 x 3."""
     text, _ = linear(4, PARTS)
     passing = re.findall(r"= (.*?) (?:all-to-all|collective-permute|all-gather|all-reduce)(?:-start)?\(", text)
     shapes = [math.prod(map(int, re.findall(r"\d+", s))) for p in passing for s in re.findall(r"\[([\d,]*)\]", p)]

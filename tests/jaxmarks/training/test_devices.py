@@ -48,7 +48,7 @@ def beginning() -> tuple[dict, dict]:
 
 
 def rendered(plan: experiment.Assembly, steps: int) -> list[Batch]:
-    """The batches of so many steps with their pictures and points as the run's own rendering makes them, in float64."""
+    """The batches of so many steps with their images and points as the run's own rendering makes them, in float64."""
     render, found = experiment.render(plan), []
     for number in range(steps):
         images, points = jax.device_get(render(sharding.split(plan.mesh, batch_of(number))))

@@ -14,7 +14,7 @@ from jaxmarks.config import Config
 from jaxmarks.training import sharding, state
 from tests.tiny import CONFIG, NORMED, batch_of, thumbnails
 
-FROZEN, STEPS = 3, 6  # a quarter of the twelve steps of an epoch of 100 photographs
+FROZEN, STEPS = 3, 6  # a quarter of the twelve steps of an epoch of 100 images
 SETTINGS = {
     "augment": "none", "loss": "l2", "schedule": "constant", "lr": 1e-2, "weight_decay": 0.1, "steps": STEPS,
     "freeze": 0.25, "thaw_lr": 0.5, "ema": 0.9,

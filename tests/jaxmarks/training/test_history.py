@@ -1,4 +1,4 @@
-"""What a run did to each photograph: the log's rows and the order of draws put together, against counting by hand."""
+"""What a run did to each image: the log's rows and the order of draws put together, against counting by hand."""
 
 import numpy as np
 import pytest

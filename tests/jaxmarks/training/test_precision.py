@@ -19,7 +19,7 @@ from tests.tiny import CONFIG, batch_of
 
 pytestmark = pytest.mark.bits
 
-LEAST = {"resnet18": 32, "resnet50": 32, "inception_v3": 75}  # sides of pictures
+LEAST = {"resnet18": 32, "resnet50": 32, "inception_v3": 75}  # sides of images
 
 
 class Small(nn.Module):

@@ -48,8 +48,8 @@ def test_points_come_back_in_their_own_order(case):
 
 @pytest.mark.parametrize("photograph", points.PHOTOGRAPHS)
 def test_points_come_home_through_photographs_of_60_to_1300_pixels(photograph):
-    assert points.through_photograph(records("chain"), SIZE, photograph) < BOUND["points through photographs"]
-    assert points.frame_of_photograph(SIZE, photograph) < BOUND["frame of photographs"]
+    assert points.through_photograph(records("chain"), SIZE, photograph) < BOUND["points through images"]
+    assert points.frame_of_photograph(SIZE, photograph) < BOUND["frame of images"]
 
 
 @pytest.mark.parametrize("case", QUICK)
@@ -60,7 +60,7 @@ def test_the_centroid_of_a_blob_lies_on_the_mapped_point(case):
 @pytest.mark.parametrize("photograph", [(60, 60), (129, 131), (300, 211), (1300, 701)])
 def test_a_blob_in_a_photograph_is_shown_where_the_frames_say(photograph):
     few = cases.some(records("crop"), 25)
-    assert pixels.blob_in_photograph(few, SIZE, photograph) < BOUND["blobs in photographs, end to end"]
+    assert pixels.blob_in_photograph(few, SIZE, photograph) < BOUND["blobs in images, end to end"]
 
 
 @pytest.mark.parametrize("case", QUICK)
@@ -72,7 +72,7 @@ def test_pixels_equal_scipys(case):
 @pytest.mark.parametrize("case", QUICK)
 def test_what_is_restored_is_what_was_there(case):
     error, disagreement = pixels.restored(cases.some(records(case), 25), SIZE)
-    assert error < BOUND["restored picture, within the mask"] and disagreement == 0
+    assert error < BOUND["restored image, within the mask"] and disagreement == 0
 
 
 @pytest.mark.parametrize("size", [33, 96, 128, 224])

@@ -131,7 +131,7 @@ def settings(batch: int, workers: int, preset: str = "recipe") -> Config:
 
 
 def stream_of(faces, preset: str, batch: int, workers: int, devices: int, start: int, count: int) -> list[tuple]:
-    """(draw, index, picture, points) of the draws from `start` steps on, `count` of them."""
+    """(draw, index, image, points) of the draws from `start` steps on, `count` of them."""
     config, over = settings(batch, workers, preset), sharding.mesh(jax.devices()[:devices])
     render = jax.jit(step.make_render(ROOT, config, landmarks.scheme(5), over))
     found = []

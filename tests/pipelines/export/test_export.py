@@ -1,4 +1,4 @@
-"""Networks as files: read again by those who read them, the same points as the run; and what is refused."""
+"""Networks as files: read again by those who read them, the same points as the run; and what is rejected."""
 
 import json
 
@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(run):
-    """(the run opened, three of its photographs)."""
+    """(the run opened, three of its images)."""
     opened_run = opened.load(run)
     data = run_data.of_run(opened_run.run)
     return opened_run, example.Subset(run_data.split_of(opened_run.run, data, "train"), [0, 1, 2])
@@ -85,7 +85,7 @@ def test_what_is_refused_in_one_line(run, tmp_path, refused, monkeypatch):
 
 
 def test_the_formulas_are_those_of_the_loader(found):
-    """Photograph to input, and home, against the frames of the loader's own batches."""
+    """Image to input, and home, against the frames of the loader's own batches."""
     size = 32
     for width, height in ((101, 67), (64, 90), (32, 33), (20, 31)):
         image = np.zeros((height, width, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Every kind of picture has a stated fate, and the canvas shows what the frames say."""
+"""Every kind of image has a stated fate, and the canvas shows what the frames say."""
 
 import io
 import struct
@@ -62,17 +62,17 @@ def cut_with_thumbnail() -> bytes:
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"this is no picture at all, whatever its name says\n" * 50, "not a picture"),
+        (b"this is no image at all, whatever its name says\n" * 50, "not an image"),
         (JPEG[: len(JPEG) // 2], "cut off"),
         (JPEG[:-1], "cut off"),
         (JPEG[:100], "cut off"),
-        (cut_with_thumbnail(), "cut off|not a picture"),
-        (b"\xff\xd8" + b"x" * 500 + b"\xff\xd9", "not a picture"),
-        (PNG[: len(PNG) // 2], "not a picture"),
-        (PNG[:-12], "not a picture"),
-        (encoded(quarters(), "GIF")[:60], "not a picture"),
+        (cut_with_thumbnail(), "cut off|not an image"),
+        (b"\xff\xd8" + b"x" * 500 + b"\xff\xd9", "not an image"),
+        (PNG[: len(PNG) // 2], "not an image"),
+        (PNG[:-12], "not an image"),
+        (encoded(quarters(), "GIF")[:60], "not an image"),
         (png_that_claims(60000, 60000), "too many pixels: 60000 x 60000"),
-        (png_that_claims(8000, 8000), "not a picture"),
+        (png_that_claims(8000, 8000), "not an image"),
     ],
     ids=["empty", "text named .jpg", "half a JPEG", "a JPEG without its last byte", "a JPEG's header",
          "a JPEG cut behind its thumbnail", "a JPEG of nonsense", "half a PNG", "a PNG without its end", "half a GIF",
@@ -90,7 +90,7 @@ def test_decoded_truthfully():
     deep = cv2.imencode(".png", image[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
     moving = encoded(image, "GIF", save_all=True, append_images=[Image.fromarray(255 - image)])
     for data in (encoded(image, "PNG"), encoded(palette, "PNG"), deep, moving, decode.encode_png(image)):
-        assert np.array_equal(decode.decode(data), image)  # of the animated one, the first picture
+        assert np.array_equal(decode.decode(data), image)  # of the animated one, the first image
     cmyk = Image.fromarray(image).convert("CMYK")
     for data in (encoded(image, "JPEG", quality=97), encoded(cmyk, "JPEG", quality=97), decode.encode_jpeg(image, 97)):
         assert near(decode.decode(data), image)

@@ -83,7 +83,7 @@ def test_a_file_that_is_cut_off_anywhere_has_a_reason(name):
 def test_what_no_decoder_here_knows_is_not_tried(name):
     data = encoded(quarters(), name)
     assert headers.read(data) is None
-    with pytest.raises(decode.DecodeError, match="not a picture"):
+    with pytest.raises(decode.DecodeError, match="not an image"):
         decode.decode(data)
 
 

@@ -95,7 +95,7 @@ def test_missing_images_are_foreseen(tmp_path):
     (tmp_path / "set/images/1.jpg").unlink()
     assert inspection.foreseen(opening.open_source(path)) == [
         "1 of 3 images cannot be used:",
-        "  1 the picture is missing; the first 1.jpg",
+        "  1 the image is missing; the first 1.jpg",
     ]
     assert inspection.foreseen(opening.open_source("drawn:4:5")) == []
 

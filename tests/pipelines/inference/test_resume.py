@@ -17,7 +17,7 @@ ABOUT = {"what": 1}
 
 
 class Counting:
-    """Predictions that say which photographs they were asked for; from the `stop`-th on, they fail."""
+    """Predictions that say which images they were asked for; from the `stop`-th on, they fail."""
 
     def __init__(self, stop: int = 10**9, bad: tuple[int, ...] = ()):
         self.asked, self.stop, self.bad = [], stop, bad
@@ -29,7 +29,7 @@ class Counting:
                 raise KeyboardInterrupt
             self.asked.append(number)
             if number in self.bad:
-                faults.add(name, "no picture: none at all")
+                faults.add(name, "no image: none at all")
                 continue
             one = np.full((1, 5, 2), float(number))
             flags = np.ones((1, 5), bool)
@@ -54,7 +54,7 @@ def test_an_interrupted_list_goes_on_after_the_last_whole_block(tmp_path, source
     kept = made(tmp_path, source, second)
     assert first.asked == [0, 1, 2, 3, 4, 5] and second.asked == [4, 5, 6, 7, 8, 9]
     assert kept.index().tolist() == [0, 2, 3, 4, 5, 6, 7, 8]
-    assert kept.faults == [f"train_00000{n}.png: no picture: none at all" for n in (1, 9)]
+    assert kept.faults == [f"train_00000{n}.png: no image: none at all" for n in (1, 9)]
     for _ in range(2):  # as often as wanted
         assert np.concatenate([p.points[:, 0, 0] for p in kept]).tolist() == [0, 2, 3, 4, 5, 6, 7, 8]
     resume.done_with(tmp_path / "out.csv")
@@ -70,7 +70,7 @@ def test_blocks_of_anything_else_are_thrown_away(tmp_path, source):
 
 
 def test_where_nothing_can_be_decoded_that_is_said_and_nothing_is_left(tmp_path, source):
-    with pytest.raises(ValueError, match=r"none could be decoded \(train_000000.png: no picture: none at all\)"):
+    with pytest.raises(ValueError, match=r"none could be decoded \(train_000000.png: no image: none at all\)"):
         made(tmp_path, source, Counting(bad=tuple(range(10))))
     assert not list(tmp_path.iterdir())
 
@@ -124,7 +124,7 @@ def test_what_stands_beside_the_points(tmp_path, run, command):
 
 def test_a_dry_run_says_what_would_be_done(tmp_path, run, command):
     code, said = command("predict", "--run", run, "--tta", "none", "--out", tmp_path / "s.csv", "--dry-run")
-    assert code == 0 and "16 photographs under 1 view;" in said.out and not list(tmp_path.iterdir())
+    assert code == 0 and "16 images under 1 view;" in said.out and not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_written_is_refused_before_a_photograph_is_looked_at(tmp_path, run, refused):

@@ -70,7 +70,7 @@ def test_the_time_left_counts_from_the_first_news_of_this_sitting(time, capsys):
 def test_batches_pass_through_and_are_counted(time, capsys):
     batches = [("a", 4), ("b", 4), ("c", 1)]
     assert list(console.Progress(9, "photograph").over(batches)) == batches
-    assert capsys.readouterr().err.splitlines()[-1].startswith("photograph 9/9")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("image 9/9")
 
 
 def code_of(main) -> int:
@@ -164,7 +164,5 @@ def test_pictures_that_could_not_be_used_are_counted_and_the_first_ten_named(cap
     assert capsys.readouterr().out == ""
     console.faults([f"{i}.jpg: cut" for i in range(12)])
     lines = capsys.readouterr().out.splitlines()
-    assert (
-        lines[0] == "12 pictures could not be used:" and lines[1] == "  0.jpg: cut" and lines[-1] == "  ... and 2 more"
-    )
+    assert lines[0] == "12 images could not be used:" and lines[1] == "  0.jpg: cut" and lines[-1] == "  ... and 2 more"
     assert len(lines) == 12

@@ -40,7 +40,7 @@ def own_cache(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def data(tmp_path) -> Path:
-    """Ten photographs: two are none, one row has no number, two are near-duplicates."""
+    """Ten images: two are none, one row has no number, two are near-duplicates."""
     train = some("train", 10, BROKEN)
     train["train08.jpg"] = decode.encode_jpeg(decode.decode(train["train01.jpg"][0]), 60), POINTS
     root = contest_folder(tmp_path / "data", train)
@@ -82,7 +82,7 @@ def test_one_set_whichever_way_it_comes(tmp_path, data, capsys):
     assert np.array_equal(cached[1].points, POINTS + 1) and cached[1].picture == photograph(1, 61)
     told = capsys.readouterr().out
     assert (
-        f"{data} (train/landmarks.csv, photographs in {data}/train/images): packing 10 records into {tmp_path / 'cache'}/data-"
+        f"{data} (train/landmarks.csv, images in {data}/train/images): packing 10 records into {tmp_path / 'cache'}/data-"
         in told
         and "(--no-cache: not)" in told
     )
@@ -107,9 +107,7 @@ def test_the_second_time_nothing_is_packed(data, own_cache, capsys, monkeypatch)
     assert list(cache.training_set(str(data)).names) == GOOD
     assert {p: p.stat().st_mtime_ns for p in own_cache.rglob("*") if p.is_file() and p.name != "cached.json"} == before
     said = capsys.readouterr().out  # what is left out is told each time, by kind
-    assert (
-        "packing" not in said and "3 records cannot be used" in said and "2 not a picture that can be decoded" in said
-    )
+    assert "packing" not in said and "3 records cannot be used" in said and "2 not an image that can be decoded" in said
 
 
 def key(data: Path) -> str:
@@ -285,7 +283,7 @@ def test_two_processes_at_once_end_with_one_set_or_a_line(data, own_cache):
 
 def test_a_set_of_which_nothing_can_be_used_is_refused_in_both_ways(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 3, (0, 1, 2)))
-    assert "3 not a picture that can be decoded; first: train00.jpg (line 2)" in refusal(cache.training_set, str(data))
+    assert "3 not an image that can be decoded; first: train00.jpg (line 2)" in refusal(cache.training_set, str(data))
     assert "none of the 3 records" in refusal(lambda: cache.training_set(str(data), packed=False))
 
 
@@ -328,7 +326,7 @@ def test_training_ends_with_the_same_digest_whichever_way_the_data_comes(tmp_pat
     data = contest_folder(tmp_path / "data", train)
     preparing = command("prepare", "--data", data, "--out", tmp_path / "packed")
     out, err = preparing.communicate(timeout=120)
-    assert preparing.returncode == 0 and "15 accepted, 1 refused" in out, err
+    assert preparing.returncode == 0 and "15 accepted, 1 rejected" in out, err
     ways = {"cached": (data,), "raw": (data, "--no-cache"), "packed": (tmp_path / "packed",)}
     ended = {}
     for name, (path, *flags) in ways.items():

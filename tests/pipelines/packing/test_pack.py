@@ -33,7 +33,7 @@ def photograph(index: int, width: int = 60, height: int = 48) -> bytes:
 
 def some(part: str, count: int, broken: tuple[int, ...] = ()) -> dict:
     return {
-        f"{part}{i:02d}.jpg": (b"no picture" if i in broken else photograph(i, 60 + i, 48), POINTS + i)
+        f"{part}{i:02d}.jpg": (b"no image" if i in broken else photograph(i, 60 + i, 48), POINTS + i)
         for i in range(count)
     }
 
@@ -125,7 +125,7 @@ def test_the_bytes_do_not_depend_on_process_place_or_times(tmp_path):
     for seed, place in enumerate((data, moved)):
         done = prepare("--data", place, "--out", tmp_path / f"out{seed}", "--workers", 1 + seed, seed=seed + 1)
         assert done.returncode == 0, done.stderr
-        assert "train: 7 listed, 6 accepted, 1 refused" in done.stdout
+        assert "train: 7 listed, 6 accepted, 1 rejected" in done.stdout
     assert content(tmp_path / "out0") == content(tmp_path / "out1")
     assert len(dataset.Packed(tmp_path / "out0", "train")) == 6
 
@@ -380,7 +380,7 @@ def test_grain_reads_the_shards(tmp_path, data, known):
 
 
 class Blobs(Source):
-    """One photograph with a spot at each of the points in turn."""
+    """One image with a spot at each of the points in turn."""
 
     labelled, num_points = True, 1
     width, height = 400, 301
@@ -415,7 +415,7 @@ def test_of_a_reduced_set_the_points_are_still_those_of_the_photograph(working, 
         found = affine.apply(canvas.fit, centroid(spot)[None])[0]
         said = affine.apply(canvas.frame, np.array([Blobs.spots[index]]))[0]
         assert np.abs(found - said).max() < 0.1
-        plain = decode.canvas(Blobs(box)[index], size, 2 * size, 0.1)  # the frame is the photograph's, reduced or not
+        plain = decode.canvas(Blobs(box)[index], size, 2 * size, 0.1)  # the frame is the image's, reduced or not
         moved = affine.apply(plain.frame, np.array([Blobs.spots[index]]))[0] - said
         assert np.abs(moved).max() < 1.0 if box is None else np.abs(moved).max() < 1e-9
 
@@ -432,7 +432,7 @@ def test_a_reduced_set_is_packed_and_read(tmp_path, data):
 
 
 def table_of(root: Path, points: np.ndarray, mask: np.ndarray, **options) -> Pictures:
-    """A source of three photographs whose labels may lack points."""
+    """A source of three images whose labels may lack points."""
     root.mkdir()
     for i in range(3):
         (root / f"{i}.jpg").write_bytes(photograph(i))
@@ -490,7 +490,7 @@ def test_drawn_faces_are_packed_bit_for_bit(tmp_path, monkeypatch):
 def test_a_set_without_one_usable_record_is_refused_in_a_line(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 4, broken=(0, 1, 2, 3)))
     message = refusal(packed, tmp_path / "out", parts_of(data))
-    assert "first: train00.jpg (line 2): not a picture that can be decoded" in message
+    assert "first: train00.jpg (line 2): not an image that can be decoded" in message
     assert not seal.is_whole(tmp_path / "out")
 
 

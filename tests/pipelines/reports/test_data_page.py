@@ -131,7 +131,7 @@ def facts_of(source, **changed):
 def full():
     """Facts with something in every section, under names that would break a careless page."""
     source = Memory([HOSTILE] + [f"b{i}.jpg" for i in range(13)])
-    refused = [Refused(HOSTILE, 3, f"box outside: {HOSTILE}"), Refused("gone.jpg", None, "the picture is missing")]
+    refused = [Refused(HOSTILE, 3, f"box outside: {HOSTILE}"), Refused("gone.jpg", None, "the image is missing")]
     groups = np.arange(14)
     groups[[4, 9, 12]] = [0, 0, 3]
     thumbnails = {HOSTILE: np.full((30, 40, 3), 200, np.uint8)}
@@ -152,8 +152,8 @@ def test_names_and_reasons_are_text_and_nothing_is_fetched(full):
 def test_all_sections_are_there_and_say_what_is_so(full):
     told = data_page.page(full)
     assert re.findall("<h2>(.*?)</h2>", told) == HEADINGS
-    assert "14 of 16 records accepted, 2 refused." in told
-    assert "5 photographs in 2 groups (1 of 2, 1 of 3)" in told
+    assert "14 of 16 records accepted, 2 rejected." in told
+    assert "5 images in 2 groups (1 of 2, 1 of 3)" in told
     assert "<td>box outside</td><td>1</td>" in told and "line 113" in told
     parts = dict(zip(HEADINGS, told.split("<section")[1:], strict=True))
     assert parts["Random examples"].count("<img") == 14 and parts["Refused"].count("<img") == 1
@@ -174,7 +174,7 @@ def test_the_same_facts_give_the_same_page_and_another_seed_other_examples():
 def test_a_set_without_labels_duplicates_or_refusals():
     told = data_page.page(facts_of(Memory(["a.jpg", "b.jpg"], labelled=False), spread=np.full(2, np.nan)))
     assert re.findall("<h2>(.*?)</h2>", told) == HEADINGS
-    assert "There are no labels" in told and "No two photographs look the same." in told
+    assert "There are no labels" in told and "No two images look the same." in told
     assert "Every record could be used." in told and "nan" not in re.sub('base64,[^"]*', "", told)
 
 
@@ -188,7 +188,7 @@ def test_the_label_and_the_box_lie_where_they_are_in_the_picture():
     class One(Memory):
         def __getitem__(self, index):
             points, mask = np.full((68, 2), 100.0), np.arange(68) < 1
-            picture = np.full((100, 200, 3), 90, np.uint8)  # half as large as the photograph
+            picture = np.full((100, 200, 3), 90, np.uint8)  # half as large as the image
             return Example(picture, points, mask, np.array([200.0, 40.0, 100.0, 80.0]), (400, 200))
 
     tile = data_page._tile(One(["a.jpg"]), 0, False)

@@ -67,7 +67,7 @@ def test_points_are_in_pixels_of_the_photograph_also_where_it_was_packed_smaller
     height, width = items[1].example.picture.shape[:2]
     twice = items[1].example._replace(points=items[1].example.points * 2 + 0.5, size=(2 * width, 2 * height))
     large = told(pages.page("t", [items[1]._replace(example=twice, prediction=items[1].prediction * 2 + 0.5)], ""))[0]
-    # x at n pixels is 2 x + 0.5 at 2 n: the place of the picture, a half pixel before its first, too
+    # x at n pixels is 2 x + 0.5 at 2 n: the place of the image, a half pixel before its first, too
     assert np.allclose(np.array(large["place"][:2]), 2 * np.array(entry["place"][:2]) + 0.5, atol=2.1)
     assert np.allclose(large["view"][2], 2 * entry["view"][2], atol=0.1)
 

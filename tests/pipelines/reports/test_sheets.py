@@ -1,4 +1,4 @@
-"""Points are drawn where they are; sheets hold every picture."""
+"""Points are drawn where they are; sheets hold every image."""
 
 import numpy as np
 import pytest

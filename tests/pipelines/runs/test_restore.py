@@ -1,4 +1,4 @@
-"""Runs that begin with another's weights, forks, recipes, and what is told of a photograph; by the commands."""
+"""Runs that begin with another's weights, forks, recipes, and what is told of an image; by the commands."""
 
 import csv
 import json

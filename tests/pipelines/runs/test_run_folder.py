@@ -1,4 +1,4 @@
-"""The run folder: written once, obeyed ever after, and refused where it was changed."""
+"""The run folder: written once, obeyed ever after, and rejected where it was changed."""
 
 import dataclasses
 import json

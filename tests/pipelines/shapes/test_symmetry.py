@@ -1,4 +1,4 @@
-"""The mirror permutation found from labels, its refusals, and schemes in files."""
+"""The mirror permutation found from labels, its rejections, and schemes in files."""
 
 import json
 

@@ -32,7 +32,7 @@ def astray(canvas: decode.Canvas, true: np.ndarray) -> float:
     return float(np.abs(centroid(spot) - said).max())
 
 
-BOXES = [  # x, y, width, height in a photograph of 400 x 301
+BOXES = [  # x, y, width, height in an image of 400 x 301
     (100, 50, 200, 180), (101.5, 47.25, 130.5, 200), (150, 120, 60, 60), (180, 130, 3, 2), (195.25, 148.5, 0.5, 0.25),
     (-150, -90, 500, 300), (120, 60, 900, 700), (-600, -500, 1500, 1500), (0, 0, 400, 301), (190, 20, 20, 260),
     (-40.5, 100, 250, 10),
@@ -104,7 +104,7 @@ def test_extent_tells_the_photograph_from_its_repeated_edge():
                                  (0, np.nan, 5, 5)], ids=str)  # fmt: skip
 def test_a_box_that_shares_nothing_with_the_photograph_is_refused(box):
     for picture in (np.zeros((301, 400, 3), np.uint8), encoded(np.zeros((301, 400, 3), np.uint8), "JPEG")):
-        with pytest.raises(decode.DecodeError, match="box outside the photograph: .* of 400 x 30") as caught:
+        with pytest.raises(decode.DecodeError, match="box outside the image: .* of 400 x 30") as caught:
             shown(picture, 64, box=box)
         assert "\n" not in str(caught.value)
 
@@ -123,7 +123,7 @@ def as_jpeg(image: np.ndarray, turn: int = 1, **options) -> bytes:
 
 @pytest.fixture
 def reductions(monkeypatch) -> list[int]:
-    """By how much pictures were decoded smaller, as they come."""
+    """By how much images were decoded smaller, as they come."""
     seen, real = [], cv2.imdecode
     known = {cv2.IMREAD_REDUCED_COLOR_2: 2, cv2.IMREAD_REDUCED_COLOR_4: 4, cv2.IMREAD_REDUCED_COLOR_8: 8}
 
@@ -193,7 +193,7 @@ def test_a_smaller_decoding_is_near_the_reduction_by_area(reduction, capsys):
         errors.append(np.mean((small - known) ** 2))
     rms = float(np.sqrt(np.mean(errors)))
     with capsys.disabled():
-        print(f"\n1/{reduction} against area: {rms:.2f} grey levels RMS, worst photograph {np.sqrt(max(errors)):.2f}")
+        print(f"\n1/{reduction} against area: {rms:.2f} grey levels RMS, worst image {np.sqrt(max(errors)):.2f}")
     assert rms < MEASURED[reduction]
 
 

@@ -56,7 +56,7 @@ def test_names_with_commas_quotes_and_line_ends_are_what_they_are(tmp_path):
         (HEAD + "1.png,keep,1 2 3 4\n", ":2: points beside the decision keep"),
         (HEAD + '1.png,"keep,\n', ":2: unexpected end of data"),
         (HEAD.encode() + b"\xff.png,keep,\n", ": not UTF-8"),
-        (HEAD + "".join(f"{n},exclude,\n" for n in NAMES), ": all 10 photographs are excluded"),
+        (HEAD + "".join(f"{n},exclude,\n" for n in NAMES), ": all 10 images are excluded"),
     ],
 )
 def test_a_file_that_cannot_be_obeyed_is_refused_with_its_line(tmp_path, text, told):
@@ -81,7 +81,7 @@ def test_the_excluded_are_gone_and_predictions_stand_for_labels(tmp_path, data):
 def test_what_was_decided_is_told(tmp_path, data):
     plain = opening.open_source(str(data))
     assert decisions.told(plain) == []
-    told = "decisions: photographs left out: 1, labels replaced by predictions: 1"
+    told = "decisions: images left out: 1, labels replaced by predictions: 1"
     assert decisions.told(decisions.Reviewed(plain, read(tmp_path, SOME))) == [told]
 
 
@@ -176,7 +176,7 @@ def test_a_run_under_decisions_is_trained_replayed_evaluated_and_goes_on(trained
     decided.write_text(f"{HEAD}{names[0]},exclude,\n{val[0]},prediction,{'9.25 7 ' * 5}\n")
     flags = training(data, tmp_path / "runs")
     code, said = command("train", *flags, "--review", decided)
-    told = "decisions: photographs left out: 1, labels replaced by predictions: 1"
+    told = "decisions: images left out: 1, labels replaced by predictions: 1"
     assert code == 0 and told in said.out, said.err
     reviewed = run_folder.load(tmp_path / "runs" / "one")
     assert names[0] not in reviewed.parts["train"] + reviewed.parts["val"]

@@ -1,4 +1,4 @@
-"""Sampling weights: how often a photograph comes is exact, and the file that says so is the run's own."""
+"""Sampling weights: how often an image comes is exact, and the file that says so is the run's own."""
 
 import dataclasses
 from collections import Counter
@@ -96,7 +96,7 @@ def test_the_batches_hold_what_the_weights_say():
     for epoch in range(10):
         counts = Counter(found[10 * epoch : 10 * epoch + 10])
         assert all(np.floor(due[i]) <= counts[i] <= np.ceil(due[i]) for i in range(10))
-    assert found[:10] != sorted(found[:10])  # shuffled, not in runs of one photograph
+    assert found[:10] != sorted(found[:10])  # shuffled, not in runs of one image
 
 
 NAMES = ["a.jpg", "b.jpg", "sub/c.jpg"]
@@ -145,7 +145,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def begun(tmp_path, data) -> tuple[run_folder.Run, Config, example.Source]:
-    """(run, its configuration, its data), begun with weights that grow with the number of a photograph."""
+    """(run, its configuration, its data), begun with weights that grow with the number of an image."""
     (tmp_path / "w.csv").write_text("n,w\n" + "".join(f"{i}.png,{i}\n" for i in range(10)))
     asked = Config(data=str(data), weights=str(tmp_path / "w.csv"), size=32, batch=4, val_fraction=0.2)
     source = opening.open_source(str(data))

@@ -49,7 +49,7 @@ def network_of(name: str):
 
 
 def expected_points(name: str, network, image: np.ndarray) -> np.ndarray:
-    """torch's, which for Inception is given its pictures as (x / 255 - 0.5) / 0.5: `transform_input=True`."""
+    """torch's, which for Inception is given its images as (x / 255 - 0.5) / 0.5: `transform_input=True`."""
     import torch
 
     with torch.no_grad():

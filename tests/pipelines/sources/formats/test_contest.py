@@ -1,4 +1,4 @@
-"""The contest's tables: what is read, what is refused and where, and that what is written can be read again."""
+"""The contest's tables: what is read, what is rejected and where, and that what is written can be read again."""
 
 import io
 import json
@@ -19,7 +19,7 @@ def picture(shade: int) -> bytes:
 
 
 def contest_folder(root: Path, train: dict, test: dict | None = None, asked: dict | None = None) -> Path:
-    """Writes a contest folder. train and test: {name: (bytes, or None for a missing picture; points)}."""
+    """Writes a contest folder. train and test: {name: (bytes, or None for a missing image; points)}."""
     for part, known, table in (("train", train, "landmarks.csv"), ("test", test, "landmarks_true.csv")):
         if known is None:
             continue
@@ -45,7 +45,7 @@ def small_folder(root: Path) -> Path:
 
 
 def landmarks(path: Path):
-    """(names, points f32[rows, points, 2]) of a whole table; a row that is refused is raised."""
+    """(names, points f32[rows, points, 2]) of a whole table; a row that is rejected is raised."""
     scan = contest.read_landmarks(path)
     _raise(path, scan.refused)
     return scan.names, np.stack([scan.row(i) for i in range(len(scan.names))]).reshape(len(scan.names), -1, 2)
@@ -159,7 +159,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
     root = small_folder(tmp_path / "set")
     for part, reader in (("train", train_of), ("test", test_of)):
         (root / part / "images").rename(root / part / "elsewhere")
-        with pytest.raises(ValueError, match=f"{part}/images: the folder of pictures is missing"):
+        with pytest.raises(ValueError, match=f"{part}/images: the folder of images is missing"):
             reader(root)
 
 

@@ -1,4 +1,4 @@
-"""The formats of data sets: samples written by hand and what they hold, what is refused and where, and the way back."""
+"""The formats of data sets: samples written by hand and what they hold, what is rejected and where, and the way back."""
 
 import json
 import runpy
@@ -20,7 +20,7 @@ NAN = float("nan")
 
 
 def put(root: Path, *names: str) -> Path:
-    """Small pictures of 50 x 40 pixels."""
+    """Small images of 50 x 40 pixels."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(PNG)
@@ -44,7 +44,7 @@ def held(table: Table) -> dict[str, list]:
 
 
 def reasons(table: Table) -> list[tuple[str, int | None, str]]:
-    """(file, line, kind) of what was refused."""
+    """(file, line, kind) of what was rejected."""
     return [(r.file, r.line, r.reason.partition(":")[0]) for r in table.refused]
 
 
@@ -94,8 +94,8 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "file", "kind"),
     [
-        ({"image_id": 99}, "faces.json", "unknown picture"),
-        ({"image_id": [1]}, "faces.json", "unknown picture"),
+        ({"image_id": 99}, "faces.json", "unknown image"),
+        ({"image_id": [1]}, "faces.json", "unknown image"),
         ({"image_id": 7}, "faces.json", "bad file name"),
         ({"image_id": 8}, "faces.json", "bad file name"),
         ({"image_id": 9}, "faces.json", "bad file name"),
@@ -152,14 +152,14 @@ def test_coco_ids_written_as_floats_are_the_whole_numbers_that_they_are(tmp_path
     path = coco_file(tmp_path, [*entries, {**GOOD[1], "id": 20, "image_id": 1.5}], images)
     table = table_at(path, category="4")
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"]
-    assert reasons(table) == [("faces.json", None, "unknown picture")] and "1.5" in table.refused[0].reason
+    assert reasons(table) == [("faces.json", None, "unknown image")] and "1.5" in table.refused[0].reason
     other = [{**a, "category_id": 4.0 + i} for i, a in enumerate(GOOD)]  # floats never hide that they are several
     assert "--category" in refusal(coco_file(tmp_path, other, IMAGES))
 
 
 def test_coco_true_is_no_id(tmp_path):
     table = table_at(coco_file(tmp_path, [*GOOD, {**GOOD[1], "id": 20, "image_id": True}]))
-    assert reasons(table) == [("faces.json", None, "unknown picture")] and len(table.names) == 3
+    assert reasons(table) == [("faces.json", None, "unknown image")] and len(table.names) == 3
 
 
 @pytest.mark.parametrize(
@@ -307,10 +307,10 @@ def test_a_bad_pts_file_is_refused_and_nothing_else(tmp_path, text, kind):
 
 def test_pts_without_a_picture(tmp_path):
     (pts_folder(tmp_path) / "c.pts").write_text(pts("1 2", "3 4"))
-    assert reasons(table_at(tmp_path)) == [("c.pts", None, "no picture")]
+    assert reasons(table_at(tmp_path)) == [("c.pts", None, "no image")]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "c.pts").write_text(pts("1 2", "3 4"))
-    assert "no .pts file with a picture" in refusal(tmp_path / "other")
+    assert "no .pts file with an image" in refusal(tmp_path / "other")
     assert table_at(tmp_path / "other", pictures=str(put(tmp_path / "far", "c.png"))).names == ["c.png"]
 
 
@@ -344,9 +344,9 @@ def test_several_pictures_of_one_stem_are_told(tmp_path):
     (tmp_path / "A.PTS").write_text(pts("1 2", "3 4"))
     table = table_at(tmp_path)
     assert table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png"] and "a.jpg, a.png, a.bmp" in table.notes[0]
-    assert reasons(table) == [("A.PTS", None, "no picture")]
+    assert reasons(table) == [("A.PTS", None, "no image")]
     (tmp_path / "a.PTS").write_text(pts("1 2", "3 4"))
-    assert reasons(table_at(tmp_path)) == [("A.PTS", None, "no picture"), ("a.pts", None, "name twice")]
+    assert reasons(table_at(tmp_path)) == [("A.PTS", None, "no image"), ("a.pts", None, "name twice")]
 
 
 # WFLW
@@ -855,7 +855,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_converted(tmp_path, monkeypat
     (tmp_path / "images" / "a.png").unlink()
     convert(monkeypatch, "--data", path, "--format", "plain", "--out", tmp_path / "new" / "x.csv", "--copy-pictures")
     said = capsys.readouterr().out
-    assert "a.png: the picture is missing" in said and "unknown picture" in said and "2 of 3 records" in said
+    assert "a.png: the image is missing" in said and "unknown image" in said and "2 of 3 records" in said
     assert held(table_at(tmp_path / "new" / "x.csv")) == {
         "sub/b.png#11": [[5, 6], [7, 8], [-22, 1308]],
         "sub/b.png#12": [[9, 9], None, None],
