@@ -183,7 +183,7 @@ def begin(name: str, arguments: Callable[[], Parser]) -> None:
 
 def _environment() -> str:
     """How to start a script in the project's environment."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     make = "" if (root / ".venv/installed").exists() else "`make install` once, then "
     return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
 
