@@ -267,7 +267,7 @@ def _caption(key: jax.Array, config: Caption, size: int) -> Transform:
 
 def _cut_out(key: jax.Array, config: CutOut, size: int) -> Transform:
     side = size * _uniform(key, config, "side", (1,))
-    x, y = jax.random.uniform(keys.named(key, "place"), (2, 1)) * (size - side)
+    x, y = jax.random.uniform(keys.named(key, "place"), (2, 1)) * (size - side)[None]
     return _boxes(x, y, side, side, jax.random.uniform(keys.named(key, "colour"), (3,), maxval=255.0))
 
 
