@@ -81,7 +81,7 @@ def views(views: str, mirror_known: bool, size: int) -> Transform:
     return augment.fixed(view_configs(views, mirror_known), size)
 
 
-def merge(points: jax.Array, weights: jax.Array, valid: jax.Array, how: str = "mean") -> tuple[jax.Array, jax.Array]:
+def merge(points: jax.Array, weights: jax.Array, valid: jax.Array, *, how: str = "mean") -> tuple[jax.Array, jax.Array]:
     """f32[views, batch, points, 2] -> (points f32[batch, points, 2], spread f32[batch, points]).
 
     weights [views] or [views, points], 0 or more; valid bool[views, batch, points]. how: the `mean` by weight * valid,
