@@ -40,10 +40,13 @@ lint: install
 	$(BIN)/pyright
 
 # The site of docs/ and of the docstrings, in build/docs; a link that leads nowhere is an error.
-docs: install
-	$(BIN)/python -m pip install -q -e '.[docs]'
+docs: .venv/docs
 	$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "build/docs/index.html"
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install -q -e '.[docs]'
+	touch .venv/docs
 
 bench: install
 	$(BIN)/python scripts/bench/run.py $(BENCH_ARGS)

@@ -12,13 +12,13 @@ LOSSES = ("l2", "l1", "smooth_l1", "wing", "soft_wing", "enme")  # functions of 
 PRESETS = ("none", "recipe", "light", "contest", "strong")  # constants of jaxmarks/augment/presets.py, in capitals
 VIEWS = ("none", "flip", "standard")  # sets of views: jaxmarks.tta
 MERGES = ("mean", "median", "trimmed")  # of views: jaxmarks.tta
-FORMATS = (
-    "contest",
-    "coco",
-    "wflw",
-    "deeplabcut",
-    "plain",
-    "pts",
-)  # files of pipelines/sources/formats, first come first
+FORMATS = {  # of data sets: files of pipelines/sources/formats, asked in this order; and what they are, in messages
+    "contest": "a folder with train/landmarks.csv",
+    "coco": "a .json of keypoints",
+    "wflw": "a .txt list",
+    "deeplabcut": "a project, or CollectedData_*.csv",
+    "plain": "a .csv",
+    "pts": "a folder of images and .pts files",
+}
 EXPORTS = ("stablehlo", "onnx")  # files of a network: pipelines.export.model_file
 PIXELS = ("uint8", "float32")  # that such a network takes
