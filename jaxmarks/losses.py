@@ -12,6 +12,8 @@ from math import ceil, floor
 import jax
 import jax.numpy as jnp
 
+from jaxmarks import choices
+
 
 def _per_example(each: jax.Array, mask: jax.Array | None) -> jax.Array:
     """f32[batch] from f32[batch, points, 2]."""
@@ -66,9 +68,7 @@ def enme(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None
     return _wing(_per_example(distance[..., None], mask))
 
 
-NAMES: dict[str, Callable] = {
-    "l2": l2, "l1": l1, "smooth_l1": smooth_l1, "wing": wing, "soft_wing": soft_wing, "enme": enme,
-}  # fmt: skip
+NAMES: dict[str, Callable] = {name: globals()[name] for name in choices.LOSSES}
 
 
 def band(drop_top: float, keep_top: float, count: int) -> tuple[int, int]:

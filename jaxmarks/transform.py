@@ -74,7 +74,7 @@ def _determinant3(m: jax.Array) -> jax.Array:
 def _invert_colour(colour: jax.Array) -> jax.Array:
     usable = _invertible(colour)
     linear = _cofactors(colour).T / jnp.where(usable, _determinant3(colour), 1)
-    offset = -jnp.sum(linear * colour[:, 3], 1)
+    offset = -jnp.sum(linear * colour[None, :, 3], 1)
     return jnp.where(usable, jnp.concatenate([linear, offset[:, None]], 1), jnp.eye(3, 4))
 
 
@@ -166,7 +166,8 @@ def restore(t: Transform, picture: jax.Array, size: int) -> tuple[jax.Array, jax
     recoloured = jnp.any(t.colour != jnp.eye(3, 4))
     lost = lost | (recoloured & jnp.any((picture <= 0) | (picture >= 255), -1))
     known = (
-        image.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine, image.grid(size)))[..., 0] > 0.999
+        image.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine[None], image.grid(size)))[..., 0]
+        > 0.999
     )
     seen = _seen(t.affine, size, image.full_extent(picture))
     pixels = image.recolour(_invert_colour(t.colour), image.warp(picture, t.affine, size), axis=0)
