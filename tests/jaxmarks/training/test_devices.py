@@ -48,11 +48,12 @@ def beginning() -> tuple[dict, dict]:
 
 
 def rendered(plan: experiment.Assembly, steps: int) -> list[Batch]:
-    """The batches of so many steps with their images and points as the run's own rendering makes them, in float64."""
-    render, found = experiment.render(plan), []
+    """The batches of so many steps with their images and points as the run's own rendering makes them, in float64; the
+    area factors in place of the index, which the step does not use."""
+    render, found = jax.jit(step._make_render(plan.key, plan.config, plan.scheme, plan.mesh)), []
     for number in range(steps):
-        images, points = jax.device_get(render(sharding.split(plan.mesh, batch_of(number))))
-        found.append(in_float64(batch_of(number)._replace(image=images, points=points)))
+        images, points, area = jax.device_get(render(sharding.split(plan.mesh, batch_of(number))))
+        found.append(in_float64(batch_of(number)._replace(image=images, points=points, index=area)))
     return found
 
 
@@ -64,7 +65,7 @@ def trained(devices: int, config: Config, steps: int) -> tuple[dict, dict, step.
     plan, tx = plan_of(devices, config), optax.with_extra_args_support(optax.sgd(RATE))
     batches, start = rendered(plan, steps), experiment.initial_state(plan)
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "make_render", lambda *_: lambda batch: (batch.image, batch.points))
+        patch.setattr(step, "_make_render", lambda *_: lambda batch: (batch.image, batch.points, batch.index))
         params, stats = beginning()
         now = sharding.replicate(plan.mesh, start._replace(params=params, stats=stats, opt=tx.init(params)))
         take = step.make_step(plan.model, tx, plan.key, config, plan.scheme, steps, plan.mesh)
