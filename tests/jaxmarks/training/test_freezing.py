@@ -11,7 +11,8 @@ import pytest
 
 from jaxmarks import experiment, keys, landmarks, models
 from jaxmarks.config import Config
-from jaxmarks.training import sharding, state
+from jaxmarks.training import sharding, state, step
+from jaxmarks.types import State
 from tests.tiny import CONFIG, NORMED, batch_of, thumbnails
 
 FROZEN, STEPS = 3, 6  # a quarter of the twelve steps of an epoch of 100 images
@@ -125,6 +126,27 @@ def test_a_freezing_run_compiles_two_steps_and_no_more():
 
     run_of(plan_of(NORMED._replace(apply=apply)), STEPS)
     assert traced == [False, True]
+
+
+def test_the_device_is_asked_for_its_counter_only_where_a_state_is_not_the_last_steps():
+    asked = []
+
+    class Counter(int):
+        def __int__(self):
+            asked.append(self + 0)
+            return self + 0
+
+    def taken(name):
+        return lambda now, batch: (now._replace(step=Counter(now.step + 1)), name)
+
+    take = step.unfreezing(2, taken("still"), taken("moving"))
+    first = now = State(Counter(0), {}, {}, (), -1)
+    names = []
+    for _ in range(4):
+        now, name = take(now, None)
+        names.append(name)
+    assert names == ["still", "still", "moving", "moving"] and asked == [0]
+    assert take(first, None)[1] == "still" and take(now, None)[1] == "moving" and asked == [0, 0, 4]
 
 
 @pytest.mark.parametrize("cut", [FROZEN - 1, FROZEN, FROZEN + 1])
