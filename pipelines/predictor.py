@@ -58,7 +58,7 @@ class Predictor:
         return self.nets[0].trained.run
 
     @property
-    def plan(self) -> experiment.Assembly:
+    def plan(self) -> experiment.Experiment:
         """The first network's."""
         return self.nets[0].trained.plan
 

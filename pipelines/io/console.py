@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from pipelines.io import compilation, failures, files, guesses
+from pipelines.io import compilation, failures, files, flags, guesses
 
 T = TypeVar("T")
 
@@ -40,8 +40,8 @@ def named(text: str) -> str:
 
 
 def say(*lines: str) -> None:
-    """Lines on stdout, seen at once."""
-    print(named("\n".join(lines)), flush=True)
+    """Lines on stdout, seen at once, with flags in place of the fields that they name."""
+    print(named(flags.named("\n".join(lines))), flush=True)
 
 
 class Progress:
