@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxmarks import affine, experiment, keys, inference
+from jaxmarks import affine, experiment, inference, keys
 from jaxmarks.evaluation import summary
-from jaxmarks.training import history
 from jaxmarks.evaluation.summary import Judged
 from jaxmarks.inference import Predicted
+from jaxmarks.training import history
 from jaxmarks.types import State
-from pipelines.images import decode
 from pipelines import loader
-from pipelines.reports import sheets
 from pipelines.example import Source, Subset
+from pipelines.images import decode
+from pipelines.reports import sheets
 
 _WORST = 8
 _SIDE = 240  # of an image on a sheet, in pixels

@@ -1,0 +1,43 @@
+"""Whether a run was trained on bounding boxes, held against the data and the runs that it meets."""
+
+import logging
+
+from jaxmarks import words
+from pipelines.example import Source
+from pipelines.runs.run_folder import Run
+
+_log = logging.getLogger("jaxmarks")
+
+
+def check(run: Run, source: Source) -> None:
+    """Raises ValueError where a run was trained on bounding boxes and the source has none."""
+    if run.boxed and not source.boxed:
+        raise ValueError(
+            f"{run.root} was trained on bounding boxes, and these images have none: give --boxes FILE (file_name, x, y,"
+            " width, height; for a packed set to prepare.py), or train a run on whole images"
+        )
+
+
+def cropped(run: Run, source: Source) -> Source:
+    """The source, whose images are cropped as those that the run was trained on. Raises as `check`; says so where
+    the run is one on whole images and the source has boxes, to which they are cropped all the same."""
+    check(run, source)
+    if source.boxed and not run.boxed:
+        _log.warning(
+            "%s is a run on whole images, by its config.json; bounding boxes are given (%s), and images are cropped to them,"
+            " which is not what it was trained on",
+            run.root,
+            words.counted(len(source), "image"),
+        )
+    return source
+
+
+def check_same(one: Run, other: Run) -> None:
+    """Raises ValueError where of two runs one was trained on bounding boxes and the other not, or with another margin."""
+    if one.boxed != other.boxed:
+        whole, boxed = sorted((one, other), key=lambda run: run.boxed)
+        raise ValueError(
+            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be mixed"
+        )
+    if (ours := one.config.box_margin) != (theirs := other.config.box_margin):
+        raise ValueError(f"{other.root} has --box-margin {theirs:g}, {one.root} {ours:g}: they cannot be mixed")
