@@ -1,4 +1,4 @@
-"""2x3 matrices that take points before to points after.
+"""Affine maps of the plane as 2x3 matrices.
 
 Plain arithmetic, no matrix product: full float32 on every backend (no TF32), and the same text works on
 float64 NumPy arrays, which is what the frames of images are kept in. All functions broadcast over

@@ -1,4 +1,4 @@
-"""The one place that asks what the arrays live on: what is fast on a CPU and on an accelerator differs in form, not in value."""
+"""Properties of the backend: the only place that asks for the device, which selects fast forms, never values."""
 
 import contextlib
 import ctypes

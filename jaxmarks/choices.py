@@ -1,4 +1,4 @@
-"""The names that flags and configurations choose from, apart from what they name: a command line is read without JAX.
+"""Names that flags and configurations choose from, importable without JAX.
 
 A new backbone, loss, preset or format has its line here as well; a test holds these names and what they stand for together.
 """

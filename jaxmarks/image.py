@@ -1,4 +1,4 @@
-"""Pixels: sampling, blur, colour and covers on f32 RGB images in 0..255.
+"""Pixel operations: sampling, blur, colour and covers on f32 RGB images in 0..255.
 
 Pixel centres lie at whole numbers. Nothing here reduces over an image, so an image comes out the same,
 bit for bit, whatever else is in its batch.

@@ -1,4 +1,4 @@
-"""Schemes: what the points of a set mean to geometry (which swap under a mirror) and to metrics (the norm)."""
+"""Landmark schemes: mirror permutation, norm and regions of a set of points."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Losses, one number an example, and the mean over the band of the batch that is trained on.
+"""Losses, one number an example, and their mean over the trim band of a batch.
 
 Every loss takes prediction and target f32[batch, points, 2] in loss units (residuals of one unit are one pixel of a
 128-pixel crop) and mask [batch, points]: the mean over the labelled points of the mean over x and y. An example without

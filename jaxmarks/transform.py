@@ -1,4 +1,4 @@
-"""One record for every augmentation, and its algebra: apply, compose, invert, restore.
+"""Transform: one record for every augmentation, with apply, compose, invert and restore.
 
 A `Transform` is a plain pytree. What an augmenter drew, what a view of test-time augmentation fixes and what replay
 re-creates are all this one record, so each has the same exact inverse. A leading axis on every leaf makes a set of

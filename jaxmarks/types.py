@@ -1,4 +1,4 @@
-"""The records that pass between rooms."""
+"""Records passed between modules: batch, state, record of a step."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What a data set is: a length, names, and an example by index; and the digests by which it is known."""
+"""Data sets as sources: a length, names, and an example by index; and their digests."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Data sets of any kind, opened: `open_source` finds the right one for a path."""
+"""Opening of data sets of any kind: `open_source` finds the right one for a path."""
 
 import logging
 from collections.abc import Sequence

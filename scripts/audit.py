@@ -1,4 +1,4 @@
-"""The certificate of the geometry: every augmenter, crop, resize, view and preset against independent references.
+"""Audit the geometry: every augmenter, crop, resize, view and preset against independent references.
 
     python scripts/audit.py
     python scripts/audit.py --augment contest,crop --sizes 128 --keys 1000

@@ -1,4 +1,4 @@
-"""Draws images as an augmentation would show them to the network, points on them: a look before training.
+"""Draw images and points under an augmentation, as the network would see them in training.
 
     python scripts/augment.py --data PATH --augment contest --out sheet.png
     python scripts/augment.py --data drawn:200:68 --augment mine.json --size 96 --count 40 --out sheet.png

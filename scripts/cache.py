@@ -1,4 +1,4 @@
-"""What is in the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed sets, and what JAX compiled; and deleting what is old.
+"""List or prune the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed data sets and compiled JAX code.
 
 python scripts/cache.py
 python scripts/cache.py --prune 30

@@ -1,4 +1,4 @@
-"""Trains the same thing under several settings and seeds, and writes a table of test NME with mean and spread.
+"""Train several settings with several seeds each, and write a table of test NME with mean and spread.
 
     python scripts/compare.py --data PATH --vary augment=none,recipe,light --seeds 3 --out out/augment -- \\
         --model resnet18 --size 64 --batch 32 --steps 600

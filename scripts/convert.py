@@ -1,4 +1,4 @@
-"""A data set in another format.
+"""Convert a data set to another format.
 
     python scripts/convert.py --data /data/contest --format coco --out out/faces.json
     python scripts/convert.py --data annotations.json --format plain --out out/faces.csv --copy-pictures

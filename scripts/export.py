@@ -1,4 +1,4 @@
-"""A run's network as a file for other programs: StableHLO, for JAX and whatever runs on it, or ONNX.
+"""Export a run's network as a file for other programs: StableHLO, for JAX, or ONNX.
 
     python scripts/export.py --run runs/NAME --out network.stablehlo
     python scripts/export.py --run runs/NAME --out network.onnx --format onnx

@@ -1,4 +1,4 @@
-"""Finds a learning rate: a short training whose rate goes from one end to the other, its loss plotted over the rate.
+"""Find a learning rate: a short training with a rate that moves from one end to the other, and its loss over the rate.
 
     python scripts/find_lr.py --data PATH --out lr.png
     python scripts/find_lr.py --data drawn:600:68 --model resnet18 --size 64 --batch 16 --from 1e-5 --to 1 --out lr.png

@@ -1,4 +1,4 @@
-"""Checks every row and image of a data set and packs it: ArrayRecord shards with TFDS metadata.
+"""Check every row and image of a data set, and pack it: ArrayRecord shards with TFDS metadata.
 
     python scripts/prepare.py --data PATH --out DIR
     python scripts/prepare.py --data PATH --out DIR --look

@@ -1,4 +1,4 @@
-"""Re-creates a batch of a run from its saved key: the images as the network saw them, and their checksum.
+"""Re-create a batch of a run from its saved key: the images as the network saw them, and their checksum.
 
     python scripts/replay.py --run runs/NAME --step 120
     python scripts/replay.py --run runs/NAME --step 120 --verify

@@ -1,4 +1,4 @@
-"""Finds the mirror permutation of a data set's points from its labels alone, or checks a table against them.
+"""Find the mirror permutation of a data set's points from its labels, or check a table against them.
 
     python scripts/symmetry.py --data drawn:200 --out scheme.json --sheet sheet.png
     python scripts/symmetry.py --data PATH --check known

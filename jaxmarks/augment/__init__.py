@@ -1,4 +1,4 @@
-"""Augmentation: what a run's configuration means, and sets of fixed ones.
+"""Augmentation: sampling from a configuration, and fixed sets of views.
 
 `preset(name)` and `sample(key, config, size)` are the public face: a configuration is data, one draw is one Transform.
 """

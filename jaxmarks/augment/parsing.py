@@ -1,4 +1,4 @@
-"""Augmenter configurations as plain data, for files: what `--augment FILE` and a run's config.json hold.
+"""Augmenter configurations from and to plain data, as in augmentation files and a run's config.json.
 
 "light"                                                     a preset
 {"geometry": {"rotation": [-20, 20], "mirror": 0.5}}        one augmenter, its fields as in samplers.py

@@ -1,4 +1,4 @@
-"""What a prediction is worth. Functions of arrays, on NumPy (float64 on the host) and JAX alike."""
+"""Evaluation metrics, as functions of arrays of NumPy (float64 on the host) or JAX."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""From predictions and truth to the numbers of a report. Host arrays, float64."""
+"""Numbers of an evaluation report from predictions and ground truth. Host arrays, float64."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

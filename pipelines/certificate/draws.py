@@ -1,4 +1,4 @@
-"""Probes of randomness: what was drawn is read back from the records, and must be independent; and what a mix costs.
+"""Probes of randomness: independence of the drawn parameters, and the cost of a mix.
 
 Parameters are solved for from the finished matrices, together, so that nothing is taken on trust about keys.
 """

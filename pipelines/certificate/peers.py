@@ -1,4 +1,4 @@
-"""kornia and albumentations, as released, through the probes we answer to; imported only when asked for.
+"""kornia and albumentations, as released, under the same probes; imported only on request.
 
 A library is a function (name of an operation, image f32[n, n, 3] in 0..255, points [points, 2]) -> (image, points):
 probes judge the image against the points that it returned itself, so conventions such as the sign of an angle do not

@@ -1,4 +1,4 @@
-"""Probes of images. Each returns a worst case; the unit is in its docstring; 0 is perfect.
+"""Probes of pixels. Each returns a worst case, 0 at best, in the unit of its docstring.
 
 `render` is `transform.apply_image` unless a test puts a wrong one in its place.
 """

@@ -1,4 +1,4 @@
-"""Probes of coordinates. Each returns a worst case, in pixels unless it says otherwise; 0 is perfect.
+"""Probes of coordinates. Each returns a worst case, 0 at best, in pixels unless stated otherwise.
 
 The functions under test are arguments, so that a wrong one can be seen to fail.
 """

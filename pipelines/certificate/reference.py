@@ -1,4 +1,4 @@
-"""What the images and points must be: NumPy and SciPy in float64, sharing no line with what is probed.
+"""Reference images and points: NumPy and SciPy in float64, independent of the probed code.
 
 Written from the rules (pixel centres at whole numbers, the record's canonical order), not from the code: matrices are
 3x3 products, pixels come from `scipy.ndimage`, covers from solving for the unit square's coordinates.

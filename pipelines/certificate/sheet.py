@@ -1,4 +1,4 @@
-"""The sheet of the certificate: what each sampler, preset and view does to an image, and what comes back."""
+"""Sheet of the audit: an image under each sampler, preset and view, and its restoration."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The table of the certificate: which probe runs on what, its worst case, and the bound it must keep."""
+"""Table of the audit: each probe with its cases, worst value and bound."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Images: bytes to RGB arrays, and the one reduction onto the canvas.
+"""Decoding: encoded bytes to RGB arrays, and the single reduction to the canvas.
 
 Frames: image -> canvas happens here, in float64; canvas -> input is left to the device.
 """

@@ -1,4 +1,4 @@
-"""Encoded images to pixels: one bound, held before anything is decoded, and a decoder for each format.
+"""Decoders, one for each format, behind one bound on size that is checked before decoding.
 
 An image of at most 2^27 pixels by its header is decoded, whatever its format and whoever asks.
 """

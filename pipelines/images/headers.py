@@ -1,4 +1,4 @@
-"""Headers of encoded images: format, size and depth of everything that is decoded, read before a pixel is.
+"""Headers of encoded images: format, size and depth, read before decoding.
 
 No decoder sees what these lines do not know, so that an image's size is bounded before memory is asked for. Sizes are as
 stored, before EXIF rotation; where a file states several, the largest counts.

@@ -1,4 +1,4 @@
-"""HEIC images, by a package that is installed where they are wanted: pillow-heif."""
+"""HEIC images, by the optional package pillow-heif."""
 
 import importlib.util
 import io

@@ -1,4 +1,4 @@
-"""The segments before a JPEG's pixels, and what its EXIF data say."""
+"""Segments of a JPEG before its pixels, and its EXIF data."""
 
 from collections.abc import Iterator
 

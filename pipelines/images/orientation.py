@@ -1,5 +1,6 @@
-"""Images that are displayed turned or mirrored against how they are stored: labels of the stored frame would lie elsewhere,
-which no size tells where an image is square, mirrored or turned by half."""
+"""EXIF orientation: images displayed rotated or mirrored, whose labels may have been made on the stored frame.
+
+The size does not reveal that for an image that is square, mirrored or turned by half."""
 
 from pipelines.images import headers, jpeg
 

@@ -1,4 +1,4 @@
-"""The size that a format says an image has, against the image's own: labels of another size lie in the wrong place."""
+"""Check of image sizes stated by a format: labels made on an image of another size are in the wrong place."""
 
 from collections.abc import Sequence
 from pathlib import Path

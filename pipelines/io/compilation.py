@@ -1,4 +1,4 @@
-"""What JAX compiled is kept between commands: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/compiled/MACHINE, two gigabytes at most.
+"""Compilation cache shared by all commands: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/compiled/MACHINE, at most 2 GB.
 
 MACHINE stands for what JAX's own key leaves out though compiled code depends on it: the processor and the cores at hand.
 So a step from the cache is the very code that would be compiled here, and gives the same bits.

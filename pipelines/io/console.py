@@ -1,4 +1,4 @@
-"""What a person reads on a terminal: progress with a rate and the time left, and errors of one line."""
+"""Terminal output: progress with a rate and the time left, and errors of one line."""
 
 import argparse
 import contextlib

@@ -1,4 +1,4 @@
-"""Comma-separated text, as every table that we write is."""
+"""Comma-separated text, the form of every table that is written."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Any failure of a command as one line: what failed, on which file or at which place, and what to do about it."""
+"""Failures of a command as one line: what failed, where, and what to do."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic file writes, locks, digests and JSON."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Corrections of what was mistyped: flags, and paths of what lies near."""
+"""Suggestions for mistyped flags and paths."""
 
 import argparse
 import difflib

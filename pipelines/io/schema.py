@@ -1,4 +1,4 @@
-"""Data from a JSON file held against the form that it must have, so that what reads it need not doubt it."""
+"""Validation of JSON data against a required form."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Data sets packed once and kept: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
+"""Cache of packed data sets: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
 
 The key is cheap and may change where the data does not (a copy has other times): then a set is packed twice, never
 taken for another one.

@@ -1,4 +1,4 @@
-"""What a conversion keeps of a set: what was sent to a format's files against what a reader finds in them."""
+"""Verification of a conversion: the set that was written against the set that is read back."""
 
 import hashlib
 from collections import Counter

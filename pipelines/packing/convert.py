@@ -1,4 +1,4 @@
-"""From any source to the files of a format, streaming: two threads read and write images a little ahead of the labels."""
+"""Conversion of any source to the files of a format, streaming, with two threads for the images."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Packed data sets: ArrayRecord shards with TFDS metadata, as `tfds.data_source` and grain read them, without TensorFlow.
+"""Packed data sets: ArrayRecord shards with TFDS metadata, for `tfds.data_source` and grain, without TensorFlow.
 
 A folder holds jaxmarks-PART.array_record-*, features.json, dataset_info.json, a table PART.csv with a row a record, and
 jaxmarks.json, the seal of all of these (the last to be written: the sign that the set is whole). Nothing in it depends on

@@ -1,4 +1,4 @@
-"""Near-duplicate images: copies made smaller or coded again, frames of one video, known by a perceptual hash.
+"""Near-duplicate images (resized or re-encoded copies, frames of one video), found by a perceptual hash and their pixels.
 
 The hash says where the 64 lowest frequencies of a small grey image lie above their median: 64 bits that light, size
 and coding hardly touch. All pairs within a few bits are found exactly, without looking at all pairs. Images of one studio agree

@@ -1,4 +1,4 @@
-"""Each record of a table opened once: its fate, its digest, and what a report wants to know of it."""
+"""Inspection of each record of a table, once: its outcome, its digest, and facts for the report."""
 
 from collections import deque
 from collections.abc import Iterator

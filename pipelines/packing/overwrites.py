@@ -1,4 +1,4 @@
-"""What a command is to write, held against what must not be lost: its data, packed sets, and what runs are made of.
+"""Protection from overwriting: outputs checked against inputs, packed sets and files of runs.
 
 Every path that will be written is looked at, before the work: the table beside a report, each overlay, each copied image.
 """

@@ -1,4 +1,4 @@
-"""Packs a data set: checks every row and image, writes shards one by one, and makes a whole set of them at the end.
+"""Packing of a data set: check every row and image, write shards one by one, and complete the set at the end.
 
 A shard is done when its note lies in notes/; what was interrupted goes on behind the last one that is done.
 Shards are contiguous ranges of listed records and each is written alone, so several machines can share the work.

@@ -1,4 +1,4 @@
-"""The table of a packed part, PART.csv: a row a record, written from what packing saw, every field checked when it is read."""
+"""Record table of a packed split, PART.csv: one row a record, every field checked when it is read."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""What packing a data set found, as data for report.json and as text for a person."""
+"""Report of packing, as data for report.json and as text."""
 
 import os
 from collections import Counter

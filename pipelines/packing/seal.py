@@ -1,4 +1,4 @@
-"""The seal of a packed set: jaxmarks.json, written last, with the size and sha256 of every other file of the set.
+"""Seal of a packed set: jaxmarks.json, written last, with the size and sha256 of every other file of the set.
 
 Nothing in it is trusted: its form is checked, and the names of files are ours, never its own. Digests tell a set that was
 changed from one that was not; they do not tell who made it.

@@ -1,4 +1,4 @@
-"""The shards of a packed set: ArrayRecord files of tf.Example records.
+"""Shards of a packed set: ArrayRecord files of tf.Example records.
 
 They are read by ArrayRecord alone and parsed by a fixed description of tf.Example, so that nothing that lies in a set
 chooses what code runs. TFDS, which would import the classes that a set names, is not asked.

@@ -1,4 +1,4 @@
-"""A page by which a person sees in a minute what a data set is like, what was rejected, and what may be wrong in it."""
+"""Overview page of a data set: its contents, rejected files, and possible faults."""
 
 from collections import Counter
 from typing import NamedTuple

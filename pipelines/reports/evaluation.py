@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it: lines for a terminal, and plots. `report` is what evaluate.py writes to out.json."""
+"""Evaluation reports as lines for a terminal and as plots. `report` is the content of evaluate.py's out.json."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pieces of a page that needs nothing beside itself: its skeleton and style, images inside it, plots as SVG.
+"""Pieces of self-contained HTML pages: skeleton and style, embedded images, plots as SVG.
 
 Whatever comes from files goes through `text`; all else here is written by the program.
 """

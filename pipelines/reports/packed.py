@@ -1,4 +1,4 @@
-"""The page of a packed data set, from its own files."""
+"""Overview page of a packed data set, from its own files."""
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
-"""Curves as PNG files: the one place that imports matplotlib. No global state, so that a file depends on its numbers
-alone."""
+"""Plots as PNG files: the only module that imports matplotlib. No global state, so a file depends only on its numbers."""
 
 from collections.abc import Callable
 from pathlib import Path

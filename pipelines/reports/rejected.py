@@ -1,4 +1,4 @@
-"""A sheet of the images that were rejected, as far as anything can be seen of them."""
+"""Sheet of rejected images, as far as they can be shown."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page on which a person decides about suspicious labels, one image at a time, by mouse or keys.
+"""Label review page: one image at a time, decisions by mouse or keys.
 
 One file that needs no other and no network. What comes from data stands in one block of JSON; the script puts names into
 the page as text, never as HTML. Points are drawn over the image in pixels of the image.

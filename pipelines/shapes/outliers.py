@@ -1,4 +1,4 @@
-"""How odd a label is: how far from the shapes that the other labels of its set have.
+"""Shape outliers: distance of a label from the shapes of the other labels of its set.
 
 The idea: a linear model of aligned shapes, fitted on typical ones only, reads each label, believing its far points
 less. Odd is what the model misses, what it can only say in unusual coordinates, and a face that stands unlike the

@@ -1,4 +1,4 @@
-"""Schemes from files, and the sheet on which a person sees whether a mirror permutation is right.
+"""Scheme files, and a sheet that shows a mirror permutation.
 
 Two kinds of file. JSON (`format_version`): num_points, mirror (a list: mirrored point i is the old point mirror[i]), norm
 ([a, b] or null) and regions (name -> points). Or text: a pair "a,b" a line, counted from 0, # starts a comment; points not

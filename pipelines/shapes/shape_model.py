@@ -1,4 +1,4 @@
-"""Shapes without place, size and turn, and the linear model of how they vary. A point is a complex number, x + iy."""
+"""Shape model: alignment of shapes and their linear modes of variation. A point is a complex number, x + iy."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The mirror permutation of a set of points, found from labels alone.
+"""Mirror permutation of a set of points, found from labels alone.
 
 The idea: seen in a mirror, a face is another face. Where `mirror` is right, mirrored faces with their points renamed by
 it are as well described by a small linear model of the faces as the faces themselves, whatever their pose. So: shapes

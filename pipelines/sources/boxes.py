@@ -1,4 +1,4 @@
-"""Bounding boxes: x, y, width, height in pixels of an image, whose first pixel reaches from 0 to 1.
+"""Bounding boxes: x, y, width, height in pixels of an image whose first pixel reaches from 0 to 1.
 
 All records of a set have one, or none has: what to crop to is a property of the set, and a run keeps it. Where some
 boxes have no area, the box of the record's labelled points takes their place.

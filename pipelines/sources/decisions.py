@@ -1,4 +1,4 @@
-"""What a person decided about labels: the file that the review page gives, and the data that obeys it.
+"""Label decisions: the file that the review page gives, and the source that applies it.
 
 A file of decisions says all that training needs: which images are left out, and the points that replace a label.
 """

@@ -1,4 +1,4 @@
-"""The ways in which programs write a table: encoding, separator, quotes, decimal commas, a column of row numbers in front.
+"""Dialects of tables: encoding, separator, quotes, decimal commas, a leading column of row numbers.
 
 A table in one of them is read whole and brought into one form, which `labels` then reads as it reads any other.
 """

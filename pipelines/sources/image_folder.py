@@ -1,4 +1,4 @@
-"""Images of a folder and of the folders below it: what begins as an image is one, whatever its name ends in.
+"""Images of a folder and its subfolders, recognised by their first bytes, not by their names.
 
 Whatever is passed over has a reason, so that it can be named.
 """

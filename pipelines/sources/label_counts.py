@@ -1,5 +1,5 @@
-"""What a person should know of labels before training on them, counted by kind: points that the network is not shown,
-placeholders that stand for "not labelled", objects of a few pixels, and faces whose norm is zero.
+"""Counts of unusual labels before training, by kind: points outside the crop, placeholders for "not labelled", objects of a
+few pixels, and faces whose norm is zero.
 
 Everything is kept and trained on as it is: a point outside of the crop is a legal label.
 """

@@ -1,4 +1,4 @@
-"""What the files of a format list, before any image is opened, and the source of images that comes of it."""
+"""Tables of records as the files of a format list them, and the source of images made from one."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Tables of coordinates as text, streamed: checked once in blocks, each row parsed again when it is asked for.
+"""Text tables of coordinates, streamed: checked once in blocks, each row parsed again on request.
 
 What is wrong with a row begins with its kind, then a colon: kinds are what a report counts.
 

@@ -1,4 +1,4 @@
-"""Drawn faces: images that never were, with landmarks that are exact, for the demo and the tests.
+"""Synthetic faces with exact landmarks, for the demo and the tests.
 
 `draw` is a pure function of its arguments: points change with GENERATOR_VERSION only, pixels with it or with
 another release of OpenCV. Nothing is read from disk; a face takes some ten milliseconds.

@@ -1,4 +1,4 @@
-"""Who is drawn, how, and what goes wrong: every random number of a face, drawn before anything is applied.
+"""Random parameters of a synthetic face: person, moment, faults, all drawn before anything is rendered.
 
 Each subject has its own stream, derived from a stable hash of the generator's version, the part, the
 subject and a number. RandomState is frozen by numpy's policy, so a face is the same on every machine and in

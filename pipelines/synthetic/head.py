@@ -1,4 +1,4 @@
-"""The solid head: rings from crown to neck, relief on its front, and what person and moment change.
+"""Head geometry: rings from crown to neck, relief on its front, changed by person and moment.
 
 Head units: about a tenth of a metre; x to the viewer's right, y down, z towards the viewer, eyes near y =
 0. A place on the surface is (theta, v): the angle about the vertical axis (0 in front, positive to the

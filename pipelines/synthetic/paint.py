@@ -1,4 +1,4 @@
-"""What is on the skin: its colours and hair on the coarse grid, the features as curves on the fine one.
+"""Skin colours and hair on the coarse grid, and features as curves on the fine one.
 
 The fine grid is FINE times the coarse one in both directions; a painted image of it is draped over the
 head.

@@ -1,4 +1,4 @@
-"""The image of a person: backdrop, clothes, the head's draped sheets, hair in strands, glasses.
+"""Scene of a person: backdrop, clothes, the head's surfaces, hair in strands, glasses.
 
 A sheet is a grid of points in camera space with a painted image on it. Its points, closer together than
 canvas pixels, are written farthest first, so the nearest stays: hidden features are hidden without any

@@ -1,4 +1,4 @@
-"""Published weights: the state dicts in `.safetensors`, and in torch's `.pth` and `.pt` without torch or pickle.
+"""State dicts of published weights, from `.safetensors` and torch's `.pth` and `.pt`, without torch or pickle.
 
 A tensor's numbers are copied once the notes of where they lie are checked against what the file holds: what a file
 claims to hold is never reserved, and a few times its own size is all that reading it takes.

@@ -1,4 +1,4 @@
-"""The organisers' baseline as a plain PyTorch script, judged as ours is: ResNet18, MSE, Adam 1e-3, no augmentation.
+"""Train the organisers' baseline in plain PyTorch: ResNet18, MSE, Adam 1e-3, no augmentation; evaluated as ours.
 
     python scripts/bench/baseline.py --data PATH --steps 600 --batch 32 --size 64 --out out/baseline.json
 

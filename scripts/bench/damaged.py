@@ -1,4 +1,4 @@
-"""A data set with every kind of damage, through prepare.py: what each record's fate was, how fast, and in how much memory.
+"""Run prepare.py on a data set with every kind of damage: outcomes, speed and memory.
 
     python scripts/bench/damaged.py --data drawn:20000 --out DIR
     python scripts/bench/damaged.py --data drawn:300:5 --out DIR --share 0.2

@@ -1,4 +1,4 @@
-"""Ours on an NVIDIA card, in five minutes: first that it is right there, then how fast, beside PyTorch where that is there.
+"""Check correctness and measure speed on an NVIDIA GPU, in five minutes, beside PyTorch if it is installed.
 
     python scripts/bench/gpu.py
     python scripts/bench/gpu.py --minutes 20 --out out/h100.json

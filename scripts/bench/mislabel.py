@@ -1,4 +1,4 @@
-"""A copy of a contest folder in which a known share of the training labels is wrong on purpose.
+"""Copy a contest folder with a known share of its training labels made wrong on purpose.
 
     python scripts/bench/mislabel.py --data PATH --out DIR
     python scripts/bench/mislabel.py --data PATH --out DIR --share 0.1 --seed 1

@@ -1,4 +1,4 @@
-"""Ours beside its peers, one table: training, inference, views, rendering, loading, labels, the first step, growth.
+"""Benchmark against peers, as one table: training, inference, views, rendering, loading, labels, first step, growth.
 
     make bench
     make bench BENCH_ARGS=--quick

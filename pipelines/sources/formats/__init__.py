@@ -1,4 +1,4 @@
-"""Formats of data sets: a file for each, reading and writing; `foreign` names those that are not read.
+"""Data formats: one module each for reading and writing; `foreign` recognises formats that are not read.
 
 A format is a module with NAME, `recognises(path)`, `parts(path)`, `read(path, part, images, num_points) -> Table` and
 `write(out, rows, num_points)`.

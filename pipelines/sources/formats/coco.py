@@ -1,4 +1,4 @@
-"""COCO keypoints: one JSON of images, annotations and categories. The file is read whole; what stays is float32.
+"""COCO keypoints: one JSON of images, annotations and categories, read whole and kept as float32.
 
 Visibility 0 is not labelled, 1 (hidden) and 2 are. Coordinates are pixels from 0, as ours. An image of several
 annotations gives records FILE#ID. One category is read; the annotations of others are rejected, each by name.

@@ -1,4 +1,4 @@
-"""The images that a COCO file lists, by their ids, and the ids themselves."""
+"""Images of a COCO file by their ids."""
 
 import posixpath
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The "thousand landmarks" layout: train/landmarks.csv, test/test_points.csv and the submission.
+"""Layout of the "thousand landmarks" contest: train/landmarks.csv, test/test_points.csv and the submission.
 
 Tables are tab-separated text with a header, whose names have to agree with x, y of each point where they tell axes.
 """

@@ -1,4 +1,4 @@
-"""DeepLabCut's labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
+"""DeepLabCut labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
 
 Empty is not labelled. The index is a path in one column or in three. Where there are individuals, each that has a point
 in an image is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.

@@ -1,4 +1,4 @@
-"""Where the tables of a DeepLabCut project and their images lie, and what of it is not read."""
+"""Locations of the tables and images of a DeepLabCut project."""
 
 import re
 from collections import Counter

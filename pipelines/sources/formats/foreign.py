@@ -1,4 +1,4 @@
-"""Files of formats that are not read: what they are, in words, so that a person knows what to convert or where to look."""
+"""Recognition of formats that are not read, in words for an error message."""
 
 import json
 import os

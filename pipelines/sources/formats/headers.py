@@ -1,4 +1,4 @@
-"""What the names in a table's header tell: which columns are x and which are y of a point, and which are of a bounding box."""
+"""Column names of tables: x and y of each point, and bounding boxes."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The plain table: comma-separated, a row a face, empty fields where a point is not known. docs/formats.md has it in full.
+"""Plain tables: comma-separated, one row a face, empty fields for missing points (docs/formats.md).
 
 What the formats of several faces an image share is here too: such records are named FILE#FACE.
 """

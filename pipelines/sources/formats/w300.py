@@ -1,4 +1,4 @@
-"""300-W and its kin: a folder of images, each with its points in a .pts file of the same stem beside it.
+"""300-W: a folder of images, each with its points in a .pts file of the same stem beside it.
 
 The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on reading and put on again on writing.
 """

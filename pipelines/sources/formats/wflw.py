@@ -1,5 +1,6 @@
-"""WFLW's lists: a row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, image.
-Its lists of 98 points and the image alone are read too, without boxes.
+"""WFLW lists: one row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, image.
+
+Lists of 98 points and the image alone are read too, without boxes.
 
 An image of several faces gives records FILE#LINE. Rows are checked once and read again when they are asked for.
 """
