@@ -89,7 +89,7 @@ def written(flags: argparse.Namespace) -> dict[str, list[Path]]:
     return {**{flag: [Path(path)] for flag, path in outs(flags).items() if path}, "--plots": plots}
 
 
-def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "photograph") -> Predicted:
+def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "image") -> Predicted:
     """The predictions for all images that can be decoded."""
     progress, parts, done = console.Progress(len(source), what), [], 0
     progress.start()

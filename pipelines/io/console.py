@@ -266,7 +266,7 @@ def _discard_output() -> None:
 def faults(lines: list[str], limit: int = 10) -> None:
     """The images that could not be used, at the end of a command."""
     if lines:
-        print(f"{len(lines)} {'picture' if len(lines) == 1 else 'pictures'} could not be used:")
+        print(f"{len(lines)} {'image' if len(lines) == 1 else 'images'} could not be used:")
         print("\n".join(f"  {files.escaped(line)}" for line in lines[:limit]))
         if len(lines) > limit:
             print(f"  ... and {len(lines) - limit} more")
