@@ -49,7 +49,8 @@ def scale(m):
 
 
 def invert(m):
-    """The analytic inverse. A singular m gives non-finite numbers; configurations refuse to draw one."""
+    """Return the analytic inverse. A singular m gives non-finite numbers; configurations that could draw one are
+    rejected."""
     d = determinant(m)
     a, b, c = m[..., 1, 1] / d, -m[..., 0, 1] / d, m[..., 0, 2]
     e, f, g = -m[..., 1, 0] / d, m[..., 0, 0] / d, m[..., 1, 2]

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Scheme(NamedTuple):
-    """What is known about sets of `num_points` points."""
+    """Mirror permutation, norm and regions of `num_points` points."""
 
     num_points: int
     mirror: np.ndarray | None  # i32[points]: mirrored point i is the old point mirror[i]; None: not known

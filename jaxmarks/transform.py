@@ -16,7 +16,7 @@ from jaxmarks import affine, backend, image
 
 
 class Transform(NamedTuple):
-    """Where points go and what becomes of the pixels. Neutral element: `identity()`."""
+    """Map of points and change of pixels. Neutral element: `identity()`."""
 
     affine: jax.Array  # f32[2, 3]  points before -> after; the image is sampled at its inverse
     colour: jax.Array  # f32[3, 4]  on RGB 0..255

@@ -130,7 +130,7 @@ def taken(run: run_folder.Run, count: int) -> str:
 
 
 def damaged(run: run_folder.Run) -> bool:
-    """Whether the log is not what the run's checkpoints counted, which is told."""
+    """Return whether the log is not what the run's checkpoints counted, which is told."""
     told = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
     if told:
         print(told)

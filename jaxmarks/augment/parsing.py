@@ -72,7 +72,7 @@ def _one(kind: type, fields: Any, place: str) -> Config:
 
 
 def _made(place: str, make: Callable[..., Config], *arguments: Any, **fields: Any) -> Config:
-    """What `make` makes; what it rejects, a value of a wrong type among it, with the place."""
+    """Return what `make` makes; raise its error, or that of a wrong type, with the place."""
     try:
         return make(*arguments, **fields)
     except (ValueError, TypeError) as error:

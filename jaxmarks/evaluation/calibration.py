@@ -21,7 +21,7 @@ _SHRUNK = 20.0  # images for which all points together count in what one point i
 
 
 class Calibration(NamedTuple):
-    """What expected errors are computed with."""
+    """Parameters of the expected errors."""
 
     usual: np.ndarray  # f64[points]  a, as a share of the face's size
     spread: float  # b

@@ -16,7 +16,7 @@ Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN wh
 
 
 class Judged(NamedTuple):
-    """What a validation gives while a run trains."""
+    """Result of a validation during training."""
 
     metrics: dict[str, float]  # "nme" among them; empty where there is nothing to validate on
     pictures: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard

@@ -144,7 +144,7 @@ def _equations(jaxpr) -> Iterator:
 
 
 def gathers(config: Config, size: int = 32, render: Callable = transform.apply_image, draw: Callable = sample) -> int:
-    """How many gathers over a whole image sampling and rendering under `config` hold, branches included."""
+    """Return the number of gathers over a whole image in sampling and rendering under `config`, including branches."""
 
     def whole(seed, picture):
         return render(draw(jax.random.key(seed), config, size), picture, size)

@@ -127,7 +127,7 @@ def waves(library: Library, size: int) -> float:
 
 
 def lost(library: Library, size: int) -> float:
-    """How many of three points outside the frame a mirror does not return where they belong; all, if it rejects."""
+    """Return how many of three points outside the frame a mirror does not map to their place; all, if it rejects them."""
     points = np.array([[-22.0, 1308.0], [size + 5.5, 3.0], [10.0, -0.75]])
     try:
         _, moved = library("mirror", np.zeros((size, size, 3), np.float32), points)

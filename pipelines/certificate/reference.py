@@ -120,9 +120,10 @@ def apply_image(
 
 
 def restorable(t: Record, augmented: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(known, certain) bool[size, size]: whether the image before can be told from the augmented one at each pixel.
+    """Return (known, certain) bool[size, size]: whether the original image can be determined from the augmented one at
+    each pixel.
 
-    Known where all neighbours that bilinear interpolation would mix were seen, uncovered and not clipped.
+    Known where all neighbours that bilinear interpolation would mix were visible, uncovered and not clipped.
     """
     side = augmented.shape[0]
     kept, sure = _within(move(back(t.affine), pixels(side)), np.array([0, 0, size - 1, size - 1]))

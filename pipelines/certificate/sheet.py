@@ -53,7 +53,7 @@ def _bytes(image: jax.Array | np.ndarray) -> np.ndarray:
 
 
 def _telling(records: Transform) -> int:
-    """Which of the records is farthest from changing nothing: the one to show."""
+    """Return the index of the record farthest from the identity: the one to show."""
     moved, coloured = (
         np.abs(np.asarray(leaf) - neutral).reshape(len(leaf), -1).sum(1)
         for leaf, neutral in ((records.affine, np.eye(2, 3)), (records.colour, np.eye(3, 4)))

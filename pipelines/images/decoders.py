@@ -26,7 +26,7 @@ _MODES = {
 
 
 class DecodeError(ValueError):
-    """An image that cannot be had: missing, truncated, or not an image. The message is the reason."""
+    """Raised for an image that cannot be decoded: missing, truncated, or not an image. The message is the reason."""
 
 
 def check(data: bytes) -> Header:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether an encoded image begins as a JPEG does."""
+    """Return whether an encoded image begins as a JPEG does."""
     return data[:3] == b"\xff\xd8\xff"
 
 

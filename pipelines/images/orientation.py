@@ -8,7 +8,7 @@ _START = 1 << 16  # bytes of a PNG in which its EXIF data are looked for
 
 
 def turned(data: bytes) -> bool:
-    """Whether an encoded image asks to be displayed turned or mirrored, as far as its header tells."""
+    """Return whether the header of an encoded image asks to display it rotated or mirrored."""
     kind = headers.kind(data)
     if kind == "JPEG":
         return jpeg.orientation(data) > 1

@@ -17,8 +17,8 @@ def check(data: bytes, stated: Sequence[int], where: str) -> None:
 
 
 def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
-    """What `check` will find of an image, or that it is missing, by the start of the file alone; None where that tells of no
-    fault."""
+    """Return the fault that `check` will find in an image, or that it is missing, from the start of the file alone;
+    None if that shows no fault."""
     if files.size(path) < 0:
         return "the image is missing"
     if stated is None:

@@ -40,8 +40,10 @@ _EXTRAS |= {"orbax": "orbax-checkpoint", "tensorflow_datasets": "tensorflow-data
 
 
 def told(error: BaseException) -> tuple[str, int]:
-    """(one line on a failure, the exit code). A failure that nothing here knows is a fault of this program: its traceback
-    is kept in a file, which the line names."""
+    """Return (one line on a failure, exit code).
+
+    An unknown failure is a bug of this program: its traceback is stored in a file, which the line names.
+    """
     for each in _chain(error):
         if (line := _known(each)) is not None:
             return " ".join(line.split()), REFUSED
@@ -58,7 +60,7 @@ def told(error: BaseException) -> tuple[str, int]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it came of; of a ValueError, which says all there is to say, none."""
+    """Yield the error and its causes; a ValueError or OSError ends the chain, because it says all there is to say."""
     seen: BaseException | None = error
     for _ in range(20):
         if seen is None:
@@ -70,7 +72,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _known(error: BaseException) -> str | None:
-    """A line on a failure of the machine or of its installation; None where it is neither."""
+    """Return a line on a failure of the machine or of its installation, or None for others."""
     text = str(error)
     if isinstance(error, OSError):
         remedy = _REMEDIES.get(error.errno or 0)
@@ -110,7 +112,7 @@ def _backend() -> str:
 
 
 def _device() -> str | None:
-    """A line where JAX finds none of the devices it was told to use; None where it does, or was not needed."""
+    """Return a line if JAX finds none of the requested devices, or None."""
     if (jax := sys.modules.get("jax")) is None:
         return None
     try:
@@ -124,13 +126,13 @@ def _device() -> str | None:
 
 
 def _without_file(error: ValueError) -> str:
-    """The line of a rejection; of text that is not UTF-8, where nothing better was said, also the place in the program."""
+    """Return the line of a ValueError; of text that is not UTF-8 with the place in the program."""
     line = " ".join(str(error).split())
     return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
 
 
 def _at(error: BaseException) -> str:
-    """The innermost place of ours that a failure passed through."""
+    """Return the innermost place of our code that a failure passed through."""
     found = ""
     for frame in traceback.extract_tb(error.__traceback__):
         path = Path(frame.filename)
@@ -140,7 +142,7 @@ def _at(error: BaseException) -> str:
 
 
 def _keep(error: BaseException) -> str:
-    """Writes a traceback into the cache; where it is, or how to see it."""
+    """Write a traceback into the cache; return its path, or how to see it."""
     path = files.cache_root() / "traceback.txt"
     try:
         with files.whole(path) as file:

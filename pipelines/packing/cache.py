@@ -50,12 +50,13 @@ def training_set(
     dry: bool = False,
     brief: bool = False,
 ) -> Source:
-    """The training split of the data at a path, every row and image of it checked: packed into the cache when it is
-    first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through; brief: of
-    what cannot be used only the count is told, and where to read the rest. All hold the same records under one identity, and
-    the same near-duplicates.
+    """Return the training split of the data at a path, with every row and image checked.
 
-    Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
+    It is packed into the cache when first used; packed=False: only checked, each time; dry: packed if it is already,
+    else checked; brief: for what cannot be used print only the count and where to read the rest. All give the same
+    records under one identity, and the same near-duplicates.
+
+    Synthetic and packed sets are used as they are. Prints what it does, with progress. Raises ValueError in one line if
     there is nothing to train on.
     """
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
@@ -168,7 +169,7 @@ class Cached(NamedTuple):
 
 
 def listing() -> list[Cached]:
-    """What is in the cache, the longest unused first."""
+    """Return the entries of the cache, least recently used first."""
     return sorted(_listed(), key=lambda c: c.used)
 
 

@@ -33,7 +33,8 @@ def noted(rows: Iterable[Row], sent: list[Sent]) -> Iterator[Row]:
 
 
 def boxes_beside(kind: str, out: Path, source: Source) -> Path | None:
-    """Where the boxes of a set go whose format has none; None where there are no boxes, or the format has them."""
+    """Return where to write the boxes of a set whose format has none; None if there are no boxes, or the format has
+    them."""
     folder = out.parent if kind == "deeplabcut" else out
     return folder / "boxes.csv" if source.boxed and kind in UNBOXED else None
 
@@ -49,8 +50,8 @@ def with_boxes_beside(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
 
 def changes(sent: list[Sent], table: Table) -> list[str]:
-    """What is not in the table, read again, as it was sent to its files, each with the number of records; empty where a
-    reader finds the same records."""
+    """Return the differences between the table that is read back and what was written, each with the number of records;
+    empty if there are none."""
     places = {name: index for index, name in enumerate(table.names)}
     pairs = [(record, places[record.name]) for record in sent if record.name in places]
     counts = Counter(kind for record, index in pairs for kind in _changed(record, table, index))
@@ -63,7 +64,7 @@ def changes(sent: list[Sent], table: Table) -> list[str]:
 
 
 def _changed(record: Sent, table: Table, index: int) -> list[str]:
-    """What of a record is not as it was sent."""
+    """Return the parts of a record that differ from what was written."""
     assert table.label is not None
     box = None if table.boxes is None else table.boxes[index]
     found = ["rounded labels"] if record.label != _digest(table.label(index)) else []

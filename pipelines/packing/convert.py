@@ -23,7 +23,7 @@ _AHEAD = 8
 
 
 def home_of(kind: str, out: Path) -> Path:
-    """The folder in which a format looks for the images of what is written to `out`."""
+    """Return the folder in which a format looks for the images of what is written to `out`."""
     return out.parent / BESIDE[kind] if kind in ENDINGS else out / ("images" if kind == contest.NAME else "")
 
 
@@ -62,7 +62,7 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
 
 
 def target(home: Path, name: str, source: example.Source) -> Path:
-    """Where the image of a record is written; drawn ones as JPEG."""
+    """Return the path to write the image of a record to; synthetic ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
     return overwrites.below(home, plain.picture_of(made))
 
@@ -142,7 +142,8 @@ def told(
     kept: list[int],
     beside: Path | None,
 ) -> str:
-    """Whether the files that were written are, read again, the set that they were written from, and what is not, in a line.
+    """Return a line on whether the written files, read back, are the set that they were written from, or the
+    differences.
 
     home: where images were written; None: they are where they were. beside: the file of boxes.
     """

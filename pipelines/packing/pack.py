@@ -43,7 +43,7 @@ class Shard(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What is to be packed, and where to."""
+    """Data set to pack, and where to."""
 
     out: Path
     sources: dict[str, Source]
@@ -99,7 +99,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
 
 
 def check_space(job: Job) -> str:
-    """What the packed set will take, in words. Raises ValueError where the disk has less."""
+    """Return the space that the packed set will take, in words. Raises ValueError if the disk has less."""
     need = int((job.bytes if not job.layout.working_size else 0) * 1.01) + sum(
         len(s) * (job.layout.num_points * (4 if job.layout.whole else 8) + 200) for s in job.sources.values()
     )
@@ -137,7 +137,7 @@ def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
 
 
 def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
-    """How many records `write` goes through."""
+    """Return the number of records that `write` goes through."""
     return sum(s.stop - s.start for i, s in enumerate(job.shards) if i % mine[1] == mine[0])
 
 
@@ -146,7 +146,8 @@ def _notes(job: Job) -> Path:
 
 
 def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
-    """What is known of a shard that is done, None where it is not, or its note is damaged: it is written again."""
+    """Return the note of a completed shard; None if the shard is not complete, or its note is damaged: it is written
+    again."""
     path = job.out / shard.name
     found = _read_note(_notes(job) / f"{shard.name}.json")
     whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
@@ -170,7 +171,7 @@ def _discard_foreign(job: Job) -> None:
 
 
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
-    """Writes one shard, then its note; yields (records looked at, rejected) on the way."""
+    """Write one shard, then its note; yield (records inspected, rejected) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
     accepted, refused, labelled, turned = [], [], [], 0
     with shards.writing(job.out / shard.name) as writer:

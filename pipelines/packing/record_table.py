@@ -25,7 +25,7 @@ _PLAIN = re.compile("[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}")  # most names
 
 
 class Record(NamedTuple):
-    """What the table says of a record."""
+    """Row of the table: the facts of a record."""
 
     name: str
     width: int  # of the image, as displayed
@@ -85,7 +85,7 @@ def _record(row: list[str]) -> Record | None:
 
 
 def _fault(row: list[str]) -> str:
-    """What is wrong with a row that is not sound."""
+    """Describe the fault of an invalid row."""
     if len(row) != len(_HEADER):
         return f"{len(row)} fields, expected {len(_HEADER)}"
     for place, (form, told) in _FORMS.items():

@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
 
 def kind(reason: str) -> str:
-    """What reasons are counted by: their words before the colon."""
+    """Return the kind of a reason: its words before the colon."""
     return reason.split(":")[0]
 
 
@@ -56,7 +56,7 @@ def line(refused: Refused) -> str:
 
 
 def by_kind(refused: Sequence[Refused]) -> str:
-    """How many were rejected for what, the most frequent first."""
+    """Return the number of rejections by kind, most frequent first."""
     counts = Counter(kind(r.reason) for r in refused)
     return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
 
@@ -146,8 +146,8 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
-    """What `make` gave of a set of these parts, from report.json. Raises ValueError, with the place, where it is of another
-    form."""
+    """Return the content of report.json as `make` gave it for a set of these splits. Raises ValueError, with the place,
+    if it has another form."""
     told = files.read_json(path)
     schema.check(told, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none

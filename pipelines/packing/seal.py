@@ -41,7 +41,7 @@ _CLASSES = {
 
 
 class Sealed(NamedTuple):
-    """What jaxmarks.json says of a whole set."""
+    """Content of jaxmarks.json of a complete set."""
 
     layout: dict[str, Any]  # the fields of `dataset.Layout`
     plan: str  # digest of what it was packed from
@@ -67,7 +67,7 @@ def shard_name(part: str, number: int, of: int) -> str:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds a packed set that is whole."""
+    """Return whether a folder holds a complete packed set."""
     return (folder / WHOLE).is_file() and (folder / INFO).is_file()
 
 
@@ -82,10 +82,10 @@ def write(folder: Path, about: Mapping[str, Any], digests: Mapping[str, str]) ->
 
 
 def read(folder: Path) -> Sealed:
-    """Return what a set's seal says, with every file but the shards held against it.
+    """Return a set's seal after verifying every file except the shards against it.
 
-    Raises ValueError, in one line that names the file, where the set is not whole, was packed before there were seals, or
-    is not as it was packed.
+    Raises ValueError, in one line that names the file, if the set is not complete, was packed before there were seals,
+    or has changed since it was packed.
     """
     path = folder / INFO
     if not is_whole(folder):

@@ -23,7 +23,7 @@ _GREY = (128, 128, 128)
 
 
 class Facts(NamedTuple):
-    """What is known of a data set once each record was opened."""
+    """Facts of a data set whose records were all read."""
 
     title: str  # what the page is about, e.g. the data set's path
     source: Source  # the accepted records

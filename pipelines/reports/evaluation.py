@@ -101,10 +101,11 @@ PLOTS = ("cumulative.png", "regions.png", "slices.png", "expected.png")
 
 
 def draw(folder: Path, report: dict[str, Any], nme: dict[str, np.ndarray], others: dict[str, Any] | None) -> list[str]:
-    """Writes cumulative.png, regions.png, slices.png and expected.png, those there is something for; their names.
+    """Write those of cumulative.png, regions.png, slices.png and expected.png that there are numbers for; return their
+    names.
 
-    nme: name -> f64[images] of what is judged and, second, of what it is compared with, whose "regions" and "slices"
-    `others` has.
+    nme: name -> f64[images] of the evaluated predictions and, second, of those they are compared with, whose "regions"
+    and "slices" are in `others`.
     """
     many = words.counted(report["count"], "image")
     both = [report] if others is None else [report, others]

@@ -86,7 +86,7 @@ def document(title: str, body: str, *, style: str = "", head: str = "") -> str:
 
 
 def tiles(facts: Sequence[tuple[str, str, bool]]) -> str:
-    """Headline numbers: (number, what it is, whether it is a worry)."""
+    """Return headline numbers as HTML, from (number, caption, whether it is a warning)."""
     each = [
         f'<div class="tile{" warn" * bad}"><b>{text(n)}</b><span>{text(what)}</span></div>' for n, what, bad in facts
     ]
@@ -122,7 +122,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> str:
-    """How often f64[n] values, n > 0, occur, with their median; `what` is counted. Wide ranges get a logarithmic axis."""
+    """Return a histogram of f64[n] values, n > 0, with their median; `what` is counted. Wide ranges get a logarithmic
+    axis."""
     low, high = float(values.min()), float(values.max())
     wide = low > 0 and high > 8 * low
     step = 10.0**-decimals

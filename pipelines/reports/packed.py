@@ -12,9 +12,9 @@ from pipelines.sources.tables import Refused
 
 
 def write(folder: Path, title: str, thumbnails: dict[str, np.ndarray]) -> list[str]:
-    """Writes folder/look.html for the training split and look-test.html for a test split; gives their paths.
+    """Write folder/look.html for the training split and look-test.html for a test split; return their paths.
 
-    thumbnails: of rejected files, by file. Raises ValueError where the set is not whole.
+    thumbnails: of rejected files, by file. Raises ValueError if the set is not complete.
     """
     sealed, written = seal.read(folder), []
     told = report.read(folder / seal.REPORT, sealed.parts)

@@ -65,7 +65,7 @@ def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MO
 
 
 def sheet(folder: Path, found: dict[str, np.ndarray], told: dict[str, Any]) -> str:
-    """Writes the thumbnails, each with the kind of its rejection, as folder/refused.png; gives its path."""
+    """Write the thumbnails, each with the kind of its rejection, as folder/refused.png; return its path."""
     reasons = {r["file"]: report.kind(r["reason"]) for r in told["refused"]}
     pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
     with files.whole(folder / "refused.png") as file:

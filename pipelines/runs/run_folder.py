@@ -188,7 +188,7 @@ def parent_of(root: Path) -> dict[str, Any] | None:
 
 
 def exists(root: Path) -> bool:
-    """Whether a run began here."""
+    """Return whether a run began here."""
     return (root / "config.json").is_file()
 
 

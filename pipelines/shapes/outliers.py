@@ -110,7 +110,7 @@ def _doubled(some: np.ndarray) -> np.ndarray:
 
 
 def _typical(every: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which faces i64[m] a model is fitted on, and of which points i64[known]: all that a tenth of the faces have."""
+    """Return the faces i64[m] to fit a model on, and the points i64[known] that at least a tenth of the faces have."""
     labelled = np.flatnonzero(seen.any(1))
     columns = np.flatnonzero(seen[labelled].mean(0) >= 0.1) if len(labelled) else np.arange(0)
     asked = labelled[_evenly(len(labelled), 4 * _FACES)]  # some of them will not do

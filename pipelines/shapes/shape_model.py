@@ -95,7 +95,8 @@ def completed(shapes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def most_modes(shapes: np.ndarray) -> int:
-    """How many modes c128[faces, points] can support: a third of the points, a quarter of the faces."""
+    """Return the number of modes that c128[faces, points] can support: at most a third of the points and a quarter of
+    the faces."""
     faces, points = shapes.shape
     return max(m for m in MODES if m <= min(points // 3, faces // 4))
 

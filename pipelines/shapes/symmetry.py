@@ -24,7 +24,7 @@ _TINY = 1e-5  # squared distance, below which two points are one place
 
 
 class Findings(NamedTuple):
-    """What the faces say. Lengths are in units of the mean shape's RMS radius."""
+    """Result of `examine`. Lengths are in units of the mean shape's RMS radius."""
 
     mirror: np.ndarray  # i32[points]: mirrored point i is the old point mirror[i]
     shape: np.ndarray  # f64[points, 2]: the mean shape as it is, x right, y down, its axis at x = 0
@@ -147,9 +147,9 @@ def _margins(cost: np.ndarray, apart: np.ndarray, mirror: np.ndarray) -> tuple[n
 
 
 def examine(points: np.ndarray, mask: np.ndarray | None = None) -> Findings:
-    """What labels f64[faces, points, 2] in pixels, known where bool mask[faces, points], say of the mirror.
+    """Find the mirror permutation in labels f64[faces, points, 2] in pixels, known where bool mask[faces, points].
 
-    Raises ValueError where there is too little to say anything; else see `objections`.
+    Raises ValueError if there is too little data; otherwise see `objections`.
     """
     points = np.asarray(points, np.float64)
     seen = np.asarray(np.isfinite(points).all(-1))
@@ -233,7 +233,7 @@ def insist(found: Findings) -> None:
 
 
 def contradictions(found: Findings, table: np.ndarray) -> list[Contradiction]:
-    """Where a table i32[points] is not what was found, and how strongly the faces are against it."""
+    """Return where a table i32[points] differs from what was found, and how strongly the faces contradict it."""
     if len(table) != len(found.mirror):
         raise ValueError(f"the table has {len(table)} points, the labels have {len(found.mirror)}")
     rows = []

@@ -103,7 +103,7 @@ def measured(rows: Iterable[Row], left: Callable[[], float]) -> Iterable[tuple[s
 
 
 def fits(row: Row, longest: dict[str, float], left: float) -> bool:
-    """Whether a row may be begun with so many seconds left; longest: what a row of each kind took at most."""
+    """Return whether a row may be begun with so many seconds left; longest: what a row of each kind took at most."""
     return longest.get(row.kind, row.cost) <= left
 
 

@@ -41,12 +41,12 @@ class _Read(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a JSON file."""
+    """Return whether this is a JSON file."""
     return path.suffix.lower() == ".json" and path.is_file()
 
 
 def likely(path: Path) -> bool:
-    """Whether a JSON file seems to be one of these, by its bytes."""
+    """Return whether a JSON file seems to be one of these, by its bytes."""
     if not recognises(path) or path.stat().st_size > 1 << 28:
         return False
     data = path.read_bytes()
@@ -61,10 +61,10 @@ def parts(path: Path) -> list[str]:
 def read(
     path: Path, part: str, pictures: Path | None = None, num_points: int | None = None, category: str = ""
 ) -> Table:
-    """The annotations by name. category: the name or id of the one to read, where several have keypoints.
+    """Return the annotations by name. category: the name or id of the one to read, if several have keypoints.
 
-    Raises ValueError where the file is no COCO keypoints file or the images are not found; crowds, annotations without
-    a labelled point, those of other categories and entries that make no sense are in `refused`.
+    Raises ValueError if the file is not COCO keypoints or the images are not found; crowds, annotations without a
+    labelled point, those of other categories and invalid entries are in `refused`.
     """
     entries, count, refused, notes = _entries(path, category)
     names = _names(entries)
@@ -96,7 +96,7 @@ def read(
 
 
 def _names(entries: list[_Entry]) -> list[str]:
-    """PICTURE#FACE where `write` kept what an annotation was named, else by ids where an image has several."""
+    """Return the names: IMAGE#OBJECT as kept by `write`, else by ids where an image has several."""
     names = plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
     kept = [
         f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
@@ -107,14 +107,14 @@ def _names(entries: list[_Entry]) -> list[str]:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Where the images of annotations/person_keypoints_val2017.json and its like may be."""
+    """Return the possible image folders of annotations/person_keypoints_val2017.json and the like."""
     near, up, part = path.parent, path.parent.parent, re.search(r"(train|val|test)\d*", path.stem)
     folders = [near, near / "images", up / "images"]
     return folders + [folder / part[0] for folder in (near, up, up / "images") if part]
 
 
 def _entries(path: Path, category: str) -> _Read:
-    """What the file holds. Raises ValueError where it is no COCO keypoints file."""
+    """Return the content of the file. Raises ValueError if it is not a COCO keypoints file."""
     data = files.parse_json(files.read_bytes(path), path, _whole_number)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
     if known:

@@ -45,7 +45,7 @@ class _Found(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is such a table, a folder that holds one, or a project's folder."""
+    """Return whether this is such a table, a folder that holds one, or a project's folder."""
     return any(
         p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in deeplabcut_places.tables(path)
     )
@@ -133,7 +133,7 @@ def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[st
 
 
 def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
-    """What the header rows say. Raises ValueError where they are not those of a table of labels."""
+    """Return the content of the header rows. Raises ValueError if they are not those of a table of labels."""
     head: dict[str, list[str]] = {}
     for row, _ in zip(rows, range(4), strict=False):
         head[row[0].strip() if row else ""] = row
@@ -200,7 +200,7 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
 
 
 def _known(field: str) -> bool:
-    """Whether a field holds a number, or what should be one."""
+    """Return whether a field holds a number, or what should be one."""
     return field.strip().lower() not in ("", "nan")
 
 

@@ -22,7 +22,7 @@ _BINARY = {
 
 
 def of_json(data: Any) -> str:
-    """What parsed JSON is that is no COCO file of keypoints, what is missing in it, and what is known."""
+    """Describe parsed JSON that is not COCO keypoints: what is missing, and what it is if known."""
     if (named := _tool(data)) is not None:
         return f"{named}, which is not read: export or convert it; known are {KNOWN}"
     if isinstance(data, dict) and isinstance(data.get("images"), list):
@@ -58,7 +58,7 @@ def _tool(data: Any) -> str | None:
 
 
 def of_text(path: Path) -> str | None:
-    """What a text file is, by its first lines; None where nothing is recognised. Not for the formats that are read."""
+    """Describe a text file by its first lines; None if nothing is recognised. Not for the formats that are read."""
     head = _head(path)
     if head.lstrip().startswith("<"):
         root = next((n for n in re.findall(r"<([A-Za-z][\w:.-]*)", head) if n.lower() != "xml"), "")
@@ -93,14 +93,14 @@ def _head(path: Path) -> str:
 
 
 def of_file(path: Path) -> str | None:
-    """What a file is that no format reads, by its ending or its first bytes; None where that is not known."""
+    """Describe a file that no format reads, by its extension or its first bytes; None if unknown."""
     if (named := _BINARY.get(path.suffix.lower())) is not None:
         return named
     return of_text(path)
 
 
 def of_folder(path: Path) -> str | None:
-    """What a folder holds that no format reads, by its files; None where nothing is recognised."""
+    """Describe the content of a folder that no format reads, by its files; None if nothing is recognised."""
     names = _names(path)
     first = {os.path.splitext(name)[1].lower(): path / name for name in reversed(names)}
     if {"config.json", "split.json"} <= set(names):

@@ -25,12 +25,12 @@ _LOOKED_AT = 500  # images, evenly taken, to tell which folder is theirs
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a comma-separated table that is not one of another format."""
+    """Return whether this is a comma-separated table that is not one of another format."""
     return path.suffix.lower() == ".csv" and path.is_file() and dialects.first_field(path) != "scorer"
 
 
 def likely(path: Path) -> bool:
-    """Whether a .csv file seems to be such a table, by its first field."""
+    """Return whether a .csv file seems to be such a table, by its first field."""
     return recognises(path) and dialects.first_field(path) == "file_name"
 
 
@@ -150,13 +150,13 @@ def numbers(fields: Sequence[str]) -> np.ndarray | None:
 
 
 def picture_of(name: str) -> str:
-    """The image of a record: its name, without the #FACE that tells several faces of one image apart."""
+    """Return the image of a record: its name without the #OBJECT that distinguishes several objects of one image."""
     found = _FACE.fullmatch(name)
     return found[1] if found else name
 
 
 def path_fault(name: str) -> str | None:
-    """What is wrong with the path of an image in a list of faces, None where it is good."""
+    """Describe the fault of an image path in a list of faces, None for a valid one."""
     if fault := text_tables.path_fault(name, "a path below the folder of images"):
         return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
@@ -178,8 +178,8 @@ def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
 
 
 def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pictures: Sequence[str]) -> Path:
-    """The folder that was given, or that of `folders` which holds most of the images, of some that are evenly taken, and
-    of all where none of those is there. Raises ValueError where none holds any."""
+    """Return the given folder, or the one of `folders` that holds most of an even sample of the images (of all images,
+    if none of the sample exists). Raises ValueError if none holds any."""
     if given is not None:
         if not given.is_dir():
             raise ValueError(f"--pictures {given}: there is no such folder")
