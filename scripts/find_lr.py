@@ -3,9 +3,9 @@
     python scripts/find_lr.py --data PATH --out lr.png
     python scripts/find_lr.py --data drawn:600:68 --model resnet18 --size 64 --batch 16 --from 1e-5 --to 1 --out lr.png
 
-Down, as by default, the loss falls where the rate is right, since training goes on; up, it falls, stops falling and
-blows up. The suggested rate and range are printed and marked in the plot; the numbers go beside it as .json. No run is
-written. The flags are train.py's, but for those of the schedule, and the batches are those that train.py would see.
+In a downward sweep, the default, training progresses and the loss falls where the rate is right; in an upward sweep it
+falls, stalls and diverges. The suggested rate and range are printed and marked in the plot; the numbers are written beside
+it as .json. No run is written. The flags are train.py's except those of the schedule, and so are the batches.
 """
 
 import sys
@@ -27,7 +27,7 @@ UNUSED = (
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--out", required=True, help="the PNG to write; the numbers go beside it as .json")
+    parser.add_argument("--out", required=True, help="PNG to write; the numbers are written beside it as .json")
     parser.add_argument("--from", dest="first", type=float, default=1e-2, help="first rate (default: %(default)g)")
     parser.add_argument("--to", dest="last", type=float, default=1e-5, help="last rate (default: %(default)g)")
     parser.add_argument("--sweep-steps", type=int, default=200, help="training steps (default: %(default)s)")

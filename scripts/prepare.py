@@ -5,9 +5,9 @@
     python scripts/prepare.py --data DIR --look
     python scripts/train.py   --data DIR
 
-DIR/report.json and DIR/report.txt say what was rejected, with file and line; --look adds look.html, a page on which a person
-sees in a minute what the set is like. Interrupted, the same command goes on. Several machines: --part 0/4 ... --part 3/4
-into one folder (or copied into one, notes/ too), then --merge.
+DIR/report.json and DIR/report.txt list what was rejected, with file and line; --look adds look.html, an overview of the
+set. If interrupted, the same command resumes. Several machines: --part 0/4 ... --part 3/4 into one folder (or copied into
+one, with notes/), then --merge.
 """
 
 import sys
@@ -23,20 +23,23 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
-    parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
-    parser.add_argument("--pictures", default="", help="the folder of the images, where the format does not say")
-    parser.add_argument("--boxes", default="", help="a CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument("--out", help="folder of the packed set; not needed for --look at an existing one")
+    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
+    parser.add_argument("--boxes", default="", help="a CSV of bounding boxes: file_name,x,y,width,height")
     parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
     )
     parser.add_argument(
-        "--size", type=int, default=0, help="reduce short sides (or boxes) to so many pixels and encode again; 0: no"
+        "--size",
+        type=int,
+        default=0,
+        help="reduce short sides (or boxes) to this many pixels and encode again; 0: keep",
     )
     parser.add_argument("--look", action="store_true", help="write DIR/look.html as well")
     parser.add_argument("--part", default="", metavar="I/N", help="write only the shards s with s mod N = I")
-    parser.add_argument("--merge", action="store_true", help="make a whole set of the parts that were written")
+    parser.add_argument("--merge", action="store_true", help="complete the set from the parts that were written")
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
     return parser
 
 

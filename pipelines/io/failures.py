@@ -121,7 +121,7 @@ def _device() -> str | None:
         asked = os.environ.get("JAX_PLATFORMS", "")
         why = f" ({' '.join(str(error).split())[:200]})" if str(error) else ""
         gpu = "; for an NVIDIA GPU: python -m pip install 'jax[cuda12]'" if asked in ("cuda", "gpu") else ""
-        return f"JAX_PLATFORMS={asked}: JAX finds no such device here{why}; unset it to take what there is{gpu}"
+        return f"JAX_PLATFORMS={asked}: no such device{why}; unset it to take what there is{gpu}"
     return None
 
 

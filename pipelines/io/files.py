@@ -304,7 +304,7 @@ def read_sealed(path: str | Path) -> dict[str, Any]:
     """Read a file of `write_sealed`. Raises ValueError with the file's name if its form or its digest does not match."""
     data = read_json(path)
     if data.pop("digest", None) != _seal(data):
-        raise ValueError(f"{path}: its digest does not fit its content; it was changed or damaged")
+        raise ValueError(f"{path}: its digest does not match its content; it was changed or damaged")
     return data
 
 

@@ -202,7 +202,7 @@ def load(root: Path) -> Run:
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     try:  # all of it is sealed, but another version or hand may have written it, or put it under another's name
         if parts.pop("names_digest") != split.digest(parts):
-            raise ValueError("the digest of split.json's names does not fit")
+            raise ValueError("the digest of the names in split.json does not match")
         config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
         boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
         return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, stored["data_identity"], *known, boxed)
