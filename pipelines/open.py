@@ -40,7 +40,7 @@ def open_source(
     if refused:
         told = report.by_kind(refused)
         _log.warning(
-            "%s: %d records cannot be used and are left out (%s); prepare.py tells of each", path, len(refused), told
+            "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(refused), told
         )
     if replaced := source.replaced:
         _log.warning("%s: %s", path, replaced_line(replaced, len(source)))
@@ -95,7 +95,7 @@ def _existing(path: str) -> Path:
     if not root.exists():
         near = guesses.path(root, Path.exists)
         raise ValueError(
-            f"--data {path}: there is no such folder or file{near}; give a contest folder, a file of another known format"
+            f"--data {path}: does not exist{near}; give a contest folder, a file of another known format"
             f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
         )
     return root

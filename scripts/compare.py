@@ -45,7 +45,7 @@ from pipelines.io import files
 from pipelines.packing import overwrites
 
 NOTE = """Spread: the standard deviation over seeds. Differences are paired by seed, ± half the 95 % interval by Student's t
-(an empty cell: there is no such number). Norm of the weights: at the end of the training, mean over seeds."""
+(an empty cell: not available). Norm of the weights: at the end of the training, mean over seeds."""
 
 
 def main() -> int:

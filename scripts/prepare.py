@@ -113,7 +113,7 @@ def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> 
     print(report.text(told))
     seen = rejected.thumbnails(parts, told)
     if seen:
-        print(f"rejected, with what can be seen of them: {rejected.sheet(out, seen, told)}")
+        print(f"rejected images: {rejected.sheet(out, seen, told)}")
     if look:
         print(f"look at {', '.join(packed.write(out, data, seen))}")
     print(f"{out} is whole: {words.counted(told['accepted'], 'record')}; python scripts/train.py --data {out}")

@@ -94,7 +94,7 @@ def _report(against: list[symmetry.Contradiction], limit: int = 10) -> int:
     wrong = [row for row in against if row.margin > symmetry.WEAK]
     print(
         f"the table: {words.counted(len(wrong), 'point')} contradicted,"
-        f" {len(against) - len(wrong)} on which the labels cannot tell"
+        f" {len(against) - len(wrong)} undecided by the labels"
     )
     for row in wrong[:limit]:
         print(f"  point {row.point}: the table says {row.table}, the labels {row.found} (margin {row.margin:.2f})")

@@ -98,7 +98,7 @@ def report(rows: Rows, limit: float, groups: np.ndarray | None = None) -> dict[s
     groups: the group of each image; None: each is its own. Raises ValueError where "nme" is finite nowhere.
     """
     if not (count := int(np.isfinite(rows["nme"]).sum())):
-        raise ValueError("no image has a labelled point: there is nothing to compare with")
+        raise ValueError("expected labelled points to compare with, got none")
     auc, failed = metrics.by_limit(rows["nme"], limit)
     numbers = table({**rows, "auc": auc, "failure_rate": failed}, groups)
     means = {name: line["mean"] for name, line in numbers.items()}

@@ -161,7 +161,7 @@ class Parser(argparse.ArgumentParser):
         typed = [word.partition("=")[0] for word in itertools.takewhile(lambda w: w != "--", self._given)]
         known = [name for action in self._actions for name in action.option_strings]
         odd = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
-        told = [f"{name} is no flag of this command{guesses.flag(name, self._actions)}" for name in odd]
+        told = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in odd]
         raise ValueError(f"{'; '.join(told) or message}; --help lists the flags")
 
 
@@ -237,9 +237,7 @@ def run(main: Callable[[], int | None]) -> None:
         sys.stdout.flush()  # a full disk is told here, not as Python ends
         sys.exit(code)
     except KeyboardInterrupt:
-        print(
-            "\nended at once; no file is half-written, and the same command goes on from what it kept", file=sys.stderr
-        )
+        print("\nended at once; no file is half-written, and the same command resumes", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # whoever read what is printed has read enough
         _discard_output()

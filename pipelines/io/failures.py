@@ -16,18 +16,18 @@ REFUSED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of th
 _ROOT = Path(__file__).parents[1]
 _OWN = ("jaxmarks", "pipelines", "scripts")
 _REMEDIES = {
-    errno.ENOSPC: "free some space there or name another place; the same command again goes on from what it kept",
-    errno.EDQUOT: "free some of your quota or name another place; the same command again goes on from what it kept",
+    errno.ENOSPC: "free some space there or name another place; the same command resumes",
+    errno.EDQUOT: "free some of your quota or name another place; the same command resumes",
     errno.EFBIG: "raise the limit of a file's size (ulimit -f) or name another place",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or give fewer --workers",
-    errno.ENFILE: "the system has too many files open; end what holds them",
+    errno.ENFILE: "the system has too many files open; close the programs that hold them",
     errno.EROFS: "nothing can be written there; name another place",
     errno.EACCES: "its owner must give you the right, or name another place",
-    errno.EIO: "the disk or the network could not be read or written; the same command again goes on from what it kept",
+    errno.EIO: "the disk or the network could not be read or written; the same command resumes",
     errno.ENAMETOOLONG: "choose shorter names",
 }
 _LESS = (
-    "give it less at one time: a smaller --batch, --size or --workers, more --accumulate (training) or a smaller --at-once"
+    "reduce memory use: a smaller --batch, --size or --workers, more --accumulate (training) or a smaller --at-once"
     " (prediction)"
 )
 _EXTRAS = {
@@ -53,7 +53,7 @@ def told(error: BaseException) -> tuple[str, int]:
         return _without_file(error), REFUSED
     message = " ".join(str(error).split())[:300]
     return (
-        f"{type(error).__name__}{f': {message}' if message else ''}{_at(error)}; that is a fault of this program, please"
+        f"{type(error).__name__}{f': {message}' if message else ''}{_at(error)}; this is a bug, please"
         f" report it with its traceback: {_keep(error)}",
         FAULT,
     )
@@ -99,7 +99,7 @@ def _of_jax(error: BaseException, text: str) -> str | None:
         if (line := _device()) is not None:
             return line
         first = text.strip().partition("\n")[0][:300]
-        return f"JAX's device failed: {first}{_at(error)}; the same command again goes on from the newest checkpoint"
+        return f"JAX's device failed: {first}{_at(error)}; the same command resumes from the newest checkpoint"
     asked = re.search(r"allocat\w*[^\d\n]{0,20}([\d.]+ ?(?:[KMGT]i?B|bytes?))", text)
     busy = "" if _backend() == "cpu" else ", or see whether another process holds the device's memory"
     return f"out of memory on the device ({_backend()}){f', asked for {asked[1]}' if asked else ''}{_at(error)}; {_LESS}{busy}"
@@ -121,7 +121,7 @@ def _device() -> str | None:
         asked = os.environ.get("JAX_PLATFORMS", "")
         why = f" ({' '.join(str(error).split())[:200]})" if str(error) else ""
         gpu = "; for an NVIDIA GPU: python -m pip install 'jax[cuda12]'" if asked in ("cuda", "gpu") else ""
-        return f"JAX_PLATFORMS={asked}: no such device{why}; unset it to take what there is{gpu}"
+        return f"JAX_PLATFORMS={asked}: no such device{why}; unset it to use the available devices{gpu}"
     return None
 
 

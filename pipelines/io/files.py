@@ -40,10 +40,10 @@ def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
         )
     if path.exists() and path.is_dir() != folder:
         there, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
-        raise ValueError(f"{flag} {path}: {there} is there; name {wanted}")
+        raise ValueError(f"{flag} {path}: is {there}; expected {wanted}")
     around = next(p for p in (path if folder else path.parent, *path.absolute().parents) if p.exists())
     if not around.is_dir():
-        raise ValueError(f"{flag} {path}: {around} is a file, so nothing can lie in it; name another place")
+        raise ValueError(f"{flag} {path}: {around} is a file, expected a directory; choose another path")
     try:
         tempfile.TemporaryFile(dir=around).close()
     except OSError as error:

@@ -128,9 +128,9 @@ def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
     if not seen:
         raise ValueError(
             f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
-            f" first: {report.line(refused[0]) if refused else 'there is none'}"
+            f" first: {report.line(refused[0]) if refused else 'none'}"
         )
-    _tell(refused, "; prepare.py tells of each", brief)
+    _tell(refused, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
     return _told(Surveyed(source, seen), path, replaced)

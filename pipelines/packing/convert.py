@@ -32,13 +32,13 @@ def check(kind: str, out: Path, home: Path | None, source: example.Source) -> li
     table = source.table if isinstance(source, Pictures) else None
     taken = {path.resolve() for path in (table.files if table else [])}
     if not source.labelled:
-        raise ValueError("nothing is labelled there: there is nothing to convert")
+        raise ValueError("expected labels to convert, got none")
     if kind in ENDINGS and (out.suffix.lower() != ENDINGS[kind] or out.is_dir()):
         raise ValueError(f"--out {out}: expected a file that ends in {ENDINGS[kind]}, as files of {kind} do")
     if out.resolve() in taken.union(*(path.parents for path in taken if kind not in ENDINGS)):
-        raise ValueError(f"--out {out}: the data's own files are there; take another place")
+        raise ValueError(f"--out {out}: contains the data's own files; choose another path")
     if table and home and home.resolve() == table.root.resolve():
-        raise ValueError(f"--out {out}: the images are there already; leave out --copy-pictures")
+        raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
@@ -85,7 +85,7 @@ def _encoded(source: example.Source, index: int) -> bytes:
 
 def _check_same(path: Path, data: bytes) -> None:
     if os.path.lexists(path) and not (path.is_file() and files.read_bytes(path) == data):
-        raise ValueError(f"{path}: another image is there already; name another place with --out")
+        raise ValueError(f"{path}: already exists with another image; choose another --out")
 
 
 def converted(
@@ -129,7 +129,7 @@ def converted(
                     faults.append(row)
     progress.close()
     if not kept:
-        raise ValueError(f"no record could be converted: {faults[0] if faults else 'there is none'}")
+        raise ValueError(f"no record could be converted: {faults[0] if faults else 'none'}")
 
 
 def told(

@@ -60,10 +60,10 @@ def check_run(flag: str, root: Path, inputs: Paths = ()) -> None:
     found = sorted(p.name for p in root.iterdir()) if root.is_dir() else []
     if others := [name for name in found if name not in _RUN and not name.startswith(".")]:
         raise ValueError(
-            f"{flag} {root.name}: {root} holds other files ({others[0]}), and is no run; take another name"
+            f"{flag} {root.name}: {root} holds other files ({others[0]}), and is not a run; take another name"
         )
     if (root / "config.json").exists():
-        raise ValueError(f"{flag} {root.name}: {root / 'config.json'} is no file of a run; take another name")
+        raise ValueError(f"{flag} {root.name}: {root / 'config.json'} is not a file of a run; take another name")
     check({flag: [root / "config.json"]}, inputs=inputs)
 
 
@@ -85,7 +85,7 @@ def check_overlays(flag: str, paths: Iterable[Path]) -> None:
             with suppress(OSError), open(path, "rb") as file:
                 if _OVERLAY in file.read(256):
                     continue
-            raise ValueError(f"{flag} {path}: exists, and is no overlay of ours; name another folder")
+            raise ValueError(f"{flag} {path}: already exists and is not an overlay; choose another folder")
 
 
 def check_new(flag: str, paths: Iterable[Path]) -> None:
@@ -125,5 +125,5 @@ def _around(home: Path, name: str) -> str:
             return f"{folder} is a packed set, which stays as it was packed"
         first = inner[0] if inner else name
         if first in _RUN and (folder / "config.json").is_file() and (folder / "key.json").is_file():
-            return f"{first} is what the run {folder} consists of"
+            return f"{first} is a file of the run {folder}"
     return ""

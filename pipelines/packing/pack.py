@@ -58,7 +58,7 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     do not fit together, or `out` holds another set."""
     counts = {source.num_points for source in sources.values()}
     if len(counts) > 1:
-        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: they are no set")
+        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: expected one number")
     tables = [table_of(source) for source in sources.values()]
     whole = all(table is not None and (table.whole or table.label is None) for table in tables)
     boxes = any(table is not None and table.boxes is not None for table in tables)
@@ -72,7 +72,7 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     ]
     job = Job(out, sources, layout, digest, size, shards)
     if not any(len(source) for source in sources.values()) and not any(t.refused for t in tables if t is not None):
-        raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
+        raise ValueError(f"expected records, got none to pack into {out}")
     others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
     if others and not dataset.is_packed(out):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")

@@ -137,7 +137,7 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
 
 
 def _files_in(folder: Path) -> list[str]:
-    """The names of the files in a folder; none where there is no such folder."""
+    """The names of the files in a folder; none where does not exist."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.is_file()]

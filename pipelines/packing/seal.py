@@ -89,7 +89,7 @@ def read(folder: Path) -> Sealed:
     """
     path = folder / INFO
     if not is_whole(folder):
-        raise ValueError(f"{folder}: this packed set is not whole yet; the same prepare.py command goes on with it")
+        raise ValueError(f"{folder}: this packed set is not complete; run the same prepare.py command to resume")
     if (found := path.stat().st_size) > _LARGEST:
         raise ValueError(f"{path}: has {found} bytes, expected {_LARGEST} at most; {AGAIN}")
     if "files" not in files.read_json(path):
@@ -113,7 +113,7 @@ def _checked(path: Path, data: dict[str, Any]) -> Sealed:
             raise ValueError(f"{path}: {field}: not of the parts {', '.join(sealed.parts)}")
     if sealed.files.keys() != set(_names(sealed)):
         odd = min(sealed.files.keys() ^ set(_names(sealed)))
-        raise ValueError(f"{path}: files: {ascii(odd)[:80]} is missing, or is no file of a packed set")
+        raise ValueError(f"{path}: files: {ascii(odd)[:80]} is missing, or is not a file of a packed set")
     return sealed
 
 

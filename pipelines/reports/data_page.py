@@ -181,15 +181,15 @@ def _shape(labels: _Labels) -> Section:
 
 
 def _oddest(facts: Facts, labels: _Labels) -> Section:
-    heading = "Oddest labels"
+    heading = "Shape outliers"
     odd = outliers.scores(labels.points, labels.mask)
     order = np.argsort(-odd, kind="stable")[:_ODDEST]
     order = order[odd[order] > 0]
     if not len(order):
         return heading, f"Nothing can be said: it takes {outliers.MIN_FACES} labelled faces or more.", ""
     about = (
-        "Labels farthest from the shapes of the others, the oddest first; the number is in robust standard deviations of"
-        " the set. Turned heads are odd, too; a good shape in the wrong place is not."
+        "Labels farthest from the shapes of the others, farthest first; the number is in robust standard deviations of"
+        " the set. Turned heads are outliers, too; a good shape in the wrong place is not."
     )
     remarks = {int(labels.index[i]): f"{odd[i]:.1f}" for i in order}
     return heading, about, html.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
@@ -210,7 +210,7 @@ def _duplicates(facts: Facts) -> Section:
     several = np.flatnonzero(counts > 1)
     largest = several[np.argsort(-counts[several], kind="stable")][:_GROUPS]
     if not len(several):
-        return "Near-duplicates", "No two images look the same.", ""
+        return "Near-duplicates", "No near-duplicates.", ""
     rows = []
     for group in largest:
         members = np.flatnonzero(which == group)

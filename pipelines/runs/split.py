@@ -165,7 +165,7 @@ def _means(
     fraction: float, fold: tuple[int, int] | None, pattern: str, twins: Sequence[str] | None
 ) -> tuple[str, list[str]]:
     """Describe how a share was requested, and what would change the result."""
-    ways = ["--no-near-duplicates lets images that are nearly the same lie on both sides"] if any(twins or ()) else []
+    ways = ["--no-near-duplicates lets near-duplicates be on both sides"] if any(twins or ()) else []
     ways += [f"another --split-by than {pattern!r} makes other groups"] if pattern else []
     if fold:
         return f"--fold {fold[0]}/{fold[1]}", [*ways, "--fold takes fewer parts"]

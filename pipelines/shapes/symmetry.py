@@ -214,7 +214,7 @@ def _objections(found: Findings, split: np.ndarray) -> list[str]:
         )
     if len(weak := np.flatnonzero((found.margin < WEAK) & ~found.by_order)):
         pairs = [f"{i} and {found.rival[i]}" for i in weak[:4]]
-        reasons.append(f"the objects cannot tell apart the partners of {len(weak)} points: {', '.join(pairs)}")
+        reasons.append(f"the labels do not distinguish the partners of {len(weak)} points: {', '.join(pairs)}")
     if len(loose := np.flatnonzero(found.mirror[found.mirror] != np.arange(points))):
         reasons.append(f"what was found is not an involution at points {named(loose)}")
     return reasons

@@ -156,7 +156,7 @@ def _blocks(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
             yield start, block[:cut]
         start, kept = start + cut, block[cut:]
         if len(kept) > _LONGEST:
-            raise ValueError(f"{path}: a line of more than {_LONGEST >> 20} MB; this is no table")
+            raise ValueError(f"{path}: a line of more than {_LONGEST >> 20} MB; not a table")
     if kept:
         yield start, kept + b"\n"
 

@@ -116,7 +116,7 @@ def _check(name: str, tensor: Tensor) -> None:
         raise ValueError(f"{name[:100]!r} has no size")
     numbers = (tensor.storage.start, tensor.offset, *tensor.size, *tensor.stride)
     if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
-        raise ValueError(f"{name[:100]!r} has a size, stride or offset that cannot be")
+        raise ValueError(f"{name[:100]!r} has an invalid size, stride or offset")
 
 
 def _array(name: str, tensor: Tensor, opened: _Opened) -> np.ndarray:

@@ -153,7 +153,7 @@ def _storage(identity: Any) -> Storage:
         case ("storage", _Global(kind), str(key), _, _, (_, int(start), _)):
             pass
         case _:
-            raise ValueError("something other than a storage lies outside the pickle")
+            raise ValueError("something other than a storage is outside the pickle")
     return Storage(key, np.dtype(_STORAGES[kind.removeprefix("torch.")]), start)
 
 

@@ -193,7 +193,7 @@ def _keypoints(found: Any, count: int) -> np.ndarray | str:
         return f"wrong number of points: annotation {{}} has {size}, expected {3 * count}"
     values = _array(found)
     if values is None or bool in set(map(type, found)):
-        return "not a number: annotation {} has a coordinate or visibility that is none"
+        return "not a number: annotation {} has a coordinate or visibility that is not a number"
     values = values.reshape(-1, 3)
     if (wrong := ~((values[:, 2] >= 0) & (values[:, 2] == np.floor(values[:, 2])))).any():
         return f"bad visibility: annotation {{}} has {values[wrong.argmax(), 2]:.6g}; expected 0, 1 or 2"

@@ -156,7 +156,7 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
     for column in range(index, width, 2):
         columns.setdefault(_plain(many[column]) if many else "", {})[head["bodyparts"][column]] = column
     if sum(map(len, columns.values())) * 2 != width - index:
-        raise ValueError(f"{path}: a body part is there twice, or two individuals have one name")
+        raise ValueError(f"{path}: a body part occurs twice, or two individuals have one name")
     usual = Counter(frozenset(c) for c in columns.values()).most_common(1)[0][0]
     points = list(next(c for c in columns.values() if set(c) == usual))
     faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}

@@ -182,7 +182,7 @@ def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pict
     if none of the sample exists). Raises ValueError if none holds any."""
     if given is not None:
         if not given.is_dir():
-            raise ValueError(f"--pictures {given}: there is no such folder")
+            raise ValueError(f"--pictures {given}: does not exist")
         return given
     if not pictures:
         return folders[0]

@@ -157,8 +157,8 @@ def test_what_is_done_already_is_known(tmp_path, source):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (("--tta", "gone.json"), "--tta gone.json: there is no such file"),
-        (("--weights", "gone.json"), "--weights gone.json: there is no such file"),
+        (("--tta", "gone.json"), "--tta gone.json: "),
+        (("--weights", "gone.json"), "--weights gone.json: "),
         (("--weights", "1,x"), "--weights 1,x: expected auto, equal, fitted"),
         (("--weights", "nan,1"), "--weights nan,1: nan is no weight"),
         (("--weights", "1,-1"), "--weights 1,-1: -1 is no weight"),
