@@ -218,7 +218,7 @@ def _duplicates(facts: Facts) -> Section:
         rows.append(f"<h3>{len(members):,} images</h3>{html.grid(figures, 110)}")
     sizes = ", ".join(f"{n:,} of {size}" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
     about = (
-        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They look the same to a hash, and"
+        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They are nearly identical, and"
         f" belong on one side of a split. The {len(largest)} largest groups, up to {_MEMBERS} of each:"
     )
     return "Near-duplicates", about, "".join(rows)
