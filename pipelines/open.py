@@ -38,9 +38,9 @@ def open_source(
     if refused and source.asked is not None:
         raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
     if refused:
-        told = report.by_kind(refused)
+        kinds = report.by_kind(refused)
         _log.warning(
-            "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(refused), told
+            "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(refused), kinds
         )
     if replaced := source.replaced:
         _log.warning("%s: %s", path, replaced_line(replaced, len(source)))

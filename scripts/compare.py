@@ -90,8 +90,8 @@ def make(run: Path, commands: experiments.Commands) -> experiments.Result:
         path = Path(__file__).with_name(f"{script}.py")
         done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True)
         if done.returncode:
-            told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise ValueError(f"{run}: {told[-1]}")
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise ValueError(f"{run}: {lines[-1]}")
     experiments.note(run, commands)
     found = experiments.result(run, commands)
     assert found is not None

@@ -113,19 +113,19 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
 
 def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, Any]) -> list[str]:
     """Writes the plot and the numbers; what there is to say of them, a line each."""
-    smoothed, suggestion, told = sweep.smoothed(losses), sweep.suggested(rates, losses), []
+    smoothed, suggestion, remarks = sweep.smoothed(losses), sweep.suggested(rates, losses), []
     title = f"{settings['model']}, {settings['size']} px, batch {settings['batch']}, {Path(settings['data']).name}"
     plots.learning_rate(out, title, rates, losses, smoothed, suggestion)
     numbers = {"rates": rates.tolist(), "losses": losses.tolist(), "smoothed": smoothed.tolist()}
     chosen = suggestion._asdict() if suggestion else None
     files.write_json(out.with_suffix(".json"), {**numbers, "suggested": chosen, "settings": settings})
     if len(rates) < settings["sweep_steps"]:
-        told.append(f"the loss was not finite after rate {sweep.short(rates[-1])}; the sweep ended there")
+        remarks.append(f"the loss was not finite after rate {sweep.short(rates[-1])}; the sweep ended there")
     found = "no rate can be suggested: the loss does not fall clearly; try more --sweep-steps, a larger --batch or other ends"
     if suggestion:
         low, high, best = map(sweep.short, suggestion)
         found = f"suggested: --lr {best} (range {low} .. {high})"
-    return [*told, f"{found}; plot: {out}, numbers: {out.with_suffix('.json')}"]
+    return [*remarks, f"{found}; plot: {out}, numbers: {out.with_suffix('.json')}"]
 
 
 if __name__ == "__main__":

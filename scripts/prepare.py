@@ -109,14 +109,14 @@ def verify(folder: Path) -> None:
 
 def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> int:
     """What the packed set is like, and where to read on."""
-    told = report.read(out / seal.REPORT, dataset.parts(out))
-    print(report.text(told))
-    seen = rejected.thumbnails(parts, told)
+    summary = report.read(out / seal.REPORT, dataset.parts(out))
+    print(report.text(summary))
+    seen = rejected.thumbnails(parts, summary)
     if seen:
-        print(f"rejected images: {rejected.sheet(out, seen, told)}")
+        print(f"rejected images: {rejected.sheet(out, seen, summary)}")
     if look:
-        print(f"look at {', '.join(packed.write(out, data, seen))}")
-    print(f"{out} is whole: {words.counted(told['accepted'], 'record')}; python scripts/train.py --data {out}")
+        print(f"overview: {', '.join(packed.write(out, data, seen))}")
+    print(f"{out} is complete: {words.counted(summary['accepted'], 'record')}; python scripts/train.py --data {out}")
     return 0
 
 
@@ -133,8 +133,8 @@ def _part(text: str) -> tuple[int, int]:
 def _foreseen(source: example.Source) -> list[str]:
     """Lines on the rows of a source that are rejected and the images that will be."""
     rows = source.table.refused if isinstance(source, Pictures) else []
-    told = [f"{words.counted(len(rows), 'record')} cannot be used:", *report.examples(rows)] if rows else []
-    return told + inspection.foreseen(source)
+    lines = [f"{words.counted(len(rows), 'record')} cannot be used:", *report.examples(rows)] if rows else []
+    return lines + inspection.foreseen(source)
 
 
 if __name__ == "__main__":

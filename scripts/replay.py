@@ -130,10 +130,10 @@ def taken(run: run_folder.Run, count: int) -> str:
 
 def damaged(run: run_folder.Run) -> bool:
     """Return whether the log is not what the run's checkpoints counted, which is told."""
-    told = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
-    if told:
-        print(told)
-    return bool(told)
+    fault = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
+    if fault:
+        print(fault)
+    return bool(fault)
 
 
 def why(run: run_folder.Run, part: example.Source, name: str) -> int:

@@ -167,12 +167,12 @@ def said(percent: float | None, interval: list[float] | None) -> str:
     if percent is None:
         return "compared with 0"
     word, sign = ("lower", -1) if percent < 0 else ("higher", 1)
-    told = f"{word} by {sign * percent:.1f} %"
+    change = f"{word} by {sign * percent:.1f} %"
     if interval is None:
-        return f"{told}, with no interval: there is one group only"
+        return f"{change}, with no interval: there is one group only"
     low, high = sorted(sign * edge for edge in interval)
     chance = "" if low > 0 else ", which may be chance"
-    return f"{told} [{low:.1f}, {high:.1f}]{chance}"
+    return f"{change} [{low:.1f}, {high:.1f}]{chance}"
 
 
 def aligned(rows: Rows, index: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:

@@ -31,8 +31,8 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
 
 
 def _contradiction(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None, where: str) -> str:
-    told = f"{where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
-    return f"size contradicts the table: {told} {_difference(size, stated, stored)}"
+    detail = f"{where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
+    return f"size contradicts the table: {detail} {_difference(size, stated, stored)}"
 
 
 def _difference(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None) -> str:

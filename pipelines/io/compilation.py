@@ -137,11 +137,11 @@ def _say_trouble_once(where: Path, ours: bool) -> None:
 def first_told(take_step: Callable, say: Callable[[str], None]) -> Callable:
     """Return take_step with a wait after its first call and a line from `say`: the seconds since this process began and
     those of the call, and whether all code that it compiles came from the cache."""
-    told = False
+    done = False
 
     def step(*arguments):
-        nonlocal told
-        if told:
+        nonlocal done
+        if done:
             return take_step(*arguments)
         import jax
 
@@ -150,7 +150,7 @@ def first_told(take_step: Callable, say: Callable[[str], None]) -> Callable:
         jax.monitoring.register_event_listener(note)
         result = jax.block_until_ready(take_step(*arguments))
         jax.monitoring.unregister_event_listener(note)
-        took, told = time.monotonic() - began, True
+        took, done = time.monotonic() - began, True
         read = events["cache_hits"] and not events["cache_misses"]
         how = "with compiled code from the cache" if read else "with compiling it"
         say(f"first step after {_running():.1f} s, {took:.1f} s of them for the step {how}")

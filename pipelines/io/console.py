@@ -161,8 +161,8 @@ class Parser(argparse.ArgumentParser):
         typed = [word.partition("=")[0] for word in itertools.takewhile(lambda w: w != "--", self._given)]
         known = [name for action in self._actions for name in action.option_strings]
         odd = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
-        told = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in odd]
-        raise ValueError(f"{'; '.join(told) or message}; --help lists the flags")
+        lines = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in odd]
+        raise ValueError(f"{'; '.join(lines) or message}; --help lists the flags")
 
 
 _NEEDED = ("numpy", "cv2", "jax", "flax", "optax", "orbax")  # what no command that trains or predicts does without
@@ -188,8 +188,8 @@ def _environment() -> str:
     return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
 
 
-def _refuse(told: str) -> NoReturn:
-    print(f"error: {' '.join(told.split())}", file=sys.stderr)
+def _refuse(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -185,7 +185,7 @@ def size(path: Path) -> int:
 
 
 @contextmanager
-def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, message: str, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock of a file, exclusively or shared; raise ValueError with the message `told` if another process holds
     it.
 
@@ -196,7 +196,7 @@ def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
     try:
         descriptor = _own(path, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ValueError(told) from None
+        raise ValueError(message) from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ValueError(f"{path}: a symbolic link, where a lock is to be made; remove it") from None

@@ -17,8 +17,8 @@ def flag(typed: str, actions: Iterable[argparse.Action]) -> str:
         a.option_strings[-1]: a.help for a in actions if a.option_strings and a.help not in (None, argparse.SUPPRESS)
     }
     wanted = set(typed.strip("-").lower().replace("_", "-").split("-"))
-    told = [name for name, text in helps.items() if len(wanted) > 1 and wanted <= set(_words(text or ""))]
-    return _asked(told[:2] or difflib.get_close_matches(typed, helps, 1, _LIKE))
+    similar = [name for name, text in helps.items() if len(wanted) > 1 and wanted <= set(_words(text or ""))]
+    return _asked(similar[:2] or difflib.get_close_matches(typed, helps, 1, _LIKE))
 
 
 def _words(text: str) -> list[str]:

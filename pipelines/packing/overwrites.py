@@ -46,8 +46,8 @@ def check(outs: Mapping[str, Paths], source: Source | None = None, inputs: Paths
             raise ValueError(f"{flag} {path}: that is part of the data, which would be lost; name another place")
         if path.suffix.lower() in _IMAGES and str(home) in folders:
             raise ValueError(f"{flag} {path}: {home} holds the images of the data; name another folder")
-        if told := around(home, Path(place).name):
-            raise ValueError(f"{flag} {path}: {told}; name another place")
+        if reason := around(home, Path(place).name):
+            raise ValueError(f"{flag} {path}: {reason}; name another place")
         if place in taken:
             other, first = taken[place]
             raise ValueError(f"{other} {first} and {flag} {path}: one would take the other's place")

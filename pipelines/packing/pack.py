@@ -24,7 +24,7 @@ from pipelines.sources.tables import Refused, table_of
 
 _NOTES = "notes"
 ROWS = 2048  # listed records of a shard
-Told = Callable[[int, str], None]  # records done, a detail
+Progress = Callable[[int, str], None]  # records done, a detail
 
 
 class Shard(NamedTuple):
@@ -112,7 +112,7 @@ def check_space(job: Job) -> str:
     return words.size(need)
 
 
-def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:
+def write(job: Job, workers: int, progress: Progress, mine: tuple[int, int] = (0, 1)) -> None:
     """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
 
     Raises ValueError while another process writes the same ones.
@@ -124,16 +124,16 @@ def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) ->
         for shard in shards:
             if _note(job, shard) is None:
                 for count, bad in _write_shard(job, shard, workers):
-                    told(done + count, f"rejected {refused + bad}")
+                    progress(done + count, f"rejected {refused + bad}")
             done += shard.stop - shard.start
             refused += len((_note(job, shard) or {})["refused"])
-        told(done, f"rejected {refused}")
+        progress(done, f"rejected {refused}")
 
 
 def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
     """Several may write parts at once, one alone writes all, and one alone makes the whole."""
-    told = f"{job.out} is being packed by another process; wait for it, or take another folder"
-    return files.locked(job.out / dataset.LOCK, told, shared=shared)
+    message = f"{job.out} is being packed by another process; wait for it, or take another folder"
+    return files.locked(job.out / dataset.LOCK, message, shared=shared)
 
 
 def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
@@ -212,10 +212,10 @@ def _merge(job: Job) -> dict[str, Any]:
         )
     groups = {part: _near_duplicates(job.sources[part], f) for part, f in found.items()}
     identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
-    told = report.make(job.sources, found, groups)
-    files.write_json(job.out / "report.json", told)
+    summary = report.make(job.sources, found, groups)
+    files.write_json(job.out / "report.json", summary)
     with files.whole(job.out / "report.txt") as file:
-        file.write((report.text(told) + "\n").encode())
+        file.write((report.text(summary) + "\n").encode())
     labelled = {part: source.labelled for part, source in job.sources.items()}
     notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
     written = {
@@ -226,7 +226,7 @@ def _merge(job: Job) -> dict[str, Any]:
     about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
     dataset.finish(job.out, job.layout, written, about, digests)
     _clear(job.out)
-    return told
+    return summary
 
 
 def tidy(folder: Path) -> None:

@@ -88,9 +88,9 @@ def _fault(row: list[str]) -> str:
     """Describe the fault of an invalid row."""
     if len(row) != len(_HEADER):
         return f"{len(row)} fields, expected {len(_HEADER)}"
-    for place, (form, told) in _FORMS.items():
+    for place, (form, expected) in _FORMS.items():
         if not re.fullmatch(form, row[place]):
-            return f"{_HEADER[place]}: expected {told}, got {row[place][:40]!r}"
+            return f"{_HEADER[place]}: expected {expected}, got {row[place][:40]!r}"
     return f"{row[0][:80]!r} names no file in a folder or below it"
 
 

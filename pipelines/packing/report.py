@@ -67,8 +67,10 @@ def examples(refused: Sequence[Refused]) -> list[str]:
     for r in refused:
         first.setdefault(kind(r.reason), r)
     counts = Counter(kind(r.reason) for r in refused)
-    told = {k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()}
-    return [f"  {count} {files.escaped(named)}; the first {told[named]}" for named, count in counts.most_common()]
+    detail = {
+        k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()
+    }
+    return [f"  {count} {files.escaped(named)}; the first {detail[named]}" for named, count in counts.most_common()]
 
 
 def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -148,12 +150,12 @@ def _files_in(folder: Path) -> list[str]:
 def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     """Return the content of report.json as `make` gave it for a set of these splits. Raises ValueError, with the place,
     if it has another form."""
-    told = files.read_json(path)
-    schema.check(told, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
+    data = files.read_json(path)
+    schema.check(data, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
-        schema.check(told["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
-        schema.check(told["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
-    return {**told, "parts": {part: told["parts"][part] for part in parts}}
+        schema.check(data["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
+        schema.check(data["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
+    return {**data, "parts": {part: data["parts"][part] for part in parts}}
 
 
 def text(report: dict[str, Any]) -> str:

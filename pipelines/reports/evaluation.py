@@ -59,9 +59,9 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 
 def _fallbacks(counts: dict[str, int], images: int) -> list[str]:
-    told = {"box": "the box of their labelled points", "diagonal": "the diagonal of the image"}
+    names = {"box": "the box of their labelled points", "diagonal": "the diagonal of the image"}
     return [
-        f"NME of {count} of {images} divided by {told[name]}: the norm before it is zero or not labelled"
+        f"NME of {count} of {images} divided by {names[name]}: the norm before it is zero or not labelled"
         for name, count in counts.items()
         if count
     ]
@@ -76,8 +76,8 @@ def _slices(report: dict[str, Any]) -> list[str]:
     for kind, thirds in report["slices"].items():
         for third in thirds:
             edges = f"{words.number(third['low'])} to {words.number(third['high'])}{_UNITS[kind]}"
-            told = f"{third['mean_box']:.4f}  {third['count']:6d}, {edges}"
-            found.append(_line(f"  {kind}: {third['name']}", third["mean"], third["interval"], told))
+            detail = f"{third['mean_box']:.4f}  {third['count']:6d}, {edges}"
+            found.append(_line(f"  {kind}: {third['name']}", third["mean"], third["interval"], detail))
     return found
 
 

@@ -142,10 +142,10 @@ def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> s
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         tall = 130 * count / counts.max()
         broad = across(right) - across(left) - 0.7
-        told = f"{left:.{decimals}f} to {right:.{decimals}f}: {count} {what}"
+        caption = f"{left:.{decimals}f} to {right:.{decimals}f}: {count} {what}"
         bars.append(
             f'<rect class="bar" x="{across(left):.1f}" y="{150 - tall:.1f}" width="{broad:.1f}" height="{tall:.1f}">'
-            f"<title>{text(told)}</title></rect>"
+            f"<title>{text(caption)}</title></rect>"
         )
     at, half = across(middle), f"{middle:.{decimals}f}"
     return (

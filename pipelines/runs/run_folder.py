@@ -207,8 +207,8 @@ def load(root: Path) -> Run:
         boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
         return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, stored["data_identity"], *known, boxed)
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        told = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
-        raise ValueError(f"{root}: its files do not match a run of this version ({told})") from None
+        reason = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
+        raise ValueError(f"{root}: its files do not match a run of this version ({reason})") from None
 
 
 def weights(run: Run) -> np.ndarray | None:

@@ -165,16 +165,16 @@ def _paired(flat: np.ndarray) -> np.ndarray:
 
 def _read(reader: _Reader, faces: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """f64[3, n]: the miss, how unusual the coordinates are (1: as usual), and the turn in radians, of each face."""
-    told, trust = np.broadcast_to(reader.mean, faces.shape), seen.astype(np.float64)
+    estimate, trust = np.broadcast_to(reader.mean, faces.shape), seen.astype(np.float64)
     products = (reader.modes[:, None] * reader.modes).reshape(-1, reader.modes.shape[1])
     for _ in range(_ROUNDS):
-        placed, turn = _placed(faces, told, trust)
+        placed, turn = _placed(faces, estimate, trust)
         loose = _flat(placed - reader.mean)
         weight = np.tile(trust / reader.usual**2, 2)
         gram = (weight @ products.T).reshape(len(faces), *(len(reader.modes),) * 2) + np.diag(1 / reader.powers)
         parts = np.linalg.solve(gram, ((weight * loose) @ reader.modes.T)[..., None])[..., 0]
-        told = reader.mean + _paired(parts @ reader.modes)
-        far = np.where(seen, np.abs(placed - told), 0) / reader.usual
+        estimate = reader.mean + _paired(parts @ reader.modes)
+        far = np.where(seen, np.abs(placed - estimate), 0) / reader.usual
         trust = seen / (1 + (far / _FAR) ** 2)
     miss = np.sqrt((far**2).sum(1) / seen.sum(1))
     unusual = np.sqrt((parts**2 / reader.powers).sum(1) / max(len(reader.modes), 1))

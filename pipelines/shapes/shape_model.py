@@ -87,10 +87,10 @@ def completed(shapes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndar
     filled = np.where(seen, shapes, middle)
     for modes in (m for m in MODES if 0 < m <= most_modes(filled)):  # few at first: many would follow a wrong point
         for _ in range(2):
-            told = model(filled).read(filled, modes)
-            miss = np.abs(shapes - told)
+            estimate = model(filled).read(filled, modes)
+            miss = np.abs(shapes - estimate)
             seen = seen & (miss < 8 * np.maximum(np.median(miss, 0), np.median(miss)))
-            filled = np.where(seen, shapes, told)
+            filled = np.where(seen, shapes, estimate)
     return filled, kept
 
 

@@ -182,11 +182,11 @@ def _findings(faces: np.ndarray) -> Findings:
     apart, half = _apart(faces), len(faces) // 2
     halves, cost, own = [], np.zeros_like(apart), np.zeros(len(mirror))
     for mine, others in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
-        found, told = _fit(faces[mine])
+        found, fitted = _fit(faces[mine])
         modes = shape_model.most_modes(faces[mine])
         halves.append(found)
-        cost += _costs(told, faces[others], mirror, modes) / 2
-        own += _own(told, faces[others], modes) / 2
+        cost += _costs(fitted, faces[others], mirror, modes) / 2
+        own += _own(fitted, faces[others], modes) / 2
     margin, rival = _margins(cost, apart, mirror)
     near, paired = _support(mirror), cost[np.arange(len(mirror)), mirror]
     at = np.arange(len(mirror))
@@ -238,9 +238,9 @@ def contradictions(found: Findings, table: np.ndarray) -> list[Contradiction]:
         raise ValueError(f"the table has {len(table)} points, the labels have {len(found.mirror)}")
     rows = []
     for i in np.flatnonzero(table != found.mirror):
-        told, own = int(table[i]), int(found.mirror[i])
-        more = found.cost[i, told] - found.cost[i, own]
-        rows.append(Contradiction(int(i), told, own, float(more / (found.apart[told, own] + _TINY))))
+        given, own = int(table[i]), int(found.mirror[i])
+        more = found.cost[i, given] - found.cost[i, own]
+        rows.append(Contradiction(int(i), given, own, float(more / (found.apart[given, own] + _TINY))))
     return rows
 
 

@@ -35,9 +35,9 @@ def recognise(path: Path) -> ModuleType:
             return module
     what = foreign.of_folder(path) if path.is_dir() else foreign.of_file(path)
     near = [f"{place} ({name})" for place, name in itertools.islice(_near(path), 3)]
-    told = f"{what}, which is not read" if what else "of no known format"
+    reason = f"{what}, which is not read" if what else "of no known format"
     hint = f"; near it is {', '.join(near)}: give that path" if near else ""
-    raise ValueError(f"{path}: {told}{hint}; known are {foreign.KNOWN}")
+    raise ValueError(f"{path}: {reason}{hint}; known are {foreign.KNOWN}")
 
 
 def _near(path: Path) -> Iterator[tuple[Path, str]]:

@@ -164,8 +164,8 @@ def _entry(
         return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
     if not coco_images.is_id(image) or image not in images.files:
         return Refused("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
-    if told := coco_images.ambiguity(image, images.files[image]):
-        return Refused("", None, f"image id twice: annotation {name}: {told}")
+    if fault := coco_images.ambiguity(image, images.files[image]):
+        return Refused("", None, f"image id twice: annotation {name}: {fault}")
     picture, size = images.files[image][0], images.sizes[image]
     if fault := plain.path_fault(picture):
         return Refused("", None, fault)

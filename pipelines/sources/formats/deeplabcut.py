@@ -75,8 +75,8 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         if not rows:
             notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
-            told = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
-            found.refused.extend(_others(table, top, head, rows, told))
+            detail = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            found.refused.extend(_others(table, top, head, rows, detail))
             continue
         if head.points != points:
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
@@ -115,14 +115,14 @@ def _told(usual: list[str], points: list[str]) -> str:
     return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
 
 
-def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], told: str) -> Iterator[Refused]:
+def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], detail: str) -> Iterator[Refused]:
     """The rows of a table that has not the usual body parts."""
     where = table.relative_to(top)
     for line, row in rows:
         yield Refused(
             deeplabcut_places.image(where.parent.as_posix(), row[: head.index]),
             line,
-            f"other body parts: {where} {told}",
+            f"other body parts: {where} {detail}",
         )
 
 

@@ -67,13 +67,13 @@ def scorers(path: Path, of: dict[Path, str]) -> list[str]:
     for folder in dict.fromkeys(table.parent for table in of):
         found = {scorer: table.name for table, scorer in of.items() if table.parent == folder}
         if len(found) > 1:
-            told = ", ".join(f"{scorer} ({name})" for scorer, name in found.items())
+            listed = ", ".join(f"{scorer} ({name})" for scorer, name in found.items())
             raise ValueError(
-                f"{folder}: labels of several scorers, {told}: give the table of one by itself, or move the others elsewhere"
+                f"{folder}: labels of several scorers, {listed}: give the table of one by itself, or move the others elsewhere"
             )
     counts = Counter(of.values())
-    told = ", ".join(f"{scorer} ({words.counted(count, 'table')})" for scorer, count in counts.items())
-    return [f"{path}: labels of several scorers, of other videos each: {told}"] if len(counts) > 1 else []
+    listed = ", ".join(f"{scorer} ({words.counted(count, 'table')})" for scorer, count in counts.items())
+    return [f"{path}: labels of several scorers, of other videos each: {listed}"] if len(counts) > 1 else []
 
 
 def _some(path: Path, found: Sequence[Path]) -> str:

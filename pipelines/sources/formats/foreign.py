@@ -109,10 +109,10 @@ def of_folder(path: Path) -> str | None:
         return "a folder as YOLO has it"
     if any(n.startswith("CollectedData_") and n.endswith(".h5") for n in names):
         return "a DeepLabCut table in HDF5 alone, without its .csv"
-    told = (
+    guesses = (
         of_text(first[ending]) for ending in (".xml", ".csv", ".txt") if ending in first and first[ending].is_file()
     )
-    return next((t for t in told if t), None) or (_of_json_file(first[".json"]) if ".json" in first else None)
+    return next((t for t in guesses if t), None) or (_of_json_file(first[".json"]) if ".json" in first else None)
 
 
 def _of_json_file(path: Path) -> str | None:

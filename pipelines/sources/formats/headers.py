@@ -36,7 +36,7 @@ def check_box(path: Path, columns: Sequence[str]) -> None:
         *((i, _CORNER.search(columns[i])) for i in (3, 4)),
     )
     swapped = [i for i, other in ((3, "height"), (4, "width")) if other in columns[i].casefold()]
-    if found := sorted({i for i, told in at if told} | set(swapped)):
+    if found := sorted({i for i, known in at if known} | set(swapped)):
         raise ValueError(f"{path}:1: {_named(columns, found)}: expected file_name, x, y (left, top), width, height")
 
 
@@ -63,6 +63,6 @@ def _points(name: str, axis: str) -> set[str]:
 
 def _named(columns: Sequence[str], found: Sequence[int]) -> str:
     """Columns by number, from 1, and name."""
-    told = ", ".join(f"{i + 1} ({columns[i][:40]!r})" for i in found[:_SHOWN])
+    listed = ", ".join(f"{i + 1} ({columns[i][:40]!r})" for i in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"column{'s' * (len(found) > 1)} {told}{more}"
+    return f"column{'s' * (len(found) > 1)} {listed}{more}"

@@ -46,9 +46,9 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     if columns[0] == "file_name":
         headers.check(path, columns, f"a bounding box is {','.join(BOX)}, last")
     if columns[0] != "file_name" or len(columns) < 3 or len(columns) % 2 == 0:
-        told = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
+        hint = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
         raise ValueError(
-            f"{path}:1: {told}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
+            f"{path}:1: {hint}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
             f" expected file_name, x and y of each point, and {','.join(BOX)} last where there are boxes"
         )
     reasons, boxes = _second_look(scan, len(columns) - 1, boxed)
