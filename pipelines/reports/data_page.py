@@ -88,7 +88,7 @@ def _headline(facts: Facts) -> Section:
     many = many[many > 1]
     numbers = [
         (f"{count:,}", "accepted", False),
-        (f"{len(facts.refused):,}", "refused", bool(facts.refused)),
+        (f"{len(facts.refused):,}", "rejected", bool(facts.refused)),
         (f"{facts.source.num_points:,}" if facts.source.labelled else "none", "points labelled", False),
     ]
     if count:
@@ -236,7 +236,7 @@ def _refused(facts: Facts) -> Section:
         rows = [_row(record, facts.thumbnails if record.file in pictured else {}) for record in records[:_ROWS]]
         parts.append(html.table(["file", "line", "reason", ""], rows))
     about = f"{len(facts.refused):,} records cannot be used." if facts.refused else "Every record could be used."
-    return "Refused", about, "".join(parts)
+    return "Rejected", about, "".join(parts)
 
 
 def _row(record: tables.Refused, thumbnails: dict[str, np.ndarray]) -> list[str]:

@@ -14,7 +14,7 @@ from pipelines.shapes import outliers
 from pipelines.sources.tables import Refused
 
 HOSTILE = """<script>alert("x")</script>'&\udcff.jpg"""
-HEADINGS = ["Numbers", "Random examples", "Mean shape", "Shape outliers", "Sizes", "Near-duplicates", "Refused"]
+HEADINGS = ["Numbers", "Random examples", "Mean shape", "Shape outliers", "Sizes", "Near-duplicates", "Rejected"]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_all_sections_are_there_and_say_what_is_so(full):
     assert "5 images in 2 groups (1 of 2, 1 of 3)" in told
     assert "<td>box outside</td><td>1</td>" in told and "line 113" in told
     parts = dict(zip(HEADINGS, told.split("<section")[1:], strict=True))
-    assert parts["Random examples"].count("<img") == 14 and parts["Refused"].count("<img") == 1
+    assert parts["Random examples"].count("<img") == 14 and parts["Rejected"].count("<img") == 1
     assert parts["Near-duplicates"].count("<img") == 5 and parts["Mean shape"].count("<ellipse") == 68
     odd = [float(n) for n in re.findall(r"<br>([\d.]+)", parts["Shape outliers"])]
     assert odd == sorted(odd, reverse=True) and 1 <= len(odd) == parts["Shape outliers"].count("<img")
