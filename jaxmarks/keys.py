@@ -1,4 +1,4 @@
-"""Keys are derived, never threaded: root -> named stream -> epoch -> position.
+"""Random keys, derived and never threaded: root -> named stream -> epoch -> position.
 
 Every random number of a run is a function of the root key and of what it is for, so batches and draws
 cannot depend on workers, devices or restarts, and the train state holds no key.

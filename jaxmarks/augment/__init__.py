@@ -1,4 +1,4 @@
-"""Augmentation: what a run's configuration means, and sets of fixed ones.
+"""Augmentation: sampling from a configuration, and fixed sets of views.
 
 `preset(name)` and `sample(key, config, size)` are the public face: a configuration is data, one draw is one Transform.
 """
@@ -95,7 +95,7 @@ def told(t: Transform, size: int) -> str:
 
 
 def is_fixed(config: Config) -> bool:
-    """Whether `sample` gives the same Transform for every key."""
+    """Return whether `sample` gives the same Transform for every key."""
     if isinstance(config, Chain):
         return all(is_fixed(part) for part in config.parts)
     if isinstance(config, OneOf):
@@ -111,7 +111,7 @@ def is_fixed(config: Config) -> bool:
 
 
 def mirrors(config: Config) -> bool:
-    """Whether the configuration can ever mirror, and so needs a permutation of the points."""
+    """Return whether the configuration can ever mirror, and so needs a permutation of the points."""
     if isinstance(config, Chain | OneOf):
         return any(mirrors(part) for part in config.parts)
     return isinstance(config, Geometry) and config.mirror > 0

@@ -1,4 +1,4 @@
-"""Augmenter configurations as plain data, for files: what `--augment FILE` and a run's config.json hold.
+"""Augmenter configurations from and to plain data, as in augmentation files and a run's config.json.
 
 "light"                                                     a preset
 {"geometry": {"rotation": [-20, 20], "mirror": 0.5}}        one augmenter, its fields as in samplers.py
@@ -56,7 +56,7 @@ def _one(kind: type, fields: Any, place: str) -> Config:
 
 
 def _made(place: str, make: Callable[..., Config], *arguments: Any, **fields: Any) -> Config:
-    """What `make` makes; what it rejects, a value of a wrong type among it, with the place."""
+    """Return what `make` makes; raise its error, or that of a wrong type, with the place."""
     try:
         return make(*arguments, **fields)
     except (ValueError, TypeError) as error:

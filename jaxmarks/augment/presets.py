@@ -1,4 +1,4 @@
-"""Augmentation by name: configurations as data.
+"""Augmentation presets: configurations by name.
 
 `recipe` is the 2020 entry's table exactly; `contest` follows what its author saw in two thousand images; `light` is
 what a short training gains most from; `strong` is for long ones.

@@ -1,4 +1,4 @@
-"""Augmenters: a configuration is data, `sample` draws a Transform from it, and that is all.
+"""Augmenters: configurations as data, and `sample`, which draws a Transform from one.
 
 Every range is (low, high), drawn uniformly; a single number fixes it. Angles in degrees, lengths as fractions of the
 frame's side; what is drawn is a record of the parameters, never an image.

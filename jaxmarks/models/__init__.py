@@ -1,4 +1,4 @@
-"""Networks that regress landmarks, behind two pure functions. Nothing outside this folder knows of flax.
+"""Landmark regression networks behind two pure functions. Nothing outside this folder imports flax.
 
 Parameters and statistics are plain nested dicts, `backbone` and `head`, so that a backbone can be frozen or
 exchanged by name. A model with an auxiliary output has its parameters under `aux`.

@@ -38,7 +38,7 @@ def grid(size: int) -> int:
 
 
 def _fits_auxiliary(side: int) -> bool:
-    """Whether the mean over windows of 5 with stride 3 leaves the 5x5 convolution its window."""
+    """Return whether the mean over windows of 5 with stride 3 leaves the 5x5 convolution its window."""
     return (side - 5) // 3 + 1 >= 5
 
 

@@ -1,4 +1,4 @@
-"""The layers of the backbones as Linen modules: parameters and statistics around the forms of `ops`."""
+"""Layers of the backbones as Linen modules: parameters and statistics around the forms of `ops`."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""ResNet's backbones, layer for layer torchvision's (v1.5: a bottleneck strides in its 3x3 convolution).
+"""ResNet backbones, layer for layer torchvision's (v1.5: a bottleneck strides in its 3x3 convolution).
 
 Names map to torchvision's by `layer1_0` for `layer1.0`, and by `downsample_0` and `downsample_1` for the
 convolution `downsample.0` and its norm `downsample.1`. Source: He et al. 2015, "Deep Residual Learning for

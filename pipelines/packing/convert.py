@@ -1,4 +1,4 @@
-"""From any source to the files of a format, streaming: two threads read and write images a little ahead of the labels."""
+"""Conversion of any source to the files of a format, streaming, with two threads for the images."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def check(kind: str, out: Path, home: Path | None, source: example.Source) -> li
     if out.resolve() in taken.union(*(path.parents for path in taken if not suffix)):
         raise ValueError(f"--out {out}: the data's own files are there; take another place")
     if table and home and home.resolve() == table.root.resolve():
-        raise ValueError(f"--out {out}: the images are there already; leave out --copy-pictures")
+        raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
@@ -62,7 +62,7 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
 
 
 def target(home: Path, name: str, source: example.Source) -> Path:
-    """Where the image of a record is written; drawn ones as JPEG."""
+    """Return the path to write the image of a record to; synthetic ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
     return overwrites.below(home, plain.picture_of(made))
 
@@ -85,7 +85,7 @@ def _encoded(source: example.Source, index: int) -> bytes:
 
 def _check_same(path: Path, data: bytes) -> None:
     if os.path.lexists(path) and not (path.is_file() and files.read_bytes(path) == data):
-        raise ValueError(f"{path}: another image is there already; name another place with --out")
+        raise ValueError(f"{path}: already exists with another image; choose another --out")
 
 
 def converted(
@@ -129,7 +129,7 @@ def converted(
                     faults.append(row)
     progress.close()
     if not kept:
-        raise ValueError(f"no record could be converted: {faults[0] if faults else 'there is none'}")
+        raise ValueError(f"no record could be converted: {faults[0] if faults else 'none'}")
 
 
 def told(
@@ -142,7 +142,8 @@ def told(
     kept: list[int],
     beside: Path | None,
 ) -> str:
-    """Whether the files that were written are, read again, the set that they were written from, and what is not, in a line.
+    """Return a line on whether the written files, read back, are the set that they were written from, or the
+    differences.
 
     home: where images were written; None: they are where they were. beside: the file of boxes.
     """

@@ -1,5 +1,5 @@
-"""What a person should know of labels before training on them, counted by kind: points that the network is not shown,
-placeholders that stand for "not labelled", objects of a few pixels, faces whose norm is zero, and boxes that are odd.
+"""Counts of unusual labels before training, by kind: points outside the crop, placeholders for "not labelled", objects of a
+few pixels, faces whose norm is zero, and bounding boxes of another form.
 
 Everything is kept and trained on as it is: a point outside of the crop is a legal label.
 """
@@ -51,7 +51,7 @@ Read = tuple[
 
 
 class View(NamedTuple):
-    """What a network is shown of an image: the square about its box, or of its short side."""
+    """Crop of an image that a network sees: the square around its box, or of its short side."""
 
     size: int = Config.size  # pixels of the input
     canvas: float = Config.canvas  # times the crop: what augmentation can show
@@ -69,7 +69,7 @@ class Labels(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How often something was found."""
+    """Count of one kind of finding."""
 
     images: int
     points: int
@@ -77,7 +77,7 @@ class Kind(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What was found in the labels of `images` images, `points` labelled points; of each kind of KINDS."""
+    """Findings in the labels of `images` images with `points` labelled points, for each of KINDS."""
 
     images: int
     points: int
@@ -208,8 +208,8 @@ def from_data(data: dict[str, Any]) -> Counts:
 
 
 def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
-    """What a person should know of a source's labels before training on them, a line each: `told` of at most MOST images.
-    Nothing of drawn faces, which are made by intent."""
+    """Return remarks on a source's labels before training, a line each, from at most MOST images. None for synthetic
+    faces, which have such labels on purpose."""
     if config.data.startswith("drawn:") or not source.labelled:
         return []
     chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
@@ -225,8 +225,8 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
 
 
 def _read(source: Source, index: int) -> tuple[Read, bool] | None:
-    """(a record, whether its image is displayed turned or mirrored); None where the record cannot be read, of which the run
-    itself tells when it needs it."""
+    """Return (a record, whether its image is displayed rotated or mirrored); None if the record cannot be read, which
+    the run itself reports."""
     try:
         example = source[index]
         turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
@@ -272,7 +272,7 @@ def _what(name: str, scheme: Scheme) -> str:
 
 
 def _remedy(name: str, c: Counts) -> str:
-    """What to do about a kind that many images have; empty where nothing is to be done."""
+    """Return the remedy for a kind that many images have; empty if there is none."""
     empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
     boxes = "give bounding boxes about the objects (--boxes FILE: file_name,x,y,width,height)"
     if c.boxed:
@@ -294,5 +294,5 @@ def _remedy(name: str, c: Counts) -> str:
 
 
 def default(num_points: int) -> tuple[View, Scheme]:
-    """What is counted by where no run says otherwise: the defaults of train.py, and the known scheme of so many points."""
+    """Return the view without a run: the defaults of train.py, and the known scheme of so many points."""
     return View(), landmarks.scheme(num_points)

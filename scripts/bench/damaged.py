@@ -1,10 +1,10 @@
-"""A data set with every kind of damage, through prepare.py: what each record's fate was, how fast, and in how much memory.
+"""Run prepare.py on a data set with every kind of damage: outcomes, speed and memory.
 
     python scripts/bench/damaged.py --data drawn:20000 --out DIR
     python scripts/bench/damaged.py --data drawn:300:5 --out DIR --share 0.2
 
-DIR/drawn keeps the faces as they were drawn, for the next time; DIR/set is the data set, DIR/packed what becomes of it.
-Prints a table and writes DIR/bench.json; exit code 1 where a record had another fate than it should.
+DIR/drawn keeps the synthetic faces for the next time; DIR/set is the data set, DIR/packed the result. Prints a table and
+writes DIR/bench.json; exit code 1 if a record had another outcome than expected.
 """
 
 import dataclasses
@@ -34,8 +34,10 @@ UNOPENED = 86400  # when a file was last opened that nobody opened
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:20000", help="drawn:COUNT[:POINTS] (default: %(default)s)")
-    parser.add_argument("--out", required=True, help="the folder to work in")
-    parser.add_argument("--share", type=float, default=0.01, help="of the records, damaged (default: %(default)s)")
+    parser.add_argument("--out", required=True, help="folder to work in")
+    parser.add_argument(
+        "--share", type=float, default=0.01, help="share of the records that are damaged (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
     flags = parser.parse_args()
     out, (count, points) = Path(flags.out), drawn.parse(flags.data)

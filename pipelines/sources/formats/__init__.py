@@ -1,4 +1,4 @@
-"""Formats of data sets: a file for each, reading and writing; `foreign` names those that are not read.
+"""Data formats: one module each for reading and writing; `foreign` recognises formats that are not read.
 
 A format is a module with NAME, which is that of its file; SUFFIX of the file that it writes (empty: a folder); IMAGES, the
 folder of images beside that file or in that folder; BOXED, whether it holds boxes; `recognises(path)`, `parts(path)`,
@@ -24,13 +24,13 @@ FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for 
 
 
 def knows(path: Path) -> bool:
-    """Whether one of the formats recognises what lies at a path."""
+    """Return whether one of the formats recognises the path."""
     return any(module.recognises(path) for module in FORMATS.values())
 
 
 def recognise(path: Path) -> ModuleType:
-    """The format of what lies at a path: the first that recognises it. Raises ValueError where none does, with what it is
-    and where near it a data set lies, as far as that can be told."""
+    """Return the first format that recognises the path. Raises ValueError with what it is and where near it a data set
+    is, as far as known."""
     if (table := contest.folder_of(path)) is not None:
         raise ValueError(f"{path} is {'a table' if path.is_file() else 'a part'} of a contest folder: give {table}")
     for module in FORMATS.values():
@@ -38,9 +38,9 @@ def recognise(path: Path) -> ModuleType:
             return module
     what = foreign.of_folder(path) if path.is_dir() else foreign.of_file(path)
     near = [f"{place} ({name})" for place, name in itertools.islice(_near(path), 3)]
-    told = f"{what}, which is not read" if what else "of no known format"
-    hint = f"; near it lies {', '.join(near)}: give that path" if near else ""
-    raise ValueError(f"{path}: {told}{hint}; known are {foreign.KNOWN}")
+    reason = f"{what}, which is not read" if what else "of no known format"
+    hint = f"; near it is {', '.join(near)}: give that path" if near else ""
+    raise ValueError(f"{path}: {reason}{hint}; known are {foreign.KNOWN}")
 
 
 def _near(path: Path) -> Iterator[tuple[Path, str]]:
@@ -78,11 +78,11 @@ def respelled(table: Table) -> Table:
 
 
 def with_boxes(table: Table, path: Path) -> Table:
-    """The table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in pixels.
+    """Return the table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in
+    pixels.
 
-    Records that the file does not name are rejected; boxes without area become those of the points, as
-    `boxes.completed` has it. Raises ValueError, with the line, for a row that is no box or a
-    header that tells other numbers, and where none has an area.
+    Records without a row are rejected; boxes without area become those of the points, by `boxes.completed`. Raises
+    ValueError with the line for a row that is not a box, for a header of other columns, and if no box has an area.
     """
     scan = text_tables.scan(path, b",", safe=text_tables.inner_path)
     if len(scan.columns) != 5:

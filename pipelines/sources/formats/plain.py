@@ -1,4 +1,4 @@
-"""The plain table: comma-separated, a row a face, empty fields where a point is not known. docs/formats.md has it in full.
+"""Plain tables: comma-separated, one row a face, empty fields for missing points (docs/formats.md).
 
 What the formats of several faces an image share is here too: such records are named FILE#FACE.
 """
@@ -23,12 +23,12 @@ _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a comma-separated table that is not one of another format."""
+    """Return whether this is a comma-separated table that is not one of another format."""
     return path.suffix.lower() == ".csv" and path.is_file() and dialects.first_field(path) != "scorer"
 
 
 def likely(path: Path) -> bool:
-    """Whether a .csv file seems to be such a table, by its first field."""
+    """Return whether a .csv file seems to be such a table, by its first field."""
     return recognises(path) and dialects.first_field(path) == "file_name"
 
 
@@ -44,9 +44,9 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     if columns[0] == "file_name":
         headers.check(path, columns, f"a bounding box is {','.join(BOX)}, last")
     if columns[0] != "file_name" or len(columns) < 3 or len(columns) % 2 == 0:
-        told = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
+        hint = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
         raise ValueError(
-            f"{path}:1: {told}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
+            f"{path}:1: {hint}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
             f" expected file_name, x and y of each point, and {','.join(BOX)} last where there are boxes"
         )
     reasons, boxes = _second_look(scan, len(columns) - 1, boxed)
@@ -153,13 +153,13 @@ def numbers(fields: Sequence[str]) -> np.ndarray | None:
 
 
 def picture_of(name: str) -> str:
-    """The image of a record: its name, without the #FACE that tells several faces of one image apart."""
+    """Return the image of a record: its name without the #OBJECT that distinguishes several objects of one image."""
     found = _FACE.fullmatch(name)
     return found[1] if found else name
 
 
 def path_fault(name: str) -> str | None:
-    """What is wrong with the path of an image in a list of faces, None where it is good."""
+    """Describe the fault of an image path in a list of faces, None for a valid one."""
     if fault := text_tables.path_fault(name, "a path below the folder of images"):
         return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
