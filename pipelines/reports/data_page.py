@@ -53,10 +53,10 @@ def page(facts: Facts, *, seed: int = 0) -> str:
         _duplicates(facts),
         _refused(facts),
     ]
-    return html.page(facts.title, lead, sections)
+    return html.page("sections.html", title=facts.title, lead=lead, sections=sections)
 
 
-Section = tuple[str, str, str]  # heading, what it shows, HTML
+Section = tuple[str, str, str]  # heading, what it shows, HTML (Markup)
 
 
 class _Labels(NamedTuple):
@@ -96,8 +96,12 @@ def _headline(facts: Facts) -> Section:
         numbers.append((f"{np.median(short):.0f} px", f"median short side ({short.min()} to {short.max()})", False))
     numbers.append((f"{many.sum():,}", f"images in {len(many):,} groups of near-duplicates", False))
     kinds = Counter(kind(r.reason) for r in facts.refused)
-    rows = [(html.text(reason), f"{n:,}") for reason, n in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
-    return "Numbers", "", html.tiles(numbers) + (html.table(["why rejected", "records"], rows) if rows else "")
+    rows = [(reason, f"{n:,}") for reason, n in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
+    return (
+        "Numbers",
+        "",
+        html.pieces.tiles(numbers) + (html.pieces.table(["why rejected", "records"], rows) if rows else ""),
+    )
 
 
 def _examples(facts: Facts, seed: int) -> Section:
@@ -106,7 +110,7 @@ def _examples(facts: Facts, seed: int) -> Section:
     about = "Taken at random. Green: the label. Amber: the box, where there is one."
     if not facts.source.labelled:
         about = "Taken at random; nothing is labelled."
-    return "Random examples", about, html.grid(_figures(facts, shown, {}))
+    return "Random examples", about, html.pieces.grid(_figures(facts, shown, {}))
 
 
 def _figures(facts: Facts, indices: np.ndarray | list, remarks: dict[int, str], *, close: bool = False) -> list:
@@ -192,7 +196,7 @@ def _oddest(facts: Facts, labels: _Labels) -> Section:
         " the set. Turned heads are outliers, too; a good shape in the wrong place is not."
     )
     remarks = {int(labels.index[i]): f"{odd[i]:.1f}" for i in order}
-    return heading, about, html.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
+    return heading, about, html.pieces.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
 
 
 def _histograms(facts: Facts) -> Section:
@@ -202,7 +206,7 @@ def _histograms(facts: Facts) -> Section:
     if len(spread := facts.spread[np.isfinite(facts.spread)]):
         plots.append(html.histogram(spread, "side of the labels' box over the image's", "images", 2))
     about = "How large the images are, and how much of them the object fills." if plots else "Nothing was accepted."
-    return "Sizes", about, f'<div class="plots">{"".join(plots)}</div>'
+    return "Sizes", about, html.pieces.plots(plots)
 
 
 def _duplicates(facts: Facts) -> Section:
@@ -215,13 +219,13 @@ def _duplicates(facts: Facts) -> Section:
     for group in largest:
         members = np.flatnonzero(which == group)
         figures = _figures(facts, members[:_MEMBERS], {})
-        rows.append(f"<h3>{len(members):,} images</h3>{html.grid(figures, 110)}")
+        rows.append((f"{len(members):,} images", html.pieces.grid(figures, 110)))
     sizes = ", ".join(f"{n:,} of {size}" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
     about = (
         f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They are nearly identical, and"
         f" belong on one side of a split. The {len(largest)} largest groups, up to {_MEMBERS} of each:"
     )
-    return "Near-duplicates", about, "".join(rows)
+    return "Near-duplicates", about, html.pieces.groups(rows)
 
 
 def _refused(facts: Facts) -> Section:
@@ -231,15 +235,15 @@ def _refused(facts: Facts) -> Section:
     parts = []
     for reason, records in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
         more = f" (the first {_ROWS})" if len(records) > _ROWS else ""
-        parts.append(f"<h3>{html.text(reason)}: {len(records):,}{more}</h3>")
         pictured = [r.file for r in records[:_ROWS] if r.file in facts.thumbnails][:_THUMBNAILS]
         rows = [_row(record, facts.thumbnails if record.file in pictured else {}) for record in records[:_ROWS]]
-        parts.append(html.table(["file", "line", "reason", ""], rows))
+        table = html.pieces.table(["file", "line", "reason", ""], rows)
+        parts.append((f"{reason}: {len(records):,}{more}", table))
     about = f"{len(facts.refused):,} records cannot be used." if facts.refused else "Every record could be used."
-    return "Rejected", about, "".join(parts)
+    return "Rejected", about, html.pieces.groups(parts)
 
 
 def _row(record: tables.Refused, thumbnails: dict[str, np.ndarray]) -> list[str]:
     image = thumbnails.get(record.file)
-    seen = "" if image is None else html.picture(sheets.fitted(image, 144), record.file)
-    return [html.text(record.file), str(record.line or ""), html.text(record.reason), seen]
+    seen = "" if image is None else html.pieces.picture(sheets.fitted(image, 144), record.file)
+    return [record.file, str(record.line or ""), record.reason, seen]
