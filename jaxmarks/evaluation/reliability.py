@@ -62,11 +62,6 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return _spearman(a[both], b[both])(np.ones(both.sum())) if both.any() else np.nan
 
 
-def over_points(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> float:
-    """Spearman over the points of all images together."""
-    return spearman(expected[mask], error[mask])
-
-
 def within_photographs(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """f64[n]: Spearman over the points of each image; NaN where it has fewer than three that count."""
     used = mask & np.isfinite(expected)
@@ -80,11 +75,6 @@ def confidence(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.
     used = mask & np.isfinite(expected)
     count = used.sum(1)
     return np.where(count > 0, np.where(used, expected, 0).sum(1) / count.clip(1) / scale, np.nan)
-
-
-def over_photographs(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray, nme: np.ndarray) -> float:
-    """Spearman, over images, of the NME that is expected and the true one f64[n]."""
-    return spearman(confidence(expected, mask, scale), nme)
 
 
 def curve(expected: np.ndarray, error: np.ndarray, mask: np.ndarray, bins: int = BINS) -> Curve:
@@ -113,7 +103,11 @@ def _kept(key: np.ndarray, share: float) -> Callable[[np.ndarray], np.ndarray]:
 def _fall(
     expected: np.ndarray, error: np.ndarray, mask: np.ndarray, scale: np.ndarray, share: float
 ) -> Callable[[np.ndarray], tuple[float, float]]:
-    """See `without_worst`, with each image there `weights` f64[n] times."""
+    """(NME over the points that count, and over what is left of them without the `share` whose expected error is the
+    largest for the size of their face), of all images' points together, by weights f64[n]: each image there so many times.
+
+    scale f64[n]: the face's norm, above 0. An image that keeps no point counts no more. NaN where no point counts.
+    """
     used = mask & np.isfinite(expected)
     of, _ = np.nonzero(used)
     relative, kept = (error / scale[:, None])[used], _kept((expected / scale[:, None])[used], share)
@@ -126,30 +120,10 @@ def _fall(
     return lambda weights: (nme(weights, np.ones(len(of))), nme(weights, kept(weights[of]).astype(np.float64)))
 
 
-def without_worst(
-    expected: np.ndarray, error: np.ndarray, mask: np.ndarray, scale: np.ndarray, share: float = SHARE
-) -> tuple[float, float]:
-    """(NME over the points that count, and over what is left of them without the `share` whose expected error is the
-    largest for the size of their face): of all images' points together.
-
-    scale f64[n]: the face's norm, above 0. An image that keeps no point counts no more. NaN where no point counts.
-    """
-    if not (mask & np.isfinite(expected)).any():
-        return np.nan, np.nan
-    return _fall(expected, error, mask, scale, share)(np.ones(len(mask)))
-
-
 def covered(error: np.ndarray, mask: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(i64[n], i64[n]): how many points of each image lie within their radius f64[n, points], and how many count."""
     used = mask & np.isfinite(radius)
     return np.sum(used & (error <= radius), 1), used.sum(1)
-
-
-def coverage(error: np.ndarray, mask: np.ndarray, radii: Mapping[float, np.ndarray]) -> dict[float, float]:
-    """level -> the share of all points whose error is within the radius f64[n, points] of that level, which is to be the
-    level itself; NaN where no point counts."""
-    counts = {level: covered(error, mask, radius) for level, radius in radii.items()}
-    return {level: float(i.sum() / n.sum()) if n.any() else np.nan for level, (i, n) in counts.items()}
 
 
 def report(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmarks import choices, landmarks, models, tta
+from jaxmarks import landmarks, models, tta
 from jaxmarks.models import ops, units
 from jaxmarks.training import rendering, state
 from pipelines import loader
@@ -20,7 +20,6 @@ from pipelines.example import Source
 from pipelines.export import onnx_graph, preprocessing
 from pipelines.runs.restore import Trained
 
-FORMATS, TYPES = choices.EXPORTS, choices.PIXELS
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 TOLERANCE = 0.05  # pixels of the input: the most that a file may differ from its run
 

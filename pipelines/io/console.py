@@ -56,7 +56,9 @@ class Progress:
 
     def start(self, detail: str = "compiling, at first use") -> None:
         """Show at once that nothing is done yet, with a detail."""
-        text = f"{self._unit} 0/{self._total}  {detail}"
+        self._write(f"{self._unit} 0/{self._total}  {detail}")
+
+    def _write(self, text: str) -> None:
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
@@ -76,8 +78,7 @@ class Progress:
         self._shown, self._last = now, done
         each = (now - self._began) / (done - self._first) if done > self._first else None
         left = clock(0) if done >= self._total else "?" if each is None else clock(each * (self._total - done))
-        text = f"{self._unit} {done}/{self._total}  {detail}  left {left}"
-        print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
+        self._write(f"{self._unit} {done}/{self._total}  {detail}  left {left}")
 
     def over(self, batches: Iterable[tuple[T, int]]) -> Iterator[tuple[T, int]]:
         """Yield the batches of (batch, number of examples), counting each when the next is requested."""

@@ -146,21 +146,12 @@ def _fitted(every: np.ndarray, seen: np.ndarray) -> _Reader | None:
         believed = faces[far <= np.quantile(far, _KEPT)]
     model = shape_model.model(believed)
     modes = model.modes[:most]
-    loose = _flat(believed - model.mean)
+    loose = shape_model.flat(believed - model.mean)
     parts = loose @ modes.T
-    miss = np.abs(_paired(loose - parts @ modes))
+    miss = np.abs(shape_model.paired(loose - parts @ modes))
     usual = np.sqrt(np.median(miss, 0) ** 2 + np.median(miss) ** 2) / np.sqrt(2)
     size = np.sqrt((np.abs(model.mean) ** 2).mean())
     return _Reader(columns, model.mean, modes, (parts**2).mean(0) + 1e-9 * size**2, np.maximum(usual, 1e-4 * size))
-
-
-def _flat(some: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.real(some), np.imag(some)], -1)
-
-
-def _paired(flat: np.ndarray) -> np.ndarray:
-    half = flat.shape[-1] // 2
-    return flat[..., :half] + 1j * flat[..., half:]
 
 
 def _read(reader: _Reader, faces: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -169,11 +160,11 @@ def _read(reader: _Reader, faces: np.ndarray, seen: np.ndarray) -> np.ndarray:
     products = (reader.modes[:, None] * reader.modes).reshape(-1, reader.modes.shape[1])
     for _ in range(_ROUNDS):
         placed, turn = _placed(faces, estimate, trust)
-        loose = _flat(placed - reader.mean)
+        loose = shape_model.flat(placed - reader.mean)
         weight = np.tile(trust / reader.usual**2, 2)
         gram = (weight @ products.T).reshape(len(faces), *(len(reader.modes),) * 2) + np.diag(1 / reader.powers)
         parts = np.linalg.solve(gram, ((weight * loose) @ reader.modes.T)[..., None])[..., 0]
-        estimate = reader.mean + _paired(parts @ reader.modes)
+        estimate = reader.mean + shape_model.paired(parts @ reader.modes)
         far = np.where(seen, np.abs(placed - estimate), 0) / reader.usual
         trust = seen / (1 + (far / _FAR) ** 2)
     miss = np.sqrt((far**2).sum(1) / seen.sum(1))

@@ -17,19 +17,21 @@ class Model(NamedTuple):
         """The nearest shapes c128[faces, points] that so many modes and a small similarity allow, by trusted points."""
         one = np.ones_like(self.mean)
         similar = np.stack([one, 1j * one, self.mean, 1j * self.mean]) / np.sqrt(len(one))
-        kept = np.concatenate([_flat(similar), self.modes[:modes]])
+        kept = np.concatenate([flat(similar), self.modes[:modes]])
         weighted = kept * np.tile(trust * np.real(one), 2)
-        parts = np.linalg.solve(weighted @ kept.T, weighted @ _flat(shapes - self.mean).T)
-        return self.mean + _paired(parts.T @ kept)
+        parts = np.linalg.solve(weighted @ kept.T, weighted @ flat(shapes - self.mean).T)
+        return self.mean + paired(parts.T @ kept)
 
 
-def _flat(shapes: np.ndarray) -> np.ndarray:
+def flat(shapes: np.ndarray) -> np.ndarray:
+    """Return shapes c[..., points] as f[..., 2 * points]: all x, then all y."""
     return np.concatenate([np.real(shapes), np.imag(shapes)], -1)
 
 
-def _paired(flat: np.ndarray) -> np.ndarray:
-    half = flat.shape[-1] // 2
-    return flat[..., :half] + 1j * flat[..., half:]
+def paired(values: np.ndarray) -> np.ndarray:
+    """The inverse of `flat`."""
+    x, y = np.split(values, 2, -1)
+    return x + 1j * y
 
 
 def moved(shapes: np.ndarray, onto: np.ndarray, weight: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -104,8 +106,8 @@ def most_modes(shapes: np.ndarray) -> int:
 def model(shapes: np.ndarray) -> Model:
     """The model of aligned shapes c128[faces, points], by principal components."""
     mean = shapes.mean(0)
-    flat = _flat(shapes - mean)
-    powers, mixes = np.linalg.eigh(flat @ flat.T)  # faces are fewer than coordinates, or few enough
+    rows = flat(shapes - mean)
+    powers, mixes = np.linalg.eigh(rows @ rows.T)  # faces are fewer than coordinates, or few enough
     strong = np.argsort(powers)[::-1][: MODES[-1]]
     strong = strong[powers[strong] > 1e-12 * max(powers.max(), 1e-12)]
-    return Model(mean, (flat.T @ mixes[:, strong] / np.sqrt(powers[strong])).T)
+    return Model(mean, (rows.T @ mixes[:, strong] / np.sqrt(powers[strong])).T)

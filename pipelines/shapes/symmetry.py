@@ -220,12 +220,6 @@ def _objections(found: Findings, split: np.ndarray) -> list[str]:
     return reasons
 
 
-def derive(points: np.ndarray, mask: np.ndarray | None = None) -> Findings:
-    """`examine`, or ValueError in one line where the permutation found is not to be trusted."""
-    insist(found := examine(points, mask))
-    return found
-
-
 def insist(found: Findings) -> None:
     """ValueError in one line where there are objections."""
     if found.objections:

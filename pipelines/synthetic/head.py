@@ -37,7 +37,6 @@ _RINGS = np.array(
 )
 AXIS = -0.1  # z of the vertical axis, where a ring is widest
 COLUMNS, ROWS = 150, 111  # the coarse grid of the surface
-JAW = 12.0  # the ring of the jaw's rim
 
 
 @lru_cache(maxsize=1)

@@ -29,9 +29,9 @@ def fill(image: np.ndarray, outline: np.ndarray, colour: Colour) -> None:
     cv2.fillPoly(image, [_fixed(outline)], _colour(colour), cv2.LINE_AA, SHIFT)
 
 
-def stroke(image: np.ndarray, path: np.ndarray, colour: Colour, width: float, *, closed: bool = False) -> None:
+def stroke(image: np.ndarray, path: np.ndarray, colour: Colour, width: float) -> None:
     """Draws the path f[n, 2], `width` pixels wide (at least one), edges smoothed."""
-    cv2.polylines(image, [_fixed(path)], closed, _colour(colour), max(1, round(width)), cv2.LINE_AA, SHIFT)
+    cv2.polylines(image, [_fixed(path)], False, _colour(colour), max(1, round(width)), cv2.LINE_AA, SHIFT)
 
 
 def inside(image: np.ndarray, outline: np.ndarray, paint: Callable[[np.ndarray, np.ndarray], None]) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -33,9 +34,7 @@ JPEGS = 256
 
 def clocked(action: Callable[[], object]) -> float:
     """Seconds that it took."""
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
+    return timeit.timeit(action, number=1)
 
 
 class Shape(NamedTuple):

@@ -21,6 +21,7 @@ from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "coco"
 SUFFIX, IMAGES, BOXED = ".json", "images", True
+parts = plain.parts
 _MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
 _FACE = "face"  # key of an annotation whose name in a set is not its id
 
@@ -52,11 +53,6 @@ def likely(path: Path) -> bool:
         return False
     data = path.read_bytes()
     return b'"annotations"' in data and b'"images"' in data and b'"keypoints"' in data
-
-
-def parts(path: Path) -> list[str]:
-    """One part, which answers for whichever is asked for."""
-    return ["train"]
 
 
 def read(

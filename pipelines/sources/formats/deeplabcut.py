@@ -19,6 +19,7 @@ from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "deeplabcut"
 SUFFIX, IMAGES, BOXED = ".csv", "", False
+parts = plain.parts
 
 
 class _Head(NamedTuple):
@@ -50,11 +51,6 @@ def recognises(path: Path) -> bool:
     return any(
         p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in deeplabcut_places.tables(path)
     )
-
-
-def parts(path: Path) -> list[str]:
-    """One part, which answers for whichever is asked for."""
-    return ["train"]
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:

@@ -20,6 +20,7 @@ from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "pts"
 SUFFIX, IMAGES, BOXED = "", "", False
+parts = plain.parts
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
 _ENDING = re.compile(r"\.pts", re.IGNORECASE)
 _LAYOUT = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)\}\s*")
@@ -44,11 +45,6 @@ def _leads_back(folder: Path, around: list[Path]) -> bool:
     return folder.is_symlink() and any(
         Path(os.path.realpath(p)).is_relative_to(os.path.realpath(folder)) for p in around
     )
-
-
-def parts(path: Path) -> list[str]:
-    """One part, which answers for whichever is asked for."""
-    return ["train"]
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:

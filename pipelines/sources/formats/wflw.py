@@ -19,6 +19,7 @@ from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "wflw"
 SUFFIX, IMAGES, BOXED = ".txt", "WFLW_images", True
+parts = plain.parts
 _REST = 4 + 6 + 1  # fields behind the points
 _ALONE = 2 * 98 + 1  # fields of WFLW's lists of points alone (list_98pt_test.txt): no box, no attributes
 _LAYOUT = ("bad box", "bad attributes")  # kinds of rows that are of another layout, where they are most
@@ -57,11 +58,6 @@ def likely(path: Path) -> bool:
         fields = file.readline(1 << 16).split()
     numbers = plain.numbers([field.decode(errors="replace") for field in fields[:-1]])
     return len(fields) > _REST and (len(fields) - _REST) % 2 == 0 and numbers is not None
-
-
-def parts(path: Path) -> list[str]:
-    """One part, which answers for whichever is asked for."""
-    return ["train"]
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:

@@ -15,6 +15,15 @@ def known(random):
     return expected, error, mask, 20 + 60 * random.rand(40), np.arange(40) // 4
 
 
+def without_worst(expected, error, mask, scale):
+    return reliability._fall(expected, error, mask, scale, reliability.SHARE)(np.ones(len(mask)))
+
+
+def coverage(error, mask, radii):
+    """Of all points, by level."""
+    return {level: np.divide(*(n.sum() for n in reliability.covered(error, mask, r))) for level, r in radii.items()}
+
+
 def test_spearman_is_scipys_with_ties_and_without(random):
     a, b = random.rand(200), random.randint(0, 6, 200)
     for first, second in ((a, b), (a, a + random.rand(200)), (b, -b)):
@@ -35,13 +44,13 @@ def test_the_three_correlations_are_those_of_their_definition(known):
     expected[5, 3] = np.nan
     used = mask & np.isfinite(expected)
     pooled = stats.spearmanr(expected[used], error[used]).statistic
-    assert reliability.over_points(expected, error, mask) == pytest.approx(pooled)
+    assert reliability.spearman(expected[mask], error[mask]) == pytest.approx(pooled)
     each = [stats.spearmanr(e[u], t[u]).statistic for e, t, u in zip(expected, error, used, strict=True)]
     np.testing.assert_allclose(reliability.within_photographs(expected, error, mask), each)
     nme = np.array([t[m].mean() for t, m in zip(error, mask, strict=True)]) / scale
     sure = np.array([e[u].mean() for e, u in zip(expected, used, strict=True)]) / scale
     np.testing.assert_allclose(reliability.confidence(expected, mask, scale), sure)
-    assert reliability.over_photographs(expected, mask, scale, nme) == pytest.approx(
+    assert reliability.spearman(reliability.confidence(expected, mask, scale), nme) == pytest.approx(
         stats.spearmanr(sure, nme).statistic
     )
 
@@ -69,41 +78,38 @@ def test_without_the_worst_tenth_is_a_loop(known):
     ranked = sorted((-expected[i, k] / scale[i], i, k) for i, k in np.argwhere(mask))
     gone = {(i, k) for _, i, k in ranked[: len(ranked) // 10]}
     rows = [[error[i, k] / scale[i] for k in range(12) if mask[i, k] and (i, k) not in gone] for i in range(40)]
-    before, after = reliability.without_worst(expected, error, mask, scale)
+    before, after = without_worst(expected, error, mask, scale)
     assert before == pytest.approx(np.mean([error[i][mask[i]].mean() / scale[i] for i in range(40)]))
     assert after == pytest.approx(np.mean([np.mean(row) for row in rows if row])) and after < before
-    assert np.isnan(reliability.without_worst(expected, error, ~mask & False, scale)).all()
 
 
 def test_radii_of_the_true_quantiles_cover_at_their_level(random):
     expected = np.exp(random.randn(400, 30))
     error, mask = expected * random.exponential(size=expected.shape), random.rand(400, 30) < 0.7
     radii = {level: -np.log(1 - level) * expected for level in (0.5, 0.9)}
-    found = reliability.coverage(error, mask, radii)
+    found = coverage(error, mask, radii)
     assert found == pytest.approx({0.5: 0.5, 0.9: 0.9}, abs=0.02)
-    half = reliability.coverage(
-        np.array([[1.0, 2, 3, 9]]), np.array([[True, True, True, False]]), {0.5: np.full((1, 4), 2.0)}
-    )
+    half = coverage(np.array([[1.0, 2, 3, 9]]), np.array([[True, True, True, False]]), {0.5: np.full((1, 4), 2.0)})
     assert half == {0.5: pytest.approx(2 / 3)}
-    assert np.isnan(reliability.coverage(error, mask, {0.5: np.full_like(error, np.nan)})[0.5])
+    assert reliability.covered(error, mask, np.full_like(error, np.nan))[1].sum() == 0
 
 
 def test_the_report_says_the_same_and_its_intervals_are_of_groups_drawn_again(known):
     expected, error, mask, scale, groups = known
     radii = {0.9: 2.3 * expected}
     found = reliability.report(expected, error, mask, scale, groups, radii)
-    before, after = reliability.without_worst(expected, error, mask, scale)
+    before, after = without_worst(expected, error, mask, scale)
     assert found["points"] == mask.sum()
-    assert found["spearman_points"] == pytest.approx(reliability.over_points(expected, error, mask))
+    assert found["spearman_points"] == pytest.approx(reliability.spearman(expected[mask], error[mask]))
     assert found["spearman_within"] == pytest.approx(np.nanmean(reliability.within_photographs(expected, error, mask)))
     assert found["nme_without"] == pytest.approx(after) and found["fall"] == pytest.approx(100 * (1 - after / before))
-    best = reliability.without_worst(error, error, mask, scale)[1]
+    best = without_worst(error, error, mask, scale)[1]
     assert found["fall_at_most"] == pytest.approx(100 * (1 - best / before)) and best < after
-    assert found["coverage_0.9"] == pytest.approx(reliability.coverage(error, mask, radii)[0.9])
+    assert found["coverage_0.9"] == pytest.approx(coverage(error, mask, radii)[0.9])
     picks, samples = np.random.RandomState(0).randint(0, 10, (bootstrap.RESAMPLES, 10)), []
     for row in picks[:400]:
         drawn = np.concatenate([np.flatnonzero(groups == g) for g in row])
-        samples.append(reliability.over_points(expected[drawn], error[drawn], mask[drawn]))
+        samples.append(reliability.spearman(expected[drawn][mask[drawn]], error[drawn][mask[drawn]]))
     np.testing.assert_allclose(found["intervals"]["spearman_points"], np.percentile(samples, [2.5, 97.5]), atol=0.02)
     for name, (low, high) in found["intervals"].items():
         assert low < found[name] < high, name
