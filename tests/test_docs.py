@@ -8,6 +8,7 @@ import numpy as np
 PAGE = Path(__file__).parents[1] / "docs" / "jax.md"
 
 
+@pytest.mark.slow
 def test_every_example_for_users_of_jax_runs_and_gives_what_is_said():
     known: dict = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
