@@ -213,7 +213,7 @@ def _filtered(image: jax.Array, variance: jax.Array) -> jax.Array:
     return jnp.moveaxis(gaussian(planes, variance[0], variance[1]), 0, -1)
 
 
-def recolour(colour: jax.Array, rgb: jax.Array, axis: int = -1) -> jax.Array:
+def recolour(colour: jax.Array, rgb: jax.Array, *, axis: int = -1) -> jax.Array:
     """RGB f32, its channels on an axis of 3, under colour f32[3, 4]: a 3x3 matrix, then an offset in grey levels."""
     planes = jnp.moveaxis(rgb, axis, 0)
     weights = colour.reshape(3, 4, *[1] * (rgb.ndim - 1))

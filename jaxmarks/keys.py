@@ -78,5 +78,5 @@ def to_json(key: jax.Array) -> dict:
 
 
 def from_json(data: dict) -> jax.Array:
-    """The inverse of `to_json`."""
+    """The typed key that `to_json` wrote."""
     return jax.random.wrap_key_data(jnp.asarray(data["data"], jnp.uint32), impl=data["impl"])

@@ -75,7 +75,7 @@ def _determinant3(m: jax.Array) -> jax.Array:
 def _invert_colour(colour: jax.Array) -> jax.Array:
     usable = _invertible(colour)
     linear = _cofactors(colour).T / jnp.where(usable, _determinant3(colour), 1)
-    offset = -jnp.sum(linear * colour[:, 3], 1)
+    offset = -jnp.sum(linear * colour[None, :, 3], 1)
     return jnp.where(usable, jnp.concatenate([linear, offset[:, None]], 1), jnp.eye(3, 4))
 
 
@@ -166,7 +166,9 @@ def restore(t: Transform, image: jax.Array, size: int) -> tuple[jax.Array, jax.A
     lost = lost | jnp.any(jax.vmap(lambda c: ops.covered(c, side))(t.covers), 0)
     recoloured = jnp.any(t.colour != jnp.eye(3, 4))
     lost = lost | (recoloured & jnp.any((image <= 0) | (image >= 255), -1))
-    known = ops.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine, ops.grid(size)))[..., 0] > 0.999
+    known = (
+        ops.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine[None], ops.grid(size)))[..., 0] > 0.999
+    )
     seen = _seen(t.affine, size, ops.full_extent(image))
     pixels = ops.recolour(_invert_colour(t.colour), ops.warp(image, t.affine, size), axis=0)
     mask = seen & known & _invertible(t.colour)

@@ -116,7 +116,9 @@ def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> 
         print(f"rejected images: {rejected.sheet(out, seen, summary)}")
     if look:
         print(f"overview: {', '.join(packed.write(out, data, seen))}")
-    print(f"{out} is complete: {words.counted(summary['accepted'], 'record')}; python scripts/train.py --data {out}")
+    console.say(
+        f"{out} is complete: {words.counted(summary['accepted'], 'record')}; python scripts/train.py --data {out}"
+    )
     return 0
 
 

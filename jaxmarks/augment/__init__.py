@@ -13,7 +13,7 @@ import numpy as np
 from jaxmarks import keys
 from jaxmarks.augment import parsing
 from jaxmarks.augment.presets import PRESETS, preset
-from jaxmarks.augment.samplers import Caption, Chain, Config, CutOut, Geometry, OneOf, bounds, sample
+from jaxmarks.augment.samplers import Chain, Config, Geometry, OneOf, bounds, sample
 from jaxmarks.transform import Transform
 
 __all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "preset", "sample", "told"]
@@ -100,12 +100,13 @@ def is_fixed(config: Config) -> bool:
         return all(is_fixed(part) for part in config.parts)
     if isinstance(config, OneOf):
         return any(p == 1 and is_fixed(part) for part, p in zip(config.parts, config.probabilities, strict=True))
-    if isinstance(config, Caption | CutOut):
+    if config.always_draws:
         return False
-    values = {f.name: bounds(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    fields = dataclasses.fields(config)
+    values = {f.name: bounds(getattr(config, f.name)) for f in fields}
     if isinstance(config, Geometry) and values["crop"] == (1, 1):
         values = {name: v for name, v in values.items() if name not in ("crop_x", "crop_y")}
-    chances = {"mirror", "grey", "chance"}
+    chances = {f.name for f in fields if f.type is float}
     return all(low == high and (name not in chances or low in (0, 1)) for name, (low, high) in values.items())
 
 

@@ -8,32 +8,16 @@
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
 from jaxmarks.augment.presets import preset
-from jaxmarks.augment.samplers import (
-    Bars,
-    Blur,
-    Caption,
-    Chain,
-    Colour,
-    Config,
-    CutOut,
-    Geometry,
-    Identity,
-    OneOf,
-    sometimes,
-)
+from jaxmarks.augment.samplers import SAMPLERS, Chain, Config, OneOf, sometimes
 
-KINDS: dict[str, type] = {
-    "identity": Identity,
-    "geometry": Geometry,
-    "colour": Colour,
-    "blur": Blur,
-    "bars": Bars,
-    "caption": Caption,
-    "cut_out": CutOut,
+# The name of CutOut is cut_out; lists and one_of have forms of their own.
+KINDS: dict[str, type[Config]] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in SAMPLERS if kind not in (Chain, OneOf)
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

@@ -74,3 +74,24 @@ def by_limit(errors: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
     face's own step of the cumulative curve, and whether the NME exceeds the limit; NaN where the NME is."""
     errors = np.asarray(errors, np.float64)
     return np.clip(1 - errors / limit, 0, 1), np.where(np.isnan(errors), np.nan, errors > limit)
+
+
+def by_norm(prediction, truth, mask, scheme: Scheme, diagonal):
+    """[...]: NME by the scheme's norm, or what stands in for it."""
+    return nme(prediction, truth, mask, norm(truth, mask, scheme, diagonal))
+
+
+def by_box(prediction, truth, mask, scheme: Scheme, diagonal):
+    """[...]: NME by the box of the labelled points; by the diagonal of the image where that box has no area."""
+    return nme(prediction, truth, mask, norm(truth, mask, scheme._replace(norm=None), diagonal))
+
+
+def by_diagonal(prediction, truth, mask, scheme: Scheme, diagonal):
+    """[...]: NME by the diagonal of that box; by the image's where it has no length."""
+    across = diagonal_norm(truth, mask)
+    return nme(prediction, truth, mask, np.where(across > ZERO * diagonal, across, diagonal))
+
+
+# What is reported of each image: functions of prediction and truth [..., points, 2], mask [..., points], the scheme and the
+# images' diagonals [...], whose means, intervals and comparisons the report has by these names.
+METRICS = {"nme": by_norm, "nme_box": by_box, "nme_diagonal": by_diagonal}

@@ -25,18 +25,12 @@ class Judged(NamedTuple):
 def per_photograph(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """NME by the scheme's norm, by the box and by the box's diagonal, f64[faces] each; NaN where no point of a face is
-    labelled. A norm of zero is replaced as `metrics.norm` says, that of a box by the diagonal of the image.
+    """Each of `metrics.METRICS` by its name, f64[faces]; NaN where no point of a face is labelled.
 
     prediction and truth [faces, points, 2] in one frame, mask bool[faces, points], diagonal f64[faces]: of the images.
     """
-    across, instead = metrics.diagonal_norm(truth, mask), metrics.fallback(truth, mask, scheme, diagonal)
-    scales = {
-        "nme": metrics.norm(truth, mask, scheme, diagonal, instead),
-        "nme_box": metrics.norm(truth, mask, scheme._replace(norm=None), diagonal),
-        "nme_diagonal": np.where(across > metrics.ZERO * diagonal, across, diagonal),
-    }
-    return {name: _nme(prediction, truth, mask, scale) for name, scale in scales.items()}
+    found = {name: metric(prediction, truth, mask, scheme, diagonal) for name, metric in metrics.METRICS.items()}
+    return {name: np.where(mask.any(1), values, np.nan) for name, values in found.items()}
 
 
 def _nme(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -65,7 +59,9 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
     """f64[faces]: the run's loss, of each image; NaN where no point is labelled. In input pixels, as in training."""
     prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
     scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
-    factor = np.asarray(step.factor_of(config, found.frame, scale))[:, None, None] / (config.size / 2)
+    factor = np.asarray(step.loss_factor(config.loss_unit, config.size, found.frame, scale))[:, None, None] / (
+        config.size / 2
+    )
     each = losses.NAMES[config.loss](factor * prediction, factor * truth, found.mask)
     return np.where(found.mask.any(1), np.asarray(each, np.float64), np.nan)
 

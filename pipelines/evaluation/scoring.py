@@ -130,7 +130,7 @@ def comparison(ours: Scores, theirs: Scores, groups: np.ndarray, against: dict[s
     return {"against": against, "said": said, "numbers": numbers, "regions": regions}
 
 
-def properties(source: Source, found: Predicted, plan: experiment.Assembly) -> dict[str, np.ndarray]:
+def properties(source: Source, found: Predicted, plan: experiment.Experiment) -> dict[str, np.ndarray]:
     """What slices are made by, f64[n] each: size, pose where it is known how the points mirror, brightness."""
     result = {"size": slices.sizes(found.truth, found.mask)}
     if plan.scheme.mirror is not None:

@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from pipelines.io import compilation, failures, files, guesses
+from pipelines.io import compilation, failures, files, flags, guesses
 
 T = TypeVar("T")
 
@@ -28,9 +29,19 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
+_INSTALLED = "jaxmarks "  # how sys.argv begins where a command was started by its installed name
+
+
+def named(text: str) -> str:
+    """A text with the project's commands as they are started here: `jaxmarks NAME` where this one was."""
+    if not sys.argv[0].startswith(_INSTALLED):
+        return text
+    return re.sub(r"(python )?\bscripts/(\w+)\.py\b", rf"{_INSTALLED}\2", text)
+
+
 def say(*lines: str) -> None:
-    """Print lines on stdout and flush."""
-    print("\n".join(lines), flush=True)
+    """Print lines on stdout and flush, with flags in place of the fields that they name."""
+    print(named(flags.named("\n".join(lines))), flush=True)
 
 
 class Progress:
@@ -127,7 +138,8 @@ def large_pages() -> None:
     Call before JAX is imported. Does nothing if GLIBC_TUNABLES is set, to any value, or if this process is not a
     command of its own.
     """
-    own = sys.orig_argv[1:2] == sys.argv[:1] and sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
+    started = sys.orig_argv[1:2] == sys.argv[:1] or sys.argv[0].startswith(_INSTALLED)
+    own = started and sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
     if not own or _TUNABLES in os.environ:
         return
     try:
@@ -152,6 +164,9 @@ class Parser(argparse.ArgumentParser):
             help="show where in the code a failure was",
         )
         self._given: list[str] = []
+
+    def format_help(self) -> str:
+        return named(super().format_help())
 
     def parse_known_args(self, args=None, namespace=None):
         self._given = list(sys.argv[1:] if args is None else args)
@@ -183,7 +198,9 @@ def begin(name: str, arguments: Callable[[], Parser]) -> None:
 
 def _environment() -> str:
     """Return how to start a script in the project's environment."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
+    if not (root / "Makefile").exists():  # installed from a wheel
+        return "python -m pip install jaxmarks installs it with all it needs"
     make = "" if (root / ".venv/installed").exists() else "`make install` once, then "
     return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
 
@@ -246,7 +263,7 @@ def run(main: Callable[[], int | None]) -> None:
         if _Shown.asked:
             traceback.print_exc()
         line, code = failures.told(error)
-        print(f"error: {files.escaped(line)}", file=sys.stderr)
+        print(f"error: {files.escaped(named(line))}", file=sys.stderr)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.exit(code)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.io import files
+from pipelines.io import files, flags
 
 REFUSED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
 
-_ROOT = Path(__file__).parents[1]
-_OWN = ("jaxmarks", "pipelines", "scripts")
+_ROOT = Path(__file__).parents[2]
+_OWN = ("jaxmarks", "pipelines", "scripts", "jaxmarks_commands")
 _REMEDIES = {
     errno.ENOSPC: "free some space there or name another place; the same command resumes",
     errno.EDQUOT: "free some of your quota or name another place; the same command resumes",
@@ -127,7 +127,7 @@ def _device() -> str | None:
 
 def _without_file(error: ValueError) -> str:
     """Return the line of a ValueError; of text that is not UTF-8 with the place in the program."""
-    line = " ".join(str(error).split())
+    line = flags.named(" ".join(str(error).split()))
     return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
 
 

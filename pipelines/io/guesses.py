@@ -21,6 +21,11 @@ def flag(typed: str, actions: Iterable[argparse.Action]) -> str:
     return _asked(similar[:2] or difflib.get_close_matches(typed, helps, 1, _LIKE))
 
 
+def word(typed: str, known: Iterable[str]) -> str:
+    """Return `: did you mean ...?` for a word that is none of the known ones, empty where none is like it."""
+    return _asked(difflib.get_close_matches(typed, known, 1, _LIKE))
+
+
 def _words(text: str) -> list[str]:
     return "".join(c if c.isalnum() else " " for c in text.lower()).split()
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import experiment, inference
+from jaxmarks import inference
 from pipelines import loader
 from pipelines.example import Source, Subset
 from pipelines.io import console
@@ -88,7 +88,7 @@ def assignments(names: Sequence[str], trained_on: Sequence[Sequence[str]]) -> tu
 
 
 def _predicted(t: Trained, source: Source, indices: np.ndarray, faults: loader.Faults) -> Iterator[inference.Predicted]:
-    forward = experiment.forward(t.plan, VIEWS)
+    forward = t.plan.forward(VIEWS)
     batches = loader.ordered(Subset(source, indices.tolist()), t.run.config, faults=faults)
     yield from inference.predictions(forward, t.state, batches, t.plan.mesh)
 

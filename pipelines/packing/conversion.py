@@ -11,10 +11,8 @@ import numpy as np
 from pipelines.example import Source
 from pipelines.io import csv_text, files
 from pipelines.sources import boxes, formats
-from pipelines.sources.formats import contest, plain
+from pipelines.sources.formats import plain
 from pipelines.sources.tables import Label, Row, Table
-
-UNBOXED = (contest.NAME, "pts", "deeplabcut")  # formats that have no boxes
 
 
 class Sent(NamedTuple):
@@ -33,10 +31,10 @@ def noted(rows: Iterable[Row], sent: list[Sent]) -> Iterator[Row]:
 
 
 def boxes_beside(kind: str, out: Path, source: Source) -> Path | None:
-    """Return where to write the boxes of a set whose format has none; None if there are no boxes, or the format has
-    them."""
-    folder = out.parent if kind == "deeplabcut" else out
-    return folder / "boxes.csv" if source.boxed and kind in UNBOXED else None
+    """Where the boxes of a set go whose format has none; None where there are no boxes, or the format has them."""
+    written = formats.FORMATS[kind]
+    folder = out.parent if written.SUFFIX else out
+    return folder / "boxes.csv" if source.boxed and not written.BOXED else None
 
 
 def with_boxes_beside(rows: Iterable[Row], path: Path) -> Iterator[Row]:

@@ -12,19 +12,18 @@ from pipelines import example
 from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import conversion, overwrites, report
-from pipelines.sources import text_tables
-from pipelines.sources.formats import contest, plain, w300
+from pipelines.sources import formats, text_tables
+from pipelines.sources.formats import contest, plain, pts
 from pipelines.sources.tables import Pictures, Row
 from pipelines.synthetic.drawn import DrawnSource
 
-ENDINGS = {"coco": ".json", "plain": ".csv", "wflw": ".txt", "deeplabcut": ".csv"}  # of formats of one file
-BESIDE = {"coco": "images", "plain": "images", "wflw": "WFLW_images", "deeplabcut": ""}  # its folder of images
 _AHEAD = 8
 
 
 def home_of(kind: str, out: Path) -> Path:
-    """Return the folder in which a format looks for the images of what is written to `out`."""
-    return out.parent / BESIDE[kind] if kind in ENDINGS else out / ("images" if kind == contest.NAME else "")
+    """The folder in which a format looks for the images of what is written to `out`."""
+    written = formats.FORMATS[kind]
+    return (out.parent if written.SUFFIX else out) / written.IMAGES
 
 
 def check(kind: str, out: Path, home: Path | None, source: example.Source) -> list[str]:
@@ -33,9 +32,10 @@ def check(kind: str, out: Path, home: Path | None, source: example.Source) -> li
     taken = {path.resolve() for path in (table.files if table else [])}
     if not source.labelled:
         raise ValueError("expected labels to convert, got none")
-    if kind in ENDINGS and (out.suffix.lower() != ENDINGS[kind] or out.is_dir()):
-        raise ValueError(f"--out {out}: expected a file that ends in {ENDINGS[kind]}, as files of {kind} do")
-    if out.resolve() in taken.union(*(path.parents for path in taken if kind not in ENDINGS)):
+    suffix = formats.FORMATS[kind].SUFFIX
+    if suffix and (out.suffix.lower() != suffix or out.is_dir()):
+        raise ValueError(f"--out {out}: expected a file that ends in {suffix}, as files of {kind} do")
+    if out.resolve() in taken.union(*(path.parents for path in taken if not suffix)):
         raise ValueError(f"--out {out}: contains the data's own files; choose another path")
     if table and home and home.resolve() == table.root.resolve():
         raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
@@ -50,9 +50,9 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
     written = [out]
     if kind == contest.NAME:
         written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
-    elif kind == w300.NAME:
+    elif kind == pts.NAME:
         names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
-        written = [overwrites.below(out, w300.file_of(name)) for name in names]
+        written = [overwrites.below(out, pts.file_of(name)) for name in names]
     pictures = [target(home, name, source) for name in source.names] if home else []
     beside = conversion.boxes_beside(kind, out, source)
     return {

@@ -47,7 +47,7 @@ def main() -> int:
     wrong, row = differences(out, fates), {"seconds": seconds, "peak_mb": peak / 1e6, "records": len(fates)}
     ways = Counter(f.way for f in fates)
     for way, owed in {way: made[1] for way, made in [*PICTURES.items(), *ROWS.items()]}.items():
-        print(f"{way:30s} {ways[way]:6d}   {f'refused: {owed}' if owed else 'accepted'}")
+        print(f"{way:30s} {ways[way]:6d}   {f'rejected: {owed}' if owed else 'accepted'}")
     print(
         f"{len(fates)} rows, {seconds:.1f} s, {len(fates) / seconds:.0f} photographs/s, peak {peak / 1e6:.0f} MB resident"
     )
@@ -125,9 +125,9 @@ def differences(out: Path, fates: list[Fate]) -> list[str]:
         (r["file"], r["line"], report.kind(r["reason"])) for r in files.read_json(out / "packed/report.json")["refused"]
     }
     told = {(file, line, kind.split(",")[0]) for file, line, kind in told}
-    wrong = [f"{way}: {file} (line {line}) should be refused: {kind}" for (file, line, kind), way in due.items()
+    wrong = [f"{way}: {file} (line {line}) should be rejected: {kind}" for (file, line, kind), way in due.items()
              if (file, line, kind) not in told]  # fmt: skip
-    wrong += [f"{file} (line {line}) was refused: {kind}" for file, line, kind in sorted(told - set(due))]
+    wrong += [f"{file} (line {line}) was rejected: {kind}" for file, line, kind in sorted(told - set(due))]
     kept, way_of = {f.file for f in fates if not f.kind}, {f.file: f.way for f in fates if not f.kind}
     packed = dataset.Packed(out / "packed", "train")
     wrong += [f"{name} is lost" for name in sorted(kept - set(packed.names))]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmarks import affine, experiment, inference
+from jaxmarks import affine, inference
 from jaxmarks.evaluation import calibration
 from pipelines import example, loader, predictor, synthetic
 from pipelines import open as opening
@@ -80,7 +80,7 @@ def test_the_plain_view_is_what_validation_sees(one):
     source = opening.open_source("drawn:40:5", "test")
     run, plan, state, _ = opened.load(one)
     feed = loader.ordered(source, run.config)
-    plain = inference.gather(inference.predictions(experiment.forward(plan, "none"), state, feed, plan.mesh))
+    plain = inference.gather(inference.predictions(plan.forward("none"), state, feed, plan.mesh))
     found = inference.gather(net.predictions(source))
     assert np.array_equal(found.index, plain.index) and np.allclose(found.points, plain.points, atol=1e-3)
     assert np.allclose(found.truth, plain.truth) and np.isfinite(found.expected).all()
@@ -187,7 +187,7 @@ def _labelled(root):
     run, plan, state, _ = opened.load(root)
     part = run_data.split_of(run, run_data.of_run(run), "val")
     return inference.gather(
-        inference.predictions(experiment.forward(plan, "none"), state, loader.ordered(part, run.config), plan.mesh)
+        inference.predictions(plan.forward("none"), state, loader.ordered(part, run.config), plan.mesh)
     )
 
 

@@ -1,23 +1,26 @@
 """Data formats: one module each for reading and writing; `foreign` recognises formats that are not read.
 
-A format is a module with NAME, `recognises(path)`, `parts(path)`, `read(path, part, images, num_points) -> Table` and
-`write(out, rows, num_points)`.
+A format is a module with NAME, which is that of its file; SUFFIX of the file that it writes (empty: a folder); IMAGES, the
+folder of images beside that file or in that folder; BOXED, whether it holds boxes; `recognises(path)`, `parts(path)`,
+`read(path, part, images, num_points) -> Table` and `write(out, rows, num_points)`.
 """
 
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from jaxmarks import choices
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import text_tables
-from pipelines.sources.formats import coco, contest, deeplabcut, foreign, headers, plain, w300, wflw
+from pipelines.sources.formats import coco, contest, deeplabcut, foreign, headers, plain, pts, wflw
 from pipelines.sources.tables import Table
 
-FORMATS: dict[str, ModuleType] = {module.NAME: module for module in (contest, coco, wflw, deeplabcut, plain, w300)}
+FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in choices.FORMATS}
 
 
 def knows(path: Path) -> bool:
@@ -49,7 +52,7 @@ def _near(path: Path) -> Iterator[tuple[Path, str]]:
         yield from ((folder, name) for name in named)
         for file in sorted(p for p in folder.iterdir() if p.is_file() and p != path)[:_LOOKED_AT]:
             if file.suffix.lower() == ".pts" and folder != path:
-                yield folder, w300.NAME
+                yield folder, pts.NAME
                 break
             if not named and (module := next((m for m in (coco, plain, wflw) if m.likely(file)), None)):
                 yield file, module.NAME

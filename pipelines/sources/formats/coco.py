@@ -20,6 +20,7 @@ from pipelines.sources.formats import categories, coco_images, foreign, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "coco"
+SUFFIX, IMAGES, BOXED = ".json", "images", True
 _MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
 _FACE = "face"  # key of an annotation whose name in a set is not its id
 

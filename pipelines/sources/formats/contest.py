@@ -18,6 +18,7 @@ from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "contest"
+SUFFIX, IMAGES, BOXED = "", "images", False
 
 
 def recognises(path: Path) -> bool:

@@ -18,6 +18,7 @@ from pipelines.sources.formats import deeplabcut_places, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "deeplabcut"
+SUFFIX, IMAGES, BOXED = ".csv", "", False
 
 
 class _Head(NamedTuple):

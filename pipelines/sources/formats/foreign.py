@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from jaxmarks import choices
+
 _HEAD = 1 << 14  # bytes that tell what a file is
-KNOWN = (
-    "contest (a folder with train/landmarks.csv), coco (a .json of keypoints), pts (a folder of images and .pts files),"
-    " wflw (a .txt list), deeplabcut (a project, or CollectedData_*.csv), plain (a .csv): docs/formats.md"
-)
+KNOWN = f"{', '.join(f'{name} ({about})' for name, about in choices.FORMATS.items())}: docs/formats.md"
 _BINARY = {
     ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "a MATLAB file (MPII and others)", ".npz": "NumPy's arrays",
     ".npy": "NumPy's arrays", ".pkl": "a pickle", ".pickle": "a pickle", ".parquet": "Parquet", ".tfrecord": "TFRecord",

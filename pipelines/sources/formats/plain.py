@@ -18,6 +18,7 @@ from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "plain"
+SUFFIX, IMAGES, BOXED = ".csv", "images", True
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 _FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no image is named so: its name has a dot behind the last #
 _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")

@@ -18,6 +18,7 @@ from pipelines.sources.formats import plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "wflw"
+SUFFIX, IMAGES, BOXED = ".txt", "WFLW_images", True
 _REST = 4 + 6 + 1  # fields behind the points
 _ALONE = 2 * 98 + 1  # fields of WFLW's lists of points alone (list_98pt_test.txt): no box, no attributes
 _LAYOUT = ("bad box", "bad attributes")  # kinds of rows that are of another layout, where they are most

@@ -19,6 +19,7 @@ from pipelines.sources.formats import plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "pts"
+SUFFIX, IMAGES, BOXED = "", "", False
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
 _ENDING = re.compile(r"\.pts", re.IGNORECASE)
 _LAYOUT = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)\}\s*")
