@@ -31,7 +31,8 @@ def noted(rows: Iterable[Row], sent: list[Sent]) -> Iterator[Row]:
 
 
 def boxes_beside(kind: str, out: Path, source: Source) -> Path | None:
-    """Where the boxes of a set go whose format has none; None where there are no boxes, or the format has them."""
+    """Return where to write the boxes of a set whose format has none; None if there are no boxes, or the format has
+    them."""
     written = formats.FORMATS[kind]
     folder = out.parent if written.SUFFIX else out
     return folder / "boxes.csv" if source.boxed and not written.BOXED else None

@@ -21,7 +21,7 @@ _AHEAD = 8
 
 
 def home_of(kind: str, out: Path) -> Path:
-    """The folder in which a format looks for the images of what is written to `out`."""
+    """Return the folder in which a format looks for the images of what is written to `out`."""
     written = formats.FORMATS[kind]
     return (out.parent if written.SUFFIX else out) / written.IMAGES
 

@@ -1,4 +1,4 @@
-"""Whether a run was trained on bounding boxes, held against the data and the runs that it meets."""
+"""Bounding boxes of a run, checked against those of the data and of other runs."""
 
 import logging
 
