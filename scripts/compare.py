@@ -85,7 +85,7 @@ def run_of(out: Path, row: experiments.Row, seed: int) -> Path:
 
 
 def make(run: Path, commands: experiments.Commands) -> experiments.Result:
-    """Trains and judges one run."""
+    """Train and judges one run."""
     for script, arguments in commands.items():
         path = Path(__file__).with_name(f"{script}.py")
         done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True)

@@ -76,7 +76,7 @@ def _range(text: str, many: bool) -> tuple[int, int]:
 
 
 def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> int:
-    """Takes the steps again; exit code 1 where one is not what the log says."""
+    """Take the steps again; exit code 1 where one is not what the log says."""
     plan = experiment.assemble(run.config, run.key, run.scheme, len(part))
     logged = log.read_examples(run.root, run.config.batch)
     if last >= len(logged):

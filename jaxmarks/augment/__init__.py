@@ -20,7 +20,7 @@ __all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "pre
 
 
 def check(text: str) -> None:
-    """Raises ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
+    """Raise ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
     _read(text if text != "auto" else "light")
 
 

@@ -141,7 +141,7 @@ def max_pool(x: Array) -> Array:
 
 
 def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    """Keeps each window's winner as its tap, 0 to 8; of equals the first, as torch and reduce_window."""
+    """Keep each window's winner as its tap, 0 to 8; of equals the first, as torch and reduce_window."""
     shifts = _nine_shifts(x, 2, -jnp.inf)
     y = functools.reduce(jnp.maximum, shifts)
     winner = jnp.full(y.shape, 8, jnp.uint8)

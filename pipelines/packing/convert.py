@@ -68,7 +68,7 @@ def target(home: Path, name: str, source: example.Source) -> Path:
 
 
 def check_images(home: Path, source: example.Source) -> None:
-    """Raises ValueError where another image is already in the place of one that will be written."""
+    """Raise ValueError where another image is already in the place of one that will be written."""
     for index, name in enumerate(source.names):
         if os.path.lexists(path := target(home, name, source)):
             with suppress(decode.DecodeError):  # which the conversion itself tells
@@ -163,7 +163,7 @@ def told(
 
 
 def _copy(path: Path, data: bytes) -> None:
-    """Writes an image where none is, or the same."""
+    """Write an image where none is, or the same."""
     _check_same(path, data)
     with files.whole(path) as file:
         file.write(data)

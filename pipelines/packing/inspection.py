@@ -29,7 +29,7 @@ class Seen(NamedTuple):
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
-    """Opens one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
+    """Open one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
     try:
         example = source[index]
         picture = example.picture

@@ -113,7 +113,7 @@ def check_space(job: Job) -> str:
 
 
 def write(job: Job, workers: int, progress: Progress, mine: tuple[int, int] = (0, 1)) -> None:
-    """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
+    """Write the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
 
     Raises ValueError while another process writes the same ones.
     """
@@ -163,7 +163,7 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 
 def _discard_foreign(job: Job) -> None:
-    """Takes away notes and shards of another plan: the data was changed since they were written."""
+    """Take away notes and shards of another plan: the data was changed since they were written."""
     for note in sorted(_notes(job).glob("*.json")) if _notes(job).is_dir() else []:
         if _read_note(note)["plan"] != job.plan:
             (job.out / note.name.removesuffix(".json")).unlink(missing_ok=True)
@@ -192,7 +192,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
 
 
 def merge(job: Job) -> dict[str, Any]:
-    """Makes a whole set of all shards, and gives its report. Raises ValueError where a shard is missing, or while another
+    """Make a whole set of all shards, and gives its report. Raises ValueError where a shard is missing, or while another
     process writes one."""
     missing = [shard.name for shard in job.shards if _note(job, shard) is None]
     if missing:
@@ -240,7 +240,7 @@ def tidy(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Removes what only a set in the making has, temporary files of killed processes too."""
+    """Remove what only a set in the making has, temporary files of killed processes too."""
     for left in [folder / _NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 

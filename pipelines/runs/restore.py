@@ -194,7 +194,7 @@ def where_is(run: Run, name: str) -> str:
 
 
 def write_history(run: Run, part: Source) -> list[str]:
-    """Writes history.csv, what the run did to each image of its training split, and says what stands out.
+    """Write history.csv, what the run did to each image of its training split, and says what stands out.
 
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.

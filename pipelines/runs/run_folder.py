@@ -154,7 +154,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
 
 
 def write_faults(run: Run, lines: list[str]) -> None:
-    """Adds the images that could not be decoded to the run's faults.txt, one line each, by name."""
+    """Add the images that could not be decoded to the run's faults.txt, one line each, by name."""
     path = run.root / "faults.txt"
     known = path.read_text(errors="replace").splitlines() if path.is_file() else []
     if set(lines) - set(known):
@@ -163,7 +163,7 @@ def write_faults(run: Run, lines: list[str]) -> None:
 
 
 def finish(run: Run, step: int, digest: str) -> list[str]:
-    """Writes final.json, the step and digest of the last state, and says what to do with a finished run."""
+    """Write final.json, the step and digest of the last state, and says what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
     evaluated = f"python scripts/evaluate.py --run {run.root}"
     if "test" in opening.parts(run.config.data):
@@ -254,19 +254,19 @@ def other_versions(run: Run) -> list[str]:
 
 
 def check_identity(run: Run, source: Source, path: str) -> None:
-    """Raises ValueError unless the source holds the very records that the run was trained on."""
+    """Raise ValueError unless the source holds the very records that the run was trained on."""
     if identity(source) != run.data_identity:
         raise ValueError(f"--data {path}: not the data that {run.root} was trained on, or it was changed since")
 
 
 def check_same_data(one: Run, other: Run) -> None:
-    """Raises ValueError unless both runs were trained on the very same records, and as many points."""
+    """Raise ValueError unless both runs were trained on the very same records, and as many points."""
     if one.data_identity != other.data_identity or one.scheme.num_points != other.scheme.num_points:
         raise ValueError(f"{other.root} was trained on other data than {one.root}; take runs of one data set")
 
 
 def check_points(run: Run, source: Source) -> None:
-    """Raises ValueError unless the source has as many points as the run's network."""
+    """Raise ValueError unless the source has as many points as the run's network."""
     if source.num_points != run.scheme.num_points:
         raise ValueError(
             f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}"

@@ -111,7 +111,7 @@ def _unprefixed(named: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _check(name: str, tensor: Tensor) -> None:
-    """Raises ValueError where a tensor's size, stride and offset are no such."""
+    """Raise ValueError where a tensor's size, stride and offset are no such."""
     if tensor.storage is None or len(tensor.size) != len(tensor.stride) or len(tensor.size) > _MAX_DIMENSIONS:
         raise ValueError(f"{name[:100]!r} has no size")
     numbers = (tensor.storage.start, tensor.offset, *tensor.size, *tensor.stride)

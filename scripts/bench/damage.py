@@ -104,7 +104,7 @@ class Fate(NamedTuple):
 
 
 def table(clean: Path, out: Path, ways: dict[int, str], random: np.random.RandomState) -> list[Fate]:
-    """Writes the table `clean`, one row after another, as `out` with the rows `ways` damaged: a byte order mark, no last
+    """Write the table `clean`, one row after another, as `out` with the rows `ways` damaged: a byte order mark, no last
     newline, here and there CRLF and blank lines besides. Gives the fate of every row."""
     fates, line = [], 1
     with open(clean, "rb") as rows, open(out, "wb") as file:

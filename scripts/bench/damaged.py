@@ -108,7 +108,7 @@ def damage(out: Path, count: int, share: float) -> list[Fate]:
 
 
 def prepare(out: Path, workers: int) -> tuple[float, int]:
-    """Packs out/set into out/packed by prepare.py; (seconds, peak resident bytes)."""
+    """Pack out/set into out/packed by prepare.py; (seconds, peak resident bytes)."""
     shutil.rmtree(out / "packed", ignore_errors=True)
     flags = ["--data", str(out / "set"), "--out", str(out / "packed"), "--workers", str(workers)]
     began, known = time.perf_counter(), {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -33,7 +33,7 @@ class Side(NamedTuple):
 
 
 def save(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
-    """Leaves arrays in a row's folder, for another side or to be compared."""
+    """Leave arrays in a row's folder, for another side or to be compared."""
     np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
 
 
@@ -74,7 +74,7 @@ def peak(process: int) -> float:
 
 
 def main() -> None:
-    """Answers until the input ends. What libraries print goes to the log, not among the answers."""
+    """Answer until the input ends. What libraries print goes to the log, not among the answers."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     side = None

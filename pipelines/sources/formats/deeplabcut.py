@@ -128,7 +128,7 @@ def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]
 
 
 def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:
-    """Adds the rows of a table to what was found."""
+    """Add the rows of a table to what was found."""
     for line, row in rows:
         _add(row, line, head, path.parent.relative_to(top).as_posix(), found)
 
