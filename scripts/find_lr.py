@@ -112,7 +112,7 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
 
 
 def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, Any]) -> list[str]:
-    """Write the plot and the numbers; what there is to say of them, a line each."""
+    """Write the plot and the numbers; return remarks on them, a line each."""
     smoothed, suggestion, remarks = sweep.smoothed(losses), sweep.suggested(rates, losses), []
     title = f"{settings['model']}, {settings['size']} px, batch {settings['batch']}, {Path(settings['data']).name}"
     plots.learning_rate(out, title, rates, losses, smoothed, suggestion)

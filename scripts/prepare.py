@@ -108,7 +108,7 @@ def verify(folder: Path) -> None:
 
 
 def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> int:
-    """What the packed set is like, and where to read on."""
+    """Print the report of the packed set, and where to read on."""
     summary = report.read(out / seal.REPORT, dataset.parts(out))
     print(report.text(summary))
     seen = rejected.thumbnails(parts, summary)

@@ -124,7 +124,7 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
 
 
 def taken(run: run_folder.Run, count: int) -> str:
-    """Which steps a run has in its log."""
+    """Return the steps that a run has in its log."""
     return (
         f"the last step in the log of {run.root} is {count - 1}, counted from 0" if count else f"{run.root} took none"
     )

@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
-    """Of the values that are finite; NaN where none is."""
+    """Return the mean of the finite values; NaN without any."""
     known = np.isfinite(values)
     total = weights[known].sum()
     return float(values[known] @ weights[known] / total) if total > 0 else np.nan

@@ -50,7 +50,7 @@ class Row(NamedTuple):
         return bool(self.value <= self.bound)  # NaN is not
 
     def to_dict(self) -> dict:
-        """As audit.json has it; a value that is no number becomes null."""
+        """Return the row as in audit.json; a value that is not a number becomes null."""
         name = ", ".join([self.probe, self.case, *([str(self.size)] if self.size else [])])
         value = self.value if np.isfinite(self.value) else None
         return {"name": name, "value": value, "bound": self.bound, "unit": BOUNDS[self.probe][1], "ok": self.ok}
@@ -112,7 +112,7 @@ def measure(sizes: list[int], keys: int, chosen: list[str], photographs: list[np
 
 
 def worst(rows: list[Row]) -> list[Row]:
-    """Of each probe and size the row nearest to its bound, or farthest beyond; in the order of BOUNDS."""
+    """Return, for each probe and size, the row nearest to its bound, or farthest beyond; in the order of BOUNDS."""
     found: dict[tuple[str, int], Row] = {}
     for row in rows:
         old = found.setdefault((row.probe, row.size), row)

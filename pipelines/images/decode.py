@@ -106,7 +106,7 @@ class _Axes(NamedTuple):
 
 
 def _resize(a: float, c: float) -> _Axes:
-    """Of sides made a and c times as long, pixel centres at whole numbers."""
+    """Return the map that makes sides a and c times as long, pixel centres at whole numbers."""
     return _Axes(a, c, (a - 1) / 2, (c - 1) / 2)
 
 

@@ -190,7 +190,7 @@ def _listed() -> Iterator[Cached]:
 
 
 def prune(days: float) -> list[Cached]:
-    """Take away what was not used for so many days; gives what it was."""
+    """Delete and return the entries that were not used for `days` days."""
     old = [c for c in listing() if time.time() - c.used >= days * 86400]
     for c in old:
         shutil.rmtree(c.folder)

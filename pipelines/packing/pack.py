@@ -192,8 +192,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
 
 
 def merge(job: Job) -> dict[str, Any]:
-    """Make a whole set of all shards, and gives its report. Raises ValueError where a shard is missing, or while another
-    process writes one."""
+    """Complete the set from all shards, and return its report."""
     missing = [shard.name for shard in job.shards if _note(job, shard) is None]
     if missing:
         raise ValueError(

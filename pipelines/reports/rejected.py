@@ -50,7 +50,7 @@ def salvaged(data: bytes) -> np.ndarray | None:
 
 
 def thumbnails(sources: dict[str, Source], summary: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
-    """Of the first rejected records: what can be seen of their files, by file."""
+    """Return what can be shown of the first rejected records, by file."""
     found: dict[str, np.ndarray] = {}
     for refused in summary["refused"]:
         table = table_of(sources[refused["part"]]) if refused["part"] in sources else None

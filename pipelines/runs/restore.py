@@ -162,12 +162,12 @@ def _seen(run: Run, part: Source) -> history.Seen:
 
 
 def fates(run: Run, part: Source) -> dict[str, np.ndarray]:
-    """What the run did to each image of its training split, as `history.per_photograph` has it."""
+    """Return the history of each image of the training split, as `history.per_photograph` gives it."""
     return history.per_photograph(_seen(run, part), len(part))
 
 
 def story(run: Run, part: Source, name: str) -> list[str]:
-    """What the run did to one image of its training split, a line for each step at which it was seen."""
+    """Return the history of one image of the training split, a line for each step that saw it."""
     found, config, lines = _seen(run, part), run.config, []
     settings = augment.configure(config.augment, run.scheme.mirror is not None)
     for at in np.flatnonzero(found.index == list(part.names).index(name)):
@@ -194,7 +194,7 @@ def where_is(run: Run, name: str) -> str:
 
 
 def write_history(run: Run, part: Source) -> list[str]:
-    """Write history.csv, what the run did to each image of its training split, and says what stands out.
+    """Write history.csv, what the run did to each image of its training split, and say what stands out.
 
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.

@@ -52,7 +52,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """What the same bits depend on: packages, device kind and count, visible cores, flags, the processor's units."""
+    """Return what bitwise equality depends on: packages, device kind and count, visible cores, flags, the processor's
+    units."""
     devices = jax.devices()
     return {
         "python": platform.python_version(),
@@ -71,8 +72,8 @@ def key_of(config: Config) -> jax.Array:
 
 
 def plan(root: Path, config: Config, source: Source) -> Run:
-    """What a run of this configuration would be, with numbers for what it leaves to the number of images; nothing is
-    written and no image read. Raises ValueError where there is no such split."""
+    """Return what a run of this configuration would be, with numbers for what it leaves to the number of images; writes
+    nothing and reads no image. Raises ValueError if there is no such split."""
     key = key_of(config)
     config = dataclasses.replace(config, val_fraction=defaults.val_fraction(config, len(source)))
     twins = source.groups if config.near_duplicates else None
@@ -163,7 +164,7 @@ def write_faults(run: Run, lines: list[str]) -> None:
 
 
 def finish(run: Run, step: int, digest: str) -> list[str]:
-    """Write final.json, the step and digest of the last state, and says what to do with a finished run."""
+    """Write final.json, the step and digest of the last state, and say what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
     evaluated = f"python scripts/evaluate.py --run {run.root}"
     if "test" in opening.parts(run.config.data):
@@ -183,7 +184,7 @@ def folder(parent: str, name: str) -> Path:
 
 
 def parent_of(root: Path) -> dict[str, Any] | None:
-    """Where a fork is from: run, step and digest; None for a run that began by itself."""
+    """Return the origin of a fork: run, step and digest; None for a run that is not a fork."""
     return _read(root / "config.json").get("parent")
 
 
@@ -248,7 +249,7 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
 
 
 def other_versions(run: Run) -> list[str]:
-    """What the same bits depend on and is not as it was when the run began, a line each."""
+    """Return what bitwise equality depends on and has changed since the run began, a line each."""
     known, now = _read(run.root / "versions.json"), versions()
     return [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
 

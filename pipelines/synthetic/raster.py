@@ -35,7 +35,7 @@ def stroke(image: np.ndarray, path: np.ndarray, colour: Colour, width: float, *,
 
 
 def inside(image: np.ndarray, outline: np.ndarray, paint: Callable[[np.ndarray, np.ndarray], None]) -> None:
-    """Let paint(layer, origin) mark a copy of the outline's box, and keeps what fell inside the outline."""
+    """Let paint(layer, origin) mark a copy of the outline's box, and keep what fell inside the outline."""
     height, width = image.shape[:2]
     low = np.clip(np.floor(outline.min(0)).astype(int) - 1, 0, (width, height))
     high = np.clip(np.ceil(outline.max(0)).astype(int) + 2, 0, (width, height))

@@ -59,7 +59,7 @@ class Storage(NamedTuple):
 
 @dataclass
 class Tensor:
-    """Where a tensor's numbers lie in its storage. A Parameter of torch's first years is filled in after it is made."""
+    """Place of a tensor's numbers in its storage. A Parameter of torch's first years is filled in after it is made."""
 
     storage: Storage | None = None
     offset: int = 0
@@ -146,7 +146,8 @@ def _global(name: str) -> _Global:
 
 
 def _storage(identity: Any) -> Storage:
-    """Of torch's persistent id: ("storage", type, key, device, count), in streams and what view of it, or None."""
+    """Return the storage of torch's persistent id ("storage", type, key, device, count), in streams with its view, or
+    None."""
     match identity:
         case ("storage", _Global(kind), str(key), _, _) | ("storage", _Global(kind), str(key), _, _, None):
             start = 0
@@ -158,7 +159,7 @@ def _storage(identity: Any) -> Storage:
 
 
 def _called(function: Any, arguments: Any) -> Any:
-    """What a global makes of its arguments: all that a file can have done."""
+    """Return what a global makes of its arguments: all that a file can have done."""
     match known(function, _Global).name, arguments:
         case "collections.OrderedDict", ():
             return {}

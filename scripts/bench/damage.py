@@ -95,7 +95,7 @@ ROWS: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {  # of (name, th
 
 
 class Fate(NamedTuple):
-    """What must become of a row of the table."""
+    """Expected outcome of a row of the table."""
 
     way: str  # how it was damaged; empty: it was not
     file: str  # as a report names it

@@ -38,7 +38,7 @@ def save(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
 
 
 def load(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """What `save` left."""
+    """Return the arrays of `save`."""
     with np.load(folder / f"{name}.npz") as found:
         return dict(found)
 
@@ -53,7 +53,7 @@ def begin(request: dict) -> Side:
 
 
 def answer(side: Side, question: str | dict[str, int]) -> dict:
-    """What a line after the first is answered with."""
+    """Return the answer to a line after the first."""
     if isinstance(question, str):
         return {"peak_mb": peak(os.getpid())}
     times, began = question["turn"], time.perf_counter()
