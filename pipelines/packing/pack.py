@@ -192,7 +192,8 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
 
 
 def merge(job: Job) -> dict[str, Any]:
-    """Complete the set from all shards, and return its report."""
+    """Complete the set from all shards, and return its report. Raises ValueError if a shard is missing, or while
+    another process writes one."""
     missing = [shard.name for shard in job.shards if _note(job, shard) is None]
     if missing:
         raise ValueError(
