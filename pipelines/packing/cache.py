@@ -62,6 +62,8 @@ def training_set(
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
     if not isinstance(source, Pictures):
         return _told(source, path, source.replaced)
+    if not brief:
+        console.say(f"{path}: {described(source)}")
     if not packed:
         return _survey(source, path, workers, brief)
     folder = files.cache_root() / key(path, source.table)
@@ -90,10 +92,7 @@ def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
         raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
     job = pack.plan(folder, {"train": source})
     size = pack.check_space(job)
-    console.say(
-        f"{path} ({described(source)}): packing {words.counted(len(source), 'record')} into {folder},"
-        f" about {size} (--no-cache: not)"
-    )
+    console.say(f"{path}: packing {words.counted(len(source), 'record')} into {folder}, about {size} (--no-cache: not)")
     progress = console.Progress(len(source), "record")
     pack.write(job, workers, progress.show)
     progress.close()

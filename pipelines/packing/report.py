@@ -99,7 +99,7 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
         "short_side": _shares(found.sizes.min(1)),
         "long_side": _shares(found.sizes.max(1)),
         "spread": _shares(spread) if len(spread) else None,
-        "labels": label_counts.to_data(found.labels),
+        "labels": label_counts.to_data(found.labels) if source.labelled else None,
         "turned": found.turned,
         "near_duplicates": {
             "groups": len(many),
@@ -184,9 +184,10 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     rows += [f"  {row}" for row in orientation.told(about.get("turned") or 0, about["accepted"])]
     twins = about["near_duplicates"]
     if twins["largest"]:
+        kept = " kept on one side of the split;" * (part == "train")
         rows.append(
-            f"  near-duplicates: {twins['photographs']} images in {words.counted(twins['groups'], 'group')},"
-            f" kept on one side of the split; the largest has {twins['largest'][0]['photographs']}, first"
+            f"  near-duplicates: {twins['photographs']} images in {words.counted(twins['groups'], 'group')}"
+            f"{',' if kept else ';'}{kept} the largest has {twins['largest'][0]['photographs']}, first"
             f" {twins['largest'][0]['first']}"
         )
     return rows

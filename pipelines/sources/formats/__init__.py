@@ -17,7 +17,7 @@ import numpy as np
 from jaxmarks import choices
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import text_tables
-from pipelines.sources.formats import coco, contest, deeplabcut, foreign, headers, plain, pts, wflw
+from pipelines.sources.formats import coco, contest, deeplabcut, foreign, headers, image_folders, plain, pts, wflw
 from pipelines.sources.tables import Table
 
 FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in choices.FORMATS}
@@ -66,7 +66,7 @@ def respelled(table: Table) -> Table:
     found = list(table.pictures or table.names)
     changed = 0
     for index, name in enumerate(found):
-        if not name.isascii() and (other := plain.spelled(table.root, name)) not in (None, name):
+        if not name.isascii() and (other := image_folders.spelled(table.root, name)) not in (None, name):
             found[index], changed = str(other), changed + 1
     if not changed:
         return table

@@ -16,7 +16,7 @@ from jaxmarks import words
 from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.boxes import of_points
-from pipelines.sources.formats import categories, coco_images, foreign, plain
+from pipelines.sources.formats import categories, coco_images, foreign, image_folders, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "coco"
@@ -78,8 +78,9 @@ def read(
     def label(index: int) -> Label:
         return points[index], masks[index]
 
+    root, where = image_folders.find(path, pictures, _folders(path), found, label)
     return Table(
-        root=plain.find_pictures(path, pictures, _folders(path), found),
+        root=root,
         where=path.name,
         num_points=count,
         names=[names[i] for i in order],
@@ -91,7 +92,7 @@ def read(
         sizes=np.array([entries[i].size for i in order], np.int64).reshape(-1, 2),
         refused=refused,
         files=[path],
-        notes=notes,
+        notes=notes + where,
         category=category,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmarks import words
-from pipelines.sources.formats import plain
+from pipelines.sources.formats import image_folders
 
 _TABLE = "CollectedData_*.csv"
 _HOME = "labeled-data"  # the folder of a project's videos
@@ -102,15 +102,15 @@ def find(
     near = _near(top, places)
     choices = []
     for root in dict.fromkeys([given] if given else [top, *read[0].absolute().parents[2:3]]):
-        there = [plain.spelled(root, place.image) is not None for place in places]
+        there = [image_folders.spelled(root, place.image) is not None for place in places]
         far = any(there)
         paths = [
-            place.image if found or n is None or (far and not plain.spelled(root, n)) else n
+            place.image if found or n is None or (far and not image_folders.spelled(root, n)) else n
             for place, n, found in zip(places, near, there, strict=True)
         ]
-        choices.append(((sum(plain.spelled(root, p) is not None for p in paths), sum(there)), root, paths))
+        choices.append(((sum(image_folders.spelled(root, p) is not None for p in paths), sum(there)), root, paths))
     (count, _), root, paths = max(choices, key=lambda choice: choice[0])
-    return (root if count else plain.find_pictures(path, given, [top], paths)), paths
+    return (root if count else image_folders.find(path, given, [top], paths)[0]), paths
 
 
 def _near(top: Path, places: list[Place]) -> list[str | None]:

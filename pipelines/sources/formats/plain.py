@@ -3,9 +3,7 @@
 What the formats of several faces an image share is here too: such records are named FILE#FACE.
 """
 
-import os
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from pipelines.io import csv_text, files
 from pipelines.sources import dialects, text_tables
-from pipelines.sources.formats import foreign, headers
+from pipelines.sources.formats import foreign, headers, image_folders
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
@@ -22,7 +20,6 @@ SUFFIX, IMAGES, BOXED = ".csv", "images", True
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 _FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no image is named so: its name has a dot behind the last #
 _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")
-_LOOKED_AT = 500  # images, evenly taken, to tell which folder is theirs
 
 
 def recognises(path: Path) -> bool:
@@ -58,15 +55,20 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     order = [i for i in sorted_by_name(scan.names) if i not in reasons]
     names = [scan.names[i] for i in order]
     found = [picture_of(name) for name in names]
+
+    def label(index: int) -> Label:
+        return _label(scan, order[index], len(columns) - 1)
+
+    root, notes = image_folders.find(path, pictures, [path.parent, path.parent / "images"], found, label)
     return Table(
-        root=find_pictures(path, pictures, [path.parent, path.parent / "images"], found),
+        root=root,
         where=path.name,
         num_points=len(columns) // 2,
         names=names,
         lines=scan.lines[order],
-        label=lambda index: _label(scan, order[index], len(columns) - 1),
+        label=label,
         whole=scan.whole,
-        notes=[scan.note] if scan.note else [],
+        notes=[scan.note] * bool(scan.note) + notes,
         pictures=found if found != names else None,
         boxes=boxes[order] if boxed else None,
         refused=sorted(refused, key=lambda r: r.line or 0),
@@ -176,31 +178,3 @@ def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
     for picture in pictures:
         count[picture] = count.get(picture, 0) + 1
     return [p if count[p] == 1 else f"{p}#{face}" for p, face in zip(pictures, faces, strict=True)]
-
-
-def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pictures: Sequence[str]) -> Path:
-    """Return the given folder, or the one of `folders` that holds most of an even sample of the images (of all images,
-    if none of the sample exists). Raises ValueError if none holds any."""
-    if given is not None:
-        if not given.is_dir():
-            raise ValueError(f"--pictures {given}: does not exist")
-        return given
-    if not pictures:
-        return folders[0]
-    for some in (pictures[:: -(-len(pictures) // _LOOKED_AT)], pictures):
-        found = [sum(spelled(folder, name) is not None for name in some) for folder in folders]
-        if any(found):
-            return folders[found.index(max(found))]
-    raise ValueError(
-        f"{table}: none of its {len(pictures)} images, such as {pictures[0]!r}, is in"
-        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by --pictures DIR"
-    )
-
-
-def spelled(root: Path, name: str) -> str | None:
-    """The path of an image below a folder as the disk spells it: as it is, or in the other form of Unicode, in which some
-    systems store accents; None where it is not there."""
-    if os.path.isfile(root / name):
-        return name
-    forms = () if name.isascii() else [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
-    return next((form for form in forms if os.path.isfile(root / form)), None)

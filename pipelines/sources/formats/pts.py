@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.io import files
 from pipelines.sources import text_tables
-from pipelines.sources.formats import plain
+from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "pts"
@@ -57,7 +57,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     Each file is read once here and again on request. The number of points of most files decides; others, invalid files
     and those without an image are in `refused`. Raises ValueError if no file can be used.
     """
-    root = plain.find_pictures(path, pictures, [path], [])
+    root, _ = image_folders.find(path, pictures, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
     images, read_ = _Images(root), {table: _points(table) for table in tables}
     sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))

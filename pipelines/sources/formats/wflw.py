@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.io import files
-from pipelines.sources.formats import plain
+from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "wflw"
@@ -76,18 +76,23 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     found, near = [faces[i].picture for i in order], path.absolute().parent
     boxes = np.array([faces[i].box for i in order]).reshape(-1, 4)
     folders = [near, *(folder / "WFLW_images" for folder in (near, near.parent, near.parent.parent))]
+
+    def label(index: int) -> Label:
+        return _label(path, faces[order[index]], layout)
+
+    root, notes = image_folders.find(path, pictures, folders, found, label)
+    if not layout.boxed:
+        notes.append(f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes")
     return Table(
-        root=plain.find_pictures(path, pictures, folders, found),
+        root=root,
         where=path.name,
         num_points=layout.points,
         names=[names[i] for i in order],
         lines=[faces[i].line for i in order],
-        label=lambda index: _label(path, faces[order[index]], layout),
+        label=label,
         pictures=found,
         boxes=boxes if layout.boxed else None,
-        notes=[]
-        if layout.boxed
-        else [f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes"],
+        notes=notes,
         refused=refused,
         files=[path],
     )
