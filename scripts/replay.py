@@ -92,7 +92,7 @@ def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> 
     damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
     take, first_state = plan.training_step(), plan.place(state)
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
-        print(replay.told(r, tolerance), flush=True)
+        print(replay.describe(r, tolerance), flush=True)
         different += bool(r.differ)
     print(f"{words.counted(last + 1 - first, 'step')} verified, {different} different")
     return int(different > 0 or damage)

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.example import Source
 from pipelines.packing import seal
 from pipelines.sources import text_tables
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 _RUN = {
     "config.json", "key.json", "split.json", "versions.json", "weights.csv", "decisions.csv", "checkpoints", "log",
@@ -109,7 +109,7 @@ def _place(path: Path) -> str:
 
 def _of(source: Source | None) -> tuple[set[str], set[str]]:
     """(the files that a source is read from, the folders of its images)."""
-    if not isinstance(source, Pictures):
+    if not isinstance(source, Images):
         return set(), set()
     table = source.table
     folder = cache(lambda name: str((table.root / name).resolve()))

@@ -1,4 +1,4 @@
-"""The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
+"""Run folder: configuration, key, split and versions, written before the first step and binding afterwards."""
 
 import dataclasses
 import json

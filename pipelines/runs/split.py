@@ -1,4 +1,4 @@
-"""Training and validation parts by groups, from the root key; what is written down decides from then on."""
+"""Training and validation split by groups, from the root key; the stored split is binding."""
 
 import hashlib
 import math
