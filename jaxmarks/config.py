@@ -59,7 +59,7 @@ class Config:
         "", "weights to start from: a run's folder, or torchvision's .pth or .safetensors; its content defines the run"
     )
     precision: str = _defining(
-        "float32", f"of the backbone's computation: {', '.join(PRECISIONS)}; parameters, losses, points stay float32"
+        "float32", f"precision of the backbone: {', '.join(PRECISIONS)}; parameters, losses, points stay float32"
     )
     deterministic: bool = _operational(False, "bitwise reproducible on a GPU too, at some cost; a CPU always is")
     size: int = _defining(128, "side of the network's input in pixels")
@@ -88,7 +88,7 @@ class Config:
     ema: float = _defining(0.0, "decay of the moving average of the weights, used to validate and predict; 0: none")
     weight_decay: float = _defining(1e-2, "AdamW's decay, on kernels only")
     clip: float = _defining(1.0, "gradient clipping norm, in head units; 0: none")
-    schedule: str = _defining("cosine", f"of the rate: {', '.join(SCHEDULES)}")
+    schedule: str = _defining("cosine", f"schedule of the rate: {', '.join(SCHEDULES)}")
     plateau_factor: float = _defining(0.8, "factor on the rate when the smoothed batch loss stops falling")
     plateau_patience: float = _defining(0.25, "patience of the plateau schedule, in epochs")
     val_fraction: float = _defining(
