@@ -91,7 +91,7 @@ def describe(run: run_folder.Run, source: example.Source, *, fresh: bool) -> int
         *remarks(run, plan, source, counted=True), *notes, *experiment.describe(plan), *configs.unusual(run.config)
     )
     if run_folder.exists(run.root):
-        print(f"{run.root} is there already; it would go on from step {checkpoint.newest_step(run.root)}")
+        print(f"{run.root} already exists; it would resume from step {checkpoint.newest_step(run.root)}")
     return 0
 
 
@@ -121,7 +121,7 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> 
         overwrites.check_run("--fork", root)
     run, at = restore.fork(parent, root, flags, step, dry=dry)
     if dry:
-        print(f"{root}: would go on from {parent} at step {at}")
+        print(f"{root}: would continue from {parent} at step {at}")
         return describe(run, run_data.of_run(run, dry=True, brief=False), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with run_folder.lock(root):

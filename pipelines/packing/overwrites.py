@@ -91,7 +91,7 @@ def check_overlays(flag: str, paths: Iterable[Path]) -> None:
 def check_new(flag: str, paths: Iterable[Path]) -> None:
     """Raise ValueError where one of the files exists already: labels of somebody's, which are not made again."""
     if found := next(filter(os.path.lexists, paths), None):
-        raise ValueError(f"{flag} {found}: exists already; name a new place, or remove the file")
+        raise ValueError(f"{flag} {found}: already exists; choose another path, or remove the file")
 
 
 def below(folder: Path, name: str) -> Path:

@@ -45,7 +45,7 @@ def main() -> int:
     if not 0 <= flags.shift <= 10:
         raise ValueError(f"--shift must lie in 0..10, got {flags.shift}")
     if out.exists():
-        raise ValueError(f"--out {out} is there already; remove it or name another folder")
+        raise ValueError(f"--out {out} already exists; remove it, or choose another folder")
     table = contest.read(data, "train")
     labels = labels_of(table)
     asked = {kind: CHANGES[kind] for kind in flags.kinds.split(",")}

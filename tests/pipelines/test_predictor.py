@@ -196,7 +196,7 @@ def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp
     shutil.copytree(one, copy, ignore=shutil.ignore_patterns("fitted"))
     monkeypatch.setattr(opening, "exists", lambda path: False)
     net = predictor.load(copy, tta="flip")
-    assert "errors not calibrated: the run's data was at drawn:96:5; say with --data" in net.remarks[0]
+    assert "errors not calibrated: the run's data was at drawn:96:5" in net.remarks[0]
     assert np.array_equal(net.fit.weights, [0.5, 0.5])
     found = net.predict(pictures)
     assert np.isfinite(found.points).all() and np.isnan(found.spread).all()

@@ -242,7 +242,7 @@ def test_the_same_seed_makes_the_same_mistakes(forty, tmp_path, command, rejecte
         command("bench/mislabel", "--data", forty, "--out", tmp_path / name, "--share", 0.3, "--seed", seed)
     texts = [[(tmp_path / n / f).read_bytes() for f in ("wrong.csv", "train/landmarks.csv")] for n in "abc"]
     assert texts[0] == texts[1] and texts[0][0] != texts[2][0]
-    assert "is there already" in rejected("bench/mislabel", "--data", forty, "--out", tmp_path / "a")
+    assert "already exists" in rejected("bench/mislabel", "--data", forty, "--out", tmp_path / "a")
     assert "--share" in rejected("bench/mislabel", "--data", forty, "--out", tmp_path / "d", "--share", 0)
     assert not (tmp_path / "d").exists() and not list(tmp_path.glob(".*.tmp"))
 

@@ -182,7 +182,7 @@ def test_nothing_that_is_written_takes_the_place_of_what_is_read(trained, tmp_pa
     there, folder = copy / name, flag == "--overlays"
     fits = there.is_dir() == folder
     told = rejected("predict", "--run", run, "--data", copy, "--out", tmp_path / "p.csv", flag, there)
-    odd = "that is part of the data, which would be lost" if fits else f"name {'a folder' if folder else 'a file'}"
+    odd = "that is part of the data, which would be lost" if fits else f"expected {'a folder' if folder else 'a file'}"
     assert f"{flag} {there}" in told and odd in told
     assert {p: p.read_bytes() for p in copy.rglob("*") if p.is_file()} == before
 

@@ -32,7 +32,7 @@ def fails(error: BaseException):
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), ("/a/b", "free some space")),
         (OSError(errno.EFBIG, "File too large", "/a/b"), ("/a/b", "ulimit -f")),
         (OSError(errno.EMFILE, "Too many open files", "/a/b"), ("/a/b", "--workers")),
-        (OSError(errno.EIO, "Input/output error"), ("Input/output error", "goes on")),
+        (OSError(errno.EIO, "Input/output error"), ("Input/output error", "resumes")),
         (OSError("odd"), ("odd",)),
         (MemoryError(), ("memory", "--batch", "--at-once")),
         (ModuleNotFoundError("No module named 'onnx'", name="onnx"), ("onnx", "pip install onnx onnxruntime")),

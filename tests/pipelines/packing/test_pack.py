@@ -164,7 +164,7 @@ def test_interrupted_it_resumes_behind_the_last_shard_and_ends_the_same(tmp_path
         pack.write(job, 2, told)
     shards = {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in job.out.glob("jaxmarks-*")}
     assert len(shards) == sum(end <= after - 1 for end in (3, 6, 7, 10, 11))
-    assert not list(job.out.glob(".*.tmp")) and "not whole yet" in rejection(dataset.Packed, job.out, "train")
+    assert not list(job.out.glob(".*.tmp")) and "not complete" in rejection(dataset.Packed, job.out, "train")
     packed(job.out, parts_of(data))
     assert {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in shards} == shards
     assert content(job.out) == known
@@ -186,7 +186,7 @@ def killed_everywhere(root: Path) -> None:
         else:
             for use in (lambda out=out: dataset.Packed(out, "train"), lambda out=out: opening.open_source(str(out))):
                 told = rejection(use)
-                assert "is not whole yet" in told or "file is missing" in told or "no such folder" in told, (at, told)
+                assert "is not complete" in told or "file is missing" in told or "not exist" in told, (at, told)
             assert _in_child(lambda out=out: packed(out, parts_of(root / "data"))) == 0
         left = {n: b for n, b in content(out).items() if not n.startswith("notes/")} if code == 9 else content(out)
         assert {n: b for n, b in left.items() if not n.startswith(".")} == due, at

@@ -152,11 +152,11 @@ def test_boxes_that_a_run_on_whole_images_never_saw_are_reported(made, whole, ca
 
 
 def test_runs_on_boxes_and_on_whole_images_are_not_mixed(run, whole):
-    with pytest.raises(ValueError, match="cannot be mixed"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         predictor.load(run, whole, tta="none", weights="equal")
     boxed, other = run_folder.load(run), run_folder.load(whole)
     assert boxed.boxed and not other.boxed
-    with pytest.raises(ValueError, match="cannot be mixed"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         scoring.check_other(boxed, other, opening.open_source(boxed.config.data), "test")
 
 
