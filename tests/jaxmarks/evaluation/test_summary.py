@@ -51,7 +51,7 @@ def test_a_report_holds_means_and_intervals_by_group():
     assert found["intervals"]["nme"] == pytest.approx([0.03, 0.13])  # all of one group, all of the other
     alone = summary.report({"nme": nme}, 0.1, np.zeros(5))
     assert alone["nme"] == found["nme"] and alone["intervals"]["nme"] is None
-    with pytest.raises(ValueError, match="no image has a labelled point"):
+    with pytest.raises(ValueError, match="labelled points"):
         summary.report({"nme": nme[4:]}, 0.1)
 
 
