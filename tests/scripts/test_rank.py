@@ -117,7 +117,7 @@ def test_scores_do_not_depend_on_scale_and_unseen_points_have_no_say(truth):
     )
 
 
-def test_a_image_that_training_saw_says_so(truth):
+def test_an_image_that_training_saw_says_so(truth):
     fresh = np.arange(COUNT) % 4 > 0
     k = known(truth, truth, fresh=fresh)
     reasons = ranked(k)[1]
@@ -158,6 +158,7 @@ def test_labels_of_a_single_point_are_ranked_in_shares_of_the_image(random):
     assert np.isfinite(score).all() and np.argmax(score) == 7 and "diagonal" in reasons[7]
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, command, rejected, tmp_path):
     _, run, _ = trained
     code, said = command("rank", "--run", run, "--out", tmp_path / "review", "--show", 4)
