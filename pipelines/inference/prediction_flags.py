@@ -30,7 +30,9 @@ def add(parser: argparse.ArgumentParser, views: str) -> None:
         help="equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list (default: auto)",
     )
     parser.add_argument("--weights", action=_Renamed, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(choices.MERGES)} (default: mean)")
+    parser.add_argument(
+        "--merge", default="mean", help=f"merging of the views: {', '.join(choices.MERGES)} (default: mean)"
+    )
     parser.add_argument(
         "--refine", action="store_true", help="predict objects that fill little of the frame again, in a closer crop"
     )

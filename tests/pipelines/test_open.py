@@ -117,7 +117,7 @@ def test_a_folder_without_images_or_no_folder_is_rejected(tmp_path):
     assert "does not exist" in one_line_rejection(opening.open_images, str(tmp_path / "x"), 5)
 
 
-def test_a_folder_named_like_a_image_is_none(tmp_path):
+def test_a_folder_named_like_an_image_is_none(tmp_path):
     (tmp_path / "a.png").write_bytes(picture(1))
     (tmp_path / "b.png").mkdir()
     assert opening.open_images(str(tmp_path), 5).names == ["a.png"]

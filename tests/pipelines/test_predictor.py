@@ -211,7 +211,7 @@ def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp
     assert predictor.load(copy, tta="flip", data="drawn:96:5").fit.calibration is not None  # where it lies now
 
 
-def test_how_sure_a_image_is(one):
+def test_how_sure_an_image_is(one):
     net = predictor.load(one, tta="flip")
     found = inference.gather(net.predictions(opening.open_source("drawn:40:5", "test")))
     sure, nme = net.confidence(found, 0.5), net.expected_nme(found)

@@ -124,7 +124,7 @@ def test_the_bench_sees_what_is_wrong(outcomes, bench):
     assert {"other.jpg is lost", f"{known[good].file} should not be there"} <= set(bench.differences(out, lost))
 
 
-def test_a_image_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
+def test_an_image_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
     data, opened = contest_folder(tmp_path / "data", some("train", 3)), []
     (data / "train/outside.jpg").write_bytes(b"secret")
     (tmp_path / "absolute.jpg").write_bytes(b"secret")
@@ -368,7 +368,7 @@ def test_an_input_error_stops_the_batches_and_replaces_nothing(tmp_path, flaky):
     assert not faults.report()
 
 
-def test_a_image_that_goes_missing_under_a_run_is_replaced_and_told(tmp_path):
+def test_an_image_that_goes_missing_under_a_run_is_replaced_and_told(tmp_path):
     source, faults = pictures(tmp_path), loader.Faults(1)
     (source.table.root / "train02.jpg").unlink()
     steps = loader.batches(source, Config(size=32, batch=4, workers=2), keys.root(0), faults=faults)

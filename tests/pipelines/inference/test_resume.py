@@ -129,7 +129,7 @@ def test_a_dry_run_says_what_would_be_done(tmp_path, run, command):
     assert code == 0 and "16 images under 1 view;" in said.out and not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written_is_rejected_before_a_image_is_looked_at(tmp_path, run, rejected):
+def test_what_cannot_be_written_is_rejected_before_an_image_is_looked_at(tmp_path, run, rejected):
     (tmp_path / "there").mkdir()
     (tmp_path / "file").write_text("")
     flags = ("--run", run, "--tta", "none", "--out")

@@ -181,7 +181,7 @@ def test_split_json_decides_whatever_the_split_would_be_today(run, source, monke
     ]
 
 
-def test_a_image_that_is_gone_is_named(run, source):
+def test_an_image_that_is_gone_is_named(run, source):
     without = example.Subset(source, [i for i, n in enumerate(source.names) if n != run.parts["train"][0]])
     message = rejection(run_data.split_of, run, without, "train")
     assert f"split.json names {run.parts['train'][0]}" in message and "(1 in all)" in message

@@ -306,7 +306,7 @@ def test_a_bad_pts_file_is_rejected_and_nothing_else(tmp_path, text, kind):
     assert reasons(table) == [("bad.pts", None, kind)] and table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png"]
 
 
-def test_pts_without_a_image(tmp_path):
+def test_pts_without_an_image(tmp_path):
     (pts_folder(tmp_path) / "c.pts").write_text(pts("1 2", "3 4"))
     assert reasons(table_at(tmp_path)) == [("c.pts", None, "no image")]
     (tmp_path / "other").mkdir()
