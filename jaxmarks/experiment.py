@@ -1,14 +1,13 @@
-"""From a configuration to the functions of a run: network, optimiser, scheme, step, forward pass."""
+"""From a configuration to the functions of a run: network, optimiser, scheme, step."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxmarks import augment, backend, inference, keys, landmarks, losses, models, tta, words
+from jaxmarks import augment, backend, keys, landmarks, losses, models, words
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from jaxmarks.training import defaults, optimizer, sharding, state, step
@@ -159,10 +158,3 @@ def training_step(a: Assembly, schedule: optax.Schedule | None = None) -> Callab
 def render(a: Assembly) -> Callable:
     """render(batch) -> (images, points) as the training step sees them."""
     return jax.jit(step.make_render(a.key, a.config, a.scheme, a.mesh))
-
-
-def forward(a: Assembly, views: str) -> inference.Forward:
-    """The forward pass under a set of views, equally weighted."""
-    chosen = tta.views(views, a.scheme.mirror is not None, a.config.size)
-    weights = jnp.ones(chosen.affine.shape[0])
-    return inference.make_forward(a.model, a.scheme, a.config.size, chosen, weights, a.mesh)

@@ -22,10 +22,11 @@ from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
 from pipelines import loader
 from pipelines.example import Example, Source
-from pipelines.inference import ensemble, fitted, fitting
-from pipelines.inference.ensemble import Net
+from pipelines.inference import ensemble, fitted, fitting, predictions, settings
+from pipelines.inference.ensemble import Batches, Ensemble
 from pipelines.inference.fitted import Fitted
-from pipelines.inference.fitting import Settings, Watch
+from pipelines.inference.fitting import Watch
+from pipelines.inference.settings import Settings
 from pipelines.io import files
 from pipelines.runs import boxed, restore
 from pipelines.runs.run_folder import Run
@@ -40,42 +41,37 @@ class Landmarks(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Predictor:
-    """Networks, how they are asked, and what was fitted for that; made by `load` or `open_runs`."""
+    """An ensemble, how it predicts, and what was fitted for that; made by `load` or `open_runs`."""
 
-    nets: list[Net]
+    ensemble: Ensemble
     settings: Settings
     fit: Fitted
     remarks: list[str]  # what a person should know, a line each
 
     def __repr__(self) -> str:
-        runs = ", ".join(f"{net.trained.run.root} at step {net.trained.commit.step}" for net in self.nets)
-        points, views = words.counted(self.scheme.num_points, "point"), words.counted(self.views, "view")
+        runs = ", ".join(f"{t.run.root} at step {t.commit.step}" for t in self.ensemble.runs)
+        points, views = words.counted(self.scheme.num_points, "point"), words.counted(self.ensemble.views, "view")
         return f"<Predictor of {runs}: {points}, {views} ({self.settings.tta[:60]})>"
 
     @property
     def run(self) -> Run:
-        """The first network's, in whose input frame all meet."""
-        return self.nets[0].trained.run
+        """The first member's."""
+        return self.ensemble.runs[0].run
 
     @property
     def plan(self) -> experiment.Assembly:
-        """The first network's."""
-        return self.nets[0].trained.plan
+        """The first member's."""
+        return self.ensemble.runs[0].plan
 
     @property
     def steps(self) -> list[int]:
-        """Of each network's checkpoint."""
-        return [net.trained.commit.step for net in self.nets]
-
-    @property
-    def views(self) -> int:
-        """Of an image, over all networks."""
-        return sum(net.views for net in self.nets)
+        """Of each member's checkpoint."""
+        return [t.commit.step for t in self.ensemble.runs]
 
     @property
     def purpose(self) -> dict:
         """All that predictions depend on beside the images, as plain data."""
-        return fitting.purpose_of(self.nets, self.settings)
+        return settings.purpose(self.ensemble, self.settings)
 
     @property
     def about(self) -> dict:
@@ -104,24 +100,23 @@ class Predictor:
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
         source, faults = Arrays(pictures, self.scheme.num_points, boxes), loader.Faults()
-        found = inference.gather(
-            dataclasses.replace(self, nets=self._nets_for(len(source))).predictions(source, faults)
-        )
+        small = dataclasses.replace(self, ensemble=_for_count(self.ensemble, len(source)))
+        found = inference.gather(small.predictions(source, faults))
         if len(faults):
             raise ValueError(f"image {faults.report()[0]}")
         return Landmarks(found.points, found.expected)
 
-    def _nets_for(self, count: int) -> list[Net]:
-        """The networks with batches no larger than `count` images need; a few sizes, each compiled once."""
-        devices = math.lcm(*(n.trained.plan.mesh.size for n in self.nets))
-        batch = min(self.nets[0].config.batch, devices * 2 ** math.ceil(math.log2(-(-count // devices))))
-        return [n._replace(config=dataclasses.replace(n.config, batch=batch)) for n in self.nets]
+    def predictions(
+        self, source: Source, faults: loader.Faults | None = None, batches: Batches | None = None
+    ) -> Iterator[Predicted]:
+        """Predictions of every decodable image of a source, in order, some at a time, in pixels of the images.
 
-    def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
-        """Predictions of every decodable image of a source, in order, some at a time. Raises ValueError where the run
-        was trained on bounding boxes and the source has none."""
+        batches: those of the source, where they are loaded already. Raises ValueError where the run was trained on bounding
+        boxes and the source has none.
+        """
         boxed.check(self.run, source)
-        return fitting.predictions(self.nets, self.fit, self.settings, source, faults)
+        how = self.fit, self.settings.merge, source, faults, batches
+        return map(inference.to_images, predictions.of(self.ensemble, *how))
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
         """f64[n]: the expected NME of each image, by the scheme's norm of its predicted points; NaN: not calibrated."""
@@ -152,7 +147,7 @@ def from_flags(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_nets`
+    """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_ensemble`
     has them. Raises ValueError in one line."""
     roots = [Path(r) for r in flags.run]
     return open_runs(roots, asked(flags), flags.checkpoint, data, dry, watch=watch)
@@ -198,6 +193,12 @@ def _text(value: str, flag: str) -> str:
         raise ValueError(f"{flag} {value}: there is no such file") from None
 
 
+def _for_count(over: Ensemble, count: int) -> Ensemble:
+    """An ensemble with batches no larger than `count` images need; a few sizes, each compiled once."""
+    needed = over.devices * 2 ** math.ceil(math.log2(-(-count // over.devices)))
+    return over._replace(batch=min(over.batch, needed))
+
+
 def _pictures(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
     """Several images; what is likely to be meant as one is rejected."""
     if isinstance(given, np.ndarray) and given.ndim == 3:
@@ -210,7 +211,7 @@ def _pictures(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] 
 def load(
     run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **settings
 ) -> Predictor:
-    """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`, where
+    """The predictor of a run, or of several whose answers are mixed; settings: the fields of `settings.Settings`, where
     `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views][points].
 
     Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside it;
@@ -231,7 +232,7 @@ def open_runs(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """As `load`, with the settings as one record; dry, watch: as `fitting.for_nets` has them."""
+    """As `load`, with the settings as one record; dry, watch: as `fitting.for_ensemble` has them."""
     if asked.merge not in tta.MERGES:
         raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once is not None and asked.at_once < 1:
@@ -248,12 +249,12 @@ def open_runs(
         boxed.check_same(first, other)
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
-    nets = ensemble.nets(found, asked.tta, asked.at_once)
-    fit, remarks = fitting.for_nets(nets, asked, data, dry, watch=watch)
+    over = ensemble.of_runs(found, asked.tta, asked.at_once)
+    fit, remarks = fitting.for_ensemble(over, asked, data, dry, watch=watch)
     untrained = [
         f"{t.run.root}: its checkpoint is that of step 0, before any training" for t in found if not t.commit.step
     ]
-    return Predictor(nets, asked, fit, [*remarks, *untrained])
+    return Predictor(over, asked, fit, [*remarks, *untrained])
 
 
 class Arrays(Source):

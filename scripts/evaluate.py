@@ -117,7 +117,7 @@ def about(net: Predictor) -> dict:
     asked = net.settings
     how = {"tta": asked.tta, "merge": asked.merge, "weights": asked.weights, "refine": asked.refine}
     return {
-        "run": ", ".join(str(n.trained.run.root) for n in net.nets),
+        "run": ", ".join(str(t.run.root) for t in net.ensemble.runs),
         "step": net.steps if len(net.steps) > 1 else net.steps[0],
         **how,
     }
@@ -134,8 +134,8 @@ def main() -> int:
     ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
     theirs = rival(flags, ours)
     print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
-    for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
-        scoring.check_other(ours.run, other.trained.run, source, flags.part)
+    for other in [*ours.ensemble.runs[1:], *(theirs.ensemble.runs if theirs else ())]:
+        scoring.check_other(ours.run, other.run, source, flags.part)
     if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):
         print(
             "the validation split chose the checkpoint and what was fitted: its numbers flatter; the test split's do not"

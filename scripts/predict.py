@@ -85,7 +85,10 @@ def main() -> int:
         refuse(net.fit.remark)
     print("\n".join(net.remarks), flush=True)
     if flags.dry_run:
-        taken, views = words.size(resume.size(len(source), net.scheme.num_points)), words.counted(net.views, "view")
+        taken, views = (
+            words.size(resume.size(len(source), net.scheme.num_points)),
+            words.counted(net.ensemble.views, "view"),
+        )
         known = resume.known(out, about(flags, net, source), source)
         print(
             f"{words.counted(len(source), 'photograph')} under {views}{f', {known} of them done' if known else ''};"

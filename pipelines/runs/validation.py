@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxmarks import affine, experiment, keys, inference
+from jaxmarks import affine, experiment, inference, keys, tta
 from jaxmarks.evaluation import summary
 from jaxmarks.training import history
+from jaxmarks.training import state as states
 from jaxmarks.evaluation.summary import Judged
-from jaxmarks.inference import Predicted
+from jaxmarks.inference import Member, Predicted
 from jaxmarks.types import State
 from pipelines.images import decode
 from pipelines import loader
@@ -29,13 +30,15 @@ def judging(
 ) -> Callable[[State, np.ndarray, int], Judged]:
     """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training split's draws;
     by_labels: how many images of `val` are cropped to boxes made from their own labels, told beside the scores as a share."""
-    forward = experiment.forward(plan, "none")
+    network = inference.make_network(plan.model, plan.scheme, plan.config.size, plan.mesh)
+    plain = tta.views("none", False, plan.config.size)
     order = keys.ordering(plan.key, len(train), weights)
 
     def predicted(state: State, source: Source) -> Predicted | None:
-        ordered = loader.ordered(source, plan.config, faults=faults)
-        found = list(inference.predictions(forward, state, ordered, plan.mesh))
-        return inference.gather(found) if found else None
+        member = Member(network, plan.model.fold(*states.judged(state)), plain, plan.mesh)
+        batches = loader.together(source, [plan.config], faults=faults)
+        found = list(inference.merged(inference.view_points([member], batches), np.ones(1)))
+        return inference.to_images(inference.gather(found)) if found else None
 
     def judge(state: State, rows: np.ndarray, first: int) -> Judged:
         seen = history.seen(rows, order, len(train), first)

@@ -14,10 +14,10 @@ import optax
 import pytest
 from jax import lax
 
-from jaxmarks import experiment, inference, keys, landmarks, models
+from jaxmarks import experiment, inference, keys, landmarks, models, tta
 from jaxmarks.config import Config
 from jaxmarks.models import ops
-from jaxmarks.training import sharding, step
+from jaxmarks.training import sharding, state, step
 from jaxmarks.types import Batch
 from pipelines import loader
 from pipelines.synthetic import drawn
@@ -214,9 +214,11 @@ def test_a_validation_is_of_every_photograph_once_whatever_the_batch_and_the_dev
     for batch, devices in ((1, 1), (4, 1), (4, 4)):
         config = Config(**{**CONFIG.__dict__, "batch": batch})
         plan = plan_of(devices, config)._replace(model=LINEAR)
-        feed = loader.ordered(source, config)
-        parts = inference.predictions(experiment.forward(plan, "none"), experiment.initial_state(plan), feed, plan.mesh)
-        found.append(inference.gather(parts))
+        network = inference.make_network(plan.model, plan.scheme, config.size, plan.mesh)
+        folded = plan.model.fold(*state.judged(experiment.initial_state(plan)))
+        member = inference.Member(network, folded, tta.views("none", False, config.size), plan.mesh)
+        seen = inference.view_points([member], loader.together(source, [config]))
+        found.append(inference.to_images(inference.gather(inference.merged(seen, np.ones(1)))))
     for other in found:
         assert other.index.tolist() == list(range(count)) and other.mask.all()
         np.testing.assert_array_equal(other.truth, found[0].truth)
