@@ -21,15 +21,15 @@ from jaxmarks.evaluation import calibration, metrics
 from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
 from pipelines import loader
-from pipelines.example import Example, Source
+from pipelines.example import Source
 from pipelines.inference import ensemble, fitted, fitting, predictions, settings
 from pipelines.inference.ensemble import Batches, Ensemble
 from pipelines.inference.fitted import Fitted
 from pipelines.inference.fitting import Watch
 from pipelines.inference.settings import Settings
-from pipelines.io import files
 from pipelines.runs import boxed, restore
 from pipelines.runs.run_folder import Run
+from pipelines.sources.arrays import Arrays
 
 
 class Landmarks(NamedTuple):
@@ -84,22 +84,26 @@ class Predictor:
         return self.run.scheme
 
     def predict(
-        self, pictures: Iterable[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
+        self, images: Iterable[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
     ) -> Landmarks:
-        """Landmarks of images u8[h, w, 3], RGB, each of any size.
+        """Return the landmarks of images.
 
-        boxes f[n, 4]: x, y, width, height of what to look at in each; a run that was trained on boxes needs them, any other
-        looks at that part alone if they are given. Raises ValueError, with the number of the image, for anything else.
+        Args:
+            images: u8[h, w, 3], RGB, each of any size.
+            boxes: f[n, 4]: x, y, width, height of the region to crop from each; a run that was trained on boxes needs them.
+
+        Raises:
+            ValueError: for anything else, with the number of the image.
         """
         if self.run.boxed and boxes is None:
             raise ValueError(
                 f"{self.run.root} was trained on bounding boxes: give boxes, [x, y, width, height] of each image"
             )
-        pictures = _pictures(pictures)
-        if not len(pictures):
+        images = _several(images)
+        if not len(images):
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
-        source, faults = Arrays(pictures, self.scheme.num_points, boxes), loader.Faults()
+        source, faults = Arrays(images, self.scheme.num_points, boxes), loader.Faults()
         small = dataclasses.replace(self, ensemble=_for_count(self.ensemble, len(source)))
         found = inference.gather(small.predictions(source, faults))
         if len(faults):
@@ -150,47 +154,7 @@ def from_flags(
     """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_ensemble`
     has them. Raises ValueError in one line."""
     roots = [Path(r) for r in flags.run]
-    return open_runs(roots, asked(flags), flags.checkpoint, data, dry, watch=watch)
-
-
-def asked(flags: argparse.Namespace) -> Settings:
-    """The settings that `prediction_flags` ask for. Raises ValueError in one line, before anything is opened."""
-    named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
-    weights = _text(flags.weights, "--weights") if named else json.dumps(_numbers(flags.weights))
-    found = Settings(
-        _text(flags.tta, "--tta"),
-        flags.merge,
-        weights,
-        flags.refine,
-        flags.at_once,
-    )
-    try:
-        tta.view_configs(found.tta, True)
-    except ValueError as error:
-        raise ValueError(f"--tta {flags.tta}: {error}") from None
-    return found
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"--weights {text[:60]}: expected auto, equal, fitted, one number a view, as 1,1,2 for three, or a .json list"
-        ) from None
-    if odd := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
-        raise ValueError(f"--weights {text[:60]}: {odd[0]} is no weight; 0 or more")
-    return found
-
-
-def _text(value: str, flag: str) -> str:
-    """A value, or what stands in the .json file that it names."""
-    if not value.endswith(".json"):
-        return value
-    try:
-        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
-    except FileNotFoundError:
-        raise ValueError(f"{flag} {value}: there is no such file") from None
+    return open_runs(roots, settings.from_flags(flags), flags.checkpoint, data, dry, watch=watch)
 
 
 def _for_count(over: Ensemble, count: int) -> Ensemble:
@@ -199,7 +163,7 @@ def _for_count(over: Ensemble, count: int) -> Ensemble:
     return over._replace(batch=min(over.batch, needed))
 
 
-def _pictures(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
+def _several(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
     """Several images; what is likely to be meant as one is rejected."""
     if isinstance(given, np.ndarray) and given.ndim == 3:
         raise ValueError(f"images: one array of three axes, {list(given.shape)}; of a single image give [image]")
@@ -255,35 +219,3 @@ def open_runs(
         f"{t.run.root}: its checkpoint is that of step 0, before any training" for t in found if not t.commit.step
     ]
     return Predictor(over, asked, fit, [*remarks, *untrained])
-
-
-class Arrays(Source):
-    """Images in memory as a source, named by their numbers."""
-
-    labelled = False
-
-    def __init__(
-        self,
-        pictures: Sequence[np.ndarray] | np.ndarray,
-        num_points: int,
-        boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
-    ):
-        for n, picture in enumerate(pictures):
-            shape, kind = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
-            if len(shape) != 3 or shape[2] != 3 or 0 in shape or kind != np.uint8:
-                raise ValueError(
-                    f"image {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
-                )
-        self.boxed, self._boxes = boxes is not None, None if boxes is None else np.asarray(boxes, np.float64)
-        if self._boxes is not None and self._boxes.shape != (len(pictures), 4):
-            raise ValueError(f"boxes: expected [{len(pictures)}, 4], got {list(self._boxes.shape)}")
-        self._pictures, self.num_points = pictures, num_points
-        self.names = [str(n) for n in range(len(pictures))]
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, index: int) -> Example:
-        picture, nothing = np.ascontiguousarray(self._pictures[index]), np.zeros((self.num_points, 2))
-        box = None if self._boxes is None else self._boxes[index]
-        return Example(picture, nothing, np.zeros(self.num_points, bool), box)

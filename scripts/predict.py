@@ -58,7 +58,7 @@ console.begin(__name__, arguments)
 
 from pipelines import example, predictor
 from pipelines import open as opening
-from pipelines.inference import fitting, overlays, results, resume
+from pipelines.inference import fitting, overlays, results, resume, settings
 from pipelines.io import files
 from pipelines.packing import overwrites
 from pipelines.runs import boxed, run_data, run_folder
@@ -131,7 +131,7 @@ def parsed() -> argparse.Namespace:
     files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == w300.NAME else [])})
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
-    predictor.asked(flags)
+    settings.from_flags(flags)
     return flags
 
 

@@ -1,6 +1,9 @@
 """How predictions are made: the settings, the weights that they give to views, and the purpose that a fit is known by."""
 
+import argparse
 import json
+import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +11,7 @@ import numpy as np
 from jaxmarks import tta
 from jaxmarks.augment import parsing
 from pipelines.inference.ensemble import Ensemble
+from pipelines.io import files
 
 _SEEN_BY = ("model", "size", "canvas", "box_margin", "precision")  # how a network sees, beside its state
 
@@ -20,6 +24,46 @@ class Settings(NamedTuple):
     weights: str = "auto"  # equal, fitted, auto (fitted where that can be), or the JSON of [views] or [views][points]
     refine: bool = False  # predict objects that fill little of the frame again, closer
     at_once: int | None = None  # images that go through a network at one time; None: as many as are fast
+
+
+def from_flags(flags: argparse.Namespace) -> Settings:
+    """The settings that `prediction_flags` ask for. Raises ValueError in one line, before anything is opened."""
+    named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
+    weights = _text(flags.weights, "--weights") if named else json.dumps(_numbers(flags.weights))
+    found = Settings(
+        _text(flags.tta, "--tta"),
+        flags.merge,
+        weights,
+        flags.refine,
+        flags.at_once,
+    )
+    try:
+        tta.view_configs(found.tta, True)
+    except ValueError as error:
+        raise ValueError(f"--tta {flags.tta}: {error}") from None
+    return found
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--weights {text[:60]}: expected auto, equal, fitted, one number a view, as 1,1,2 for three, or a .json list"
+        ) from None
+    if odd := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
+        raise ValueError(f"--weights {text[:60]}: {odd[0]} is no weight; 0 or more")
+    return found
+
+
+def _text(value: str, flag: str) -> str:
+    """A value, or what stands in the .json file that it names."""
+    if not value.endswith(".json"):
+        return value
+    try:
+        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
+    except FileNotFoundError:
+        raise ValueError(f"{flag} {value}: there is no such file") from None
 
 
 def purpose(over: Ensemble, asked: Settings) -> dict:
