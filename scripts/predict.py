@@ -91,11 +91,11 @@ def main() -> int:
         )
         known = resume.known(out, about(flags, net, source), source)
         print(
-            f"{words.counted(len(source), 'photograph')} under {views}{f', {known} of them done' if known else ''};"
+            f"{words.counted(len(source), 'image')} under {views}{f', {known} of them done' if known else ''};"
             f" {taken} beside {out} until it is written"
         )
         return 0
-    progress = console.Progress(len(source), "photograph")
+    progress = console.Progress(len(source), "image")
     progress.start()
     with resume.locked(out):
         found = resume.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
@@ -180,7 +180,7 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: example.
     count = len(found.index())
     short = f" of {len(source)} (the others could not be used)" if count < len(source) else ""
     steps = ", ".join(map(str, net.steps))
-    print(f"{words.counted(count, 'photograph')}{short}, step {steps}, views {flags.tta}: {flags.out}")
+    print(f"{words.counted(count, 'image')}{short}, step {steps}, views {flags.tta}: {flags.out}")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def fit(
     names = sorted({g for g, known in zip(groups, labelled, strict=True) if known})
     if labelled.sum() < LEAST or len(names) < 2:
         raise ValueError(
-            f"{words.counted(labelled.sum(), 'labelled photograph')} of {words.counted(len(names), 'group')} are too"
+            f"{words.counted(labelled.sum(), 'labelled image')} of {words.counted(len(names), 'group')} are too"
             " few to calibrate expected errors on:"
             f" {LEAST} of 2 groups are needed; validate on more (--val-fraction)"
         )

@@ -91,7 +91,7 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
     if found.photographs:
-        told = f", weighed by a fit to {words.counted(found.photographs, 'photograph')} of the validation split"
+        told = f", weighed by a fit to {words.counted(found.photographs, 'image')} of the validation split"
     elif views > 1:
         told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:

@@ -183,7 +183,7 @@ def begin(name: str, arguments: Callable[[], Parser]) -> None:
 
 def _environment() -> str:
     """How to start a script in the project's environment."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     make = "" if (root / ".venv/installed").exists() else "`make install` once, then "
     return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
 
@@ -266,7 +266,7 @@ def _discard_output() -> None:
 def faults(lines: list[str], limit: int = 10) -> None:
     """The images that could not be used, at the end of a command."""
     if lines:
-        print(f"{len(lines)} {'picture' if len(lines) == 1 else 'pictures'} could not be used:")
+        print(f"{len(lines)} {'image' if len(lines) == 1 else 'images'} could not be used:")
         print("\n".join(f"  {files.escaped(line)}" for line in lines[:limit]))
         if len(lines) > limit:
             print(f"  ... and {len(lines) - limit} more")

@@ -13,7 +13,7 @@ from pipelines.io import files
 
 REFUSED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _OWN = ("jaxmarks", "pipelines", "scripts")
 _REMEDIES = {
     errno.ENOSPC: "free some space there or name another place; the same command again goes on from what it kept",

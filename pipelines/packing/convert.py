@@ -114,7 +114,7 @@ def converted(
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
 
-    progress, waiting = console.Progress(len(source), "photograph"), deque()
+    progress, waiting = console.Progress(len(source), "image"), deque()
     with ThreadPoolExecutor(2) as pool:
         for index in range(len(source) + _AHEAD):
             if index < len(source):

@@ -198,9 +198,9 @@ def _oddest(facts: Facts, labels: _Labels) -> Section:
 def _histograms(facts: Facts) -> Section:
     plots = []
     if len(facts.sizes):
-        plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "photographs"))
+        plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "images"))
     if len(spread := facts.spread[np.isfinite(facts.spread)]):
-        plots.append(html.histogram(spread, "side of the labels' box over the image's", "photographs", 2))
+        plots.append(html.histogram(spread, "side of the labels' box over the image's", "images", 2))
     about = "How large the images are, and how much of them the object fills." if plots else "Nothing was accepted."
     return "Sizes", about, f'<div class="plots">{"".join(plots)}</div>'
 

@@ -106,7 +106,7 @@ def draw(folder: Path, report: dict[str, Any], nme: dict[str, np.ndarray], other
     nme: name -> f64[images] of what is judged and, second, of what it is compared with, whose "regions" and "slices"
     `others` has.
     """
-    many = words.counted(report["count"], "photograph")
+    many = words.counted(report["count"], "image")
     both = [report] if others is None else [report, others]
     series = {"regions": [r["regions"] for r in both], "slices": [_flat(r["slices"]) for r in both]}
     plots.cumulative(folder / "cumulative.png", f"Cumulative error, {many}", nme, report["limit"])

@@ -249,8 +249,8 @@ function drawSimilar(other) {
   if (!other) return;
   sheet.setAttribute("viewBox", other.view.join(" "));
   sheet.setAttribute("aria-label", other.name);
-  ["x", "y", "width", "height"].forEach((name, n) => picture.setAttribute(name, other.place[n]));
-  picture.setAttribute("href", other.picture);
+  ["x", "y", "width", "height"].forEach((name, n) => image.setAttribute(name, other.place[n]));
+  image.setAttribute("href", other.picture);
   label.setAttribute("d", dots(other.label));
   label.setAttribute("stroke-width", other.view[2] * 2 * markerOf(other.label.length));
   figure.querySelector("figcaption").textContent = `similar image: ${other.name}, with its label`;

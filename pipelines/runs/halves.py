@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 from jaxmarks.evaluation import calibration
-from pipelines.runs import run_folder, split, run_data
-from pipelines import example
-from pipelines.runs.run_folder import Run
 from pipelines.example import Source, Subset
+from pipelines.runs import run_data, split
+from pipelines.runs.run_folder import Run
 
 _FEW = 500  # images to train on, below which a line says what to expect
 _EXPECT = (

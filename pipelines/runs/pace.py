@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from jaxmarks import backend
-from jaxmarks.training import recipes
 from jaxmarks.config import Config
+from jaxmarks.training import recipes
 from pipelines.io import compilation, console
 
 _STEPS = 5  # after the first, that the estimate is of

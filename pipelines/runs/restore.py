@@ -7,19 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import experiment, augment, keys, models
-from jaxmarks.training import sharding
-from jaxmarks.training import checkpoint, history, recipes, log, state, step
+from jaxmarks import augment, experiment, keys, models
 from jaxmarks import config as configs
-from jaxmarks.training.checkpoint import Commit
 from jaxmarks.config import Config
 from jaxmarks.models import torchvision
+from jaxmarks.training import checkpoint, history, log, recipes, sharding, state, step
+from jaxmarks.training.checkpoint import Commit
 from jaxmarks.types import State
+from pipelines.example import Source
 from pipelines.io import csv_text, files
-from pipelines.weights import state_dicts
 from pipelines.runs import run_folder
 from pipelines.runs.run_folder import Run
-from pipelines.example import Source
+from pipelines.weights import state_dicts
 
 # What a fork keeps: its draws and the rows of its log go on from its parent's.
 _KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "split_seed", "model", "size", "box_margin")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import logging
 import os
 import platform
 import sys
@@ -15,16 +14,16 @@ import jax
 import numpy as np
 
 from jaxmarks import backend, keys, landmarks, words
-from jaxmarks.training import defaults, recipes
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
+from jaxmarks.training import defaults, recipes
+from pipelines import open as opening
+from pipelines.example import Source, identity
 from pipelines.io import files, guesses
-from pipelines.sources import decisions, sampling_weights
-from pipelines.shapes import schemes
-from pipelines import example, open as opening
 from pipelines.runs import split
-from pipelines.example import Source, Subset, identity
+from pipelines.shapes import schemes
+from pipelines.sources import sampling_weights
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "grain", "orbax-checkpoint", "numpy", "opencv-python-headless")
 _WEIGHTS = "weights.csv"

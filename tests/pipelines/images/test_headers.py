@@ -171,7 +171,7 @@ for index, name in enumerate(source.names):
         print("decoded", name)
     except decode.DecodeError as error:
         assert "too many pixels" in str(error), (name, error)
-    refused.salvaged((table.root / name).read_bytes())
+    rejected.salvaged((table.root / name).read_bytes())
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

@@ -69,7 +69,7 @@ def test_the_time_left_counts_from_the_first_news_of_this_sitting(time, capsys):
 
 def test_batches_pass_through_and_are_counted(time, capsys):
     batches = [("a", 4), ("b", 4), ("c", 1)]
-    assert list(console.Progress(9, "photograph").over(batches)) == batches
+    assert list(console.Progress(9, "image").over(batches)) == batches
     assert capsys.readouterr().err.splitlines()[-1].startswith("image 9/9")
 
 

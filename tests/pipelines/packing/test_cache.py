@@ -254,11 +254,11 @@ import sys, time
 from pipelines.packing import cache, inspection
 from pipelines.io import console
 from pipelines import example, open as opening
-look = survey.look
+look = inspection.look
 def slow(*arguments):
     time.sleep(0.1)
     return look(*arguments)
-survey.look = slow
+inspection.look = slow
 def main():
     print(example.identity(cache.training_set(sys.argv[1], workers=1)))
 console.run(main)

@@ -222,8 +222,8 @@ def _in_child(function) -> int:
 
 def test_killed_between_any_two_steps_it_is_whole_or_goes_on_and_never_half(tmp_path):
     contest_folder(tmp_path / "data", some("train", 4))
-    script = f"import test_pack, pathlib; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
-    known = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    script = f"from tests.pipelines.packing import test_pack; import pathlib; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
+    known = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=known, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -424,10 +424,10 @@ def test_a_reduced_set_is_packed_and_read(tmp_path, data):
     packed(tmp_path / "out", parts_of(data), size=40)
     found = dataset.Packed(tmp_path / "out", "train")
     for i in range(len(found)):
-        example = found[i]
-        assert example.size == (60 + i, 48) == decode.photograph_size(example)
-        assert decode.header_size(example.picture) == (round((60 + i) * 40 / 48), 40)
-        assert np.array_equal(example.points, POINTS + i)
+        one = found[i]
+        assert one.size == (60 + i, 48) == decode.photograph_size(one)
+        assert decode.header_size(one.picture) == (round((60 + i) * 40 / 48), 40)
+        assert np.array_equal(one.points, POINTS + i)
     assert found.identity != example.identity(parts_of(data)["train"])
 
 

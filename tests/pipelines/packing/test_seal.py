@@ -216,7 +216,7 @@ def test_tfds_is_not_imported_to_read_a_set(made):
     import subprocess
     import sys
 
-    code = "import sys; from pipelines import cache; s = cache.training_set(sys.argv[1]); s[0]; print(*sys.modules)"
+    code = "import sys; from pipelines.packing import cache; s = cache.training_set(sys.argv[1]); s[0]; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code, str(made)], capture_output=True, text=True, check=True).stdout
     assert "array_record" in loaded and "tensorflow_datasets" not in loaded.split()
 

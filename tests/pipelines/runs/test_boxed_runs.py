@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.commands import SMALL, begun
 
 from jaxmarks import affine
 from pipelines import example, loader, predictor, synthetic
@@ -19,6 +18,7 @@ from pipelines.runs import run_data, run_folder
 from pipelines.sources import boxes
 from pipelines.sources.formats import coco, plain, wflw
 from pipelines.sources.tables import Row
+from tests.commands import SMALL, begun
 
 COUNT = 12
 DETECTED = np.random.RandomState(0).uniform(

@@ -8,7 +8,6 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from tests.commands import SMALL, done
 
 from jaxmarks import config as configs
 from jaxmarks import experiment, keys, landmarks, models
@@ -16,6 +15,7 @@ from jaxmarks.training import checkpoint, recipes
 from jaxmarks.training import state as states
 from pipelines.runs import restore as opened
 from pipelines.runs import run_folder
+from tests.commands import SMALL, done
 
 
 def _state(root, which="newest"):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from tests.pipelines.sources.formats.test_contest import small_folder
 
 from jaxmarks import keys, landmarks
 from jaxmarks.config import Config
@@ -15,6 +14,7 @@ from pipelines import example
 from pipelines import open as opening
 from pipelines.io import files
 from pipelines.runs import run_data, run_folder
+from tests.pipelines.sources.formats.test_contest import small_folder
 
 
 @pytest.fixture

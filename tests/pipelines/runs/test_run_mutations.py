@@ -16,8 +16,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
-from tests.jaxmarks.training.test_session import SETTINGS, _batches, _digest
-from tests.tiny import LINEAR
 
 from jaxmarks import experiment
 from jaxmarks.evaluation import summary
@@ -26,6 +24,8 @@ from pipelines.inference import fitted
 from pipelines.inference.fitted import Fitted
 from pipelines.runs import run_folder
 from pipelines.synthetic.drawn import DrawnSource
+from tests.jaxmarks.training.test_session import SETTINGS, _batches, _digest
+from tests.tiny import LINEAR
 
 HOSTILE = [b"nan", b"1e999", b"9" * 5000, b"[" * 100_000, b'{"a":' * 9000, b"\0" * 4096, b"\xff\xfe", b"\xed\xa0\x80", b"null",
            b'"', b"-1", b"../", b"{}", b"4294967296", b"1e12", b"true", b",", b"\n"]  # fmt: skip
