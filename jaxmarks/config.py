@@ -16,6 +16,15 @@ from jaxmarks import choices
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
 LOSS_UNITS = ("crop", "photo", "face")
+GROUPS = {  # of the fields, as --help shows them
+    "data": "data pictures boxes category box_margin weights review cache max_faults size canvas batch workers",
+    "split": "val_fraction near_duplicates split_by fold split_seed",
+    "model": "model init_from precision deterministic accumulate freeze ema",
+    "augment": "augment scheme",
+    "loss": "loss loss_unit trim_top trim_keep",
+    "optimizer": "lr warmup backbone_lr thaw_lr weight_decay clip schedule plateau_factor plateau_patience",
+    "run": "seed epochs steps val_every log_every save_minutes",
+}
 AUTO_EPOCHS, AUTO_SHARE = 0.0, -1.0  # of --epochs and --val-fraction: by the number of images, see `defaults`
 
 
@@ -59,7 +68,7 @@ class Config:
     )
     batch: int = _defining(32, "images a step, over all devices")
     accumulate: int = _defining(
-        1, "parts in which a batch passes through the network, one after the other, to save memory"
+        1, "micro-batches in which a batch passes through the network, one after the other, to save memory"
     )
     epochs: float = _defining(
         AUTO_EPOCHS, "passes over the training split, where --steps is 0; 0: 10 passes, and 600 steps at least"
@@ -78,7 +87,7 @@ class Config:
     lr: float = _defining(1e-3, "learning rate of AdamW, after the warm-up")
     warmup: int = _defining(50, "steps over which the rate rises from 0; onecycle has its own")
     backbone_lr: float = _defining(1.0, "factor on the backbone's rate; the head's is --lr")
-    freeze: float = _defining(0.0, "epochs for which the backbone, its running statistics too, stands still")
+    freeze: float = _defining(0.0, "epochs for which the backbone, its running statistics too, is frozen")
     thaw_lr: float = _defining(1.0, "factor on every rate once the backbone is thawed")
     ema: float = _defining(0.0, "decay of the moving average of the weights that is validated and predicts; 0: none")
     weight_decay: float = _defining(1e-2, "AdamW's decay, on kernels only")
@@ -109,7 +118,7 @@ class Config:
         which, _, of = self.fold.partition("/")
         digits = which.isascii() and which.isdigit() and of.isascii() and of.isdigit()
         if self.fold and not (digits and 1 <= int(which) <= int(of) <= 1000 and int(of) > 1):
-            raise ValueError(f"--fold {self.fold!r}: expected K/N with K in 1..N and N in 2..1000, as 1/3")
+            raise ValueError(f"`fold` {self.fold!r}: expected K/N with K in 1..N and N in 2..1000, as 1/3")
         return (int(which), int(of)) if self.fold else None
 
     def check(self) -> "Config":
@@ -121,7 +130,7 @@ class Config:
         augment.check(self.augment)
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
-        _choice("loss-unit", self.loss_unit, LOSS_UNITS)
+        _choice("loss_unit", self.loss_unit, LOSS_UNITS)
         _ = self.fold_of  # raises what is none
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
@@ -135,15 +144,19 @@ class Config:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(f"--{name.replace('_', '-')} must lie in {_bound(low)}..{_bound(high)}, got {value}")
+                raise ValueError(f"`{name}` must lie in {_bound(low)}..{_bound(high)}, got {value}")
         if AUTO_SHARE < self.val_fraction < 0:
-            raise ValueError(f"--val-fraction must lie in 0..0.9, or be -1 (by the number), got {self.val_fraction}")
+            raise ValueError(f"`val_fraction` must lie in 0..0.9, or be -1 (by the number), got {self.val_fraction}")
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
-            raise ValueError("--accumulate with a trim band is refused: the band is of the whole batch, seen in parts")
+            raise ValueError(
+                "`accumulate` with a trim band is rejected: the band is of the whole batch, seen in micro-batches"
+            )
         if self.accumulate > 1 and self.batch // self.accumulate < 2:
-            raise ValueError(f"--accumulate {self.accumulate} leaves parts of one image, too few for batch norm")
+            raise ValueError(
+                f"`accumulate` {self.accumulate} leaves micro-batches of one image, too few for batch norm"
+            )
         if self.batch % self.accumulate:
-            raise ValueError(f"--accumulate {self.accumulate} does not divide --batch {self.batch}")
+            raise ValueError(f"`accumulate` {self.accumulate} does not divide `batch` {self.batch}")
         return self
 
 
@@ -153,29 +166,26 @@ def _bound(value: float) -> str:
 
 def _choice(name: str, value: str, known) -> None:
     if value not in known:
-        raise ValueError(f"--{name} {value!r} is not known: choose one of {', '.join(known)}")
+        raise ValueError(f"`{name}` {value!r} is not known: choose one of {', '.join(known)}")
+
+
+def flag(name: str) -> str:
+    """Return the flag of a field."""
+    return f"--{name.replace('_', '-')}"
 
 
 def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ()) -> None:
-    """A flag for each field, absent ones left out of the namespace; `hidden` fields are not in the help."""
-    hints = typing.get_type_hints(Config)
-    for f in dataclasses.fields(Config):
-        shown = (
-            argparse.SUPPRESS
-            if f.name in hidden
-            else f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
-        )
-        if hints[f.name] is bool:
-            flag = f"--{f.name.replace('_', '-')}"
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=shown)
-            continue
-        parser.add_argument(
-            f"--{f.name.replace('_', '-')}",
-            type=hints[f.name],
-            default=argparse.SUPPRESS,
-            help=shown,
-            metavar=f.name.upper(),
-        )
+    """Add a flag for each field, by group, absent ones left out of the namespace; `hidden` fields are not in the help."""
+    hints, fields = typing.get_type_hints(Config), {f.name: f for f in dataclasses.fields(Config)}
+    for title, names in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for f in (fields[name] for name in names.split()):
+            options: dict[str, Any] = {"type": hints[f.name], "metavar": f.name.upper()}
+            if hints[f.name] is bool:
+                options = {"action": argparse.BooleanOptionalAction}
+            told = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+            told = argparse.SUPPRESS if f.name in hidden else told
+            group.add_argument(flag(f.name), default=argparse.SUPPRESS, help=told, **options)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -204,11 +214,11 @@ def differences(old: Config, new: Config) -> list[str]:
         free = (*free, "epochs")
     names = [f.name for f in dataclasses.fields(Config) if f.metadata["defining"] and f.name not in free]
     changed = [n for n in names if getattr(old, n) != getattr(new, n)]
-    return [f"--{n.replace('_', '-')}: the run has {getattr(old, n)!r}, got {getattr(new, n)!r}" for n in changed]
+    return [f"`{n}`: the run has {getattr(old, n)!r}, got {getattr(new, n)!r}" for n in changed]
 
 
 def unusual(config: Config) -> list[str]:
     """The settings that are not the defaults, on one line; none where all are."""
     changed = [f for f in dataclasses.fields(config) if getattr(config, f.name) != f.default]
-    said = " ".join(f"--{f.name.replace('_', '-')} {getattr(config, f.name)}" for f in changed)
+    said = " ".join(f"{flag(f.name)} {getattr(config, f.name)}" for f in changed)
     return [f"settings: {said}"] if changed else []

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxmarks import affine, backend, transform, tta
 from jaxmarks.landmarks import Scheme
 from jaxmarks.models import Model, units
-from jaxmarks.training import sharding
+from jaxmarks.training import rendering, sharding
 from jaxmarks.transform import Transform
 from jaxmarks.types import Batch
 
@@ -56,19 +56,6 @@ class Predicted(NamedTuple):
     diagonal: np.ndarray  # f64[n]  of the image
 
 
-def render(batch: Batch, views: Transform, size: int, over: Mesh) -> jax.Array:
-    """Return f32[batch * views, size, size, 3]: every view of every image, image by image. A view is composed with the
-    image's frame, so each is one interpolation."""
-
-    def each(canvas, fit, extent):
-        composed = jax.vmap(lambda f: jax.vmap(lambda v: transform.compose(transform.from_affine(f), v))(views))(fit)
-        flat = jax.tree.map(jnp.concatenate, composed)
-        which = jnp.repeat(jnp.arange(len(canvas)), views.affine.shape[0])
-        return transform.apply_images(flat, canvas, which, size, extent)
-
-    return sharding.over_batches(each, over)(batch.image, batch.fit, batch.extent)
-
-
 def make_network(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
     """Return network(folded, batch, views) -> f32[views, batch, points, 2], jitted.
 
@@ -77,7 +64,7 @@ def make_network(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callabl
     """
 
     def network(folded, batch: Batch, views: Transform):
-        output = model.predict(folded, render(batch, views, size, over))
+        output = model.predict(folded, rendering.under_views(batch, views, size, over))
         found = units.to_pixels(output, size).reshape(-1, views.affine.shape[0], scheme.num_points, 2).swapaxes(0, 1)
         back = jax.vmap(transform.invert)(views)
         return jax.vmap(lambda t, p: jax.vmap(lambda q: transform.apply_points(t, q, scheme.mirror))(p))(back, found)

@@ -57,7 +57,7 @@ def soft_wing(prediction: jax.Array, target: jax.Array, mask: jax.Array | None =
 
 
 def enme(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Wing's curve over each example's mean distance, f32[batch]; with `--loss-unit face` that is its NME, times 64.
+    """Wing's curve over each example's mean distance, f32[batch]; with loss_unit "face" that is its NME, times 64.
 
     Our own reading: the 2020 entry names an ENME loss for fine-tuning, and no text of it could be found.
     """
@@ -84,7 +84,7 @@ def check_band(drop_top: float, keep_top: float) -> None:
     """Raises ValueError unless 0 <= drop_top < keep_top <= 1."""
     if not 0 <= drop_top < keep_top <= 1:
         raise ValueError(
-            f"the trim band (--trim-top, --trim-keep) must satisfy 0 <= top < keep <= 1, got {drop_top:g} and {keep_top:g}"
+            f"the trim band must satisfy 0 <= `trim_top` < `trim_keep` <= 1, got {drop_top:g} and {keep_top:g}"
         )
 
 

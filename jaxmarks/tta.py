@@ -50,7 +50,7 @@ def view_configs(views: str, mirror_known: bool) -> list[Config]:
     if not mirror_known:
         if views == "flip":
             raise ValueError(
-                "views 'flip' need to know how the points mirror: use standard or none, or train with a --scheme"
+                "views 'flip' need to know how the points mirror: use standard or none, or train with a `scheme`"
             )
         return list(_UNMIRRORED)
     plain = _PLAIN if views == "standard" else _PLAIN[:1]
@@ -72,7 +72,7 @@ def _listed(text: str, mirror_known: bool) -> list[Config]:
         if not augment.is_fixed(view):
             raise ValueError(f"view {n} draws at random: give single numbers, and probabilities of 0 or 1")
         if augment.mirrors(view) and not mirror_known:
-            raise ValueError(f"view {n} mirrors, but how these points mirror is not known: train with a --scheme")
+            raise ValueError(f"view {n} mirrors, but how these points mirror is not known: train with a `scheme`")
     return found
 
 

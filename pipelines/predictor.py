@@ -59,7 +59,7 @@ class Predictor:
         return self.ensemble.runs[0].run
 
     @property
-    def plan(self) -> experiment.Assembly:
+    def plan(self) -> experiment.Experiment:
         """The first member's."""
         return self.ensemble.runs[0].plan
 

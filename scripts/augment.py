@@ -58,10 +58,12 @@ def main() -> int:
         config, run_folder.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch)
     )
     batch = next(loader.batches(source, config, plan.key, faults=faults))
-    images, points = experiment.render(plan)(sharding.split(plan.mesh, batch))
+    shown = plan.render()(plan.split(batch))
     captions = [sheets.shortened(name) for name in example.names_at(source, batch.index)]
     with files.whole(out) as file:
-        sheet = sheets.batch_sheet(np.asarray(images), np.asarray(points), captions, math.ceil(math.sqrt(count)))
+        sheet = sheets.batch_sheet(
+            np.asarray(shown.images), np.asarray(shown.points), captions, math.ceil(math.sqrt(count))
+        )
         file.write(decode.encode_png(sheet))
     console.faults(faults.report())
     print(f"{words.counted(count, 'image')} under {config.augment[:60]}: {out}")

@@ -91,9 +91,9 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
     weights = sampling_weights.read(Path(config.weights), part.names) if config.weights else None
     plan = experiment.assemble(config, run.key, run.scheme, len(part))
     begin, notes = restore.first_weights(run, plan)
-    print("\n".join([*experiment.remarks(plan), *notes]), flush=True)
+    console.say(*experiment.remarks(plan), *notes)
     feed = loader.batches(part, config, run.key, faults=faults, weights=weights, ready=plan.split)
-    take, first = experiment.training_step(plan, schedule), experiment.initial_state(plan, begin)
+    take, first = plan.training_step(schedule), plan.initial_state(begin)
     progress, stop = console.Progress(config.steps, "step"), console.Stop()
     rates, losses = np.zeros(0), np.zeros(0)
     progress.start()

@@ -82,7 +82,7 @@ def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> 
     logged = log.read_examples(run.root, run.config.batch)
     if last >= len(logged):
         raise ValueError(f"--step {last}: {taken(run, len(logged))}; only steps that were trained are verified")
-    state = checkpoint.anchor_before(run.root, experiment.template(plan), first)
+    state = checkpoint.anchor_before(run.root, plan.template(), first)
     for note in run_folder.other_versions(run):
         print(f"note: {note}; the same bits are not promised")
     print(
@@ -91,7 +91,7 @@ def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> 
     )
     feed = loader.batches(part, run.config, run.key, int(state.step), weights=run_folder.weights(run), ready=plan.split)
     damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
-    take, first_state = experiment.training_step(plan), experiment.place(plan, state)
+    take, first_state = plan.training_step(), plan.place(state)
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
         print(replay.told(r, tolerance), flush=True)
         different += bool(r.differ)
@@ -106,12 +106,14 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
     if number >= plan.steps:
         raise ValueError(f"--step {number}: the last step of {run.root} is {plan.steps - 1}, counted from 0")
     batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=run_folder.weights(run)))
-    images, points = experiment.render(plan)(sharding.split(plan.mesh, batch))
-    found = int(step.checksum(images, points))
+    shown = plan.render()(plan.split(batch))
+    found = int(step.checksum(shown.images, shown.points))
     logged = log.read_examples(run.root, run.config.batch)
     row = logged[number] if number < len(logged) else None
     path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
-    sheets.write_batch(path, np.asarray(images), np.asarray(points), example.names_at(part, batch.index), row)
+    sheets.write_batch(
+        path, np.asarray(shown.images), np.asarray(shown.points), example.names_at(part, batch.index), row
+    )
     equal = row is None or row["checksum"] == found
     said = f"not trained, only re-created: {taken(run, len(logged))}"
     if row is not None:

@@ -71,7 +71,7 @@ def main() -> int:
     with run_folder.lock(root):
         run, notes = run_folder.resume(run_folder.load(root), asked, source) if run_folder.exists(root) else (None, [])
         print("".join(f"note: {n}; the same bits as in one session are not promised\n" for n in notes), end="")
-        return sit(run or run_folder.create(root, asked, source, restore.origin(asked)), source)
+        return train(run or run_folder.create(root, asked, source, restore.origin(asked)), source)
 
 
 def planned(root: Path, asked: configs.Config, source: example.Source) -> run_folder.Run:
@@ -87,22 +87,15 @@ def describe(run: run_folder.Run, source: example.Source, *, fresh: bool) -> int
     """--dry-run: sizes and steps, and nothing is written; fresh: the run would begin at step 0."""
     plan = experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]))
     notes = restore.check(run) if fresh else []
-    print(
-        "\n".join(
-            [
-                *remarks(run, plan, source, counted=True),
-                *notes,
-                *experiment.describe(plan),
-                *configs.unusual(run.config),
-            ]
-        )
+    console.say(
+        *remarks(run, plan, source, counted=True), *notes, *experiment.describe(plan), *configs.unusual(run.config)
     )
     if run_folder.exists(run.root):
         print(f"{run.root} is there already; it would go on from step {checkpoint.newest_step(run.root)}")
     return 0
 
 
-def remarks(run: run_folder.Run, plan: experiment.Assembly, source: example.Source, *, counted: bool) -> list[str]:
+def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.Source, *, counted: bool) -> list[str]:
     """What a person should know before training, a line each; counted: of the labels too."""
     chooses = halves.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
@@ -132,15 +125,15 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> 
         return describe(run, run_data.of_run(run, dry=True, brief=False), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with run_folder.lock(root):
-        return sit(run, run_data.of_run(run, brief=False))
+        return train(run, run_data.of_run(run, brief=False))
 
 
-def sit(run: run_folder.Run, source: example.Source) -> int:
-    """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
+def train(run: run_folder.Run, source: example.Source) -> int:
+    """One session: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
     faults, stop = loader.Faults(run.config.max_faults), console.Stop()
     train_part, weights = run_data.split_of(run, source, "train"), run_folder.weights(run)
     plan = experiment.assemble(run.config, run.key, run.scheme, len(train_part))
-    found = checkpoint.restore(run.root, experiment.template(plan))
+    found = checkpoint.restore(run.root, plan.template())
     begin = found[1].step if found else 0
     if found and begin >= plan.steps:
         log.restore(run.root, found[1])
@@ -150,15 +143,15 @@ def sit(run: run_folder.Run, source: example.Source) -> int:
     chooses = halves.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
     lines = [*remarks(run, plan, source, counted=not found), *notes, *experiment.describe(plan)[:1]]
-    print("\n".join([*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network"]), flush=True)
+    console.say(*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network")
     progress, done = console.Progress(plan.steps, "step"), begin
-    first = experiment.place(plan, found[0]) if found else experiment.initial_state(plan, given)
+    first = plan.place(found[0]) if found else plan.initial_state(given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
     judge = validation.judging(plan, train_part, chooses, weights, faults, by_labels)
     judge = pace.announced(judge, progress.say, "first validation: compiling it, or reading it from the cache")
-    take_step = pace.paced(experiment.training_step(plan), progress, begin, plan.steps, run.config)
+    take_step = pace.paced(plan.training_step(), progress, begin, plan.steps, run.config)
     try:
-        for event in session.sit(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
+        for event in session.train(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
             progress.show(event.step, f"{session.describe(event)}{faults.told()}")
             done = event.step
     finally:

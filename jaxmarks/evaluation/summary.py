@@ -65,7 +65,9 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
     """f64[faces]: the run's loss, of each image; NaN where no point is labelled. In input pixels, as in training."""
     prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
     scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
-    factor = np.asarray(step.factor_of(config, found.frame, scale))[:, None, None] / (config.size / 2)
+    factor = np.asarray(step.loss_factor(config.loss_unit, config.size, found.frame, scale))[:, None, None] / (
+        config.size / 2
+    )
     each = losses.NAMES[config.loss](factor * prediction, factor * truth, found.mask)
     return np.where(found.mask.any(1), np.asarray(each, np.float64), np.nan)
 

@@ -5,7 +5,6 @@ compiler knows; products are taken in full precision where a device has a coarse
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmarks import affine, choices, inference, landmarks, models, tta
+from jaxmarks import affine, choices, landmarks, models, tta
 from jaxmarks.config import Config
 from jaxmarks.models import ops, units
-from jaxmarks.training import state
+from jaxmarks.training import rendering, state
 from pipelines import loader
 from pipelines.example import Source
 from pipelines.export import onnx_graph
@@ -118,11 +117,10 @@ def _placed(points: np.ndarray, sides: tuple[int, int], box: np.ndarray | None, 
 def _inputs(trained: Trained, source: Source) -> Iterator[np.ndarray]:
     """The images as the network sees them, f32[n, size, size, 3]."""
     size = trained.run.config.size
-    rendered = jax.jit(
-        partial(inference.render, views=tta.views("none", False, size), size=size, over=trained.plan.mesh)
-    )
+    plain = tta.views("none", False, size)
+    render = jax.jit(lambda batch: rendering.under_views(batch, plain, size, trained.plan.mesh))
     for batch, count in loader.ordered(source, trained.run.config):
-        yield np.asarray(rendered(batch))[:count]
+        yield np.asarray(render(batch))[:count]
 
 
 def _in_parts(network: Network, pictures: np.ndarray, size: int) -> np.ndarray:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import backend, inference, tta
+from jaxmarks import backend, inference
 from jaxmarks.config import Config
 from jaxmarks.inference import Member, Predicted, ViewPoints
-from jaxmarks.training import state as states
 from jaxmarks.types import Batch
 from pipelines import loader
 from pipelines.example import Source
@@ -53,16 +52,9 @@ def of_runs(runs: Sequence[Trained], views: str, at_once: int | None = None) -> 
     its caches hold.
     """
     at_once = at_once or (32 if backend.is_cpu() else 128)
-    made = Ensemble(list(runs), [_member(t, views) for t in runs], 0, at_once)
+    made = Ensemble(list(runs), [t.plan.member(views)(t.state) for t in runs], 0, at_once)
     most = max(member.count for member in made.members)
     return made._replace(batch=max(at_once // most // made.devices, 1) * made.devices)
-
-
-def _member(found: Trained, views: str) -> Member:
-    run, plan = found.run, found.plan
-    network = inference.make_network(plan.model, run.scheme, run.config.size, plan.mesh)
-    chosen = tta.views(views, run.scheme.mirror is not None, run.config.size)
-    return Member(network, plan.model.fold(*states.judged(found.state)), chosen, plan.mesh)
 
 
 def view_points(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from pipelines.io import compilation, failures, files, guesses
+from pipelines.io import compilation, failures, files, flags, guesses
 
 T = TypeVar("T")
 
@@ -29,8 +29,8 @@ def clock(seconds: float) -> str:
 
 
 def say(*lines: str) -> None:
-    """Lines on stdout, seen at once."""
-    print("\n".join(lines), flush=True)
+    """Lines on stdout, seen at once, with flags in place of the fields that they name."""
+    print(flags.named("\n".join(lines)), flush=True)
 
 
 class Progress:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.io import files
+from pipelines.io import files, flags
 
 REFUSED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
 
@@ -125,7 +125,7 @@ def _device() -> str | None:
 
 def _without_file(error: ValueError) -> str:
     """The line of a rejection; of text that is not UTF-8, where nothing better was said, also the place in the program."""
-    line = " ".join(str(error).split())
+    line = flags.named(" ".join(str(error).split()))
     return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
 
 

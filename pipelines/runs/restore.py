@@ -11,7 +11,7 @@ from jaxmarks import augment, experiment, keys, models
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.models import torchvision
-from jaxmarks.training import checkpoint, history, log, recipes, sharding, state, step
+from jaxmarks.training import checkpoint, history, log, recipes, rendering, sharding, state
 from jaxmarks.training.checkpoint import Commit
 from jaxmarks.types import State
 from pipelines.example import Source
@@ -28,7 +28,7 @@ class Trained(NamedTuple):
     """A run's network at one of its checkpoints."""
 
     run: Run
-    plan: experiment.Assembly
+    plan: experiment.Experiment
     state: State
     commit: Commit
 
@@ -41,7 +41,7 @@ def load(root: Path, which: str = "best") -> Trained:
     run = run_folder.load(root)
     mesh = sharding.mesh_dividing(run.config.batch // run.config.accumulate)
     plan = experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]), mesh)
-    saved, commit = checkpoint.require(run.root, experiment.template(plan), which)
+    saved, commit = checkpoint.require(run.root, plan.template(), which)
     return Trained(run, plan, saved, commit)
 
 
@@ -61,7 +61,7 @@ def origin(config: Config) -> str:
     return files.digest(path).hex()
 
 
-def first_weights(run: Run, plan: experiment.Assembly) -> tuple[tuple[dict, dict] | None, list[str]]:
+def first_weights(run: Run, plan: experiment.Experiment) -> tuple[tuple[dict, dict] | None, list[str]]:
     """(params, stats) that a run begins with, None where it draws them itself; and what a person should know, a line each.
 
     Raises ValueError in one line where they do not fit, or are not those that the run began with.
@@ -81,7 +81,7 @@ def first_weights(run: Run, plan: experiment.Assembly) -> tuple[tuple[dict, dict
         given = state.judged(other.state)
     else:
         given = _published(config.model, path)
-    weights, more = models.adopt(plan.model.init(experiment.first_key(plan), config.size), given)
+    weights, more = models.adopt(plan.model.init(plan.first_key, config.size), given)
     return weights, [f"begins with the weights of {path}", *notes, *more]
 
 
@@ -126,7 +126,7 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
     if kept := [f"--{n.replace('_', '-')}" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
         raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it goes on with")
     plan = experiment.assemble(config, old.key, old.scheme, len(old.parts["train"]))
-    saved, commit = checkpoint.require(parent, experiment.template(plan), which or "newest")
+    saved, commit = checkpoint.require(parent, plan.template(), which or "newest")
     if plan.steps <= commit.step:
         raise ValueError(
             f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give --steps above"
@@ -171,7 +171,7 @@ def story(run: Run, part: Source, name: str) -> list[str]:
     found, config, lines = _seen(run, part), run.config, []
     settings = augment.configure(config.augment, run.scheme.mirror is not None)
     for at in np.flatnonzero(found.index == list(part.names).index(name)):
-        drawn = augment.sample(step.augment_key(run.key, found.draw[at]), settings, config.size)
+        drawn = rendering.augmentation(run.key, settings, config.size, found.draw[at])
         fate = "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
         where = f"step {found.step[at]}, place {found.place[at]}, epoch {found.draw[at, 0]}"
         lines.append(f"{where}: {augment.told(drawn, config.size)}: loss {found.loss[at]:.4g}{fate}")

@@ -5,12 +5,11 @@ from itertools import tee
 
 import numpy as np
 
-from jaxmarks import experiment, inference, keys, tta
+from jaxmarks import experiment, inference, keys
 from jaxmarks.evaluation import summary
 from jaxmarks.evaluation.summary import Judged
-from jaxmarks.inference import Member, Predicted
+from jaxmarks.inference import Predicted
 from jaxmarks.training import history
-from jaxmarks.training import state as states
 from jaxmarks.types import State
 from pipelines import loader
 from pipelines.example import Source, Subset
@@ -20,7 +19,7 @@ _WORST = 8  # images on a sheet
 
 
 def judging(
-    plan: experiment.Assembly,
+    plan: experiment.Experiment,
     train: Source,
     val: Source,
     weights: np.ndarray | None,
@@ -29,15 +28,13 @@ def judging(
 ) -> Callable[[State, np.ndarray, int], Judged]:
     """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training split's draws;
     by_labels: how many images of `val` are cropped to boxes made from their own labels, told beside the scores as a share."""
-    network = inference.make_network(plan.model, plan.scheme, plan.config.size, plan.mesh)
-    plain = tta.views("none", False, plan.config.size)
+    member = plan.member("none")
     order = keys.ordering(plan.key, len(train), weights)
 
     def predicted(state: State, source: Source) -> tuple[Predicted | None, np.ndarray | None]:
-        member = Member(network, plan.model.fold(*states.judged(state)), plain, plan.mesh)
         batches, shown = tee(loader.together(source, [plan.config], faults=faults))
         sheet, found = Worst(plan.scheme, _WORST), []
-        merged = inference.merged(inference.view_points([member], batches), np.ones(1))
+        merged = inference.merged(inference.view_points([member(state)], batches), np.ones(1))
         for inside, [(batch, _)] in zip(merged, shown, strict=True):
             found.append(inference.to_images(inside))
             sheet.add(batch, found[-1])

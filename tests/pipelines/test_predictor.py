@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmarks import affine, inference, tta
+from jaxmarks import affine, inference
 from jaxmarks.evaluation import calibration
-from jaxmarks.training import state as states
 from pipelines import example, loader, predictor, synthetic
 from pipelines import open as opening
 from pipelines.images import decode
@@ -48,11 +47,8 @@ def equal(one, other, within=1e-3):
 def validated(root, source, images=True):
     """What validation gives while a run trains: by the state, in batches of the run's own."""
     run, plan, state, _ = opened.load(root)
-    network = inference.make_network(plan.model, plan.scheme, run.config.size, plan.mesh)
-    plain = tta.views("none", False, run.config.size)
-    member = inference.Member(network, plan.model.fold(*states.judged(state)), plain, plan.mesh)
-    batches = loader.together(source, [run.config])
-    found = inference.gather(inference.merged(inference.view_points([member], batches), np.ones(1)))
+    seen = inference.view_points([plan.member("none")(state)], loader.together(source, [run.config]))
+    found = inference.gather(inference.merged(seen, np.ones(1)))
     return inference.to_images(found) if images else found
 
 

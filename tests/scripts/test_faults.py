@@ -178,13 +178,13 @@ def machinery():
     """(plan, compiled step): compiled once for all tests."""
     mesh = sharding.mesh(jax.devices()[:1])
     plan = experiment.assemble(SETTINGS, keys.root(0), landmarks.scheme(5), 100, mesh)._replace(model=LINEAR)
-    return plan, experiment.training_step(plan)
+    return plan, plan.training_step()
 
 
 def sit(root: Path, machinery, fail_at: int = 10**9, error: Exception | None = None, spoil: str = "batch") -> None:
     """One sitting; the batch of step `fail_at` cannot be had, or the validation after it."""
     plan, take = machinery
-    found = checkpoint.restore(root, template := experiment.initial_state(plan))
+    found = checkpoint.restore(root, template := plan.initial_state())
     now, commit = found or (template, None)
 
     def feed():
@@ -198,12 +198,12 @@ def sit(root: Path, machinery, fail_at: int = 10**9, error: Exception | None = N
             raise error
         return summary.Judged({"nme": 1.0}, {})
 
-    for _ in session.sit(root, plan, now, commit, take, feed(), judge, lambda: False):
+    for _ in session.train(root, plan, now, commit, take, feed(), judge, lambda: False):
         pass
 
 
 def result(root: Path, machinery) -> tuple:
-    state, commit = checkpoint.restore(root, experiment.initial_state(machinery[0]))
+    state, commit = checkpoint.restore(root, machinery[0].initial_state())
     return commit.step, _digest(state), *((root / name).read_bytes() for name in ("metrics.jsonl", "examples.bin"))
 
 

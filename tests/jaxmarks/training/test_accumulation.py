@@ -12,14 +12,14 @@ import pytest
 
 from jaxmarks import experiment, keys, landmarks, models
 from jaxmarks.config import Config
-from jaxmarks.training import sharding, state, step
-from tests.tiny import CONFIG, LINEAR, NORMED, batch_of, thumbnails
+from jaxmarks.training import sharding, state
+from tests.tiny import CONFIG, LINEAR, NORMED, batch_of, step_of, thumbnails
 
 RATE, PARTS = 1e-3, 2
 SETTINGS = {"augment": "none", "loss": "l2"}
 
 
-def plan_of(devices: int, parts: int, model: models.Model) -> experiment.Assembly:
+def plan_of(devices: int, parts: int, model: models.Model) -> experiment.Experiment:
     config = Config(**{**CONFIG.__dict__, **SETTINGS, "accumulate": parts})
     mesh = sharding.mesh(jax.devices()[:devices])
     plan = experiment.assemble(config, keys.root(0), landmarks.scheme(5), 100, mesh)
@@ -43,7 +43,7 @@ uneven = BATCHES["uneven"]
 def linear(devices: int, parts: int) -> tuple:
     """(compiled text, {batch: (new params, record)}) of one step by SGD, which hides no factor."""
     plan, tx = plan_of(devices, parts, LINEAR), optax.with_extra_args_support(optax.sgd(RATE))
-    take = step.make_step(LINEAR, tx, plan.key, plan.config, plan.scheme, 4, plan.mesh)
+    take = step_of(plan, tx)
     start = state.beginning(tx, *LINEAR.init(keys.named(plan.key, "init"), 32))
     batches = {name: sharding.split(plan.mesh, make()) for name, make in BATCHES.items()}
     compiled = take.lower(sharding.replicate(plan.mesh, start), batches["all"]).compile()
@@ -109,7 +109,7 @@ def test_no_device_sends_another_its_pictures():
 def normed() -> tuple[list, list]:
     """(states on the host, records) of a network with batch norm in four parts: a frozen step, then a thawed one."""
     plan, tx = plan_of(1, 4, NORMED), optax.with_extra_args_support(optax.sgd(RATE))
-    take = step.make_step(NORMED, tx, plan.key, plan.config, plan.scheme, 4, plan.mesh, frozen=1)
+    take = step_of(plan, tx, frozen=1)
     now, records = state.beginning(tx, *NORMED.init(keys.named(plan.key, "init"), 32)), []
     states = [jax.tree.map(np.array, jax.device_get(now))]
     for _ in range(2):
@@ -171,11 +171,11 @@ def refused(message: str, **settings) -> None:
 
 def test_a_trim_band_is_refused():
     for band in ({"trim_top": 0.25}, {"trim_keep": 0.9}):
-        refused(r"--accumulate with a trim band is refused: [^\n]*", accumulate=2, **band)
+        refused(r"`accumulate` with a trim band [^\n]*", accumulate=2, **band)
 
 
 def test_sizes_that_do_not_divide_are_refused():
-    refused("--accumulate 3 does not divide --batch 8", accumulate=3)
+    refused("`accumulate` 3 does not divide `batch` 8", accumulate=3)
     refused("a batch of 8 cannot be split over 4 devices in 4 parts: use 16", accumulate=4)
     refused("a batch of 24 cannot be split over 4 devices in 4 parts: use 16 or 32", accumulate=4, batch=24)
-    refused(r"--accumulate must lie in 1\.\.4096, got 0", accumulate=0)
+    refused(r"`accumulate` must lie in 1\.\.4096, got 0", accumulate=0)

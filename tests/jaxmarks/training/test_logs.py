@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmarks import experiment
 from jaxmarks.training import checkpoint, log
 from tests.jaxmarks.training.test_checkpoint import OFFSETS, _state
 from tests.jaxmarks.training.test_session import _digest, _files, _sit, machinery, unbroken  # noqa: F401  fixtures
@@ -138,7 +137,7 @@ def test_orbax_is_given_no_file_that_was_changed(run, machinery, monkeypatch):  
     opened, load = [], ocp.load_pytree
     monkeypatch.setattr(ocp, "load_pytree", lambda path: opened.append(path.parent.name) or load(path))
     (run / "checkpoints/00000007/state/more").write_bytes(b"")  # one file more is a change as well
-    assert checkpoint.require(run, experiment.template(machinery[0]), "newest")[1].step == 6
+    assert checkpoint.require(run, machinery[0].template(), "newest")[1].step == 6
     assert opened == ["00000006"]
 
 

@@ -203,7 +203,7 @@ def test_where_three_tenths_of_the_steps_are_no_whole_number_onecycle_turns_at_a
 
 def test_the_least_run_of_onecycle_peaks_within_it():
     assert np.argmax(_rates_of(optimizer.rate(Config(schedule="onecycle"), 5), 5)) == 1
-    with pytest.raises(ValueError, match="^--schedule onecycle needs 5 steps or more, the run has 4$"):
+    with pytest.raises(ValueError, match="^`schedule` onecycle needs 5 steps or more, the run has 4$"):
         optimizer.rate(Config(schedule="onecycle"), 4)
 
 
@@ -249,5 +249,5 @@ def test_the_norm_of_the_weights_is_that_of_all_kernels_and_of_nothing_else(rand
 
 
 def test_a_schedule_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match="^--schedule 'step' is not known: choose one of cosine, plateau, onecycle,"):
+    with pytest.raises(ValueError, match="^`schedule` 'step' is not known: choose one of cosine, plateau, onecycle,"):
         Config(schedule="step").check()

@@ -38,6 +38,7 @@ def fails(error: BaseException):
         (ModuleNotFoundError("No module named 'onnx'", name="onnx"), ("onnx", "pip install onnx onnxruntime")),
         (ModuleNotFoundError("No module named 'grain.x'", name="grain.x"), ("pip install grain",)),
         (ValueError("a\nb"), ("a b",)),
+        (ValueError("`trim_top` of `a_file`, `batch`"), ("--trim-top of `a_file`, --batch",)),
     ],
 )
 def test_a_failure_of_the_machine_names_file_and_remedy(error, told):

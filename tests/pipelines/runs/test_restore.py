@@ -21,7 +21,7 @@ from tests.commands import SMALL, done
 def _state(root, which="newest"):
     run = run_folder.load(root)
     plan = experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]))
-    return checkpoint.require(root, experiment.template(plan), which)[0]
+    return checkpoint.require(root, plan.template(), which)[0]
 
 
 def _same(one, other):
@@ -63,7 +63,7 @@ def test_another_number_of_points_gets_a_new_head_and_the_backbone(trained, tmp_
         (("--init-from", "{data}"), "no run folder with a checkpoint"),
         (("--init-from", "{data}/nothing.pth"), "there is no such file or run folder"),
         (("--init-from", "{data}/train/landmarks.csv"), "landmarks.csv"),
-        (("--recipe", "finetune-enme"), "goes on from weights: give them with --init-from"),
+        (("--recipe", "finetune-enme"), "finetune-enme starts from weights: give them as --init-from"),
         (("--recipe", "finest"), "choose one of baseline, "),
     ],
 )
@@ -221,7 +221,5 @@ def test_weights_that_are_not_finite_are_refused_by_name(trained, command, tmp_p
 def test_settings_that_do_nothing_are_told():
     config = configs.Config(model="resnet18", batch=32, steps=20, thaw_lr=0.1, plateau_factor=0.5, trim_top=0.01)
     said = "\n".join(experiment.remarks(experiment.assemble(config, keys.root(0), landmarks.scheme(5), 100)))
-    assert (
-        "--thaw-lr does nothing without --freeze" in said and "--plateau-factor does nothing under --schedule" in said
-    )
-    assert "the warm-up takes half of the run, 10 steps" in said and "--trim-top 0.01 of 32 is none; 0.03125" in said
+    assert "`thaw_lr` does nothing without `freeze`" in said and "`plateau_factor` does nothing under" in said
+    assert "the warm-up takes half of the run, 10 steps" in said and "`trim_top` 0.01 of 32 is none; 0.03125" in said

@@ -134,12 +134,12 @@ def test_a_file_that_is_gone_or_cut_is_told(run, name):
 def test_another_defining_setting_is_refused_by_its_flag(run, source, field):
     ((name, value),) = field.items()
     message = refusal(run_folder.resume, run, dataclasses.replace(run.config, **field), source)
-    assert f"--{name.replace('_', '-')}: the run has {getattr(run.config, name)!r}, got {value!r}" in message
+    assert f"`{name}`: the run has {getattr(run.config, name)!r}, got {value!r}" in message
 
 
 def test_every_setting_that_differs_is_listed(run, source):
     message = refusal(run_folder.resume, run, dataclasses.replace(run.config, lr=0.5, clip=0.0, workers=1), source)
-    assert "--lr: " in message and "--clip: " in message and "--workers" not in message
+    assert "`lr`: " in message and "`clip`: " in message and "workers" not in message
 
 
 def test_operational_settings_are_free_and_taken_as_asked(run, source):

@@ -210,11 +210,11 @@ def test_more_folds_than_groups_are_refused(of, names):
 
 @pytest.mark.parametrize("text", ["3", "0/3", "4/3", "1/1", "a/3", "1/", "/", "-1/3", "1/3/5", "1/1001", "²/3"])
 def test_a_fold_that_is_none_is_refused(text):
-    with pytest.raises(ValueError, match="--fold .*: expected K/N") as caught:
+    with pytest.raises(ValueError, match="`fold` .*: expected K/N") as caught:
         Config(fold=text).check()
     assert "\n" not in str(caught.value)
 
 
 def test_a_fold_is_part_of_what_a_run_is():
     assert Config().fold_of is None and Config(fold="2/3").check().fold_of == (2, 3)
-    assert configs.differences(Config(fold="2/3"), Config()) == ["--fold: the run has '2/3', got ''"]
+    assert configs.differences(Config(fold="2/3"), Config()) == ["`fold`: the run has '2/3', got ''"]
