@@ -172,19 +172,19 @@ def _several(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] |
     return given if isinstance(given, np.ndarray | Sequence) else list(given)
 
 
-def load(
-    run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **settings
-) -> Predictor:
-    """The predictor of a run, or of several whose answers are mixed; settings: the fields of `settings.Settings`, where
-    `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views][points].
+def load(run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **options) -> Predictor:
+    """The predictor of a run, or of several whose answers are mixed; options: the fields of `settings.Settings`, where
+    `tta` may be a list of augmenter configurations and `view_weights` (or `weights`) numbers, [views] or [views][points].
 
     Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside it;
     data: where that data lies now, if not where it was. Raises ValueError in one line.
     """
-    for name in {"tta", "weights"} & settings.keys():
-        if not isinstance(settings[name], str):
-            settings[name] = json.dumps(np.asarray(settings[name]).tolist() if name == "weights" else settings[name])
-    return open_runs([Path(r) for r in (run, *more)], Settings(**settings), checkpoint, data)
+    if "weights" in options:
+        options["view_weights"] = options.pop("weights")
+    for name in {"tta", "view_weights"} & options.keys():
+        if not isinstance(options[name], str):
+            options[name] = json.dumps(options[name] if name == "tta" else np.asarray(options[name]).tolist())
+    return open_runs([Path(r) for r in (run, *more)], Settings(**options), checkpoint, data)
 
 
 def open_runs(
@@ -198,9 +198,9 @@ def open_runs(
 ) -> Predictor:
     """As `load`, with the settings as one record; dry, watch: as `fitting.for_ensemble` has them."""
     if asked.merge not in tta.MERGES:
-        raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
+        raise ValueError(f"`merge` {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once is not None and asked.at_once < 1:
-        raise ValueError(f"--at-once must be 1 or more, got {asked.at_once}")
+        raise ValueError(f"`at_once` must be 1 or more, got {asked.at_once}")
     found = [restore.load(root, checkpoint) for root in roots]
     first = found[0].run
     for other in (t.run for t in found[1:]):

@@ -123,7 +123,7 @@ def rival(flags: argparse.Namespace, net: Predictor) -> Predictor | None:
 def about(net: Predictor) -> dict:
     """Which runs, at what step, under which views."""
     asked = net.settings
-    how = {"tta": asked.tta, "merge": asked.merge, "weights": asked.weights, "refine": asked.refine}
+    how = {"tta": asked.tta, "merge": asked.merge, "weights": asked.view_weights, "refine": asked.refine}
     return {
         "run": ", ".join(str(t.run.root) for t in net.ensemble.runs),
         "step": net.steps if len(net.steps) > 1 else net.steps[0],
@@ -137,14 +137,14 @@ def main() -> int:
     run = run_folder.load(Path(flags.run[0]))
     overwrites.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source, train = scoring.photographs(run, flags.part, flags.data, **where)
+    source, train = scoring.images(run, flags.part, flags.data, **where)
     overwrites.check(written(flags), source)
     ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
     theirs = rival(flags, ours)
-    print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
+    console.say(*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ())))
     for other in [*ours.ensemble.runs[1:], *(theirs.ensemble.runs if theirs else ())]:
         scoring.check_other(ours.run, other.run, source, flags.part)
-    if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):
+    if flags.part == "val" and (ours.fit.images or ours.fit.calibration):
         print(
             "the validation split chose the checkpoint and what was fitted: its numbers flatter; the test split's do not"
         )

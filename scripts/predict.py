@@ -83,7 +83,7 @@ def main() -> int:
         contest.check_asked(asked)
     if needed and net.fit.calibration is None and not flags.dry_run:
         refuse(net.fit.remark)
-    print("\n".join(net.remarks), flush=True)
+    console.say(*net.remarks)
     if flags.dry_run:
         taken, views = (
             words.size(resume.size(len(source), net.scheme.num_points)),

@@ -29,7 +29,7 @@ class Scores(NamedTuple):
     regions: dict[str, np.ndarray]  # NME of each region
 
 
-def photographs(
+def images(
     run: Run, part: str, data: str | None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> tuple[Source, Source | None]:
     """(the images of the part `test` or `val`, the training split where there is one).

@@ -45,7 +45,7 @@ def for_ensemble(
     person should know of it, a line each.
 
     data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
-    expected; that is rejected (ValueError) where fitted weights or --refine were asked for. dry: nothing is fitted.
+    expected; that is rejected (ValueError) where fitted weights or `refine` were asked for. dry: nothing is fitted.
     watch: is told how far the fit is.
     """
     given, purpose, run = settings.given_weights(over, asked), settings.purpose(over, asked), over.runs[0].run
@@ -57,7 +57,7 @@ def for_ensemble(
     try:
         found = _fit(over, asked, given, halves.held(run, _data(run, data)), watch)
     except ValueError as error:
-        if asked.weights == "fitted" or asked.refine:
+        if asked.view_weights == "fitted" or asked.refine:
             raise
         found = equal._replace(remark=str(error))
     return found, [*_remarks(found), *_kept(run.root, purpose, found)]
@@ -68,7 +68,7 @@ def shortage(run: run_folder.Run) -> str:
     count = len(run.parts["val"])
     if count >= calibration.LEAST:
         return ""
-    return f"{run.root} holds out {count} images, {calibration.LEAST} are needed; validate on more (--val-fraction)"
+    return f"{run.root} holds out {count} images, {calibration.LEAST} are needed; validate on more (`val_fraction`)"
 
 
 def _data(run: run_folder.Run, elsewhere: str | None) -> Source:
@@ -90,8 +90,8 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
-    if found.photographs:
-        told = f", weighed by a fit to {words.counted(found.photographs, 'image')} of the validation split"
+    if found.images:
+        told = f", weighed by a fit to {words.counted(found.images, 'image')} of the validation split"
     elif views > 1:
         told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
@@ -117,7 +117,7 @@ def _fit(over: Ensemble, asked: Settings, given: np.ndarray | None, held: halves
     if crossed:
         chooses = calibrates = _unseen(over, held.all)
     if not len(chooses):
-        raise ValueError("no image is held out for it; validate on more (--val-fraction)")
+        raise ValueError("no image is held out for it; validate on more (`val_fraction`)")
     if len(chooses) < view_weights.LEAST and given is None:
         given = _equal(over, asked, len(chooses))
     seen, weights, count = None, given, 0
@@ -138,10 +138,10 @@ def _fit(over: Ensemble, asked: Settings, given: np.ndarray | None, held: halves
 
 def _equal(over: Ensemble, asked: Settings, count: int) -> np.ndarray:
     """Equal weights, since so few images are no more to fit on. Raises ValueError where fitted ones were asked for."""
-    if asked.weights == "fitted":
+    if asked.view_weights == "fitted":
         raise ValueError(
-            f"--weights fitted: {words.counted(count, 'image')} to fit on,"
-            f" {view_weights.LEAST} are needed; validate on more (--val-fraction)"
+            f"`view_weights` fitted: {words.counted(count, 'image')} to fit on,"
+            f" {view_weights.LEAST} are needed; validate on more (`val_fraction`)"
         )
     return settings.equal_weights(over)
 
@@ -174,7 +174,7 @@ def _calibration(
     if len(source) < calibration.LEAST:
         raise ValueError(
             f"{words.counted(len(source), 'image')} held out to calibrate expected errors on, {calibration.LEAST} are needed;"
-            " validate on more (--val-fraction)"
+            " validate on more (`val_fraction`)"
         )
     of = [groups[name] for name in source.names]
     if seen is None:

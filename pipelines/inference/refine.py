@@ -39,10 +39,10 @@ def framing(found: Predicted, size: int) -> np.ndarray:
     """
     labelled = found.mask.all(1) if found.mask.all(1).any() else found.mask.any(1)
     if not labelled.any():
-        raise ValueError("--refine: no held-out image is labelled, so how objects lie in the frame is not known")
+        raise ValueError("`refine`: no held-out image is labelled, so how objects lie in the frame is not known")
     low, high = metrics.extremes(found.truth[labelled], found.mask[labelled])
     if not (high > low).any():
-        raise ValueError("--refine: no label has an extent, so by how much to enlarge is not known")
+        raise ValueError("`refine`: no label has an extent, so by how much to enlarge is not known")
     centre = ((low + high) / 2 - (size - 1) / 2) / size
     return np.median(np.concatenate([centre, (high - low).max(1, keepdims=True) / size], 1), 0)
 

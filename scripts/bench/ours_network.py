@@ -119,7 +119,7 @@ def views(settings: dict, folder: Path) -> Side:
     state = plan.initial_state()
     state = state._replace(**dict(zip(("params", "stats"), lively(state.params, state.stats), strict=True)))
     checkpoint.save(run.root, state, 0.5, {name: 0 for name in log.FILES}, anchor=True)
-    asked = Settings(tta=settings["tta"], weights="equal")
+    asked = Settings(tta=settings["tta"], view_weights="equal")
     net = predictor.open_runs([run.root], asked, dry=True)
     matrices = np.asarray(tta.views(settings["tta"], True, config.size).affine, np.float64)
     save(folder, "weights", exported(state.params, state.stats))

@@ -59,7 +59,7 @@ def test_views_and_photographs_in_chunks_are_as_all_at_once(one, pictures):
     for at_once in (1, 8):
         net = predictor.load(one, tta=VIEWS, at_once=at_once)
         assert equal(net.predict(pictures), whole)
-    with pytest.raises(ValueError, match="--at-once must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="`at_once` must be 1 or more, got 0"):
         predictor.load(one, at_once=0)
 
 
@@ -108,7 +108,7 @@ def test_networks_of_other_sizes_are_mixed_in_the_photograph(one, other, picture
 @pytest.mark.slow
 def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     net = predictor.load(one, other, tta="flip")
-    assert net.fit.photographs >= 20 and net.fit.weights.shape == (4,) and abs(net.fit.weights.sum() - 1) < 1e-9
+    assert net.fit.images >= 20 and net.fit.weights.shape == (4,) and abs(net.fit.weights.sum() - 1) < 1e-9
     assert any("kept for the next time" in r for r in net.remarks)
     assert sum("step 0, before any training" in remark for remark in net.remarks) == 2
     again = predictor.load(one, other, tta="flip")
@@ -118,7 +118,7 @@ def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     assert np.array_equal(again.fit.calibration.usual, net.fit.calibration.usual)
     held = halves.held(net.run, run_data.of_run(net.run))
     assert not set(held.chooses.names) & set(held.calibrates.names)
-    assert len(net.fit.calibration.photographs) == len(held.calibrates) and net.fit.photographs == len(held.chooses)
+    assert len(net.fit.calibration.photographs) == len(held.calibrates) and net.fit.images == len(held.chooses)
 
 
 def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
     net = predictor.load(root, tta="flip")
     held = halves.held(net.run, run_data.of_run(net.run))
     assert max(len(held.chooses), len(held.calibrates)) < calibration.LEAST <= len(held.all) == 30
-    assert net.fit.crossed and net.fit.photographs == 30 and len(net.fit.calibration.photographs) == 30
+    assert net.fit.crossed and net.fit.images == 30 and len(net.fit.calibration.photographs) == 30
     assert len(judged) == 5 and asked[0] == set(range(30)) == set().union(*(rows for _, rows in judged))
     assert all(asked[which] == set(range(30)) - rows for which, rows in judged)  # never fitted to what they judge
     assert "each by a fit to the others" in net.remarks[0]
@@ -155,7 +155,7 @@ def test_a_fit_is_used_for_nothing_but_what_it_was_fitted_for(one, tmp_path, cap
     where = fitted.path(copy, net.purpose)
     where.write_text(where.read_text().replace('"photographs": 2', '"photographs": 3', 1))
     again = predictor.load(copy, tta="flip")  # a damaged one is told, and made again
-    assert "its digest does not fit its content" in caplog.text and again.fit.photographs == net.fit.photographs
+    assert "its digest does not fit its content" in caplog.text and again.fit.images == net.fit.images
     shutil.copy(where, where.with_name(fitted.path(copy, {}).name))  # a sound one under another's name
     assert fitted.read(copy, {}) is None
 
@@ -224,11 +224,11 @@ def test_how_sure_a_photograph_is(one):
         ({"tta": '["none", {"geometry": {"turn": 5}}]'}, "view 1"),
         ({"tta": '{"geometry": {}}'}, "got one dict"),
         ({"tta": '[{"geometry": {"scale": 0}}]'}, "view 0.geometry: Geometry.scale must lie in 0.1..10, got 0"),
-        ({"merge": "mode"}, "--merge 'mode' is not known: choose mean, median, trimmed"),
+        ({"merge": "mode"}, "`merge` 'mode' is not known: choose mean, median, trimmed"),
         ({"weights": "[1, 2]"}, r"expected \[8\] or \[8\]\[5\] numbers, got 2"),
         ({"weights": "[1, -1]", "tta": "flip"}, "0 or more"),
         ({"weights": "[0, 0]", "tta": "flip"}, "not all 0"),
-        ({"weights": "lots"}, "--weights lots: expected auto, equal, fitted"),
+        ({"weights": "lots"}, "`view_weights` lots: expected auto, equal, fitted"),
         ({"weights": "fitted", "merge": "median"}, "weights are fitted for the mean"),
     ],
 )

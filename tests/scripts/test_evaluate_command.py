@@ -228,4 +228,4 @@ def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained
     run = run_folder.load(trained[1])
     bare = run._replace(parts={**run.parts, "val": []}, config=dataclasses.replace(run.config, val_fraction=share))
     with pytest.raises(ValueError, match=f"has no val images: {told}"):
-        scoring.photographs(bare, "val", None)
+        scoring.images(bare, "val", None)
