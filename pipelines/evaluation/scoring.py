@@ -155,9 +155,8 @@ def predicted(
         found.append(some)
         bright.append(brightness(batch, count))
         watch(batch, some[0])
-    return [inference.gather(each) for each in zip(*found, strict=True)] or [inference.gather([])], np.concatenate(
-        bright
-    )
+    every = list(zip(*found, strict=True)) or [()]
+    return [inference.gather(each) for each in every], np.concatenate(bright)
 
 
 def properties(found: Predicted, scheme: Scheme, bright: np.ndarray) -> dict[str, np.ndarray]:
