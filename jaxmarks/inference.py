@@ -128,7 +128,7 @@ def _moved(points: np.ndarray, frame: np.ndarray, to: np.ndarray) -> np.ndarray:
 
 @partial(jax.jit, static_argnames="how")
 def _merge(points: jax.Array, weights: jax.Array, how: str) -> tuple[jax.Array, jax.Array]:
-    return tta.merge(points, weights, jnp.all(jnp.isfinite(points), -1), how)
+    return tta.merge(points, weights, jnp.all(jnp.isfinite(points), -1), how=how)
 
 
 def merged(found: Iterable[ViewPoints], weights: np.ndarray, how: str = "mean") -> Iterator[Predicted]:

@@ -155,7 +155,7 @@ def test_a_fit_is_used_for_nothing_but_what_it_was_fitted_for(one, tmp_path, cap
     where = fitted.path(copy, net.purpose)
     where.write_text(where.read_text().replace('"photographs": 2', '"photographs": 3', 1))
     again = predictor.load(copy, tta="flip")  # a damaged one is told, and made again
-    assert "its digest does not fit its content" in caplog.text and again.fit.images == net.fit.images
+    assert "digest" in caplog.text and again.fit.images == net.fit.images
     shutil.copy(where, where.with_name(fitted.path(copy, {}).name))  # a sound one under another's name
     assert fitted.read(copy, {}) is None
 

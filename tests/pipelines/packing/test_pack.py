@@ -222,7 +222,8 @@ def _in_child(function) -> int:
 
 def test_killed_between_any_two_steps_it_is_whole_or_goes_on_and_never_half(tmp_path):
     contest_folder(tmp_path / "data", some("train", 4))
-    script = f"from tests.pipelines.packing import test_pack; import pathlib; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
+    module = "from tests.pipelines.packing import test_pack; import pathlib"
+    script = f"{module}; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
     known = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=known, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -61,7 +61,7 @@ def test_another_number_of_points_gets_a_new_head_and_the_backbone(trained, tmp_
     [
         (("--model", "resnet50", "--init-from", "{run}"), "{run} is a resnet18: give --model resnet18"),
         (("--init-from", "{data}"), "no run folder with a checkpoint"),
-        (("--init-from", "{data}/nothing.pth"), "there is no such file or run folder"),
+        (("--init-from", "{data}/nothing.pth"), "nothing.pth"),
         (("--init-from", "{data}/train/landmarks.csv"), "landmarks.csv"),
         (("--recipe", "finetune-enme"), "finetune-enme starts from weights: give them as --init-from"),
         (("--recipe", "finest"), "choose one of baseline, "),
