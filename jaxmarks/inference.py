@@ -73,7 +73,7 @@ def make_network(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callabl
 
 
 def view_points(
-    members: Sequence[Member], batches: Iterable[Sequence[tuple[Batch, int]]], at_once: int | None = None
+    members: Sequence[Member], batches: Iterable[Sequence[tuple[Batch, int]]], *, at_once: int | None = None
 ) -> Iterator[ViewPoints]:
     """The points of every view, batch by batch; the next batch is dispatched before the last is fetched.
 
@@ -131,7 +131,7 @@ def _merge(points: jax.Array, weights: jax.Array, how: str) -> tuple[jax.Array, 
     return tta.merge(points, weights, jnp.all(jnp.isfinite(points), -1), how=how)
 
 
-def merged(found: Iterable[ViewPoints], weights: np.ndarray, how: str = "mean") -> Iterator[Predicted]:
+def merged(found: Iterable[ViewPoints], weights: np.ndarray, *, how: str = "mean") -> Iterator[Predicted]:
     """Predictions of each batch's real examples: the views merged as `tta.merge` has it, by weights f[views] or
     f[views, points] over all members."""
     for batch, count, points in found:

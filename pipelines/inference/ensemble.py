@@ -63,7 +63,7 @@ def view_points(
     """The points of every view of every decodable image of a source, in order; batches: those of the source, where they are
     loaded already."""
     batches = loader.together(source, over.configs, faults=faults) if batches is None else batches
-    return inference.view_points(over.members, batches, max(1, over.at_once // over.batch))
+    return inference.view_points(over.members, batches, at_once=max(1, over.at_once // over.batch))
 
 
 def merged(
@@ -76,4 +76,4 @@ def merged(
 ) -> Iterator[Predicted]:
     """Predictions of every decodable image of a source, in order, in pixels of the first member's input; weights, how:
     as `inference.merged` has them."""
-    return inference.merged(view_points(over, source, faults, batches), weights, how)
+    return inference.merged(view_points(over, source, faults, batches), weights, how=how)

@@ -46,7 +46,7 @@ def test_members_meet_in_the_first_ones_frame_whatever_the_chunks(random, at_onc
     first, second, made = frames(random, 4), frames(random, 4), []
     over = [member_of(truth, first, [0, 1, 2], made), member_of(truth, second, [5, 8], made)]
     batches = [[(batch_of(first, truth), 3), (batch_of(second, truth), 3)]]
-    (seen,) = inference.view_points(over, batches, at_once)
+    (seen,) = inference.view_points(over, batches, at_once=at_once)
     assert made == calls and seen.points.shape == (5, 4, POINTS, 2)
     weights = np.array([0.5, 0.1, 0.1, 0.2, 0.1])
     found = inference.to_images(next(inference.merged([seen], weights)))
