@@ -136,10 +136,10 @@ def merged(found: Iterable[ViewPoints], weights: np.ndarray, *, how: str = "mean
     f[views, points] over all members."""
     for batch, count, points in found:
         prediction = _merge(points, jnp.asarray(weights, jnp.float32), how)
-        yield labelled(batch, count, *(np.asarray(each[:count], np.float64) for each in prediction))
+        yield _labelled(batch, count, *(np.asarray(each, np.float64)[:count] for each in prediction))
 
 
-def labelled(batch: Batch, count: int, points: np.ndarray, spread: np.ndarray) -> Predicted:
+def _labelled(batch: Batch, count: int, points: np.ndarray, spread: np.ndarray) -> Predicted:
     """Predictions f64[count, points, 2] with their spread beside the labels of a batch's first `count` examples."""
     frame, truth = batch.frame[:count], batch.points[:count].astype(np.float64)
     diagonal = batch.diagonal[:count] * affine.scale(frame)
