@@ -33,7 +33,7 @@ def _blobs(render: Callable, records: Transform, centres: jax.Array, size: int) 
     def one(t: Transform, centre: jax.Array) -> jax.Array:
         axis = jnp.arange(size, dtype=jnp.float32)
         across, down = (jnp.exp(-jnp.square(axis - c) / (2 * _SIGMA**2)) for c in centre)
-        grey = jnp.broadcast_to((250 * down[:, None] * across)[..., None], (size, size, 3))
+        grey = jnp.broadcast_to((250 * down[:, None] * across[None])[..., None], (size, size, 3))
         return render(t, grey, size, jnp.asarray(_EVERYWHERE))[..., 0]
 
     return jax.lax.map(lambda pair: one(*pair), (records, centres))

@@ -214,6 +214,7 @@ def unbroken(tmp_path_factory, machinery) -> tuple:
     return result(root, machinery)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fail_at", "error"), [(4, OSError(5, "Input/output error")), (5, ValueError("3 too many"))], ids=["io", "value"]
 )

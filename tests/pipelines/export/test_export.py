@@ -53,6 +53,7 @@ def test_the_command_writes_reads_again_and_describes(run, tmp_path, command):
         assert network.call(np.zeros((count, 32, 32, 3), np.uint8)).shape == (count, 5, 2)
 
 
+@pytest.mark.slow
 def test_a_batch_of_fixed_size(found):
     here, part = found
     data = model_file.make("stablehlo", here, "float32", 2)

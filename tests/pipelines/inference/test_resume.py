@@ -80,6 +80,7 @@ def run(tmp_path_factory):
     return begun(tmp_path_factory.mktemp("runs") / "one", data="drawn:100:5", batch=8, val_fraction=0.5)
 
 
+@pytest.mark.slow
 def test_predict_interrupted_and_again_writes_the_same_bytes(tmp_path, run, command, monkeypatch):
     monkeypatch.setattr(resume, "BLOCK", 8)
     outs = {n: ("--out", tmp_path / n / "s.csv", "--spread", tmp_path / n / "e.csv") for n in ("whole", "cut")}
@@ -104,6 +105,7 @@ def test_predict_interrupted_and_again_writes_the_same_bytes(tmp_path, run, comm
     assert all((tmp_path / "whole" / n).read_bytes() == (tmp_path / "cut" / n).read_bytes() for n in names)
 
 
+@pytest.mark.slow
 def test_what_stands_beside_the_points(tmp_path, run, command):
     views = tmp_path / "views.json"
     views.write_text(json.dumps(["none", {"geometry": {"mirror": 1}}]))

@@ -145,6 +145,7 @@ def test_a_dry_run_shows_the_split_of_the_run(trained, command, tmp_path):
     assert code == 2 and "--seed: the run has 0, got 4" in said.err
 
 
+@pytest.mark.slow
 def test_the_story_of_a_photograph_agrees_with_the_log(trained, command):
     data, run, _ = trained
     name = run_folder.load(run).parts["train"][0]
