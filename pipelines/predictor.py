@@ -1,4 +1,4 @@
-"""Landmarks from Python: a trained run, or several, as one object that takes images and gives points.
+"""Python interface to trained runs: one object that takes images and returns points.
 
 from pipelines import predictor
 net = predictor.load("runs/mine")
@@ -99,7 +99,7 @@ class Predictor:
             raise ValueError(
                 f"{self.run.root} was trained on bounding boxes: give boxes, [x, y, width, height] of each image"
             )
-        images = _several(images)
+        images = _images(images)
         if not len(images):
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
@@ -163,7 +163,7 @@ def _for_count(over: Ensemble, count: int) -> Ensemble:
     return over._replace(batch=min(over.batch, needed))
 
 
-def _several(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
+def _images(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
     """Several images; what is likely to be meant as one is rejected."""
     if isinstance(given, np.ndarray) and given.ndim == 3:
         raise ValueError(f"images: one array of three axes, {list(given.shape)}; of a single image give [image]")

@@ -1,4 +1,4 @@
-"""The flags that say which runs predict, and how: `pipelines.predictor.from_flags` obeys them."""
+"""Flags that select runs, views and merging, for `pipelines.predictor.from_flags`."""
 
 import argparse
 import logging
@@ -17,9 +17,7 @@ class _Renamed(argparse.Action):
 
 def add(parser: argparse.ArgumentParser, views: str) -> None:
     """Add the flags that say which runs predict, and how; views: of each image, by default."""
-    parser.add_argument(
-        "--run", required=True, action="append", help="a run folder; again for others, whose answers are mixed"
-    )
+    parser.add_argument("--run", required=True, action="append", help="a run folder; repeat for an ensemble")
     parser.add_argument(
         "--tta",
         default=views,
@@ -37,6 +35,4 @@ def add(parser: argparse.ArgumentParser, views: str) -> None:
         "--refine", action="store_true", help="predict objects that fill little of the frame again, in a closer crop"
     )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
-    parser.add_argument(
-        "--at-once", type=int, help="images that pass through a network at one time (default: 128, on a CPU 32)"
-    )
+    parser.add_argument("--at-once", type=int, help="images in a network at one time (default: 128, on a CPU 32)")

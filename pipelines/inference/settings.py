@@ -65,7 +65,7 @@ def _text(value: str, flag: str) -> str:
     try:
         return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
     except FileNotFoundError:
-        raise ValueError(f"{flag} {value}: there is no such file") from None
+        raise ValueError(f"{flag} {value}: does not exist") from None
 
 
 def purpose(over: Ensemble, asked: Settings) -> dict:

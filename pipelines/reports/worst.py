@@ -37,7 +37,7 @@ class Worst:
 
     def add(self, batch: Batch, found: Predicted) -> None:
         """Take in the predictions, in pixels of the images, of a batch's real examples."""
-        nme = summary.per_photograph(found.points, found.truth, found.mask, self._scheme, found.diagonal)["nme"]
+        nme = summary.per_image(found.points, found.truth, found.mask, self._scheme, found.diagonal)["nme"]
         for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[: self._count]:
             to_canvas = affine.compose(batch.frame[at], affine.invert(batch.fit[at].astype(np.float64)))
             known = np.where(found.mask[at][:, None], found.truth[at], np.nan)

@@ -1,4 +1,4 @@
-"""Validation while a run trains: its numbers, and the worst predictions drawn, of the validation split and of training."""
+"""Validation during training: metrics, and the worst predictions drawn, of the validation split and of training."""
 
 from collections.abc import Callable
 from itertools import tee
