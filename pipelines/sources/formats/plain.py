@@ -182,7 +182,7 @@ def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pict
     of all where none of those is there. Raises ValueError where none holds any."""
     if given is not None:
         if not given.is_dir():
-            raise ValueError(f"--pictures {given}: there is no such folder")
+            raise ValueError(f"`pictures` {given}: there is no such folder")
         return given
     if not pictures:
         return folders[0]
@@ -192,7 +192,7 @@ def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pict
             return folders[found.index(max(found))]
     raise ValueError(
         f"{table}: none of its {len(pictures)} images, such as {pictures[0]!r}, is in"
-        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by --pictures DIR"
+        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by `pictures`"
     )
 
 

@@ -123,7 +123,7 @@ def net(run):
 def test_python_needs_boxes_too(net):
     with pytest.raises(ValueError, match="give boxes"):
         net.predict([np.zeros((50, 60, 3), np.uint8)])
-    with pytest.raises(ValueError, match="--boxes"):
+    with pytest.raises(ValueError, match="`boxes`"):
         list(net.predictions(opening.open_source("drawn:24:5")))
 
 
@@ -184,7 +184,7 @@ def test_the_json_of_an_export_describes_the_crop(made, run, whole):
     assert model_file.misplaced(here, source) < 1e-3
     bare = opening.open_source(str(root / "bare.csv"))
     assert model_file.misplaced(opened.load(whole), bare) < model_file.PLACED
-    with pytest.raises(ValueError, match="--boxes"):
+    with pytest.raises(ValueError, match="`boxes`"):
         model_file.misplaced(here, bare)
     wrong = here._replace(run=here.run._replace(boxed=False))  # what was described before runs knew
     assert model_file.misplaced(wrong, source) > 10

@@ -205,7 +205,7 @@ def test_pictures_of_coco_are_found_in_the_usual_layout_or_asked_for(tmp_path):
     assert table_at(layout).root == tmp_path / "set" / "val2017"
     lone = tmp_path / "lone.json"
     lone.write_bytes(path.read_bytes())
-    assert "--pictures DIR" in refusal(lone)
+    assert "`pictures`" in refusal(lone)
     assert table_at(lone, pictures=str(tmp_path / "other" / "images")).names[0] == "a.png"
     assert "no such folder" in refusal(lone, pictures=str(tmp_path / "none"))
 
