@@ -211,7 +211,7 @@ def load(
     run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **settings
 ) -> Predictor:
     """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`, where
-    `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views][points].
+    `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views, points].
 
     Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside it;
     data: where that data lies now, if not where it was. Raises ValueError in one line.

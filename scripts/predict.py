@@ -62,7 +62,7 @@ from pipelines.inference import fitting, overlays, results, resume
 from pipelines.io import files
 from pipelines.packing import overwrites
 from pipelines.runs import boxed, run_data, run_folder
-from pipelines.sources.formats import contest, w300
+from pipelines.sources.formats import contest, pts
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def main() -> int:
     files_of = written(flags, source)
     overwrites.check(files_of, source, [data, run.config.data, flags.images, flags.boxes, flags.weights])
     overwrites.check_overlays("--overlays", files_of.get("--overlays", []))
-    if flags.format == w300.NAME and not resume.folder(out).is_dir():  # else this command wrote them and goes on
+    if flags.format == pts.NAME and not resume.folder(out).is_dir():  # else this command wrote them and goes on
         overwrites.check_new("--out", files_of["--out"])
     needed = bool(flags.spread or flags.photographs)
     if needed and (short := fitting.shortage(run)):
@@ -125,7 +125,7 @@ def parsed() -> argparse.Namespace:
     flags = arguments().parse_args()
     if flags.images and flags.pictures:
         raise ValueError("--pictures goes with --data; --images is a folder of images already")
-    files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == w300.NAME else [])})
+    files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == pts.NAME else [])})
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     predictor.asked(flags)
@@ -140,8 +140,8 @@ def outs(flags: argparse.Namespace) -> dict[str, str | None]:
 def written(flags: argparse.Namespace, source: example.Source) -> dict[str, list[Path]]:
     """The files that each flag stands for."""
     found = {flag: [Path(path)] for flag, path in outs(flags).items() if path}
-    if flags.format == w300.NAME:
-        found["--out"] = [overwrites.below(Path(flags.out), w300.file_of(name)) for name in dict.fromkeys(source.names)]
+    if flags.format == pts.NAME:
+        found["--out"] = [overwrites.below(Path(flags.out), pts.file_of(name)) for name in dict.fromkeys(source.names)]
     if flags.overlays:
         found["--overlays"] = overlays.paths(Path(flags.overlays), source.names)
     return found

@@ -1,18 +1,17 @@
-"""Re-creates a batch of a run from its saved key: the images as the network saw them, and their checksum.
+"""Re-create a batch of a run from its saved key: the images as the network saw them, and their checksum.
 
     python scripts/replay.py --run runs/NAME --step 120
     python scripts/replay.py --run runs/NAME --step 120 --verify
     python scripts/replay.py --run runs/NAME --step 100:140 --verify
     python scripts/replay.py --run runs/NAME --why a1b2.jpg
 
-Step N (from 0) is the one that took the run from N to N + 1 steps; one that the run has yet to take is re-created too,
-and said not to be trained, one beyond its last is an error. Writes a PNG sheet with the points drawn, and prints
-the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ, or where the log is not
-what the run's checkpoints counted. --verify takes the steps
-again from the nearest checkpoint before them, and holds loss, gradient norm, rate, checksum and each example's loss
-against the log, bit for bit (promised for the same code, versions, devices, cores and flags; on a GPU only with
---deterministic, else within a tolerance). --why tells each step at which an image was seen: how it was augmented, its
-loss, and whether it was trimmed.
+Step N (from 0) takes the run from N to N + 1 steps; one that the run has yet to take is re-created too, with a note, one
+beyond its last is an error. Writes a PNG sheet with the points drawn, and prints the checksum of the re-created batch
+beside the logged one; exits with 1 if they differ, or if the log does not match the run's checkpoints. --verify repeats
+the steps from the nearest checkpoint before them, and compares loss, gradient norm, rate, checksum and each example's loss
+with the log, bit for bit (guaranteed for the same code, versions, devices, cores and flags; on a GPU only with
+--deterministic, else within a tolerance). --why prints the image history: each step that saw the image, how it was
+augmented, its loss, and whether it was trimmed.
 """
 
 import sys
@@ -28,11 +27,11 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--step", help="which step, from 0; with --verify also FIRST:LAST, both included")
-    what.add_argument("--why", metavar="FILE_NAME", help="tell what the run did to an image")
-    parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
-    parser.add_argument("--data", help="where the run's data lies now; default: where it was")
-    parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
+    what.add_argument("--step", help="step, from 0; with --verify also FIRST:LAST, inclusive")
+    what.add_argument("--why", metavar="FILE_NAME", help="print the history of an image")
+    parser.add_argument("--verify", action="store_true", help="repeat the steps, and compare them with the log")
+    parser.add_argument("--data", help="path of the run's data, if it was moved")
+    parser.add_argument("--out", help="sheet to write (default: runs/NAME/replay/STEP.png)")
     return parser
 
 
@@ -132,11 +131,11 @@ def taken(run: run_folder.Run, count: int) -> str:
 
 
 def damaged(run: run_folder.Run) -> bool:
-    """Whether the log is not what the run's checkpoints counted, which is told."""
-    told = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
-    if told:
-        print(told)
-    return bool(told)
+    """Return whether the log is not what the run's checkpoints counted, which is told."""
+    fault = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
+    if fault:
+        print(fault)
+    return bool(fault)
 
 
 def why(run: run_folder.Run, part: example.Source, name: str) -> int:

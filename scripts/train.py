@@ -177,7 +177,7 @@ def finish(run: run_folder.Run, part: example.Source) -> int:
         *restore.best_line(run),
         *run_folder.finish(run, last.step, last.digest),
     ]
-    print("\n".join(lines))
+    console.say(*lines)
     return 0
 
 

@@ -1,4 +1,5 @@
-"""A strict house: four fake CPU devices, typed keys that may not be used twice, warnings are errors (pyproject.toml)."""
+"""A strict house: four fake CPU devices, typed keys that may not be used twice, no broadcasting to more axes, warnings are
+errors (pyproject.toml)."""
 
 import os
 import shutil
@@ -23,6 +24,7 @@ import pytest
 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_legacy_prng_key", "error")
+jax.config.update("jax_numpy_rank_promotion", "raise")  # an axis that broadcasts is written
 
 pytest.register_assert_rewrite("tests.commands")
 from tests.commands import command, refused, trained  # noqa: E402, F401  fixtures

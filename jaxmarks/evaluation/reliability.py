@@ -1,4 +1,4 @@
-"""What an expected error is worth: does it rank points and images by their true error, and is it true on average?
+"""Reliability of expected errors: rank correlation with the true errors, coverage and reliability curve.
 
 expected and error f64[n, points] in one unit (pixels of the image), mask bool[n, points] of what is labelled. A point
 counts where it is labelled and its expected error is finite.

@@ -1,4 +1,4 @@
-"""The same operations where XLA on a CPU has slow forms: as matrix products and element-wise passes.
+"""Network operations for CPUs, where XLA's own are slow: matrix products and element-wise passes.
 
 Each agrees with its form in `plain` but for rounding. What is fast was measured on two cores of an Intel Xeon with AMX and
 of an AMD EPYC (docs/performance.md).

@@ -1,4 +1,4 @@
-"""torchvision's weights as our backbones' parameters and statistics.
+"""Parameters and statistics of the backbones from torchvision's weights.
 
 Which of torchvision's names an entry of ours has is written in the modules that copy its networks. Here each of ours
 asks for the one it wants, in torch's layout, and what nobody asks for is an error. Left out are `fc`, the classifier,

@@ -1,4 +1,4 @@
-"""What is probed: every sampler with wide ranges, every preset, every view; and the images it is probed with."""
+"""Cases of the audit: every sampler with wide ranges, every preset, every view; and the images to probe them with."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""Probes of images. Each returns a worst case; the unit is in its docstring; 0 is perfect.
+"""Probes of pixels. Each returns a worst case, 0 at best, in the unit of its docstring.
 
 `render` is `transform.apply_image` unless a test puts a wrong one in its place.
 """
@@ -33,20 +33,20 @@ def _blobs(render: Callable, records: Transform, centres: jax.Array, size: int) 
     def one(t: Transform, centre: jax.Array) -> jax.Array:
         axis = jnp.arange(size, dtype=jnp.float32)
         across, down = (jnp.exp(-jnp.square(axis - c) / (2 * _SIGMA**2)) for c in centre)
-        grey = jnp.broadcast_to((250 * down[:, None] * across)[..., None], (size, size, 3))
+        grey = jnp.broadcast_to((250 * down[:, None] * across[None])[..., None], (size, size, 3))
         return render(t, grey, size, jnp.asarray(_EVERYWHERE))[..., 0]
 
     return jax.lax.map(lambda pair: one(*pair), (records, centres))
 
 
 def _reach(t: reference.Record, sigma: float = _SIGMA) -> float:
-    """How far from its centre a blob's light falls after the record, in pixels: 4.5 deviations."""
+    """Return how far from its centre a blob reaches after the record, in pixels: 4.5 deviations."""
     widest = np.linalg.norm(t.affine[:, :2], 2)
     return 4.5 * float(np.sqrt(sigma**2 * max(widest, 1) ** 2 + t.blur + 1))
 
 
 def _place_for(t: reference.Record, size: int, random: np.random.RandomState) -> np.ndarray | None:
-    """A centre whose blob lies whole in the frame before and after the record, if one of 200 does."""
+    """Return a centre whose blob is complete in the frame before and after the record, if one of 200 is."""
     tried = random.uniform(6 * _SIGMA, size - 1 - 6 * _SIGMA, (200, 2)).astype(np.float32)  # the repeated edge is black
     after = reference.move(t.affine, tried)
     good = ((after > _reach(t)) & (after < size - 1 - _reach(t))).all(1)
@@ -54,9 +54,10 @@ def _place_for(t: reference.Record, size: int, random: np.random.RandomState) ->
 
 
 def blobs(records: Transform, size: int, render: Callable = transform.apply_image) -> float:
-    """Centroids of blobs at sub-pixel places, under the geometry and blur of records, against the mapped places: px.
+    """Return the worst distance in pixels between the centroids of blobs at sub-pixel places, under the geometry and
+    blur of records, and the mapped places.
 
-    Records under which no blob lies whole in both frames are left out; infinite where less than half are left.
+    Records under which no blob is complete in both frames are omitted; infinite if fewer than half remain.
     """
     geometry, random = cases.geometry_of(records), np.random.RandomState(0)
     rows = reference.rows(geometry)

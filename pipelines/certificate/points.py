@@ -1,4 +1,4 @@
-"""Probes of coordinates. Each returns a worst case, in pixels unless it says otherwise; 0 is perfect.
+"""Probes of coordinates. Each returns a worst case, 0 at best, in pixels unless stated otherwise.
 
 The functions under test are arguments, so that a wrong one can be seen to fail.
 """
@@ -88,10 +88,8 @@ def through_photograph(
     place: Callable = decode.place,
     invert: Callable = transform.invert,
 ) -> float:
-    """Points of an image (width, height), far outside too, to the augmented input in float32 and home.
-
-    In pixels of the image.
-    """
+    """Map points of an image (width, height), also far outside, to the augmented input in float32 and back; worst error
+    in pixels of the image."""
     width, height = photograph
     canvas = place(np.zeros((height, width, 3), np.uint8), size, decode.canvas_side(size, 1.25))
     inner = np.random.RandomState(0).uniform((-0.2 * width, -0.2 * height), (1.2 * width, 1.2 * height), (40, 2))

@@ -1,4 +1,4 @@
-"""What the images and points must be: NumPy and SciPy in float64, sharing no line with what is probed.
+"""Reference images and points: NumPy and SciPy in float64, independent of the probed code.
 
 Written from the rules (pixel centres at whole numbers, the record's canonical order), not from the code: matrices are
 3x3 products, pixels come from `scipy.ndimage`, covers from solving for the unit square's coordinates.
@@ -120,9 +120,10 @@ def apply_image(
 
 
 def restorable(t: Record, augmented: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(known, certain) bool[size, size]: whether the image before can be told from the augmented one at each pixel.
+    """Return (known, certain) bool[size, size]: whether the original image can be determined from the augmented one at
+    each pixel.
 
-    Known where all neighbours that bilinear interpolation would mix were seen, uncovered and not clipped.
+    Known where all neighbours that bilinear interpolation would mix were visible, uncovered and not clipped.
     """
     side = augmented.shape[0]
     kept, sure = _within(move(back(t.affine), pixels(side)), np.array([0, 0, size - 1, size - 1]))

@@ -1,4 +1,4 @@
-"""The sheet of the certificate: what each sampler, preset and view does to an image, and what comes back."""
+"""Sheet of the audit: an image under each sampler, preset and view, and its restoration."""
 
 import logging
 from pathlib import Path
@@ -53,7 +53,7 @@ def _bytes(image: jax.Array | np.ndarray) -> np.ndarray:
 
 
 def _telling(records: Transform) -> int:
-    """Which of the records is farthest from changing nothing: the one to show."""
+    """Return the index of the record farthest from the identity: the one to show."""
     moved, coloured = (
         np.abs(np.asarray(leaf) - neutral).reshape(len(leaf), -1).sum(1)
         for leaf, neutral in ((records.affine, np.eye(2, 3)), (records.colour, np.eye(3, 4)))

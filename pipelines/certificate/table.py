@@ -1,4 +1,4 @@
-"""The table of the certificate: which probe runs on what, its worst case, and the bound it must keep."""
+"""Table of the audit: each probe with its cases, worst value and bound."""
 
 import time
 from collections.abc import Iterator
@@ -158,7 +158,7 @@ def parse_sizes(text: str) -> list[int]:
 
 
 def count(sizes: list[int], chosen: list[str]) -> int:
-    """How many rows `measure` gives."""
+    """Return the number of rows of `measure`."""
     of_size, of_case = len(points.PHOTOGRAPHS) + len(tta.NAMES) + 4, 9
     sampled = sum(case in cases.CASES for case in chosen)
     return len(sizes) * (of_size + of_case * len(chosen)) + len(draws.SOLVED) + sampled

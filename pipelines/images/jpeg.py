@@ -1,10 +1,10 @@
-"""The segments before a JPEG's pixels, and what its EXIF data say."""
+"""Segments of a JPEG before its pixels, and its EXIF data."""
 
 from collections.abc import Iterator
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether an encoded image begins as a JPEG does."""
+    """Return whether an encoded image begins as a JPEG does."""
     return data[:3] == b"\xff\xd8\xff"
 
 

@@ -1,4 +1,4 @@
-"""The size that a format says an image has, against the image's own: labels of another size lie in the wrong place."""
+"""Check of image sizes stated by a format: labels made on an image of another size are in the wrong place."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ def check(data: bytes, stated: Sequence[int], where: str) -> None:
 
 
 def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
-    """What `check` will find of an image, or that it is missing, by the start of the file alone; None where that tells of no
-    fault."""
+    """Return the fault that `check` will find in an image, or that it is missing, from the start of the file alone;
+    None if that shows no fault."""
     if files.size(path) < 0:
         return "the image is missing"
     if stated is None:
@@ -31,8 +31,8 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
 
 
 def _contradiction(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None, where: str) -> str:
-    told = f"{where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
-    return f"size contradicts the table: {told} {_difference(size, stated, stored)}"
+    detail = f"{where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
+    return f"size contradicts the table: {detail} {_difference(size, stated, stored)}"
 
 
 def _difference(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None) -> str:

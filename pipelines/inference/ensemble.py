@@ -106,7 +106,7 @@ def _moved(points: np.ndarray, frame: np.ndarray, to: np.ndarray) -> np.ndarray:
 @partial(jax.jit, static_argnames="how")
 def _merge(points: jax.Array, weights: jax.Array, how: str) -> tuple[jax.Array, jax.Array]:
     valid = jnp.all(jnp.isfinite(points), -1)
-    merged, spread = tta.merge(points, weights, valid, how)
+    merged, spread = tta.merge(points, weights, valid, how=how)
     return merged, jnp.where(jnp.isnan(spread), spread, tta.disagreement(points, merged, valid))
 
 

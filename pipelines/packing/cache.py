@@ -1,4 +1,4 @@
-"""Data sets packed once and kept: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
+"""Cache of packed data sets: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
 
 The key is cheap and may change where the data does not (a copy has other times): then a set is packed twice, never
 taken for another one.
@@ -50,17 +50,20 @@ def training_set(
     dry: bool = False,
     brief: bool = False,
 ) -> Source:
-    """The training split of the data at a path, every row and image of it checked: packed into the cache when it is
-    first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through; brief: of
-    what cannot be used only the count is told, and where to read the rest. All hold the same records under one identity, and
-    the same near-duplicates.
+    """Return the training split of the data at a path, with every row and image checked.
 
-    Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
+    It is packed into the cache when first used; packed=False: only checked, each time; dry: packed if it is already,
+    else checked; brief: for what cannot be used print only the count and where to read the rest. All give the same
+    records under one identity, and the same near-duplicates.
+
+    Synthetic and packed sets are used as they are. Prints what it does, with progress. Raises ValueError in one line if
     there is nothing to train on.
     """
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
     if not isinstance(source, Pictures):
         return _told(source, path, source.replaced)
+    if not brief:
+        console.say(f"{path}: {described(source)}")
     if not packed:
         return _survey(source, path, workers, brief)
     folder = files.cache_root() / key(path, source.table)
@@ -89,10 +92,7 @@ def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
         raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
     job = pack.plan(folder, {"train": source})
     size = pack.check_space(job)
-    console.say(
-        f"{path} ({described(source)}): packing {words.counted(len(source), 'record')} into {folder},"
-        f" about {size} (--no-cache: not)"
-    )
+    console.say(f"{path}: packing {words.counted(len(source), 'record')} into {folder}, about {size} (--no-cache: not)")
     progress = console.Progress(len(source), "record")
     pack.write(job, workers, progress.show)
     progress.close()
@@ -127,9 +127,9 @@ def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
     if not seen:
         raise ValueError(
             f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
-            f" first: {report.line(refused[0]) if refused else 'there is none'}"
+            f" first: {report.line(refused[0]) if refused else 'none'}"
         )
-    _tell(refused, "; prepare.py tells of each", brief)
+    _tell(refused, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
     return _told(Surveyed(source, seen), path, replaced)
@@ -168,7 +168,7 @@ class Cached(NamedTuple):
 
 
 def listing() -> list[Cached]:
-    """What is in the cache, the longest unused first."""
+    """Return the entries of the cache, least recently used first."""
     return sorted(_listed(), key=lambda c: c.used)
 
 

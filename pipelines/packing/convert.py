@@ -1,4 +1,4 @@
-"""From any source to the files of a format, streaming: two threads read and write images a little ahead of the labels."""
+"""Conversion of any source to the files of a format, streaming, with two threads for the images."""
 
 import json
 import os
@@ -12,19 +12,18 @@ from pipelines import example
 from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import conversion, overwrites, report
-from pipelines.sources import text_tables
-from pipelines.sources.formats import contest, plain, w300
+from pipelines.sources import formats, text_tables
+from pipelines.sources.formats import contest, plain, pts
 from pipelines.sources.tables import Pictures, Row
 from pipelines.synthetic.drawn import DrawnSource
 
-ENDINGS = {"coco": ".json", "plain": ".csv", "wflw": ".txt", "deeplabcut": ".csv"}  # of formats of one file
-BESIDE = {"coco": "images", "plain": "images", "wflw": "WFLW_images", "deeplabcut": ""}  # its folder of images
 _AHEAD = 8
 
 
 def home_of(kind: str, out: Path) -> Path:
     """The folder in which a format looks for the images of what is written to `out`."""
-    return out.parent / BESIDE[kind] if kind in ENDINGS else out / ("images" if kind == contest.NAME else "")
+    written = formats.FORMATS[kind]
+    return (out.parent if written.SUFFIX else out) / written.IMAGES
 
 
 def check(kind: str, out: Path, home: Path | None, source: example.Source) -> list[str]:
@@ -33,12 +32,13 @@ def check(kind: str, out: Path, home: Path | None, source: example.Source) -> li
     taken = {path.resolve() for path in (table.files if table else [])}
     if not source.labelled:
         raise ValueError("nothing is labelled there: there is nothing to convert")
-    if kind in ENDINGS and (out.suffix.lower() != ENDINGS[kind] or out.is_dir()):
-        raise ValueError(f"--out {out}: expected a file that ends in {ENDINGS[kind]}, as files of {kind} do")
-    if out.resolve() in taken.union(*(path.parents for path in taken if kind not in ENDINGS)):
+    suffix = formats.FORMATS[kind].SUFFIX
+    if suffix and (out.suffix.lower() != suffix or out.is_dir()):
+        raise ValueError(f"--out {out}: expected a file that ends in {suffix}, as files of {kind} do")
+    if out.resolve() in taken.union(*(path.parents for path in taken if not suffix)):
         raise ValueError(f"--out {out}: the data's own files are there; take another place")
     if table and home and home.resolve() == table.root.resolve():
-        raise ValueError(f"--out {out}: the images are there already; leave out --copy-pictures")
+        raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
@@ -50,9 +50,9 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
     written = [out]
     if kind == contest.NAME:
         written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
-    elif kind == w300.NAME:
+    elif kind == pts.NAME:
         names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
-        written = [overwrites.below(out, w300.file_of(name)) for name in names]
+        written = [overwrites.below(out, pts.file_of(name)) for name in names]
     pictures = [target(home, name, source) for name in source.names] if home else []
     beside = conversion.boxes_beside(kind, out, source)
     return {
@@ -62,7 +62,7 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
 
 
 def target(home: Path, name: str, source: example.Source) -> Path:
-    """Where the image of a record is written; drawn ones as JPEG."""
+    """Return the path to write the image of a record to; synthetic ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
     return overwrites.below(home, plain.picture_of(made))
 
@@ -85,7 +85,7 @@ def _encoded(source: example.Source, index: int) -> bytes:
 
 def _check_same(path: Path, data: bytes) -> None:
     if os.path.lexists(path) and not (path.is_file() and files.read_bytes(path) == data):
-        raise ValueError(f"{path}: another image is there already; name another place with --out")
+        raise ValueError(f"{path}: already exists with another image; choose another --out")
 
 
 def converted(
@@ -129,7 +129,7 @@ def converted(
                     faults.append(row)
     progress.close()
     if not kept:
-        raise ValueError(f"no record could be converted: {faults[0] if faults else 'there is none'}")
+        raise ValueError(f"no record could be converted: {faults[0] if faults else 'none'}")
 
 
 def told(
@@ -142,7 +142,8 @@ def told(
     kept: list[int],
     beside: Path | None,
 ) -> str:
-    """Whether the files that were written are, read again, the set that they were written from, and what is not, in a line.
+    """Return a line on whether the written files, read back, are the set that they were written from, or the
+    differences.
 
     home: where images were written; None: they are where they were. beside: the file of boxes.
     """

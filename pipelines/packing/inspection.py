@@ -1,4 +1,4 @@
-"""Each record of a table opened once: its fate, its digest, and what a report wants to know of it."""
+"""Inspection of each record of a table, once: its outcome, its digest, and facts for the report."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _QUALITY = 95  # of images that are encoded again
 
 
 class Seen(NamedTuple):
-    """What is known of a record once its image was decoded."""
+    """Facts of a record once its image was decoded."""
 
     index: int
     reason: str | None  # why it cannot be used; None: it can
@@ -85,7 +85,7 @@ def foreseen(source: Source) -> list[str]:
 
 
 def over(source: Source, start: int, stop: int, workers: int, working_size: int = 0) -> Iterator[Seen]:
-    """`look` at the records start .. stop - 1 in order, by threads, few of them in memory at a time."""
+    """Yield `look` at the records start .. stop - 1 in order, by threads, with few of them in memory at a time."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
         for index in range(start, stop):

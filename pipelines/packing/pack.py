@@ -1,4 +1,4 @@
-"""Packs a data set: checks every row and image, writes shards one by one, and makes a whole set of them at the end.
+"""Packing of a data set: check every row and image, write shards one by one, and complete the set at the end.
 
 A shard is done when its note lies in notes/; what was interrupted goes on behind the last one that is done.
 Shards are contiguous ranges of listed records and each is written alone, so several machines can share the work.
@@ -24,7 +24,7 @@ from pipelines.sources.tables import Refused, table_of
 
 _NOTES = "notes"
 ROWS = 2048  # listed records of a shard
-Told = Callable[[int, str], None]  # records done, a detail
+Progress = Callable[[int, str], None]  # records done, a detail
 
 
 class Shard(NamedTuple):
@@ -43,7 +43,7 @@ class Shard(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What is to be packed, and where to."""
+    """Data set to pack, and where to."""
 
     out: Path
     sources: dict[str, Source]
@@ -58,7 +58,7 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     do not fit together, or `out` holds another set."""
     counts = {source.num_points for source in sources.values()}
     if len(counts) > 1:
-        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: they are no set")
+        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: expected one number")
     tables = [table_of(source) for source in sources.values()]
     whole = all(table is not None and (table.whole or table.label is None) for table in tables)
     boxes = any(table is not None and table.boxes is not None for table in tables)
@@ -72,7 +72,7 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     ]
     job = Job(out, sources, layout, digest, size, shards)
     if not any(len(source) for source in sources.values()) and not any(t.refused for t in tables if t is not None):
-        raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
+        raise ValueError(f"expected records, got none to pack into {out}")
     others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
     if others and not dataset.is_packed(out):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
@@ -99,7 +99,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
 
 
 def check_space(job: Job) -> str:
-    """What the packed set will take, in words. Raises ValueError where the disk has less."""
+    """Return the space that the packed set will take, in words. Raises ValueError if the disk has less."""
     need = int((job.bytes if not job.layout.working_size else 0) * 1.01) + sum(
         len(s) * (job.layout.num_points * (4 if job.layout.whole else 8) + 200) for s in job.sources.values()
     )
@@ -112,7 +112,7 @@ def check_space(job: Job) -> str:
     return words.size(need)
 
 
-def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:
+def write(job: Job, workers: int, progress: Progress, mine: tuple[int, int] = (0, 1)) -> None:
     """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
 
     Raises ValueError while another process writes the same ones.
@@ -124,20 +124,20 @@ def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) ->
         for shard in shards:
             if _note(job, shard) is None:
                 for count, bad in _write_shard(job, shard, workers):
-                    told(done + count, f"rejected {refused + bad}")
+                    progress(done + count, f"rejected {refused + bad}")
             done += shard.stop - shard.start
             refused += len((_note(job, shard) or {})["refused"])
-        told(done, f"rejected {refused}")
+        progress(done, f"rejected {refused}")
 
 
 def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
     """Several may write parts at once, one alone writes all, and one alone makes the whole."""
-    told = f"{job.out} is being packed by another process; wait for it, or take another folder"
-    return files.locked(job.out / dataset.LOCK, told, shared=shared)
+    message = f"{job.out} is being packed by another process; wait for it, or take another folder"
+    return files.locked(job.out / dataset.LOCK, message, shared=shared)
 
 
 def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
-    """How many records `write` goes through."""
+    """Return the number of records that `write` goes through."""
     return sum(s.stop - s.start for i, s in enumerate(job.shards) if i % mine[1] == mine[0])
 
 
@@ -146,7 +146,8 @@ def _notes(job: Job) -> Path:
 
 
 def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
-    """What is known of a shard that is done, None where it is not, or its note is damaged: it is written again."""
+    """Return the note of a completed shard; None if the shard is not complete, or its note is damaged: it is written
+    again."""
     path = job.out / shard.name
     found = _read_note(_notes(job) / f"{shard.name}.json")
     whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
@@ -170,7 +171,7 @@ def _discard_foreign(job: Job) -> None:
 
 
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
-    """Writes one shard, then its note; yields (records looked at, rejected) on the way."""
+    """Write one shard, then its note; yield (records inspected, rejected) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
     accepted, refused, labelled, turned = [], [], [], 0
     with shards.writing(job.out / shard.name) as writer:
@@ -211,10 +212,10 @@ def _merge(job: Job) -> dict[str, Any]:
         )
     groups = {part: _near_duplicates(job.sources[part], f) for part, f in found.items()}
     identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
-    told = report.make(job.sources, found, groups)
-    files.write_json(job.out / "report.json", told)
+    summary = report.make(job.sources, found, groups)
+    files.write_json(job.out / "report.json", summary)
     with files.whole(job.out / "report.txt") as file:
-        file.write((report.text(told) + "\n").encode())
+        file.write((report.text(summary) + "\n").encode())
     labelled = {part: source.labelled for part, source in job.sources.items()}
     notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
     written = {
@@ -225,7 +226,7 @@ def _merge(job: Job) -> dict[str, Any]:
     about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
     dataset.finish(job.out, job.layout, written, about, digests)
     _clear(job.out)
-    return told
+    return summary
 
 
 def tidy(folder: Path) -> None:

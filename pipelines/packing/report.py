@@ -1,4 +1,4 @@
-"""What packing a data set found, as data for report.json and as text for a person."""
+"""Report of packing, as data for report.json and as text."""
 
 import os
 from collections import Counter
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
 
 def kind(reason: str) -> str:
-    """What reasons are counted by: their words before the colon."""
+    """Return the kind of a reason: its words before the colon."""
     return reason.split(":")[0]
 
 
@@ -56,7 +56,7 @@ def line(refused: Refused) -> str:
 
 
 def by_kind(refused: Sequence[Refused]) -> str:
-    """How many were rejected for what, the most frequent first."""
+    """Return the number of rejections by kind, most frequent first."""
     counts = Counter(kind(r.reason) for r in refused)
     return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
 
@@ -67,8 +67,10 @@ def examples(refused: Sequence[Refused]) -> list[str]:
     for r in refused:
         first.setdefault(kind(r.reason), r)
     counts = Counter(kind(r.reason) for r in refused)
-    told = {k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()}
-    return [f"  {count} {files.escaped(named)}; the first {told[named]}" for named, count in counts.most_common()]
+    detail = {
+        k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()
+    }
+    return [f"  {count} {files.escaped(named)}; the first {detail[named]}" for named, count in counts.most_common()]
 
 
 def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
         "short_side": _shares(found.sizes.min(1)),
         "long_side": _shares(found.sizes.max(1)),
         "spread": _shares(spread) if len(spread) else None,
-        "labels": label_counts.to_data(found.labels),
+        "labels": label_counts.to_data(found.labels) if source.labelled else None,
         "turned": found.turned,
         "near_duplicates": {
             "groups": len(many),
@@ -137,7 +139,7 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
 
 
 def _files_in(folder: Path) -> list[str]:
-    """The names of the files in a folder; none where there is no such folder."""
+    """The names of the files in a folder; none where does not exist."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.is_file()]
@@ -146,14 +148,14 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
-    """What `make` gave of a set of these parts, from report.json. Raises ValueError, with the place, where it is of another
-    form."""
-    told = files.read_json(path)
-    schema.check(told, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
+    """Return the content of report.json as `make` gave it for a set of these splits. Raises ValueError, with the place,
+    if it has another form."""
+    data = files.read_json(path)
+    schema.check(data, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
-        schema.check(told["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
-        schema.check(told["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
-    return {**told, "parts": {part: told["parts"][part] for part in parts}}
+        schema.check(data["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
+        schema.check(data["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
+    return {**data, "parts": {part: data["parts"][part] for part in parts}}
 
 
 def text(report: dict[str, Any]) -> str:
@@ -182,9 +184,10 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
     rows += [f"  {row}" for row in orientation.told(about.get("turned") or 0, about["accepted"])]
     twins = about["near_duplicates"]
     if twins["largest"]:
+        kept = " kept on one side of the split;" * (part == "train")
         rows.append(
-            f"  near-duplicates: {twins['photographs']} images in {words.counted(twins['groups'], 'group')},"
-            f" kept on one side of the split; the largest has {twins['largest'][0]['photographs']}, first"
+            f"  near-duplicates: {twins['photographs']} images in {words.counted(twins['groups'], 'group')}"
+            f"{',' if kept else ';'}{kept} the largest has {twins['largest'][0]['photographs']}, first"
             f" {twins['largest'][0]['first']}"
         )
     return rows

@@ -1,4 +1,4 @@
-"""A page by which a person sees in a minute what a data set is like, what was rejected, and what may be wrong in it."""
+"""Overview page of a data set: its contents, rejected files, and possible faults."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -23,7 +23,7 @@ _GREY = (128, 128, 128)
 
 
 class Facts(NamedTuple):
-    """What is known of a data set once each record was opened."""
+    """Facts of a data set whose records were all read."""
 
     title: str  # what the page is about, e.g. the data set's path
     source: Source  # the accepted records
@@ -88,7 +88,7 @@ def _headline(facts: Facts) -> Section:
     many = many[many > 1]
     numbers = [
         (f"{count:,}", "accepted", False),
-        (f"{len(facts.refused):,}", "refused", bool(facts.refused)),
+        (f"{len(facts.refused):,}", "rejected", bool(facts.refused)),
         (f"{facts.source.num_points:,}" if facts.source.labelled else "none", "points labelled", False),
     ]
     if count:
@@ -181,15 +181,15 @@ def _shape(labels: _Labels) -> Section:
 
 
 def _oddest(facts: Facts, labels: _Labels) -> Section:
-    heading = "Oddest labels"
+    heading = "Shape outliers"
     odd = outliers.scores(labels.points, labels.mask)
     order = np.argsort(-odd, kind="stable")[:_ODDEST]
     order = order[odd[order] > 0]
     if not len(order):
         return heading, f"Nothing can be said: it takes {outliers.MIN_FACES} labelled faces or more.", ""
     about = (
-        "Labels farthest from the shapes of the others, the oddest first; the number is in robust standard deviations of"
-        " the set. Turned heads are odd, too; a good shape in the wrong place is not."
+        "Labels farthest from the shapes of the others, farthest first; the number is in robust standard deviations of"
+        " the set. Turned heads are outliers, too; a good shape in the wrong place is not."
     )
     remarks = {int(labels.index[i]): f"{odd[i]:.1f}" for i in order}
     return heading, about, html.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
@@ -210,7 +210,7 @@ def _duplicates(facts: Facts) -> Section:
     several = np.flatnonzero(counts > 1)
     largest = several[np.argsort(-counts[several], kind="stable")][:_GROUPS]
     if not len(several):
-        return "Near-duplicates", "No two images look the same.", ""
+        return "Near-duplicates", "No near-duplicates.", ""
     rows = []
     for group in largest:
         members = np.flatnonzero(which == group)
@@ -218,7 +218,7 @@ def _duplicates(facts: Facts) -> Section:
         rows.append(f"<h3>{len(members):,} images</h3>{html.grid(figures, 110)}")
     sizes = ", ".join(f"{n:,} of {size}" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
     about = (
-        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They look the same to a hash, and"
+        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They are nearly identical, and"
         f" belong on one side of a split. The {len(largest)} largest groups, up to {_MEMBERS} of each:"
     )
     return "Near-duplicates", about, "".join(rows)
@@ -236,7 +236,7 @@ def _refused(facts: Facts) -> Section:
         rows = [_row(record, facts.thumbnails if record.file in pictured else {}) for record in records[:_ROWS]]
         parts.append(html.table(["file", "line", "reason", ""], rows))
     about = f"{len(facts.refused):,} records cannot be used." if facts.refused else "Every record could be used."
-    return "Refused", about, "".join(parts)
+    return "Rejected", about, "".join(parts)
 
 
 def _row(record: tables.Refused, thumbnails: dict[str, np.ndarray]) -> list[str]:

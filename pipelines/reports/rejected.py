@@ -1,4 +1,4 @@
-"""A sheet of the images that were rejected, as far as anything can be seen of them."""
+"""Sheet of rejected images, as far as they can be shown."""
 
 import io
 from pathlib import Path
@@ -49,10 +49,10 @@ def salvaged(data: bytes) -> np.ndarray | None:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
+def thumbnails(sources: dict[str, Source], summary: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
     """Of the first rejected records: what can be seen of their files, by file."""
     found: dict[str, np.ndarray] = {}
-    for refused in told["refused"]:
+    for refused in summary["refused"]:
         table = table_of(sources[refused["part"]]) if refused["part"] in sources else None
         if table is None or not text_tables.inner_path(refused["file"]):
             continue
@@ -64,9 +64,9 @@ def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MO
     return found
 
 
-def sheet(folder: Path, found: dict[str, np.ndarray], told: dict[str, Any]) -> str:
-    """Writes the thumbnails, each with the kind of its rejection, as folder/refused.png; gives its path."""
-    reasons = {r["file"]: report.kind(r["reason"]) for r in told["refused"]}
+def sheet(folder: Path, found: dict[str, np.ndarray], summary: dict[str, Any]) -> str:
+    """Write the thumbnails, each with the kind of its rejection, as folder/refused.png; return its path."""
+    reasons = {r["file"]: report.kind(r["reason"]) for r in summary["refused"]}
     pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
     with files.whole(folder / "refused.png") as file:
         file.write(decode.encode_png(sheets.contact(pictures, 8, [reasons[name][:22] for name in found])))

@@ -37,7 +37,7 @@ def check_same(one: Run, other: Run) -> None:
     if one.boxed != other.boxed:
         whole, boxed = sorted((one, other), key=lambda run: run.boxed)
         raise ValueError(
-            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be mixed"
+            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be combined"
         )
     if (ours := one.config.box_margin) != (theirs := other.config.box_margin):
-        raise ValueError(f"{other.root} has `box_margin` {theirs:g}, {one.root} {ours:g}: they cannot be mixed")
+        raise ValueError(f"{other.root} has `box_margin` {theirs:g}, {one.root} {ours:g}: they cannot be combined")

@@ -40,12 +40,12 @@ def paced(take_step: Callable, progress: console.Progress, begin: int, until: in
 
 
 def estimate(each: float, left: int) -> str:
-    """How long the steps that are left will take, at so many seconds each."""
+    """Return a line on how long the remaining steps will take, at so many seconds each."""
     return f"{each:.2g} s a step: about {console.clock(each * left)} for the {left} steps left, validation not counted"
 
 
 def advice(seconds: float, config: Config) -> str:
-    """What to do where that is long; empty where it is not, or nothing shorter is known."""
+    """Return a shorter alternative for a long run; empty for a short one, or if there is none."""
     small = recipes.NAMES["small"]
     mine = all(getattr(config, name) == small.settings[name] for name in ("model", "size"))
     if seconds < _LONG or mine or not backend.is_cpu():

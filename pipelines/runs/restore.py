@@ -51,7 +51,7 @@ def origin(config: Config) -> str:
         return ""
     path = Path(config.init_from)
     if not path.exists():
-        raise ValueError(f"`init_from` {path}: there is no such file or run folder")
+        raise ValueError(f"`init_from` {path}: does not exist")
     if path.is_dir():
         found = checkpoint.commits(path)
         best = checkpoint.best(found) or (found[-1] if found else None)
@@ -121,16 +121,16 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
         known = run_folder.parent_of(root)
         asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))
         if not known or not asked or configs.differences(run_folder.load(root).config, config):
-            raise ValueError(f"--fork: {root} is there already, and not what this command makes; take another name")
+            raise ValueError(f"--fork: {root} already exists with different settings; take another name")
         return run_folder.load(root)._replace(config=config), known["step"]
     if kept := [f"--{n.replace('_', '-')}" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
-        raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it goes on with")
+        raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it continues")
     plan = experiment.assemble(config, old.key, old.scheme, len(old.parts["train"]))
     saved, commit = checkpoint.require(parent, plan.template(), which or "newest")
     if plan.steps <= commit.step:
         raise ValueError(
             f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give `steps` above"
-            f" {commit.step}, or an earlier --step to go on from"
+            f" {commit.step}, or an earlier --step"
         )
     if dry:
         return old._replace(root=root, config=config), commit.step

@@ -91,7 +91,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     """
     if next(root.glob("checkpoints/*/commit.json"), None) is not None:
         raise ValueError(
-            f"{root / 'config.json'} is missing, but checkpoints of a run are there: put it back from a copy, or take"
+            f"{root / 'config.json'} is missing, but the folder has checkpoints: restore it from a copy, or take"
             " another --name"
         )
     _, config, key, scheme, parts, *_ = plan(root, config, source)
@@ -108,7 +108,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
 
 
 def _kept(path: str, own: Path) -> str:
-    """The digest of the run's own copy of a file, made here; empty where there is no such file."""
+    """The digest of the run's own copy of a file, made here; empty where does not exist."""
     if not path:
         return ""
     with files.whole(own) as file:
@@ -145,7 +145,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     config = Config(**flags).check()
     for name in ("scheme", "weights", "review", "boxes"):
         if (path := getattr(config, name)) and not Path(path).is_file():
-            raise ValueError(f"--{name} {path}: there is no such file")
+            raise ValueError(f"--{name} {path}: does not exist")
     if (config.pictures or config.boxes or config.category) and opening.is_packed(config.data):
         raise ValueError(
             f"`data` {config.data} is packed: `pictures`, `boxes` and `category` were for prepare.py, and do nothing here"
@@ -178,7 +178,7 @@ def finish(run: Run, step: int, digest: str) -> list[str]:
 def folder(parent: str, name: str) -> Path:
     """The run folder of a plain name. Raises ValueError for a name that leads elsewhere."""
     if not name or name in (".", "..") or "/" in name or "\\" in name:
-        raise ValueError(f"--name {name!r} is not a plain name; --runs says where run folders lie")
+        raise ValueError(f"--name {name!r} is not a plain name; --runs gives the folder of the run folders")
     return Path(parent) / name
 
 
@@ -188,7 +188,7 @@ def parent_of(root: Path) -> dict[str, Any] | None:
 
 
 def exists(root: Path) -> bool:
-    """Whether a run began here."""
+    """Return whether a run began here."""
     return (root / "config.json").is_file()
 
 
@@ -202,13 +202,13 @@ def load(root: Path) -> Run:
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     try:  # all of it is sealed, but another version or hand may have written it, or put it under another's name
         if parts.pop("names_digest") != split.digest(parts):
-            raise ValueError("the digest of split.json's names does not fit")
+            raise ValueError("the digest of the names in split.json does not match")
         config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
         boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
         return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, stored["data_identity"], *known, boxed)
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        told = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
-        raise ValueError(f"{root}: its files are not those of a run of this version ({told})") from None
+        reason = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
+        raise ValueError(f"{root}: its files do not match a run of this version ({reason})") from None
 
 
 def weights(run: Run) -> np.ndarray | None:
@@ -234,7 +234,7 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     asked = defaults.adopted(asked, run.config, training + len(run.parts["val"]), training)
     if changed := configs.differences(run.config, asked):
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
-        raise ValueError(f"{said}. Take another --name, or go on from it with --fork NAME")
+        raise ValueError(f"{said}. Take another --name, or continue from it with --fork NAME")
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
         raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another --name")
     check_identity(run, source, asked.data)

@@ -1,4 +1,4 @@
-"""Schemes from files, and the sheet on which a person sees whether a mirror permutation is right.
+"""Scheme files, and a sheet that shows a mirror permutation.
 
 Two kinds of file. JSON (`format_version`): num_points, mirror (a list: mirrored point i is the old point mirror[i]), norm
 ([a, b] or null) and regions (name -> points). Or text: a pair "a,b" a line, counted from 0, # starts a comment; points not
@@ -104,10 +104,12 @@ def _points(path: str | Path, name: str, values: object, count: int) -> np.ndarr
 
 
 def sheet(found: Findings, table: np.ndarray | None = None, against: list[Contradiction] | None = None) -> np.ndarray:
-    """u8[h, w, 3] RGB: the mean shape, each pair of `table` (or of what was found) joined; below, every margin.
+    """Return u8[h, w, 3] RGB: the mean shape with each pair of `table` (or of the found permutation) joined; below,
+    every margin.
 
-    Right: all lines lie level, partners have one colour, what is white lies on the axis. Red and thick: the faces
-    contradict the pair, or cannot tell its points apart. Yellow rings: decided by the order of the list alone.
+    A correct permutation has horizontal lines, one colour for partners, and white points on the axis. Red and thick:
+    the faces contradict the pair, or do not distinguish its points. Yellow rings: decided by the order of the list
+    alone.
     """
     mirror = found.mirror if table is None else table
     bad = (found.margin < WEAK) & ~found.by_order | (found.misfit > 2) if table is None else np.zeros(len(mirror), bool)

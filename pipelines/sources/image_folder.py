@@ -1,4 +1,4 @@
-"""Images of a folder and of the folders below it: what begins as an image is one, whatever its name ends in.
+"""Images of a folder and its subfolders, recognised by their first bytes, not by their names.
 
 Whatever is passed over has a reason, so that it can be named.
 """
@@ -28,8 +28,8 @@ class Listed(NamedTuple):
 
 
 def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
-    """(folder, the images in it by name) of a folder, as `listed`, or of one file, whatever it is; what is passed over is
-    told. Raises ValueError where there is no image."""
+    """Return (folder, the images in it by name) of a folder, as `listed`, or of one file, and print what was skipped.
+    Raises ValueError if there is no image."""
     root = Path(path).expanduser()
     if root.is_file():
         return root.parent, [root.name]
@@ -62,7 +62,7 @@ def listed(root: Path, without: Iterable[Path] = ()) -> Listed:
 
 
 def told(passed: list[tuple[str, str]]) -> str:
-    """What was passed over, in one line: counts by reason, and the first names of each."""
+    """Return what was skipped as one line: counts by reason, and the first names of each."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in passed:
         by_reason.setdefault(reason, []).append(name)

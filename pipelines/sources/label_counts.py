@@ -1,5 +1,5 @@
-"""What a person should know of labels before training on them, counted by kind: points that the network is not shown,
-placeholders that stand for "not labelled", objects of a few pixels, and faces whose norm is zero.
+"""Counts of unusual labels before training, by kind: points outside the crop, placeholders for "not labelled", objects of a
+few pixels, faces whose norm is zero, and bounding boxes of another form.
 
 Everything is kept and trained on as it is: a point outside of the crop is a legal label.
 """
@@ -27,11 +27,21 @@ _CHUNK = 256  # images whose labels are counted at a time
 _FAR = 1.0  # times the image's longer side: what lies farther outside is far outside
 _CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999, 32767, 65535, 99999)
 _HUGE = 1e5  # pixels: no coordinate of an image
+_LEFT = 0.1  # of a box's longer side: what reaches farther outside of the image was hardly meant
 
 KINDS = (
-    "unlabelled", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal"
+    "unlabelled", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal",
+    "box_image", "box_points",
 )  # fmt: skip
-_OF_IMAGES = ("unlabelled", "unit", "small", "norm_box", "norm_diagonal")  # kinds of whole objects, not of points
+_OF_IMAGES = (
+    "unlabelled",
+    "unit",
+    "small",
+    "norm_box",
+    "norm_diagonal",
+    "box_image",
+    "box_points",
+)  # kinds of whole objects, not of points
 _PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes such as (-999, -999)"}
 
 
@@ -41,7 +51,7 @@ Read = tuple[
 
 
 class View(NamedTuple):
-    """What a network is shown of an image: the square about its box, or of its short side."""
+    """Crop of an image that a network sees: the square around its box, or of its short side."""
 
     size: int = Config.size  # pixels of the input
     canvas: float = Config.canvas  # times the crop: what augmentation can show
@@ -59,7 +69,7 @@ class Labels(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How often something was found."""
+    """Count of one kind of finding."""
 
     images: int
     points: int
@@ -67,7 +77,7 @@ class Kind(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What was found in the labels of `images` images, `points` labelled points; of each kind of KINDS."""
+    """Findings in the labels of `images` images with `points` labelled points, for each of KINDS."""
 
     images: int
     points: int
@@ -77,7 +87,7 @@ class Counts(NamedTuple):
 
 _WHOLE = schema.Whole(0, 1 << 50)
 FORM = {"images": _WHOLE, "points": _WHOLE, "boxed": _WHOLE,
-        "kinds": dict.fromkeys(KINDS, {"images": _WHOLE, "points": _WHOLE, "examples": [str]})}  # fmt: skip
+        "kinds": {str: {"images": _WHOLE, "points": _WHOLE, "examples": [str]}}}  # fmt: skip
 
 
 def labels(rows: Sequence[Read], num_points: int) -> Labels:
@@ -102,7 +112,7 @@ def count_all(read: Iterable[Read], view: View, scheme: Scheme) -> Counts:
 
 def count(found: Labels, view: View, scheme: Scheme) -> Counts:
     """Each kind in some labels, as images under `view` show it, and as the norm of `scheme` has it."""
-    kinds = {**_places(found, view), **_whole(found, view, scheme)}
+    kinds = {**_places(found, view), **_whole(found, view, scheme), **_boxes(found)}
     named = {name: _kind(found.names, each) for name, each in kinds.items()}
     return Counts(len(found.names), int(found.mask.sum()), int((np.all(np.isfinite(found.box), axis=1)).sum()), named)
 
@@ -158,6 +168,19 @@ def _whole(found: Labels, view: View, scheme: Scheme) -> dict[str, np.ndarray]:
     }
 
 
+def _boxes(found: Labels) -> dict[str, np.ndarray]:
+    """Kinds of bounding boxes, which tell of other numbers than x, y, width, height: i[n], 1 where an image is of the kind."""
+    low, high = found.box[:, :2], found.box[:, :2] + found.box[:, 2:]
+    beyond = np.maximum(-low, high - found.size).max(1)  # NaN where there is no box
+    edge = found.points + 0.5
+    held = (found.mask & ((low[:, None] <= edge) & (edge <= high[:, None])).all(-1)).sum(1)
+    boxed, labelled = np.isfinite(found.box).all(1), found.mask.sum(1)
+    return {
+        "box_image": (beyond > _LEFT * found.box[:, 2:].max(1)).astype(int),
+        "box_points": (boxed & (2 * held < labelled)).astype(int),
+    }
+
+
 def added(parts: Sequence[Counts]) -> Counts:
     """The counts of all parts together."""
     images, points, boxed = (
@@ -178,13 +201,15 @@ def to_data(c: Counts) -> dict[str, Any]:
 
 def from_data(data: dict[str, Any]) -> Counts:
     """The inverse of `to_data`; data of the form FORM."""
-    kinds = {name: Kind(*(data["kinds"][name][field] for field in Kind._fields)) for name in KINDS}
+    nothing = Kind(0, 0, [])._asdict()  # of a set that was packed before a kind was counted
+    found = {name: data["kinds"].get(name, nothing) for name in KINDS}
+    kinds = {name: Kind(*(kind[field] for field in Kind._fields)) for name, kind in found.items()}
     return Counts(data["images"], data["points"], data["boxed"], kinds)
 
 
 def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
-    """What a person should know of a source's labels before training on them, a line each: `told` of at most MOST images.
-    Nothing of drawn faces, which are made by intent."""
+    """Return remarks on a source's labels before training, a line each, from at most MOST images. None for synthetic
+    faces, which have such labels on purpose."""
     if config.data.startswith("drawn:") or not source.labelled:
         return []
     chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
@@ -200,8 +225,8 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
 
 
 def _read(source: Source, index: int) -> tuple[Read, bool] | None:
-    """(a record, whether its image is displayed turned or mirrored); None where the record cannot be read, of which the run
-    itself tells when it needs it."""
+    """Return (a record, whether its image is displayed rotated or mirrored); None if the record cannot be read, which
+    the run itself reports."""
     try:
         example = source[index]
         turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
@@ -241,11 +266,13 @@ def _what(name: str, scheme: Scheme) -> str:
         "small": f"an object of fewer than {SMALL:g} pixels, in the image or as the network sees it",
         "norm_box": f"{norm} in one place or not both labelled: their NME is divided by the box of the labelled points",
         "norm_diagonal": "labelled points without an area: their NME is divided by the diagonal of the image",
+        "box_image": "a bounding box that reaches far outside the image",
+        "box_points": "a bounding box that does not hold half of its labelled points",
     }[name]
 
 
 def _remedy(name: str, c: Counts) -> str:
-    """What to do about a kind that many images have; empty where nothing is to be done."""
+    """Return the remedy for a kind that many images have; empty if there is none."""
     empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
     boxes = "give bounding boxes about the objects (--boxes FILE: file_name,x,y,width,height)"
     if c.boxed:
@@ -254,6 +281,8 @@ def _remedy(name: str, c: Counts) -> str:
         return empty
     if name == "unit":
         return "multiply x by the width and y by the height of each image: coordinates are pixels"
+    if name in ("box_image", "box_points"):
+        return "corners in place of width and height, or the reverse? Boxes are x, y, width, height (WFLW: corners)"
     if name == "unlabelled":
         return "label them, or leave them out"
     if name in ("crop", "image", "far"):
@@ -265,5 +294,5 @@ def _remedy(name: str, c: Counts) -> str:
 
 
 def default(num_points: int) -> tuple[View, Scheme]:
-    """What is counted by where no run says otherwise: the defaults of train.py, and the known scheme of so many points."""
+    """Return the view without a run: the defaults of train.py, and the known scheme of so many points."""
     return View(), landmarks.scheme(num_points)

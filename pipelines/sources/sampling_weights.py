@@ -1,4 +1,4 @@
-"""Sampling weights from a file: how often each image is drawn, in proportion."""
+"""Sampling weights from a file: relative frequencies of the images."""
 
 from collections.abc import Sequence
 from pathlib import Path

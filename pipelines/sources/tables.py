@@ -1,4 +1,4 @@
-"""What the files of a format list, before any image is opened, and the source of images that comes of it."""
+"""Tables of records as the files of a format list them, and the source of images made from one."""
 
 import logging
 import threading
@@ -147,7 +147,8 @@ class Pictures(Source):
         return shown
 
     def _set_whites(self) -> dict[str, float]:
-        """For each kind of number the value that is white in this set, by an even sample of it; found once, and told."""
+        """Return the white value of this set for each kind of number, from an even sample of it; computed once, and
+        reported."""
         with self._lock:
             if self._whites is None:
                 self._whites = self._found_whites()

@@ -1,4 +1,4 @@
-"""Marks on pixels: the one file of the drawn faces that imports OpenCV.
+"""Rasterisation of the synthetic faces: the only module of them that imports OpenCV.
 
 Images are u8[h, w, 3] RGB (or u8[h, w]) and are marked in place; points are (x, y) with pixel centres at
 whole numbers. Positions carry four fractional bits, so a curve lies where it should to a sixteenth of a

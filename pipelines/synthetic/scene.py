@@ -1,4 +1,4 @@
-"""The image of a person: backdrop, clothes, the head's draped sheets, hair in strands, glasses.
+"""Scene of a person: backdrop, clothes, the head's surfaces, hair in strands, glasses.
 
 A sheet is a grid of points in camera space with a painted image on it. Its points, closer together than
 canvas pixels, are written farthest first, so the nearest stays: hidden features are hidden without any
@@ -60,7 +60,7 @@ class Canvas:
         self._waiting = []
 
     def sees(self, spots: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Whether points at canvas (x, y) f[n, 2] and camera depth z f[n] lie before what is written."""
+        """Return whether points at canvas (x, y) f[n, 2] and camera depth z f[n] lie before what is written."""
         limit = np.array(self.depth.shape[::-1]) - 1
         column, row = np.clip(np.rint(spots), 0, limit).astype(int).T
         return z > self.depth[row, column] - 0.03
@@ -224,7 +224,7 @@ def _tinted(layer: np.ndarray, _: np.ndarray) -> None:
 
 
 def backdrop(width: int, height: int, rs: np.random.RandomState) -> np.ndarray:
-    """What is behind the person, u8[height, width, 3]: a gradient, soft shapes, a little texture."""
+    """Draw the background, u8[height, width, 3]: a gradient, soft shapes, a little texture."""
     small = (max(8, width // 8), max(8, height // 8))
     one, two = _GROUND[rs.choice(len(_GROUND), 2, replace=False)] * rs.uniform(0.55, 1.08)
     angle = rs.uniform(0, 2 * np.pi)

@@ -1,4 +1,4 @@
-"""Published weights: the state dicts in `.safetensors`, and in torch's `.pth` and `.pt` without torch or pickle.
+"""State dicts of published weights, from `.safetensors` and torch's `.pth` and `.pt`, without torch or pickle.
 
 A tensor's numbers are copied once the notes of where they lie are checked against what the file holds: what a file
 claims to hold is never reserved, and a few times its own size is all that reading it takes.
@@ -116,7 +116,7 @@ def _check(name: str, tensor: Tensor) -> None:
         raise ValueError(f"{name[:100]!r} has no size")
     numbers = (tensor.storage.start, tensor.offset, *tensor.size, *tensor.stride)
     if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
-        raise ValueError(f"{name[:100]!r} has a size, stride or offset that cannot be")
+        raise ValueError(f"{name[:100]!r} has an invalid size, stride or offset")
 
 
 def _array(name: str, tensor: Tensor, opened: _Opened) -> np.ndarray:

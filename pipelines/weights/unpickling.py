@@ -1,4 +1,4 @@
-"""Pickles of state dicts, read as data.
+"""Restricted unpickling: pickles of state dicts, read as data.
 
 A pickle is a program for a stack machine. Ours knows the instructions that a state dict is written with, and a handful
 of globals, which to it are names and never imported: so a file can ask for nothing but numbers, texts, tuples, lists,
@@ -153,7 +153,7 @@ def _storage(identity: Any) -> Storage:
         case ("storage", _Global(kind), str(key), _, _, (_, int(start), _)):
             pass
         case _:
-            raise ValueError("something other than a storage lies outside the pickle")
+            raise ValueError("something other than a storage is outside the pickle")
     return Storage(key, np.dtype(_STORAGES[kind.removeprefix("torch.")]), start)
 
 

@@ -1,10 +1,10 @@
-"""The organisers' baseline as a plain PyTorch script, judged as ours is: ResNet18, MSE, Adam 1e-3, no augmentation.
+"""Train the organisers' baseline in plain PyTorch: ResNet18, MSE, Adam 1e-3, no augmentation; evaluated as ours.
 
     python scripts/bench/baseline.py --data PATH --steps 600 --batch 32 --size 64 --out out/baseline.json
 
 Images by OpenCV, resized to the short side and cut in the middle, ImageNet's mean and deviation, shuffled epochs by two
 worker processes, no schedule. Trained on the whole training split, where ours holds out 5 % to choose a checkpoint by; the
-newest weights are judged. The loss is of coordinates over half the crop, from its middle. NME is that of evaluate.py, on
+newest weights are evaluated. The loss is of coordinates over half the crop, from its middle. NME is that of evaluate.py, on
 the test split, in pixels of the images; seconds are of training, with reading and the workers' start.
 """
 
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=32, help="images a step (default: %(default)s)")
     parser.add_argument("--size", type=int, default=64, help="side of the crop in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
-    parser.add_argument("--out", required=True, help="the JSON file to write")
+    parser.add_argument("--out", required=True, help="JSON file to write")
     flags = parser.parse_args()
     files.check_out("--out", flags.out)
     overwrites.check({"--out": [flags.out]}, inputs=[flags.data])

@@ -1,4 +1,4 @@
-"""What the outputs of two sides differ by, before either is timed: a line for the table, and whether it is within bounds."""
+"""Comparison of the outputs of two sides before timing: a line for the table, and a check of the bound."""
 
 if __name__ == "__main__":
     raise SystemExit("compare.py is a part of run.py, and does nothing by itself")

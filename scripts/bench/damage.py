@@ -1,4 +1,4 @@
-"""Every way in which a data set comes damaged, and the fate that each is owed. Used by damaged.py."""
+"""Kinds of damage to a data set, and the expected outcome of each. Used by damaged.py."""
 
 if __name__ == "__main__":
     raise SystemExit("damage.py is a part of damaged.py, and does nothing by itself")

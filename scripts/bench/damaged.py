@@ -1,10 +1,10 @@
-"""A data set with every kind of damage, through prepare.py: what each record's fate was, how fast, and in how much memory.
+"""Run prepare.py on a data set with every kind of damage: outcomes, speed and memory.
 
     python scripts/bench/damaged.py --data drawn:20000 --out DIR
     python scripts/bench/damaged.py --data drawn:300:5 --out DIR --share 0.2
 
-DIR/drawn keeps the faces as they were drawn, for the next time; DIR/set is the data set, DIR/packed what becomes of it.
-Prints a table and writes DIR/bench.json; exit code 1 where a record had another fate than it should.
+DIR/drawn keeps the synthetic faces for the next time; DIR/set is the data set, DIR/packed the result. Prints a table and
+writes DIR/bench.json; exit code 1 if a record had another outcome than expected.
 """
 
 import dataclasses
@@ -34,8 +34,10 @@ UNOPENED = 86400  # when a file was last opened that nobody opened
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:20000", help="drawn:COUNT[:POINTS] (default: %(default)s)")
-    parser.add_argument("--out", required=True, help="the folder to work in")
-    parser.add_argument("--share", type=float, default=0.01, help="of the records, damaged (default: %(default)s)")
+    parser.add_argument("--out", required=True, help="folder to work in")
+    parser.add_argument(
+        "--share", type=float, default=0.01, help="share of the records that are damaged (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
     flags = parser.parse_args()
     out, (count, points) = Path(flags.out), drawn.parse(flags.data)
@@ -45,7 +47,7 @@ def main() -> int:
     wrong, row = differences(out, fates), {"seconds": seconds, "peak_mb": peak / 1e6, "records": len(fates)}
     ways = Counter(f.way for f in fates)
     for way, owed in {way: made[1] for way, made in [*PICTURES.items(), *ROWS.items()]}.items():
-        print(f"{way:30s} {ways[way]:6d}   {f'refused: {owed}' if owed else 'accepted'}")
+        print(f"{way:30s} {ways[way]:6d}   {f'rejected: {owed}' if owed else 'accepted'}")
     print(
         f"{len(fates)} rows, {seconds:.1f} s, {len(fates) / seconds:.0f} photographs/s, peak {peak / 1e6:.0f} MB resident"
     )
@@ -123,9 +125,9 @@ def differences(out: Path, fates: list[Fate]) -> list[str]:
         (r["file"], r["line"], report.kind(r["reason"])) for r in files.read_json(out / "packed/report.json")["refused"]
     }
     told = {(file, line, kind.split(",")[0]) for file, line, kind in told}
-    wrong = [f"{way}: {file} (line {line}) should be refused: {kind}" for (file, line, kind), way in due.items()
+    wrong = [f"{way}: {file} (line {line}) should be rejected: {kind}" for (file, line, kind), way in due.items()
              if (file, line, kind) not in told]  # fmt: skip
-    wrong += [f"{file} (line {line}) was refused: {kind}" for file, line, kind in sorted(told - set(due))]
+    wrong += [f"{file} (line {line}) was rejected: {kind}" for file, line, kind in sorted(told - set(due))]
     kept, way_of = {f.file for f in fates if not f.kind}, {f.file: f.way for f in fates if not f.kind}
     packed = dataset.Packed(out / "packed", "train")
     wrong += [f"{name} is lost" for name in sorted(kept - set(packed.names))]

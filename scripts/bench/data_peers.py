@@ -1,4 +1,4 @@
-"""The peers' side of the rows of data: OpenCV by hand, albumentations, kornia, augmax, DataLoader, pandas, polars.
+"""Peers in the data rows: OpenCV by hand, albumentations, kornia, augmax, DataLoader, pandas, polars.
 
 Runs in the peers' environment. Libraries that draw for themselves are given the ranges of our configuration.
 """

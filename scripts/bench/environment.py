@@ -1,4 +1,4 @@
-"""The peers' own environment, .bench-venv, made once: nothing of theirs comes into the environment of the project."""
+"""Environment of the peers, .bench-venv, made once and separate from that of the project."""
 
 if __name__ == "__main__":
     raise SystemExit("environment.py is a part of run.py, and does nothing by itself")

@@ -1,4 +1,4 @@
-"""Correctness on the device, before anything is timed: a named value for each, and the bound that it must keep."""
+"""Correctness checks on the device: a named value and its bound each."""
 
 if __name__ == "__main__":
     raise SystemExit("gpu_checks.py is a part of gpu.py, and does nothing by itself")

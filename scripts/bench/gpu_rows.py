@@ -1,4 +1,4 @@
-"""The timed rows of gpu.py: ours in this process, PyTorch's in another, in turn; what each needs is on the device already."""
+"""Timed rows of gpu.py: ours in this process, PyTorch's in another, in turn, with all data on the device."""
 
 if __name__ == "__main__":
     raise SystemExit("gpu_rows.py is a part of gpu.py, and does nothing by itself")

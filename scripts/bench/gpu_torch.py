@@ -1,4 +1,4 @@
-"""PyTorch's side of gpu.py, in a process of its own: a line of JSON in, a line of JSON out; only gpu.py starts it.
+"""PyTorch's side of gpu.py, in a process that gpu.py starts: a line of JSON in, a line of JSON out.
 
 {"do": "ready", ...} makes a training step or a prediction and runs it three times, {"do": "round", "steps": N} runs it N times
 and gives the seconds, {"do": "memory"} the most bytes that it held. The networks are ours, layer for layer, channels last,

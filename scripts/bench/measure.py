@@ -1,4 +1,4 @@
-"""A row measured: sides set up, outputs compared, turns taken, memory asked for."""
+"""Measurement of a row: set up sides, compare outputs, take turns, read memory."""
 
 if __name__ == "__main__":
     raise SystemExit("measure.py is a part of run.py, and does nothing by itself")

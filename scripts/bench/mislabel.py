@@ -1,4 +1,4 @@
-"""A copy of a contest folder in which a known share of the training labels is wrong on purpose.
+"""Copy a contest folder with a known share of its training labels made wrong on purpose.
 
     python scripts/bench/mislabel.py --data PATH --out DIR
     python scripts/bench/mislabel.py --data PATH --out DIR --share 0.1 --seed 1
@@ -7,7 +7,7 @@
 As many each of the --kinds: `another` image's label as it stands, in pixels; the label `shifted` by --shift (else
 10 to 25 %) of its box's longer side in any direction; the label `mirrored` in place but not renumbered, so that left
 and right change names; left and right `exchanged`, the points where they were but renumbered, where that is known for
-so many. Images are hard links where that can be, copies elsewhere; the test split stays as it is. DIR/wrong.csv tells
+so many. Images are hard links where that can be, copies elsewhere; the test split stays as it is. DIR/wrong.csv lists
 which are wrong, and how.
 """
 
@@ -32,8 +32,8 @@ def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a contest folder")
     parser.add_argument("--out", required=True, help="the folder to make")
-    parser.add_argument("--share", type=float, default=0.05, help="of the labels, wrong (default: %(default)s)")
-    parser.add_argument("--kinds", default="another,shifted,mirrored", help="by commas (default: %(default)s)")
+    parser.add_argument("--share", type=float, default=0.05, help="share of wrong labels (default: %(default)s)")
+    parser.add_argument("--kinds", default="another,shifted,mirrored", help="comma-separated (default: %(default)s)")
     parser.add_argument("--shift", type=float, default=0.0, help="of the box's longer side; 0: 0.10 to 0.25 (default)")
     parser.add_argument("--seed", type=int, default=0, help="of which and how (default: %(default)s)")
     flags = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Our side of the rows of data: rendering, loading, labels, the first step of a training, and the machine's limits."""
+"""Our side of the data rows: rendering, loading, labels, the first training step, and the machine's limits."""
 
 if __name__ == "__main__":
     raise SystemExit("ours_data.py is a part of run.py, and does nothing by itself")

@@ -1,4 +1,4 @@
-"""Our side of the rows of networks: the training step, inference, and views of images."""
+"""Our side of the network rows: training step, inference, and views."""
 
 if __name__ == "__main__":
     raise SystemExit("ours_network.py is a part of run.py, and does nothing by itself")

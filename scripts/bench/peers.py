@@ -1,4 +1,4 @@
-"""What a plain PyTorch script does where ours does more; only the benchmarks import it."""
+"""Plain PyTorch counterparts of our code, imported only by the benchmarks."""
 
 if __name__ == "__main__":
     raise SystemExit("peers.py is a part of baseline.py, and does nothing by itself")

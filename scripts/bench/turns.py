@@ -1,4 +1,4 @@
-"""Sides of a row as processes that take turns, A B A B, and what their times say."""
+"""Sides of a row as processes that take turns, A B A B, and statistics of their times."""
 
 if __name__ == "__main__":
     raise SystemExit("turns.py is a part of run.py, and does nothing by itself")

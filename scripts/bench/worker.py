@@ -1,4 +1,4 @@
-"""One side of a benchmark row, in a process of its own; started by `turns.Worker` alone.
+"""Worker process of one side of a benchmark row, started by `turns.Worker`.
 
 Lines of JSON in, a line of JSON out for each, or {"error": line}:
     {"side": "module.function", "name": NAME, "settings": {...}, "folder": PATH}   first: sets up, {"ready": true}

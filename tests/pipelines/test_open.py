@@ -81,7 +81,7 @@ def one_line_refusal(function, *arguments) -> str:
     [
         ("https://example.org/faces", "addresses are not read; copy the data here"),
         ("gs://bucket/faces", "addresses are not read"),
-        ("/no/such/folder", "there is no such folder or file; give a contest folder, "),
+        ("/no/such/folder", "does not exist; give a contest folder, "),
         *((f"drawn:{s}", "drawn:COUNT") for s in ("", "x", "1", "0", "-5", "5:", "5:x", "5:5:5", "1e3")),
         ("drawn:10:98", "not 98"),
     ],

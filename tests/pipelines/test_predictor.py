@@ -61,6 +61,7 @@ def test_views_and_weights_may_be_lists(one, pictures):
     assert equal(found, predictor.load(one, tta=json.dumps(views), weights="[3.0, 1.0]").predict(iter(pictures)))
 
 
+@pytest.mark.slow
 def test_what_is_likely_to_be_meant_as_one_picture_is_refused(one, pictures):
     net = predictor.load(one, tta="none")
     with pytest.raises(ValueError, match=r"of a single image give \[image\]"):
@@ -115,6 +116,7 @@ def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     assert len(net.fit.calibration.photographs) == len(held.calibrates) and net.fit.photographs == len(held.chooses)
 
 
+@pytest.mark.slow
 def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
     root = begun(tmp_path / "run", data="drawn:60:5", batch=8, val_fraction=0.5)
     asked, plain = [], fitting._weights
@@ -139,6 +141,7 @@ def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
     assert predictor.load(root, tta="flip").fit.crossed
 
 
+@pytest.mark.slow
 def test_a_fit_is_used_for_nothing_but_what_it_was_fitted_for(one, tmp_path, caplog):
     net = predictor.load(one, tta="flip")
     assert fitted.read(one, net.purpose) is not None
@@ -149,7 +152,7 @@ def test_a_fit_is_used_for_nothing_but_what_it_was_fitted_for(one, tmp_path, cap
     where = fitted.path(copy, net.purpose)
     where.write_text(where.read_text().replace('"photographs": 2', '"photographs": 3', 1))
     again = predictor.load(copy, tta="flip")  # a damaged one is told, and made again
-    assert "its digest does not fit its content" in caplog.text and again.fit.photographs == net.fit.photographs
+    assert "digest" in caplog.text and again.fit.photographs == net.fit.photographs
     shutil.copy(where, where.with_name(fitted.path(copy, {}).name))  # a sound one under another's name
     assert fitted.read(copy, {}) is None
 
@@ -174,6 +177,7 @@ def test_a_small_face_is_looked_at_again_in_a_crop_that_lies_as_labels_lie(one, 
     assert zoom[0] == pytest.approx(canvas.frame[0, 0] / 0.4)
 
 
+@pytest.mark.slow
 def test_a_closer_look_changes_small_faces_and_leaves_others(one, pictures):
     typical = ensemble.framing(_labelled(one), 32)
     assert 0.15 < typical[2] < 1 and np.abs(typical[:2]).max() < 0.3
@@ -191,6 +195,7 @@ def _labelled(root):
     )
 
 
+@pytest.mark.slow
 def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp_path, pictures, monkeypatch):
     copy = tmp_path / "copy"
     shutil.copytree(one, copy, ignore=shutil.ignore_patterns("fitted"))
@@ -238,6 +243,7 @@ def test_what_cannot_be_is_refused_in_one_line(one, settings, told):
         predictor.load(one, **settings)
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_go_together_are_refused(one, tmp_path):
     with pytest.raises(ValueError, match="the same network is named twice"):
         predictor.load(one, one)
@@ -254,6 +260,7 @@ def test_what_is_no_picture_is_refused_by_its_number(one, pictures, picture):
     assert net.predict([]).points.shape == (0, 5, 2)
 
 
+@pytest.mark.slow
 def test_purposes_are_plain_data(one):
     net = predictor.load(one, tta=VIEWS, weights="[1, 2, 3]")
     assert json.loads(json.dumps(net.purpose)) == net.purpose

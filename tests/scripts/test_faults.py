@@ -113,7 +113,7 @@ def test_the_bench_sees_what_is_wrong(fates, bench):
     for changed, told in (
         (kept, f"{gone['file']} (line {gone['line']}) should be rejected"),
         ([{**gone, "line": gone["line"] + 1}, *kept], f"(line {gone['line'] + 1}) was rejected"),
-        ([{**gone, "reason": "bad luck: as ever"}, *kept], "was refused: bad luck"),
+        ([{**gone, "reason": "bad luck: as ever"}, *kept], "was rejected: bad luck"),
         ([*report["refused"], {**gone, "file": "good.jpg"}], "good.jpg (line"),
     ):
         rewritten(out, {**report, "refused": changed})
@@ -214,6 +214,7 @@ def unbroken(tmp_path_factory, machinery) -> tuple:
     return result(root, machinery)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fail_at", "error"), [(4, OSError(5, "Input/output error")), (5, ValueError("3 too many"))], ids=["io", "value"]
 )

@@ -88,6 +88,7 @@ def half_pruned(root: Path) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leavings", [(unfinished,), (torn,), (longer,), (half_pruned,), (unfinished, longer, torn, half_pruned)]
 )

@@ -158,6 +158,7 @@ def test_labels_of_a_single_point_are_ranked_in_shares_of_the_image(random):
     assert np.isfinite(score).all() and np.argmax(score) == 7 and "diagonal" in reasons[7]
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, command, refused, tmp_path):
     _, run, _ = trained
     code, said = command("rank", "--run", run, "--out", tmp_path / "review", "--show", 4)

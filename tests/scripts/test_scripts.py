@@ -107,7 +107,7 @@ def test_help_has_an_example_to_paste(command, script):
 @pytest.mark.parametrize(
     ("script", "flags", "told"),
     [
-        ("train", ["--data", "/no/such/folder"], "there is no such folder"),
+        ("train", ["--data", "/no/such/folder"], "/no/such/folder"),
         ("train", ["--data", "https://a/b"], "addresses are not read"),
         ("train", ["--batch", "0"], "--batch must lie in 1..65536, got 0"),
         ("train", ["--lr", "nan"], "--lr must lie in"),
@@ -228,7 +228,7 @@ def test_where_the_data_of_a_run_lies_now_is_said_beside_pictures(tmp_path, comm
     written = ("--out", tmp_path / "p.csv", "--spread", tmp_path / "e.csv")
     flags = ("--run", run, "--images", tmp_path / "pictures", "--tta", "flip", *written)
     code, said = command("predict", *flags)
-    assert code == 2 and "say with --data where it lies now" in said.err and not (tmp_path / "p.csv").exists()
+    assert code == 2 and "--data" in said.err and not (tmp_path / "p.csv").exists()
     code, said = command("predict", *flags, "--data", tmp_path / "moved")
     assert code == 0 and (tmp_path / "e.csv").read_text().startswith("file_name,error_0"), said.err
 

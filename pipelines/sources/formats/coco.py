@@ -1,4 +1,4 @@
-"""COCO keypoints: one JSON of images, annotations and categories. The file is read whole; what stays is float32.
+"""COCO keypoints: one JSON of images, annotations and categories, read whole and kept as float32.
 
 Visibility 0 is not labelled, 1 (hidden) and 2 are. Coordinates are pixels from 0, as ours. An image of several
 annotations gives records FILE#ID. One category is read; the annotations of others are rejected, each by name.
@@ -16,10 +16,11 @@ from jaxmarks import words
 from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.boxes import of_points
-from pipelines.sources.formats import categories, coco_images, foreign, plain
+from pipelines.sources.formats import categories, coco_images, foreign, image_folders, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "coco"
+SUFFIX, IMAGES, BOXED = ".json", "images", True
 _MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
 _FACE = "face"  # key of an annotation whose name in a set is not its id
 
@@ -41,12 +42,12 @@ class _Read(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a JSON file."""
+    """Return whether this is a JSON file."""
     return path.suffix.lower() == ".json" and path.is_file()
 
 
 def likely(path: Path) -> bool:
-    """Whether a JSON file seems to be one of these, by its bytes."""
+    """Return whether a JSON file seems to be one of these, by its bytes."""
     if not recognises(path) or path.stat().st_size > 1 << 28:
         return False
     data = path.read_bytes()
@@ -61,10 +62,10 @@ def parts(path: Path) -> list[str]:
 def read(
     path: Path, part: str, pictures: Path | None = None, num_points: int | None = None, category: str = ""
 ) -> Table:
-    """The annotations by name. category: the name or id of the one to read, where several have keypoints.
+    """Return the annotations by name. category: the name or id of the one to read, if several have keypoints.
 
-    Raises ValueError where the file is no COCO keypoints file or the images are not found; crowds, annotations without
-    a labelled point, those of other categories and entries that make no sense are in `refused`.
+    Raises ValueError if the file is not COCO keypoints or the images are not found; crowds, annotations without a
+    labelled point, those of other categories and invalid entries are in `refused`.
     """
     entries, count, refused, notes = _entries(path, category)
     names = _names(entries)
@@ -77,8 +78,9 @@ def read(
     def label(index: int) -> Label:
         return points[index], masks[index]
 
+    root, where = image_folders.find(path, pictures, _folders(path), found, label)
     return Table(
-        root=plain.find_pictures(path, pictures, _folders(path), found),
+        root=root,
         where=path.name,
         num_points=count,
         names=[names[i] for i in order],
@@ -90,13 +92,13 @@ def read(
         sizes=np.array([entries[i].size for i in order], np.int64).reshape(-1, 2),
         refused=refused,
         files=[path],
-        notes=notes,
+        notes=notes + where,
         category=category,
     )
 
 
 def _names(entries: list[_Entry]) -> list[str]:
-    """PICTURE#FACE where `write` kept what an annotation was named, else by ids where an image has several."""
+    """Return the names: IMAGE#OBJECT as kept by `write`, else by ids where an image has several."""
     names = plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
     kept = [
         f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
@@ -107,14 +109,14 @@ def _names(entries: list[_Entry]) -> list[str]:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Where the images of annotations/person_keypoints_val2017.json and its like may be."""
+    """Return the possible image folders of annotations/person_keypoints_val2017.json and the like."""
     near, up, part = path.parent, path.parent.parent, re.search(r"(train|val|test)\d*", path.stem)
     folders = [near, near / "images", up / "images"]
     return folders + [folder / part[0] for folder in (near, up, up / "images") if part]
 
 
 def _entries(path: Path, category: str) -> _Read:
-    """What the file holds. Raises ValueError where it is no COCO keypoints file."""
+    """Return the content of the file. Raises ValueError if it is not a COCO keypoints file."""
     data = files.parse_json(files.read_bytes(path), path, _whole_number)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
     if known:
@@ -164,8 +166,8 @@ def _entry(
         return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
     if not coco_images.is_id(image) or image not in images.files:
         return Refused("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
-    if told := coco_images.ambiguity(image, images.files[image]):
-        return Refused("", None, f"image id twice: annotation {name}: {told}")
+    if fault := coco_images.ambiguity(image, images.files[image]):
+        return Refused("", None, f"image id twice: annotation {name}: {fault}")
     picture, size = images.files[image][0], images.sizes[image]
     if fault := plain.path_fault(picture):
         return Refused("", None, fault)
@@ -193,7 +195,7 @@ def _keypoints(found: Any, count: int) -> np.ndarray | str:
         return f"wrong number of points: annotation {{}} has {size}, expected {3 * count}"
     values = _array(found)
     if values is None or bool in set(map(type, found)):
-        return "not a number: annotation {} has a coordinate or visibility that is none"
+        return "not a number: annotation {} has a coordinate or visibility that is not a number"
     values = values.reshape(-1, 3)
     if (wrong := ~((values[:, 2] >= 0) & (values[:, 2] == np.floor(values[:, 2])))).any():
         return f"bad visibility: annotation {{}} has {values[wrong.argmax(), 2]:.6g}; expected 0, 1 or 2"

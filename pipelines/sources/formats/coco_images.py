@@ -1,4 +1,4 @@
-"""The images that a COCO file lists, by their ids, and the ids themselves."""
+"""Images of a COCO file by their ids."""
 
 import posixpath
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ _UNSAID = (None, 0, "")
 
 
 class Images(NamedTuple):
-    """What is known of each image id."""
+    """Facts of each image id."""
 
     files: dict[int | str, list[str]]  # id: the paths it stands for, one where the file is sound
     sizes: dict[int | str, tuple[int, int]]  # id: width, height as the file has them; zeros: it does not say
@@ -29,7 +29,7 @@ def whole_ids(data: dict[str, Any]) -> None:
 
 
 def is_id(value: Any) -> bool:
-    """Whether a value is an id: a whole number or a text. True and False are none, though Python takes them for 1 and 0."""
+    """Return whether a value is an id: a whole number or a text, but not True or False."""
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
@@ -53,7 +53,7 @@ def read(entries: list[Any], where: str) -> Images:
 
 
 def ambiguity(key: int | str, names: list[str]) -> str | None:
-    """What is wrong with an id that stands for several files, None where it stands for one."""
+    """Describe the fault of an id that stands for several files, None for a unique one."""
     if len(names) == 1:
         return None
     more = ", ..." if len(names) > 3 else ""

@@ -1,4 +1,4 @@
-"""The "thousand landmarks" layout: train/landmarks.csv, test/test_points.csv and the submission.
+"""Layout of the "thousand landmarks" contest: train/landmarks.csv, test/test_points.csv and the submission.
 
 Tables are tab-separated text with a header, whose names have to agree with x, y of each point where they tell axes.
 """
@@ -18,10 +18,11 @@ from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "contest"
+SUFFIX, IMAGES, BOXED = "", "images", False
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a folder of this layout, with a training split, a test split or both."""
+    """Return whether this is a folder of this layout, with a training split, a test split or both."""
     return any((path / part / table).exists() for part, table in _TABLES.items())
 
 
@@ -34,7 +35,8 @@ def folder_of(path: Path) -> Path | None:
 
 
 def parts(path: Path) -> list[str]:
-    """Which of `train` and `test` are there; `train`, whose reading says what is missing, where neither is."""
+    """Return the existing splits of `train` and `test`; `train`, whose reading reports what is missing, if neither
+    exists."""
     return [part for part, table in _TABLES.items() if (path / part / table).exists()] or ["train"]
 
 
@@ -42,10 +44,11 @@ _TABLES = {"train": "landmarks.csv", "test": "test_points.csv"}
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The training split by file name, or the test split in the order of its list, with the truth where it is known.
+    """Return the training split by file name, or the test split in the order of its list, with the ground truth if it
+    exists.
 
-    num_points: how many points there are, where neither truth nor training table say so. Raises ValueError, with the
-    place, where a file is missing or is none; rows that cannot be used are in the table's `refused`.
+    num_points: the number of points, if neither truth nor training table states it. Raises ValueError with the place if
+    a file is missing or invalid; rows that cannot be used are in the table's `refused`.
     """
     folder = pictures or path / part / "images"
     table = path / part / _TABLES[part]
@@ -130,7 +133,8 @@ def _test(path: Path, folder: Path, table: Path, num_points: int | None) -> Tabl
 
 
 def _points_of(path: Path, asked: list[np.ndarray], num_points: int | None) -> int:
-    """The number of points by the training header where there is one, else as told, else by the highest point asked."""
+    """Return the number of points: by the training header if it exists, else as given, else by the highest requested
+    point."""
     if not path.is_file():
         return num_points or max(int(a.max()) for a in asked) + 1
     columns = text_tables.columns(path)
@@ -170,7 +174,8 @@ def _indices(field: str) -> np.ndarray | None:
 
 
 def check_asked(asked: Sequence[np.ndarray]) -> int:
-    """How many points each row asks for. Raises ValueError unless all ask for as many: the submission's header names them."""
+    """Return the number of points that each row requests. Raises ValueError unless it is the same for all: the
+    submission's header names them."""
     lengths = {len(a) for a in asked}
     if len(lengths) > 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""DeepLabCut's labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
+"""DeepLabCut labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
 
 Empty is not labelled. The index is a path in one column or in three. Where there are individuals, each that has a point
 in an image is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.
@@ -18,6 +18,7 @@ from pipelines.sources.formats import deeplabcut_places, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "deeplabcut"
+SUFFIX, IMAGES, BOXED = ".csv", "", False
 
 
 class _Head(NamedTuple):
@@ -45,7 +46,7 @@ class _Found(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is such a table, a folder that holds one, or a project's folder."""
+    """Return whether this is such a table, a folder that holds one, or a project's folder."""
     return any(
         p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in deeplabcut_places.tables(path)
     )
@@ -75,8 +76,8 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         if not rows:
             notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
-            told = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
-            found.refused.extend(_others(table, top, head, rows, told))
+            detail = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            found.refused.extend(_others(table, top, head, rows, detail))
             continue
         if head.points != points:
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
@@ -115,14 +116,14 @@ def _told(usual: list[str], points: list[str]) -> str:
     return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
 
 
-def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], told: str) -> Iterator[Refused]:
+def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], detail: str) -> Iterator[Refused]:
     """The rows of a table that has not the usual body parts."""
     where = table.relative_to(top)
     for line, row in rows:
         yield Refused(
             deeplabcut_places.image(where.parent.as_posix(), row[: head.index]),
             line,
-            f"other body parts: {where} {told}",
+            f"other body parts: {where} {detail}",
         )
 
 
@@ -133,7 +134,7 @@ def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[st
 
 
 def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
-    """What the header rows say. Raises ValueError where they are not those of a table of labels."""
+    """Return the content of the header rows. Raises ValueError if they are not those of a table of labels."""
     head: dict[str, list[str]] = {}
     for row, _ in zip(rows, range(4), strict=False):
         head[row[0].strip() if row else ""] = row
@@ -156,7 +157,7 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
     for column in range(index, width, 2):
         columns.setdefault(_plain(many[column]) if many else "", {})[head["bodyparts"][column]] = column
     if sum(map(len, columns.values())) * 2 != width - index:
-        raise ValueError(f"{path}: a body part is there twice, or two individuals have one name")
+        raise ValueError(f"{path}: a body part occurs twice, or two individuals have one name")
     usual = Counter(frozenset(c) for c in columns.values()).most_common(1)[0][0]
     points = list(next(c for c in columns.values() if set(c) == usual))
     faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
@@ -200,7 +201,7 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
 
 
 def _known(field: str) -> bool:
-    """Whether a field holds a number, or what should be one."""
+    """Return whether a field holds a number, or what should be one."""
     return field.strip().lower() not in ("", "nan")
 
 

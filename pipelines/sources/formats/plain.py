@@ -1,11 +1,9 @@
-"""The plain table: comma-separated, a row a face, empty fields where a point is not known. docs/formats.md has it in full.
+"""Plain tables: comma-separated, one row a face, empty fields for missing points (docs/formats.md).
 
 What the formats of several faces an image share is here too: such records are named FILE#FACE.
 """
 
-import os
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,24 +11,24 @@ import numpy as np
 
 from pipelines.io import csv_text, files
 from pipelines.sources import dialects, text_tables
-from pipelines.sources.formats import foreign, headers
+from pipelines.sources.formats import foreign, headers, image_folders
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "plain"
+SUFFIX, IMAGES, BOXED = ".csv", "images", True
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 _FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no image is named so: its name has a dot behind the last #
 _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")
-_LOOKED_AT = 500  # images, evenly taken, to tell which folder is theirs
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a comma-separated table that is not one of another format."""
+    """Return whether this is a comma-separated table that is not one of another format."""
     return path.suffix.lower() == ".csv" and path.is_file() and dialects.first_field(path) != "scorer"
 
 
 def likely(path: Path) -> bool:
-    """Whether a .csv file seems to be such a table, by its first field."""
+    """Return whether a .csv file seems to be such a table, by its first field."""
     return recognises(path) and dialects.first_field(path) == "file_name"
 
 
@@ -46,9 +44,9 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     if columns[0] == "file_name":
         headers.check(path, columns, f"a bounding box is {','.join(BOX)}, last")
     if columns[0] != "file_name" or len(columns) < 3 or len(columns) % 2 == 0:
-        told = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
+        hint = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
         raise ValueError(
-            f"{path}:1: {told}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
+            f"{path}:1: {hint}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
             f" expected file_name, x and y of each point, and {','.join(BOX)} last where there are boxes"
         )
     reasons, boxes = _second_look(scan, len(columns) - 1, boxed)
@@ -57,15 +55,20 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     order = [i for i in sorted_by_name(scan.names) if i not in reasons]
     names = [scan.names[i] for i in order]
     found = [picture_of(name) for name in names]
+
+    def label(index: int) -> Label:
+        return _label(scan, order[index], len(columns) - 1)
+
+    root, notes = image_folders.find(path, pictures, [path.parent, path.parent / "images"], found, label)
     return Table(
-        root=find_pictures(path, pictures, [path.parent, path.parent / "images"], found),
+        root=root,
         where=path.name,
         num_points=len(columns) // 2,
         names=names,
         lines=scan.lines[order],
-        label=lambda index: _label(scan, order[index], len(columns) - 1),
+        label=label,
         whole=scan.whole,
-        notes=[scan.note] if scan.note else [],
+        notes=[scan.note] * bool(scan.note) + notes,
         pictures=found if found != names else None,
         boxes=boxes[order] if boxed else None,
         refused=sorted(refused, key=lambda r: r.line or 0),
@@ -150,13 +153,13 @@ def numbers(fields: Sequence[str]) -> np.ndarray | None:
 
 
 def picture_of(name: str) -> str:
-    """The image of a record: its name, without the #FACE that tells several faces of one image apart."""
+    """Return the image of a record: its name without the #OBJECT that distinguishes several objects of one image."""
     found = _FACE.fullmatch(name)
     return found[1] if found else name
 
 
 def path_fault(name: str) -> str | None:
-    """What is wrong with the path of an image in a list of faces, None where it is good."""
+    """Describe the fault of an image path in a list of faces, None for a valid one."""
     if fault := text_tables.path_fault(name, "a path below the folder of images"):
         return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
@@ -175,31 +178,3 @@ def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
     for picture in pictures:
         count[picture] = count.get(picture, 0) + 1
     return [p if count[p] == 1 else f"{p}#{face}" for p, face in zip(pictures, faces, strict=True)]
-
-
-def find_pictures(table: Path, given: Path | None, folders: Sequence[Path], pictures: Sequence[str]) -> Path:
-    """The folder that was given, or that of `folders` which holds most of the images, of some that are evenly taken, and
-    of all where none of those is there. Raises ValueError where none holds any."""
-    if given is not None:
-        if not given.is_dir():
-            raise ValueError(f"`pictures` {given}: there is no such folder")
-        return given
-    if not pictures:
-        return folders[0]
-    for some in (pictures[:: -(-len(pictures) // _LOOKED_AT)], pictures):
-        found = [sum(spelled(folder, name) is not None for name in some) for folder in folders]
-        if any(found):
-            return folders[found.index(max(found))]
-    raise ValueError(
-        f"{table}: none of its {len(pictures)} images, such as {pictures[0]!r}, is in"
-        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by `pictures`"
-    )
-
-
-def spelled(root: Path, name: str) -> str | None:
-    """The path of an image below a folder as the disk spells it: as it is, or in the other form of Unicode, in which some
-    systems store accents; None where it is not there."""
-    if os.path.isfile(root / name):
-        return name
-    forms = () if name.isascii() else [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
-    return next((form for form in forms if os.path.isfile(root / form)), None)

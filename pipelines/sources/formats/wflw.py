@@ -1,5 +1,6 @@
-"""WFLW's lists: a row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, image.
-Its lists of 98 points and the image alone are read too, without boxes.
+"""WFLW lists: one row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, image.
+
+Lists of 98 points and the image alone are read too, without boxes.
 
 An image of several faces gives records FILE#LINE. Rows are checked once and read again when they are asked for.
 """
@@ -13,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.io import files
-from pipelines.sources.formats import plain
+from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "wflw"
+SUFFIX, IMAGES, BOXED = ".txt", "WFLW_images", True
 _REST = 4 + 6 + 1  # fields behind the points
 _ALONE = 2 * 98 + 1  # fields of WFLW's lists of points alone (list_98pt_test.txt): no box, no attributes
 _LAYOUT = ("bad box", "bad attributes")  # kinds of rows that are of another layout, where they are most
@@ -32,7 +34,7 @@ class _Face(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """What a row holds: so many points and an image, and a box and six attributes between them where it is boxed."""
+    """Layout of a row: the number of points, then, if boxed, a box and six attributes, then the image."""
 
     points: int
     boxed: bool
@@ -43,12 +45,12 @@ class _Layout(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a .txt file."""
+    """Return whether this is a .txt file."""
     return path.suffix.lower() == ".txt" and path.is_file()
 
 
 def likely(path: Path) -> bool:
-    """Whether a .txt file seems to be such a list, by its first row."""
+    """Return whether a .txt file seems to be such a list, by its first row."""
     if not recognises(path):
         return False
     with open(path, "rb") as file:
@@ -63,10 +65,10 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The faces by name. Rows have as many fields as most of them; others, and rows that make no sense, are in `refused`.
+    """Return the faces by name. The number of fields of most rows decides; others and invalid rows are in `refused`.
 
-    Where most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, which a note
-    says. Raises ValueError where the file is no such list or the images are not found.
+    If most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, and a note
+    says so. Raises ValueError if the file is not such a list or the images are not found.
     """
     faces, refused, layout = _read(path)
     names = plain.names_of([f.picture for f in faces], [f.line for f in faces])
@@ -74,18 +76,23 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     found, near = [faces[i].picture for i in order], path.absolute().parent
     boxes = np.array([faces[i].box for i in order]).reshape(-1, 4)
     folders = [near, *(folder / "WFLW_images" for folder in (near, near.parent, near.parent.parent))]
+
+    def label(index: int) -> Label:
+        return _label(path, faces[order[index]], layout)
+
+    root, notes = image_folders.find(path, pictures, folders, found, label)
+    if not layout.boxed:
+        notes.append(f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes")
     return Table(
-        root=plain.find_pictures(path, pictures, folders, found),
+        root=root,
         where=path.name,
         num_points=layout.points,
         names=[names[i] for i in order],
         lines=[faces[i].line for i in order],
-        label=lambda index: _label(path, faces[order[index]], layout),
+        label=label,
         pictures=found,
         boxes=boxes if layout.boxed else None,
-        notes=[]
-        if layout.boxed
-        else [f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes"],
+        notes=notes,
         refused=refused,
         files=[path],
     )
@@ -113,13 +120,13 @@ def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
 
 
 def _about_points(faces: list[_Face]) -> bool:
-    """Whether boxes are what they should be: not most of them hold none of their points."""
+    """Return whether boxes are plausible: not most of them contain none of their points."""
     found = [face.about for face in faces if face.about is not None]
     return 2 * sum(found) >= len(found)
 
 
 def _told(path: Path, size: int) -> str:
-    """What is in the first row of so many fields: numbers, and what follows them."""
+    """Describe the first row of a number of fields: numbers, and what follows them."""
     with open(path, "rb") as file:
         rows = (line.decode(errors="replace").split() for line in file)
         fields = next((row for row in rows if row and len(row) == size), [])
@@ -141,7 +148,7 @@ def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Refused]]:
 
 
 def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
-    """Whether a box holds any of the points; None where it has no area."""
+    """Return whether a box holds any of the points; None where it has no area."""
     inside = ((box[:2] <= points) & (points <= box[:2] + box[2:])).all(1)
     return bool(inside.any()) if (box[2:] > 0).all() else None
 
@@ -168,7 +175,7 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
 
 
 def _layout_fault(fields: list[str]) -> str | None:
-    """What shows that the fields between the points and the image are not x_min y_min x_max y_max and 6 attributes."""
+    """Describe evidence that the fields between points and image are not x_min y_min x_max y_max and 6 attributes."""
     box, attributes = plain.numbers(fields[:4]), plain.numbers(fields[4:])
     if attributes is None or not np.isin(attributes, (0, 1)).all():
         return f"bad attributes: expected six of 0 or 1, got {' '.join(fields[4:])[:60]!r}"

@@ -135,6 +135,7 @@ def assert_stepped(before, after, grads) -> None:
         np.testing.assert_allclose(b - a, -RATE * g, rtol=0, atol=1e-4 * RATE * np.abs(g).max())
 
 
+@pytest.mark.slow
 def test_with_batch_norm_the_statistics_pass_from_part_to_part():
     """Part j has the examples j, j + 4, and is normalised by its own numbers; the last has no label."""
     (_, before, after), (_, record) = normed()

@@ -1,19 +1,27 @@
 """Networks as files: read again by those who read them, the same points as the run; and what is rejected."""
 
+import dataclasses
+import io
 import json
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from PIL import Image
 
 from pipelines import example
-from pipelines.export import model_file, onnx_graph
+from pipelines.example import Source
+from pipelines.export import model_file, onnx_graph, preprocessing
 from pipelines.images import decode
 from pipelines.runs import restore as opened
 from pipelines.runs import run_data
 from tests.commands import begun
+
+PAGE = Path(__file__).parents[3] / "docs" / "export.md"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,7 @@ def test_the_command_writes_reads_again_and_describes(run, tmp_path, command):
         assert network.call(np.zeros((count, 32, 32, 3), np.uint8)).shape == (count, 5, 2)
 
 
+@pytest.mark.slow
 def test_a_batch_of_fixed_size(found):
     here, part = found
     data = model_file.make("stablehlo", here, "float32", 2)
@@ -84,21 +93,63 @@ def test_what_is_refused_in_one_line(run, tmp_path, refused, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_formulas_are_those_of_the_loader(found):
-    """Image to input, and home, against the frames of the loader's own batches."""
-    size = 32
-    for width, height in ((101, 67), (64, 90), (32, 33), (20, 31)):
-        image = np.zeros((height, width, 3), np.uint8)
-        frame = decode.canvas(example.Example(image, np.zeros((5, 2)), np.ones(5, bool)), size, 40).frame
-        n = min(width, height)
-        mw, mh = max(1, round(width * size / n)), max(1, round(height * size / n))
-        left, top = (mw - size) // 2, (mh - size) // 2
-        x, y = 0.3 * width, 0.8 * height
-        formula = [(x + 0.5) * mw / width - 0.5 - left, (y + 0.5) * mh / height - 0.5 - top]
-        slack = 1e-9 if n >= size else 0.5 * size / n  # enlarged, the loader does not round the long side
-        np.testing.assert_allclose(frame @ [x, y, 1], formula, atol=slack)
-        home = [(formula[0] + left + 0.5) * width / mw - 0.5, (formula[1] + top + 0.5) * height / mh - 0.5]
-        np.testing.assert_allclose(home, [x, y])
+class Files(Source):
+    """Encoded images of many sides, without labels."""
+
+    num_points, labelled = 5, False
+
+    def __init__(self, found: dict[str, bytes], size: tuple[int, int] | None = None):
+        self.names, self._found, self._size = list(found), list(found.values()), size
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        return example.Example(self._found[index], np.zeros((5, 2)), np.ones(5, bool), size=self._size)
+
+
+def encoded(width: int, height: int, kind: str, turn: int = 1) -> bytes:
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = turn
+    Image.new("RGB", (width, height), (90, 120, 60)).save(file, kind, exif=exif)
+    return file.getvalue()
+
+
+def page_crop():
+    """The function of docs/export.md that finds the crop."""
+    known: dict = {}
+    exec(re.search(r"def crop.*?\n\n\n", PAGE.read_text(), re.DOTALL)[0], known)  # pyright: ignore
+    return known["crop"]
+
+
+SIDES = [(101, 67), (64, 90), (32, 33), (20, 31), (65, 64), (67, 512), (641, 480), (1001, 33), (257, 259)]
+
+
+@pytest.mark.parametrize("size", [32, 41])
+def test_the_formulas_are_those_of_the_loader(found, size):
+    """For any sides, as JPEG turned in any way and as PNG: against the frames of the loader's own batches, and by the
+    function that docs/export.md gives to other programs."""
+    run = found[0].run._replace(config=dataclasses.replace(found[0].run.config, size=size))
+    shapes = {f"{w}x{h}.{t}": (w, h, t) for w, h in SIDES for t in range(1, 9)} | {"p": (641, 480, 0)}
+    images = Files({n: encoded(w, h, "JPEG" if t else "PNG", max(t, 1)) for n, (w, h, t) in shapes.items()})
+    assert preprocessing.misplaced(run, images)[0] < 1e-6
+    for index, (w, h, turn) in enumerate(shapes.values()):
+        w, h = (h, w) if turn >= 5 else (w, h)
+        cx, cy, cw, ch = page_crop()(w, h, size, turn > 0, turn)
+        frame = decode.canvas(images[index], size, 2 * size).frame
+        expected = [[size / cw, 0, (0.5 - cx) * size / cw - 0.5], [0, size / ch, (0.5 - cy) * size / ch - 0.5]]
+        np.testing.assert_allclose(frame, expected, atol=1e-6)
+
+
+def test_of_a_set_of_reductions_the_formulas_are_about_those(found):
+    assert preprocessing.misplaced(found[0].run, Files({"a": encoded(151, 201, "JPEG")}, (303, 405)))[0] < 1e-6
+
+
+def test_formulas_that_are_wrong_name_the_image_the_bound_and_a_remedy(run, tmp_path, command, monkeypatch):
+    monkeypatch.setattr(preprocessing, "_crop", lambda example, config: np.array([0, 0, 200.0, 200]))
+    code, said = command("export", "--run", run, "--out", tmp_path / "n")
+    assert code == 1 and all(part in said.err for part in (".png", f"{preprocessing.BOUND:g}", "--data"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_onnx_is_the_run(found):

@@ -1,11 +1,9 @@
-"""What is said of flags and paths that were mistyped, and that names beside what they name stay one list."""
+"""What is said of flags and paths that were mistyped, and that formats are named as their files."""
 
 from pathlib import Path
 
 import pytest
 
-from jaxmarks import choices, losses, models
-from jaxmarks.augment import presets
 from pipelines import open as opening
 from pipelines.io import guesses
 from pipelines.runs import run_folder
@@ -63,6 +61,5 @@ def test_data_that_does_not_exist_is_named_with_what_lies_beside(here):
             opened("faces86")
 
 
-def test_the_names_to_choose_from_are_those_of_what_they_name():
-    assert tuple(models.NAMES) == choices.MODELS and tuple(losses.NAMES) == choices.LOSSES
-    assert tuple(presets.PRESETS) == choices.PRESETS and tuple(formats.FORMATS) == choices.FORMATS
+def test_a_format_is_named_as_its_file():
+    assert all(name == module.NAME for name, module in formats.FORMATS.items())

@@ -205,7 +205,7 @@ def test_a_set_whose_first_images_are_missing_is_found(tmp_path):
     for name in names[5:2500:7]:
         (tmp_path / "images" / name).write_bytes(PNG)
     assert opening.open_table(str(tmp_path / "t.csv"), "train").root == tmp_path / "images"
-    assert formats.plain.spelled(tmp_path, "none.png") is None
+    assert formats.image_folders.spelled(tmp_path, "none.png") is None
 
 
 def test_names_of_outputs_that_no_file_can_have_are_refused_before_the_work(tmp_path):

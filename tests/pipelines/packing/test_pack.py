@@ -105,6 +105,7 @@ def test_what_was_put_in_comes_out(tmp_path, data, known):
     assert dataset.Packed(tmp_path / "known", "train").asked is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_bytes_do_not_depend_on_the_threads(tmp_path, data, known, workers):
     packed(tmp_path / "again", parts_of(data), workers=workers)
@@ -220,9 +221,11 @@ def _in_child(function) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_steps_it_is_whole_or_goes_on_and_never_half(tmp_path):
     contest_folder(tmp_path / "data", some("train", 4))
-    script = f"from tests.pipelines.packing import test_pack; import pathlib; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
+    module = "from tests.pipelines.packing import test_pack; import pathlib"
+    script = f"{module}; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
     known = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=known, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

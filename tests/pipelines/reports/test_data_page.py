@@ -14,7 +14,7 @@ from pipelines.shapes import outliers
 from pipelines.sources.tables import Refused
 
 HOSTILE = """<script>alert("x")</script>'&\udcff.jpg"""
-HEADINGS = ["Numbers", "Random examples", "Mean shape", "Oddest labels", "Sizes", "Near-duplicates", "Refused"]
+HEADINGS = ["Numbers", "Random examples", "Mean shape", "Shape outliers", "Sizes", "Near-duplicates", "Rejected"]
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +156,10 @@ def test_all_sections_are_there_and_say_what_is_so(full):
     assert "5 images in 2 groups (1 of 2, 1 of 3)" in told
     assert "<td>box outside</td><td>1</td>" in told and "line 113" in told
     parts = dict(zip(HEADINGS, told.split("<section")[1:], strict=True))
-    assert parts["Random examples"].count("<img") == 14 and parts["Refused"].count("<img") == 1
+    assert parts["Random examples"].count("<img") == 14 and parts["Rejected"].count("<img") == 1
     assert parts["Near-duplicates"].count("<img") == 5 and parts["Mean shape"].count("<ellipse") == 68
-    odd = [float(n) for n in re.findall(r"<br>([\d.]+)", parts["Oddest labels"])]
-    assert odd == sorted(odd, reverse=True) and 1 <= len(odd) == parts["Oddest labels"].count("<img")
+    odd = [float(n) for n in re.findall(r"<br>([\d.]+)", parts["Shape outliers"])]
+    assert odd == sorted(odd, reverse=True) and 1 <= len(odd) == parts["Shape outliers"].count("<img")
     assert "median" in parts["Sizes"]
 
 
@@ -174,7 +174,7 @@ def test_the_same_facts_give_the_same_page_and_another_seed_other_examples():
 def test_a_set_without_labels_duplicates_or_refusals():
     told = data_page.page(facts_of(Memory(["a.jpg", "b.jpg"], labelled=False), spread=np.full(2, np.nan)))
     assert re.findall("<h2>(.*?)</h2>", told) == HEADINGS
-    assert "There are no labels" in told and "No two images look the same." in told
+    assert "There are no labels" in told and "No near-duplicates." in told
     assert "Every record could be used." in told and "nan" not in re.sub('base64,[^"]*', "", told)
 
 

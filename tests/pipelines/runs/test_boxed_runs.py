@@ -10,7 +10,7 @@ from jaxmarks import affine
 from pipelines import example, loader, predictor, synthetic
 from pipelines import open as opening
 from pipelines.evaluation import scoring
-from pipelines.export import model_file
+from pipelines.export import model_file, preprocessing
 from pipelines.images import decode
 from pipelines.io import csv_text, files
 from pipelines.runs import restore as opened
@@ -181,13 +181,13 @@ def test_the_json_of_an_export_describes_the_crop(made, run, whole):
         zoom = 32 / (max(width, height) * 1.5)
         centre = np.array([x0 + width / 2 - 0.5, y0 + height / 2 - 0.5])
         assert np.allclose(affine.apply(frame, row.points), zoom * (row.points - centre) + 15.5, rtol=0, atol=1e-6)
-    assert model_file.misplaced(here, source) < 1e-3
+    assert preprocessing.misplaced(here.run, source)[0] < 1e-3
     bare = opening.open_source(str(root / "bare.csv"))
-    assert model_file.misplaced(opened.load(whole), bare) < model_file.PLACED
+    assert preprocessing.misplaced(run_folder.load(whole), bare)[0] < 1e-3
     with pytest.raises(ValueError, match="`boxes`"):
-        model_file.misplaced(here, bare)
-    wrong = here._replace(run=here.run._replace(boxed=False))  # what was described before runs knew
-    assert model_file.misplaced(wrong, source) > 10
+        preprocessing.misplaced(here.run, bare)
+    wrong = here.run._replace(boxed=False)  # what was described before runs knew
+    assert preprocessing.misplaced(wrong, source)[0] > 10
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ def test_another_number_of_points_gets_a_new_head_and_the_backbone(trained, tmp_
     [
         (("--model", "resnet50", "--init-from", "{run}"), "{run} is a resnet18: give --model resnet18"),
         (("--init-from", "{data}"), "no run folder with a checkpoint"),
-        (("--init-from", "{data}/nothing.pth"), "there is no such file or run folder"),
+        (("--init-from", "{data}/nothing.pth"), "nothing.pth"),
         (("--init-from", "{data}/train/landmarks.csv"), "landmarks.csv"),
         (("--recipe", "finetune-enme"), "finetune-enme starts from weights: give them as --init-from"),
         (("--recipe", "finest"), "choose one of baseline, "),
@@ -145,6 +145,7 @@ def test_a_dry_run_shows_the_split_of_the_run(trained, command, tmp_path):
     assert code == 2 and "--seed: the run has 0, got 4" in said.err
 
 
+@pytest.mark.slow
 def test_the_story_of_a_photograph_agrees_with_the_log(trained, command):
     data, run, _ = trained
     name = run_folder.load(run).parts["train"][0]

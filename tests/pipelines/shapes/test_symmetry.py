@@ -31,7 +31,10 @@ def found_68(faces_68) -> symmetry.Findings:
     return symmetry.derive(faces_68)
 
 
-@pytest.mark.parametrize("num_points, count, start", [(971, 100, 400), (971, 400, 0), (68, 60, 50), (5, 60, 50)])
+@pytest.mark.parametrize(
+    ("num_points", "count", "start"),
+    [(971, 100, 400), pytest.param(971, 400, 0, marks=pytest.mark.slow), (68, 60, 50), (5, 60, 50)],
+)
 def test_exact_on_drawn_faces(num_points, count, start):
     """400 from 0: the mean shape alone, and readings that trust all points alike, put the oval one point off."""
     found = symmetry.derive(drawn(count, num_points, start))
@@ -112,6 +115,7 @@ def test_too_little_is_refused(faces_68):
         symmetry.derive(faces_68, mask)
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_tolerated(random):
     points = drawn(120, 971)
     points[7] = random.uniform(0, 300, (971, 2))

@@ -53,8 +53,10 @@ def with_first(x, y):
         (one(0.1 * np.array(SQUARE)), {"small": 1}),
         (one(SQUARE, size=(2000, 2000)), {"small": 1}),  # as the network sees it
         (one(SQUARE, box=[39, 39, 24, 24]), {}),
-        (one(SQUARE, box=[55, 39, 24, 24]), {"crop": 2, "canvas": 2}),
-        (one(SQUARE, box=[80, 80, 10, 10]), {"crop": 5, "canvas": 5}),
+        (one(SQUARE, box=[55, 39, 24, 24]), {"crop": 2, "canvas": 2, "box_points": 1}),
+        (one(SQUARE, box=[80, 80, 10, 10]), {"crop": 5, "canvas": 5, "box_points": 1}),
+        (one(SQUARE, box=[39, 39, 63, 63]), {}),  # leaves the image by two pixels
+        (one(SQUARE, box=[38, 39, 80, 63]), {"box_image": 1}),  # corners in place of width and height
         (one(with_first(60, 40)), {"norm_box": 1}),  # as the second
         (one([[9.0, 5.0 + 20 * k] for k in range(5)]), {}),  # a line, its first two apart
         (one([[9.0, 50.0]] * 5), {"small": 1, "norm_diagonal": 1}),
@@ -133,6 +135,23 @@ def test_prepare_counts_all_and_keeps_it(command, folder, tmp_path):
     }  # fmt: skip
     code, said = command("train", "--data", tmp_path / "packed", "--runs", tmp_path, "--dry-run", *SIZES)
     assert code == 0 and len(lines(said.out, "outside the crop")) == 1
+
+
+def test_of_a_test_split_without_truth_nothing_is_told_of_labels(command, tmp_path):
+    image = decode.encode_png(np.zeros((100, 100, 3), np.uint8))
+    rows, test = ({f"{part}{n}.png": (image, SQUARE) for n in range(4)} for part in ("a", "b"))
+    data = contest_folder(tmp_path / "data", rows, test, {name: [0, 1] for name in test})
+    (data / "test" / "landmarks_true.csv").unlink(missing_ok=True)
+    code, said = command("prepare", "--data", data, "--out", tmp_path / "packed")
+    assert code == 0 and "test: 4 listed" in said.out and not lines(said.out, "")
+    assert said.out.count("one side of the split") == 1  # of the training split alone
+    assert label_counts.remarks(opening.open_source(str(tmp_path / "packed")), Config(data="x"), FIVE) == []
+
+
+def test_counts_of_a_set_that_was_packed_before_a_kind_was_counted_are_read():
+    data = label_counts.to_data(label_counts.count(one(SQUARE), View(), FIVE))
+    known = label_counts.from_data({**data, "kinds": {n: k for n, k in data["kinds"].items() if "box_" not in n}})
+    assert label_counts.to_data(known) == data
 
 
 def test_of_many_images_some_are_counted_and_it_is_said(folder, monkeypatch):

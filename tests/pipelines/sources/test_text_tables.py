@@ -216,7 +216,7 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, monk
     monkeypatch.setattr(text_tables, "_LONGEST", 1 << 20)
     monkeypatch.setattr(text_tables, "_BLOCK", 1 << 16)
     path = table(tmp_path / "t.csv", [b"a\t1\t2\t3\t4", b"7" * (3 << 20)])
-    with pytest.raises(ValueError, match="t.csv: a line of more than 1 MB; this is no table"):
+    with pytest.raises(ValueError, match="t.csv: a line of more than 1 MB"):
         text_tables.scan(path)
 
 

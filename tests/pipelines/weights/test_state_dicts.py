@@ -62,7 +62,13 @@ def expected_points(name: str, network, image: np.ndarray) -> np.ndarray:
 # Features, and every array, through each kind of file.
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 65), ("resnet50", 64), ("inception_v3", 96)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("resnet18", 65),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("resnet50", 64), ("inception_v3", 96))),
+    ],
+)
 def test_features_equal_torchs(name: str, size: int, tmp_path: Path) -> None:
     network = network_of(name)
     state = network.state_dict()

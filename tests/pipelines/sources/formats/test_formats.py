@@ -11,7 +11,8 @@ import pytest
 from pipelines import open as opening
 from pipelines.images import decode
 from pipelines.sources import formats
-from pipelines.sources.formats import coco, deeplabcut, w300, wflw
+from pipelines.sources.formats import coco, deeplabcut, wflw
+from pipelines.sources.formats import pts as pts_files
 from pipelines.sources.tables import Row, Table
 from pipelines.synthetic import drawn
 
@@ -278,7 +279,7 @@ def test_pts_counts_pixels_from_one(tmp_path):
         "indoor/b.png": [[0, 0], [446.5, -21.25]],
     }
     assert not table.refused and table.files == sorted(tmp_path.rglob("*.pts"))
-    w300.write(tmp_path / "out", [Row("x/y.png", np.array([[0, 1307.25]]), np.array([True]), (0, 0))], 1)
+    pts_files.write(tmp_path / "out", [Row("x/y.png", np.array([[0, 1307.25]]), np.array([True]), (0, 0))], 1)
     written = (tmp_path / "out" / "x" / "y.pts").read_text()
     assert written == "version: 1\nn_points: 1\n{\n1.000000 1308.250000\n}\n"
 
@@ -767,8 +768,8 @@ def test_what_ends_badly_leaves_nothing(tmp_path, kind):
 @pytest.mark.parametrize(
     ("module", "name", "said"),
     [
-        (w300, "a.png#1", "several objects"),
-        (w300, "../a.png", "not a path"),
+        (pts_files, "a.png#1", "several objects"),
+        (pts_files, "../a.png", "not a path"),
         (deeplabcut, "a.png#1", "several objects"),
         (wflw, "a b.png", "a blank"),
     ],
@@ -781,7 +782,7 @@ def test_names_that_a_format_cannot_say(tmp_path, module, name, said):
 
 def test_two_pictures_of_one_stem_do_not_share_a_pts_file(tmp_path):
     with pytest.raises(ValueError, match="this stem"):
-        w300.write(tmp_path, [ROWS[0], ROWS[0]._replace(name="d/a.jpg")], 2)
+        pts_files.write(tmp_path, [ROWS[0], ROWS[0]._replace(name="d/a.jpg")], 2)
 
 
 def contest_folder(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""300-W and its kin: a folder of images, each with its points in a .pts file of the same stem beside it.
+"""300-W: a folder of images, each with its points in a .pts file of the same stem beside it.
 
 The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on reading and put on again on writing.
 """
@@ -15,17 +15,18 @@ import numpy as np
 
 from pipelines.io import files
 from pipelines.sources import text_tables
-from pipelines.sources.formats import plain
+from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
 
 NAME = "pts"
+SUFFIX, IMAGES, BOXED = "", "", False
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
 _ENDING = re.compile(r"\.pts", re.IGNORECASE)
 _LAYOUT = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)\}\s*")
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a folder with a .pts file in it or below it."""
+    """Return whether this is a folder with a .pts file in it or below it."""
     return path.is_dir() and next(_tables(path), None) is not None
 
 
@@ -39,7 +40,7 @@ def _tables(path: Path) -> Iterator[Path]:
 
 
 def _leads_back(folder: Path, around: list[Path]) -> bool:
-    """Whether a link leads to one of the folders that it was reached by, or to one around them."""
+    """Return whether a link leads to one of the folders by which it was reached, or to one around them."""
     return folder.is_symlink() and any(
         Path(os.path.realpath(p)).is_relative_to(os.path.realpath(folder)) for p in around
     )
@@ -51,12 +52,12 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The images by name that have a .pts file; `pictures` is the folder they lie in below the same names.
+    """Return the images that have a .pts file, by name; `pictures` is their folder, if it is another.
 
-    Each file is read once here and again when it is asked for. Most files say how many points there are; those of another
-    number, that make no sense, or have no image are in `refused`. Raises ValueError where no file can be used at all.
+    Each file is read once here and again on request. The number of points of most files decides; others, invalid files
+    and those without an image are in `refused`. Raises ValueError if no file can be used.
     """
-    root = plain.find_pictures(path, pictures, [path], [])
+    root, _ = image_folders.find(path, pictures, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
     images, read_ = _Images(root), {table: _points(table) for table in tables}
     sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))

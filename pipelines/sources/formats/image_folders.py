@@ -1,0 +1,94 @@
+"""Where the images of a table lie: the folder that holds them, of those that a format looks into."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.images import decode
+from pipelines.io import files
+from pipelines.sources.tables import Label
+
+_LOOKED_AT = 500  # images, evenly taken, to tell which folder is theirs
+_COMPARED = 20  # images that several folders hold, to tell these apart
+_SHARE = 0.5  # of the images of the best folder: another that holds as many is told
+
+
+class _Folder(NamedTuple):
+    root: Path
+    first: tuple[int, int]  # width, height of the first image that is compared
+    inside: int  # labelled points within the images that are compared
+
+
+def find(
+    table: Path,
+    given: Path | None,
+    folders: Sequence[Path],
+    pictures: Sequence[str],
+    label: Callable[[int], Label] | None = None,
+) -> tuple[Path, list[str]]:
+    """(folder, notes): the one that was given, or that of `folders` which holds most of the images, of some that are evenly
+    taken, and of all where none of those is there. label: of an image; of folders that hold as many other images of these
+    names, the first within whose images most labelled points lie. Raises ValueError where none holds any."""
+    if given is not None:
+        if not given.is_dir():
+            raise ValueError(f"`pictures` {given}: there is no such folder")
+        return given, []
+    if not pictures:
+        return folders[0], []
+    tried = list({os.path.realpath(folder): folder for folder in reversed(folders)}.values())[::-1]
+    for some in (pictures[:: -(-len(pictures) // _LOOKED_AT)], pictures):
+        found = [sum(spelled(folder, name) is not None for name in some) for folder in tried]
+        if any(found):
+            best = tried[found.index(max(found))]
+            near = [f for f, count in zip(tried, found, strict=True) if count >= _SHARE * max(found)]
+            equal = [f for f, count in zip(tried, found, strict=True) if count == max(found)]
+            return _chosen(best, near, equal, pictures, label) if label and len(near) > 1 else (best, [])
+    raise ValueError(
+        f"{table}: none of its {len(pictures)} images, such as {pictures[0]!r}, is in"
+        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by `pictures`"
+    )
+
+
+def _chosen(
+    best: Path, near: list[Path], equal: list[Path], pictures: Sequence[str], label: Callable[[int], Label]
+) -> tuple[Path, list[str]]:
+    """As `find`, of several folders that hold images of these names; those that hold the same files are not told."""
+    shared = [i for i, name in enumerate(pictures) if all(spelled(folder, name) for folder in near)]
+    some = shared[:: -(-len(shared) // _COMPARED)] if shared else []
+    if all(len({files.read_bytes(folder / str(spelled(folder, pictures[i]))) for folder in near}) == 1 for i in some):
+        return best, []
+    about = {folder: _seen(folder, some, pictures, label) for folder in near}
+    most = max(about[folder].inside for folder in equal)
+    chosen = next(folder for folder in equal if about[folder].inside == most)
+    told = " and in ".join(f"{f.root} ({f.first[0]} x {f.first[1]})" for f in about.values())
+    why = ", since labels lie outside the images of the other" if about[best].inside < most else ""
+    return chosen, [f"images of these names lie in {told}: {chosen} is used{why}; --pictures FOLDER chooses"]
+
+
+def _seen(folder: Path, some: list[int], pictures: Sequence[str], label: Callable[[int], Label]) -> _Folder:
+    sizes = {i: size for i, size in _sizes(folder, some, pictures)}
+    inside = 0
+    for index, size in sizes.items():
+        points, mask = label(index)
+        inside += int(((points[mask] >= -0.5) & (points[mask] <= [n - 0.5 for n in size])).all(1).sum())
+    return _Folder(folder, next(iter(sizes.values()), (0, 0)), inside)
+
+
+def _sizes(folder: Path, some: list[int], pictures: Sequence[str]) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Of some images that can be decoded: (which, (width, height))."""
+    for index in some:
+        try:
+            yield index, decode.displayed_size(files.read_bytes(folder / str(spelled(folder, pictures[index]))))
+        except (decode.DecodeError, OSError):
+            continue
+
+
+def spelled(root: Path, name: str) -> str | None:
+    """The path of an image below a folder as the disk spells it: as it is, or in the other form of Unicode, in which some
+    systems store accents; None where it is not there."""
+    if os.path.isfile(root / name):
+        return name
+    forms = () if name.isascii() else [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    return next((form for form in forms if os.path.isfile(root / form)), None)
