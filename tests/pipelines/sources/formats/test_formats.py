@@ -155,7 +155,7 @@ def test_coco_ids_written_as_floats_are_the_whole_numbers_that_they_are(tmp_path
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"]
     assert reasons(table) == [("faces.json", None, "unknown image")] and "1.5" in table.refused[0].reason
     other = [{**a, "category_id": 4.0 + i} for i, a in enumerate(GOOD)]  # floats never hide that they are several
-    assert "--category" in refusal(coco_file(tmp_path, other, IMAGES))
+    assert "`category`" in refusal(coco_file(tmp_path, other, IMAGES))
 
 
 def test_coco_true_is_no_id(tmp_path):
