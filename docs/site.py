@@ -12,6 +12,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", "BUILD.md", "CHANGELOG.md")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The files of docs/ and these pages."""
+    if listed := files.get_file_from_path("README.md"):  # the list of docs/, which the site shows at its side
+        files.remove(listed)
     for name in PAGES:
         files.append(File.generated(config, name, content=(ROOT / name).read_text()))
     for path in sorted(p for top in ("jaxmarks", "pipelines") for p in (ROOT / top).rglob("*.py")):

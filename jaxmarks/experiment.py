@@ -1,4 +1,4 @@
-"""A run as one object: what it computes with, and the functions made of that."""
+"""Experiment: a run as one object, with its components and the functions made of them."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Predictions: all views of a batch rendered and run through the network in one call, un-warped and merged."""
+"""Predictions: all views of a batch rendered and run through the network in one call, mapped back and merged."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple

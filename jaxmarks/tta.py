@@ -1,5 +1,4 @@
-"""Test-time augmentation: a set of views is a Transform with a leading axis, and merging is a weighted mean, or one that
-does not believe every view."""
+"""Test-time augmentation: a set of views as a Transform with a leading axis, merged by a weighted mean or a robust one."""
 
 import dataclasses
 import json

@@ -40,7 +40,7 @@ class Faults:
                     f"{words.counted(count, 'image')} could not be decoded, `max_faults` is {self._limit}; last: {name}: {reason}"
                 )
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return the count for a line of progress; empty if there are none."""
         return f"  undecodable {len(self)}" if self._found else ""
 

@@ -80,12 +80,12 @@ def main() -> int:
 
 
 def run_of(out: Path, row: experiments.Row, seed: int) -> Path:
-    """Where a run lies."""
+    """Return the folder of a run."""
     return out / "runs" / f"{row.name}-{seed}"
 
 
 def make(run: Path, commands: experiments.Commands) -> experiments.Result:
-    """Trains and judges one run."""
+    """Train and evaluate one run."""
     for script, arguments in commands.items():
         path = Path(__file__).with_name(f"{script}.py")
         done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Networks looking at images: every view of every network, merged, and a closer look where a face is small.
+"""Ensemble inference with test-time augmentation: every view of every network, merged, with optional refinement of small faces.
 
 Views are chunked so that a bounded number of images goes through a network at one time; what several networks say meets
 in the first one's input frame, and is mapped back to the image by one inverse.

@@ -40,7 +40,7 @@ def named(text: str) -> str:
 
 
 def say(*lines: str) -> None:
-    """Lines on stdout, seen at once, with flags in place of the fields that they name."""
+    """Print lines on stdout and flush, with flags in place of the fields that they name."""
     print(named(flags.named("\n".join(lines))), flush=True)
 
 
@@ -189,15 +189,15 @@ def begin(name: str, arguments: Callable[[], Parser]) -> None:
     if name != "__main__":
         return
     if missing := [module for module in _NEEDED if importlib.util.find_spec(module) is None]:
-        _refuse(f"{sys.executable} has no {', '.join(missing)}: {_environment()}")
+        _reject(f"{sys.executable} has no {', '.join(missing)}: {_environment()}")
     try:
         arguments().parse_args(list(itertools.takewhile(lambda word: word != "--", sys.argv[1:])))
     except ValueError as error:
-        _refuse(files.escaped(str(error)))
+        _reject(files.escaped(str(error)))
 
 
 def _environment() -> str:
-    """How to start a script in the project's environment."""
+    """Return how to start a script in the project's environment."""
     root = Path(__file__).parents[2]
     if not (root / "Makefile").exists():  # installed from a wheel
         return "python -m pip install jaxmarks installs it with all it needs"
@@ -205,7 +205,7 @@ def _environment() -> str:
     return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
 
 
-def _refuse(message: str) -> NoReturn:
+def _reject(message: str) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
@@ -245,7 +245,7 @@ def _one_line_each() -> None:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command. A failure is one line and an exit code, by `failures.told`. The code that JAX compiles is cached."""
+    """Run a command. A failure is one line and an exit code, by `failures.describe`. The code that JAX compiles is cached."""
     _Shown.asked = False
     _one_line_each()
     try:
@@ -262,7 +262,7 @@ def run(main: Callable[[], int | None]) -> None:
     except Exception as error:
         if _Shown.asked:
             traceback.print_exc()
-        line, code = failures.told(error)
+        line, code = failures.describe(error)
         print(f"error: {files.escaped(named(line))}", file=sys.stderr)
         with contextlib.suppress(OSError):
             sys.stdout.flush()

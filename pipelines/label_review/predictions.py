@@ -1,5 +1,5 @@
-"""What runs know of every labelled image: predictions, by a run that had not trained on it where there is one, how
-far the views of it disagree, and how often training left it out."""
+"""Predictions for label review: of every labelled image, by a run that was not trained on it if possible, with the spread of
+its views and how often training left it out."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -99,7 +99,7 @@ def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.n
     seen, trimmed = np.zeros(len(source), int), np.zeros(len(source), int)
     for t in found:
         part = run_data.split_of(t.run, source, "train")
-        told, at = restore.fates(t.run, part), [places[name] for name in part.names]
+        told, at = restore.outcomes(t.run, part), [places[name] for name in part.names]
         seen[at] += told["seen"]
         trimmed[at] += told["worst"]
     return seen, trimmed

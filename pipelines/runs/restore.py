@@ -1,4 +1,4 @@
-"""Runs with what they learned: a trained one opened, another's weights to begin with, and a fork that goes its own way."""
+"""Restoring runs from checkpoints: trained runs, initial weights, forks."""
 
 import difflib
 import shutil
@@ -161,20 +161,22 @@ def _seen(run: Run, part: Source) -> history.Seen:
     return history.seen(rows, keys.ordering(run.key, len(part), run_folder.weights(run)), len(part))
 
 
-def fates(run: Run, part: Source) -> dict[str, np.ndarray]:
-    """What the run did to each image of its training split, as `history.per_photograph` has it."""
-    return history.per_photograph(_seen(run, part), len(part))
+def outcomes(run: Run, part: Source) -> dict[str, np.ndarray]:
+    """Return the history of each image of the training split, as `history.per_image` gives it."""
+    return history.per_image(_seen(run, part), len(part))
 
 
 def story(run: Run, part: Source, name: str) -> list[str]:
-    """What the run did to one image of its training split, a line for each step at which it was seen."""
+    """Return the history of one image of the training split, a line for each step that saw it."""
     found, config, lines = _seen(run, part), run.config, []
     settings = augment.configure(config.augment, run.scheme.mirror is not None)
     for at in np.flatnonzero(found.index == list(part.names).index(name)):
         drawn = rendering.augmentation(run.key, settings, config.size, found.draw[at])
-        fate = "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
+        outcome = (
+            "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
+        )
         where = f"step {found.step[at]}, place {found.place[at]}, epoch {found.draw[at, 0]}"
-        lines.append(f"{where}: {augment.told(drawn, config.size)}: loss {found.loss[at]:.4g}{fate}")
+        lines.append(f"{where}: {augment.describe(drawn, config.size)}: loss {found.loss[at]:.4g}{outcome}")
     return lines
 
 
@@ -194,12 +196,12 @@ def where_is(run: Run, name: str) -> str:
 
 
 def write_history(run: Run, part: Source) -> list[str]:
-    """Writes history.csv, what the run did to each image of its training split, and says what stands out.
+    """Write history.csv, what the run did to each image of its training split, and say what stands out.
 
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.
     """
-    found = fates(run, part)
+    found = outcomes(run, part)
     share = found["worst"] / np.maximum(found["seen"], 1)
     ranked = np.lexsort((-np.nan_to_num(found["last_loss"]), -share))
     with files.whole(run.root / "history.csv") as file:

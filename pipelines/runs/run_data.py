@@ -1,4 +1,4 @@
-"""The data of a run: its training set, its splits as they were written down, and what else it is asked to predict."""
+"""Data of a run: its training set, its stored splits, and other data to predict."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Training and validation parts by groups, from the root key; what is written down decides from then on."""
+"""Training and validation split by groups, from the root key; the stored split is binding."""
 
 import hashlib
 import math
@@ -133,7 +133,7 @@ def _reached(ranked: Sequence[str], sizes: dict[str, int], enough: float, most: 
 def _check(
     ranked: list[str], sizes: dict[str, int], held: set[str], asked: float, means: tuple[str, list[str]]
 ) -> None:
-    """Raises ValueError where the groups held out are not about what was asked. means: how it was asked, and ways out."""
+    """Raise ValueError where the groups held out are not about what was asked. means: how it was asked, and ways out."""
     total, count = sum(sizes.values()), _count(held, sizes)
     alone = asked > 0 and not held and total > 1  # one group of several images
     if not (_far(count, asked) or alone):

@@ -1,4 +1,4 @@
-"""Validation while a run trains: its numbers, and the worst predictions drawn, of the validation split and of training."""
+"""Validation during training: metrics, and the worst predictions drawn, of the validation split and of training."""
 
 from collections.abc import Callable
 
@@ -56,7 +56,7 @@ def judging(
 def worst(source: Source, found: Predicted, plan: experiment.Experiment, count: int = _WORST) -> np.ndarray:
     """A sheet of the images with the largest NME, prediction green, truth red, as u8 RGB."""
     config, judged = plan.config, (found.points, found.truth, found.mask, plan.scheme, found.diagonal)
-    nme = summary.per_photograph(*judged)["nme"]
+    nme = summary.per_image(*judged)["nme"]
     pictures, captions = [], []
     for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[:count]:
         index = int(found.index[at])

@@ -44,7 +44,7 @@ def equal(one, other, within=1e-3):
 
 
 @pytest.mark.slow
-def test_views_and_photographs_in_chunks_are_as_all_at_once(one, pictures):
+def test_views_and_images_in_chunks_are_as_all_at_once(one, pictures):
     whole = predictor.load(one, tta=VIEWS).predict(pictures)
     assert whole.points.shape == (5, 5, 2) and whole.spread.shape == (5, 5) and np.isfinite(whole.spread).all()
     for at_once in (1, 8):
@@ -62,7 +62,7 @@ def test_views_and_weights_may_be_lists(one, pictures):
 
 
 @pytest.mark.slow
-def test_what_is_likely_to_be_meant_as_one_picture_is_refused(one, pictures):
+def test_what_is_likely_to_be_meant_as_one_image_is_rejected(one, pictures):
     net = predictor.load(one, tta="none")
     with pytest.raises(ValueError, match=r"of a single image give \[image\]"):
         net.predict(pictures[0])
@@ -88,7 +88,7 @@ def test_the_plain_view_is_what_validation_sees(one):
 
 
 @pytest.mark.slow
-def test_networks_of_other_sizes_are_mixed_in_the_photograph(one, other, pictures):
+def test_networks_of_other_sizes_are_mixed_in_the_image(one, other, pictures):
     """By hand: each alone, its points in pixels of the images, then the mean by weight."""
     flat = {"tta": "none", "weights": "equal"}
     first, second = (predictor.load(root, **flat).predict(pictures).points for root in (one, other))
@@ -201,7 +201,7 @@ def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp
     shutil.copytree(one, copy, ignore=shutil.ignore_patterns("fitted"))
     monkeypatch.setattr(opening, "exists", lambda path: False)
     net = predictor.load(copy, tta="flip")
-    assert "errors not calibrated: the run's data was at drawn:96:5; say with --data" in net.remarks[0]
+    assert "errors not calibrated: the run's data was at drawn:96:5" in net.remarks[0]
     assert np.array_equal(net.fit.weights, [0.5, 0.5])
     found = net.predict(pictures)
     assert np.isfinite(found.points).all() and np.isnan(found.spread).all()
@@ -211,7 +211,7 @@ def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp
     assert predictor.load(copy, tta="flip", data="drawn:96:5").fit.calibration is not None  # where it lies now
 
 
-def test_how_sure_a_photograph_is(one):
+def test_how_sure_a_image_is(one):
     net = predictor.load(one, tta="flip")
     found = inference.gather(net.predictions(opening.open_source("drawn:40:5", "test")))
     sure, nme = net.confidence(found, 0.5), net.expected_nme(found)
@@ -238,13 +238,13 @@ def test_how_sure_a_photograph_is(one):
         ({"weights": "fitted", "merge": "median"}, "weights are fitted for the mean"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(one, settings, told):
+def test_what_cannot_be_is_rejected_in_one_line(one, settings, told):
     with pytest.raises(ValueError, match=f"^[^\n]*{told}[^\n]*$"):
         predictor.load(one, **settings)
 
 
 @pytest.mark.slow
-def test_runs_that_do_not_go_together_are_refused(one, tmp_path):
+def test_runs_that_do_not_go_together_are_rejected(one, tmp_path):
     with pytest.raises(ValueError, match="the same network is named twice"):
         predictor.load(one, one)
     more = begun(tmp_path / "more", data="drawn:24:68", batch=8)
@@ -253,7 +253,7 @@ def test_runs_that_do_not_go_together_are_refused(one, tmp_path):
 
 
 @pytest.mark.parametrize("picture", [np.zeros((8, 8)), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), "a.jpg"])
-def test_what_is_no_picture_is_refused_by_its_number(one, pictures, picture):
+def test_what_is_no_image_is_rejected_by_its_number(one, pictures, picture):
     net = predictor.load(one, tta="none", weights="equal")
     with pytest.raises(ValueError, match=r"^image 1: expected a uint8 array \[height, width, 3\] in RGB, got "):
         net.predict([pictures[0], picture])
@@ -267,7 +267,7 @@ def test_purposes_are_plain_data(one):
     assert fitting.Settings().tta == "standard" and np.allclose(net.fit.weights, [1 / 6, 1 / 3, 1 / 2])
 
 
-def test_pictures_are_looked_at_in_their_boxes(one, pictures):
+def test_images_are_looked_at_in_their_boxes(one, pictures):
     """A box about the whole short side, with the run's margin, is what the network sees without one."""
     net = predictor.load(one, tta="none", weights="equal")
     margin = net.run.config.box_margin
@@ -285,14 +285,14 @@ def test_pictures_are_looked_at_in_their_boxes(one, pictures):
         net.predict(pictures, [boxes[0], [9000, 0, 5, 5], *boxes[2:]])
 
 
-def test_one_picture_is_not_padded_to_a_whole_batch(one, pictures):
+def test_one_image_is_not_padded_to_a_whole_batch(one, pictures):
     net = predictor.load(one, tta="none", weights="equal")
     small = net._nets_for(1)[0].config.batch
     assert small < net.nets[0].config.batch and net._nets_for(10**6)[0].config.batch == net.nets[0].config.batch
     assert equal(net.predict(pictures[:1]), [v[:1] for v in net.predict(pictures)])
 
 
-def test_a_closer_look_is_left_out_where_the_crop_leaves_the_photograph(one):
+def test_a_closer_look_is_left_out_where_the_crop_leaves_the_image(one):
     net = predictor.load(one, tta="none", weights="equal")
     source = example.Subset(opening.open_source("drawn:40:5", "test"), range(3))
     found = inference.gather(net.predictions(source))

@@ -107,7 +107,7 @@ def test_a_rising_loss_or_too_few_steps_suggest_nothing():
         (np.arange(1.0, 31), np.zeros(30), "not all 0"),
     ],
 )
-def test_what_is_no_sweep_is_refused(rates, losses, told):
+def test_what_is_no_sweep_is_rejected(rates, losses, told):
     with pytest.raises(ValueError, match=told):
         sweep.suggested(rates, losses)
 
@@ -226,9 +226,9 @@ def test_stopped_it_writes_nothing(tmp_path, monkeypatch, command, linear):
         (["--val-fraction", "0.9", "--data", "drawn:2:7"], "drawn with"),
     ],
 )
-def test_what_cannot_be_swept_is_refused_in_one_line(tmp_path, monkeypatch, refused, flags, told):
+def test_what_cannot_be_swept_is_rejected_in_one_line(tmp_path, monkeypatch, rejected, flags, told):
     monkeypatch.chdir(tmp_path)
-    assert told in refused("find_lr", "--out", "lr.png", *flags)
+    assert told in rejected("find_lr", "--out", "lr.png", *flags)
     assert not list(tmp_path.iterdir())
 
 

@@ -206,7 +206,7 @@ def test_batches_that_threads_put_on_the_devices_are_bit_equal_whatever_the_thre
 
 
 @pytest.mark.parametrize("count", [5, 6, 7, 8])
-def test_a_validation_is_of_every_photograph_once_whatever_the_batch_and_the_devices(count):
+def test_a_validation_is_of_every_image_once_whatever_the_batch_and_the_devices(count):
     source, found = drawn.DrawnSource(f"drawn:{count}:5"), []
     for batch, devices in ((1, 1), (4, 1), (4, 4)):
         config = Config(**{**CONFIG.__dict__, "batch": batch})
