@@ -73,11 +73,18 @@ class Experiment(NamedTuple):
 
     def training_step(self, schedule: optax.Schedule | None = None) -> Callable[[State, Batch], tuple[State, Record]]:
         """Return step(state, batch) -> (state, record), as `step.make_step` has it; schedule: as `optimizer` has it."""
-        c, tx = self.config, self.optimizer(schedule)
-        objective = step.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep)
-        rate = schedule or optimizer.rate(c, self.steps, self.frozen)
-        options = {"ema": c.ema, "accumulate": c.accumulate, "frozen": self.frozen}
-        return step.make_step(self.model, tx, self._render(), objective, rate, c.size, **options)
+        c = self.config
+        return step.make_step(
+            self.model,
+            self.optimizer(schedule),
+            self._render(),
+            step.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep),
+            schedule or optimizer.rate(c, self.steps, self.frozen),
+            c.size,
+            ema=c.ema,
+            accumulate=c.accumulate,
+            frozen=self.frozen,
+        )
 
     def member(self, views: str) -> Callable[[State], inference.Member]:
         """Return member(state): the run as a member of an ensemble, under a set of views as `tta.view_configs` takes it."""

@@ -38,7 +38,7 @@ class Faults:
             self._found[name] = reason
             if (count := len(self._found)) > self._limit:
                 raise ValueError(
-                    f"{words.counted(count, 'image')} could not be decoded, --max-faults is {self._limit}; last: {name}: {reason}"
+                    f"{words.counted(count, 'image')} could not be decoded, `max_faults` is {self._limit}; last: {name}: {reason}"
                 )
 
     def describe(self) -> str:
@@ -124,7 +124,7 @@ def batches(
     import grain  # half a second: for the commands that read images
 
     if not len(source):
-        raise ValueError("the training split is empty: lower --val-fraction or add images")
+        raise ValueError("the training split is empty: lower `val_fraction` or add images")
     faults = Faults() if faults is None else faults
     order = keys.ordering(key, len(source), weights)
 

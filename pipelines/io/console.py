@@ -228,7 +228,7 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if _Shown.asked:
             return super().format(record)
-        return f"warning: {files.escaped(' '.join(record.getMessage().split()))}"
+        return f"warning: {files.escaped(flags.named(' '.join(record.getMessage().split())))}"
 
 
 def _one_line_each() -> None:

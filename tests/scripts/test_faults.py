@@ -154,7 +154,7 @@ def test_past_the_limit_the_batches_end_with_an_error_of_one_line():
         faults = loader.Faults(2)
         steps = loader.batches(Shades(40, broken=(3, 9, 21, 30)), config(4), keys.root(0), faults=faults, **options)
         message = rejection(lambda steps=steps: list(islice(steps, 40)))
-        assert "--max-faults is 2; last: 0" in message
+        assert "`max_faults` is 2; last: 0" in message
         assert 3 <= len(faults) <= 4
 
 
@@ -165,11 +165,11 @@ def test_up_to_the_limit_they_are_replaced_and_each_counts_once():
     for _ in range(3):
         faults.add("003.png", "again")
     message = rejection(faults.add, "005.png", "new")
-    assert message.startswith("5 ") and "--max-faults is 4; last: 005" in message
+    assert message.startswith("5 ") and "`max_faults` is 4; last: 005" in message
 
 
 def test_in_order_the_limit_holds_as_well():
-    with pytest.raises(ValueError, match="--max-faults is 1"):
+    with pytest.raises(ValueError, match="`max_faults` is 1"):
         list(loader.ordered(Shades(9, broken=(1, 2, 3)), config(4), faults=loader.Faults(1)))
 
 
