@@ -59,7 +59,7 @@ def apart(function: Callable, static_argnames: tuple[str, ...] = ()) -> Callable
 
 
 def ask_same_bits() -> None:
-    """Asks XLA for the same bits at every run on a GPU. To be called before anything is put on a device."""
+    """Ask XLA for the same bits at every run on a GPU. To be called before anything is put on a device."""
     if not same_bits_asked():
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
 

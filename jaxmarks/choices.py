@@ -1,4 +1,4 @@
-"""The tables of what flags and configurations choose from, apart from what they name: a command line is read without JAX.
+"""Names that flags and configurations choose from, importable without JAX.
 
 Each is the only table of its kind: a new backbone, loss, preset or format is a function or a file, and its name here.
 """

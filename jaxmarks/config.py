@@ -1,4 +1,4 @@
-"""The configuration of a run: one frozen record, its command line, and its form on disk.
+"""Configuration of a run: a frozen record, its command line, and its form on disk.
 
 Each field is `defining` (a resumed run with another value is rejected) or operational (it may change between sessions).
 """
@@ -43,69 +43,63 @@ class Config:
     data: str = _operational(
         "drawn:4000", "a data set's folder or file, or drawn:COUNT[:POINTS]; its content defines the run, not its path"
     )
-    pictures: str = _operational("", "the folder of the images, where the data's format does not say")
-    boxes: str = _operational("", "CSV of file_name,x,y,width,height: what part of each image to look at")
-    category: str = _operational("", "COCO: the category to read, by name or id, where several have keypoints")
-    box_margin: float = _defining(0.25, "what is added on each side of a box, as a share of its longer side")
-    weights: str = _operational("", "CSV of file_name,weight: how often images are drawn; kept in the run folder")
+    pictures: str = _operational("", "image folder, if it is not the format's own")
+    boxes: str = _operational("", "CSV of bounding boxes: file_name,x,y,width,height")
+    category: str = _operational("", "COCO: the category to read, by name or id, if several have keypoints")
+    box_margin: float = _defining(0.25, "margin on each side of a box, as a share of its longer side")
+    weights: str = _operational("", "CSV of sampling weights: file_name,weight; copied to the run folder")
     review: str = _operational(
-        "", "decisions.csv of the review page: labels left out or replaced; kept in the run folder"
+        "", "decisions.csv of the review page: labels excluded or replaced; copied to the run folder"
     )
-    cache: bool = _operational(True, "pack a data set into the cache when it is first used")
-    max_faults: int = _operational(100, "images that may turn out to be undecodable before the run stops")
-    seed: int = _defining(0, "root key of the run: every random number follows from it")
+    cache: bool = _operational(True, "pack a data set into the cache on first use")
+    max_faults: int = _operational(100, "undecodable images before the run stops")
+    seed: int = _defining(0, "seed of the root key, from which every random number derives")
     model: str = _defining("resnet50", f"backbone: {', '.join(choices.MODELS)}")
     init_from: str = _operational(
         "", "weights to start from: a run's folder, or torchvision's .pth or .safetensors; its content defines the run"
     )
     precision: str = _defining(
-        "float32", f"of the backbone's computation: {', '.join(PRECISIONS)}; parameters, losses, points stay float32"
+        "float32", f"precision of the backbone: {', '.join(PRECISIONS)}; parameters, losses, points stay float32"
     )
-    deterministic: bool = _operational(False, "the same bits on a GPU too, at some cost; a CPU gives them anyway")
+    deterministic: bool = _operational(False, "bitwise reproducible on a GPU too, at some cost; a CPU always is")
     size: int = _defining(128, "side of the network's input in pixels")
-    canvas: float = _defining(
-        1.25, "side of the decoded square over the input's; the rest is what augmentation may show"
-    )
+    canvas: float = _defining(1.25, "side of the canvas relative to the input's; augmentation may show the rest")
     batch: int = _defining(32, "images a step, over all devices")
     accumulate: int = _defining(
         1, "micro-batches in which a batch passes through the network, one after the other, to save memory"
     )
-    epochs: float = _defining(
-        AUTO_EPOCHS, "passes over the training split, where --steps is 0; 0: 10 passes, and 600 steps at least"
-    )
+    epochs: float = _defining(AUTO_EPOCHS, "epochs, if --steps is 0; 0: 10 epochs, but at least 600 steps")
     steps: int = _defining(0, "training steps; 0: by --epochs")
     augment: str = _defining(
         "auto", f"auto, {', '.join(choices.PRESETS)}, or a JSON file; auto: light, mirrored where known"
     )
     scheme: str = _operational(
-        "", "file that says how the points mirror (scripts/symmetry.py); 971, 68 and 5 are known"
+        "", "scheme file with the mirror permutation (scripts/symmetry.py); 971, 68 and 5 are built in"
     )
     loss: str = _defining("smooth_l1", f"loss: {', '.join(choices.LOSSES)}")
     loss_unit: str = _defining("crop", f"unit of the residuals: {', '.join(LOSS_UNITS)}")
-    trim_top: float = _defining(0.0, "share of the batch with the largest loss that is left out")
-    trim_keep: float = _defining(1.0, "where the trained band ends: 0.3 leaves the easiest 70 percent out")
-    lr: float = _defining(1e-3, "learning rate of AdamW, after the warm-up")
-    warmup: int = _defining(50, "steps over which the rate rises from 0; onecycle has its own")
+    trim_top: float = _defining(0.0, "share of the batch with the largest losses that is left out")
+    trim_keep: float = _defining(1.0, "end of the trim band: 0.3 leaves out the easiest 70 percent")
+    lr: float = _defining(1e-3, "learning rate of AdamW after warm-up")
+    warmup: int = _defining(50, "warm-up steps from rate 0; onecycle has its own")
     backbone_lr: float = _defining(1.0, "factor on the backbone's rate; the head's is --lr")
     freeze: float = _defining(0.0, "epochs for which the backbone, its running statistics too, is frozen")
     thaw_lr: float = _defining(1.0, "factor on every rate once the backbone is thawed")
-    ema: float = _defining(0.0, "decay of the moving average of the weights that is validated and predicts; 0: none")
+    ema: float = _defining(0.0, "decay of the moving average of the weights, used to validate and predict; 0: none")
     weight_decay: float = _defining(1e-2, "AdamW's decay, on kernels only")
-    clip: float = _defining(1.0, "largest norm of the gradient, in head units; 0: none")
-    schedule: str = _defining("cosine", f"of the rate: {', '.join(SCHEDULES)}")
-    plateau_factor: float = _defining(0.8, "the rate times this when the smoothed batch loss no longer falls")
-    plateau_patience: float = _defining(0.25, "how long that may last, in epochs")
+    clip: float = _defining(1.0, "gradient clipping norm, in head units; 0: none")
+    schedule: str = _defining("cosine", f"schedule of the rate: {', '.join(SCHEDULES)}")
+    plateau_factor: float = _defining(0.8, "factor on the rate when the smoothed batch loss stops falling")
+    plateau_patience: float = _defining(0.25, "patience of the plateau schedule, in epochs")
     val_fraction: float = _defining(
         AUTO_SHARE, "share of the images held out for validation; -1: 0.05, but 40 images at least, and 0.2 at most"
     )
-    near_duplicates: bool = _defining(True, "images that are nearly the same stay on one side of the split")
-    split_by: str = _defining("", "regular expression: what it finds in a file name is a group, kept on one side")
-    fold: str = _defining(
-        "", "K/N: the groups are cut into N parts, and the K-th validates, whatever --val-fraction says"
-    )
+    near_duplicates: bool = _defining(True, "keep near-duplicate images on one side of the split")
+    split_by: str = _defining("", "regular expression whose match in a file name is a group, kept on one side")
+    fold: str = _defining("", "K/N: the groups are cut into N parts, and the K-th is the validation split")
     split_seed: int = _defining(
         -1,
-        "runs that share it hold out the same images, so that they can be mixed with fitted weights; -1: --seed",
+        "seed of the split; runs that share it hold out the same images, as ensembles with fitted weights need; -1: --seed",
     )
     val_every: int = _operational(0, "steps between validations; 0: after each epoch")
     log_every: int = _operational(20, "steps between lines of the log")

@@ -81,7 +81,7 @@ def band(drop_top: float, keep_top: float, count: int) -> tuple[int, int]:
 
 
 def check_band(drop_top: float, keep_top: float) -> None:
-    """Raises ValueError unless 0 <= drop_top < keep_top <= 1."""
+    """Raise ValueError unless 0 <= drop_top < keep_top <= 1."""
     if not 0 <= drop_top < keep_top <= 1:
         raise ValueError(
             f"the trim band must satisfy 0 <= `trim_top` < `trim_keep` <= 1, got {drop_top:g} and {keep_top:g}"

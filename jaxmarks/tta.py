@@ -1,5 +1,4 @@
-"""Test-time augmentation: a set of views is a Transform with a leading axis, and merging is a weighted mean, or one that
-does not believe every view."""
+"""Test-time augmentation: a set of views as a Transform with a leading axis, merged by a weighted mean or a robust one."""
 
 import dataclasses
 import json
@@ -129,11 +128,3 @@ def _trimmed(points: jax.Array, share: jax.Array) -> jax.Array:
 
 
 _MERGE = {"mean": _mean, "median": _median, "trimmed": _trimmed}
-
-
-def disagreement(points: jax.Array, merged: jax.Array, valid: jax.Array) -> jax.Array:
-    """f32[batch, points]: the root mean square distance of all valid views f32[views, batch, points, 2] from the merged
-    points, whatever their weights: a view that is not believed still tells how sure the others are. NaN where none is."""
-    squared = jnp.where(valid, jnp.sum(jnp.where(valid[..., None], points - merged[None], 0) ** 2, -1), 0)
-    count = jnp.sum(valid, 0)
-    return jnp.where(count > 0, jnp.sqrt(jnp.sum(squared, 0) / jnp.maximum(count, 1)), jnp.nan)

@@ -36,7 +36,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example:
-        """Raises `decode.DecodeError` where the file is not there, OSError where it cannot be read."""
+        """Raise `decode.DecodeError` where the file is not there, OSError where it cannot be read."""
         ...
 
 

@@ -9,7 +9,7 @@ from pipelines.io import guesses
 from pipelines.packing import dataset, report
 from pipelines.sources import formats, image_folder
 from pipelines.sources.boxes import completed, replaced_line
-from pipelines.sources.tables import Pictures, Table, table_of
+from pipelines.sources.tables import Images, Table, table_of
 from pipelines.synthetic import drawn
 
 _log = logging.getLogger("jaxmarks")
@@ -34,13 +34,13 @@ def open_source(
     """
 
     source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
-    refused = source.table.refused if isinstance(source, Pictures) else []
-    if refused and source.asked is not None:
-        raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
-    if refused:
-        kinds = report.by_kind(refused)
+    rejected = source.table.rejected if isinstance(source, Images) else []
+    if rejected and source.asked is not None:
+        raise ValueError(f"{path}: {report.line(rejected[0])} ({len(rejected)} such in all)")
+    if rejected:
+        kinds = report.by_kind(rejected)
         _log.warning(
-            "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(refused), kinds
+            "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(rejected), kinds
         )
     if replaced := source.replaced:
         _log.warning("%s: %s", path, replaced_line(replaced, len(source)))
@@ -68,23 +68,23 @@ def open_any(
     table = open_table(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
     for note in table.notes:
         _log.warning("%s", note)
-    return Pictures(table)
+    return Images(table)
 
 
 def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
     """Raise ValueError if an image folder or boxes are given for data that holds its own."""
     if given := " and ".join(f"--{name}" for name, value in (("pictures", pictures), ("boxes", boxes)) if value):
         raise ValueError(
-            f"--data {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
+            f"`data` {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
         )
 
 
 def local(path: str) -> Path:
     """Return a path on this machine. Raises ValueError for a URL."""
     if not path.strip():
-        raise ValueError("--data is empty: give a folder or file, or drawn:COUNT[:POINTS]")
+        raise ValueError("`data` is empty: give a folder or file, or drawn:COUNT[:POINTS]")
     if "://" in path:
-        raise ValueError(f"--data {path}: addresses are not read; copy the data here and give its folder")
+        raise ValueError(f"`data` {path}: addresses are not read; copy the data here and give its folder")
     return Path(path).expanduser()
 
 
@@ -95,7 +95,7 @@ def _existing(path: str) -> Path:
     if not root.exists():
         near = guesses.path(root, Path.exists)
         raise ValueError(
-            f"--data {path}: does not exist{near}; give a contest folder, a file of another known format"
+            f"`data` {path}: does not exist{near}; give a contest folder, a file of another known format"
             f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
         )
     return root
@@ -110,7 +110,7 @@ def open_table(
     root = _existing(path)
     module = formats.recognise(root)
     if category and module is not formats.coco:
-        raise ValueError(f"--category {category}: {path} has no categories; only a .json of COCO keypoints has")
+        raise ValueError(f"`category` {category}: {path} has no categories; only a .json of COCO keypoints has")
     wanted = {"category": category} if category else {}
     folder = Path(pictures).expanduser() if pictures else None
     table = formats.respelled(module.read(root, part, folder, num_points, **wanted))
@@ -152,7 +152,7 @@ def parts(path: str) -> list[str]:
     return formats.recognise(root).parts(root)
 
 
-def open_pictures(path: str, num_points: int, boxes: str = "", without: Sequence[str | None] = ()) -> Pictures:
+def open_images(path: str, num_points: int, boxes: str = "", without: Sequence[str | None] = ()) -> Images:
     """Open the images of a folder and its subfolders, or of one file, without labels, by name; skipped files are
     reported.
 
@@ -165,7 +165,7 @@ def open_pictures(path: str, num_points: int, boxes: str = "", without: Sequence
     if boxes:
         table = formats.with_boxes(table, Path(boxes).expanduser())
         if not table.names:
-            raise ValueError(f"--boxes {boxes}: it names none of the {len(names)} images of {path}")
-        if gone := table.refused:
+            raise ValueError(f"`boxes` {boxes}: it names none of the {len(names)} images of {path}")
+        if gone := table.rejected:
             _log.warning("%s: %d of %d images have no box in %s and are left out", path, len(gone), len(names), boxes)
-    return Pictures(table)
+    return Images(table)

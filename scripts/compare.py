@@ -80,12 +80,12 @@ def main() -> int:
 
 
 def run_of(out: Path, row: experiments.Row, seed: int) -> Path:
-    """Where a run lies."""
+    """Return the folder of a run."""
     return out / "runs" / f"{row.name}-{seed}"
 
 
 def make(run: Path, commands: experiments.Commands) -> experiments.Result:
-    """Trains and judges one run."""
+    """Train and evaluate one run."""
     for script, arguments in commands.items():
         path = Path(__file__).with_name(f"{script}.py")
         done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True)
@@ -100,7 +100,7 @@ def make(run: Path, commands: experiments.Commands) -> experiments.Result:
 
 def write(out: Path, numbers: list[dict]) -> None:
     """The table so far, with the command beside it."""
-    command = f"{console.named('python scripts/compare.py')} {shlex.join(sys.argv[1:])}"
+    command = f"{console.as_started('python scripts/compare.py')} {shlex.join(sys.argv[1:])}"
     files.write_json(out / "table.json", {"command": command, "rows": numbers})
     with files.whole(out / "table.md") as file:
         lines = experiments.table(numbers) if numbers else []

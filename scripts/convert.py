@@ -47,7 +47,7 @@ def main() -> None:
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source = opening.open_any(flags.data, flags.part, once=True, **where)
     out = flags.out / (flags.part if kind == "contest" else "")
-    home = convert.home_of(kind, out) if drawn or flags.copy_pictures else None
+    home = convert.image_folder_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, home, source)
     written = convert.written(kind, out, home, source)
     overwrites.check(written, source, [flags.data, flags.boxes])
@@ -68,7 +68,7 @@ def main() -> None:
     print(f"{len(kept)} of {len(source)} records as {kind}: {flags.out}")
     if beside:
         print(f"{kind} has no bounding boxes: they are in {beside}; give it as --boxes with this set")
-    print(convert.told(kind, flags.out, flags.part, home, source, sent, kept, beside))
+    print(convert.describe(kind, flags.out, flags.part, home, source, sent, kept, beside))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def check(out: str, first: float, last: float, steps: int, flags: dict[str, Any]) -> None:
-    """Raises ValueError for what cannot be swept."""
+    """Raise ValueError for what cannot be swept."""
     if unused := [name for name in UNUSED if name in flags]:
         raise ValueError(f"--{unused[0].replace('_', '-')} means nothing to a sweep: it tries rates, and ends")
     if Path(out).suffix != ".png":
@@ -112,7 +112,7 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
 
 
 def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, Any]) -> list[str]:
-    """Writes the plot and the numbers; what there is to say of them, a line each."""
+    """Write the plot and the numbers; return remarks on them, a line each."""
     smoothed, suggestion, remarks = sweep.smoothed(losses), sweep.suggested(rates, losses), []
     title = f"{settings['model']}, {settings['size']} px, batch {settings['batch']}, {Path(settings['data']).name}"
     plots.learning_rate(out, title, rates, losses, smoothed, suggestion)

@@ -49,7 +49,7 @@ from pipelines import example
 from pipelines import open as opening
 from pipelines.packing import dataset, inspection, overwrites, pack, report, seal
 from pipelines.reports import packed, rejected
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 
 def main() -> int:
@@ -108,7 +108,7 @@ def verify(folder: Path) -> None:
 
 
 def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> int:
-    """What the packed set is like, and where to read on."""
+    """Print the report of the packed set, and where to read on."""
     summary = report.read(out / seal.REPORT, dataset.parts(out))
     print(report.text(summary))
     seen = rejected.thumbnails(parts, summary)
@@ -134,7 +134,7 @@ def _part(text: str) -> tuple[int, int]:
 
 def _foreseen(source: example.Source) -> list[str]:
     """Lines on the rows of a source that are rejected and the images that will be."""
-    rows = source.table.refused if isinstance(source, Pictures) else []
+    rows = source.table.rejected if isinstance(source, Images) else []
     lines = [f"{words.counted(len(rows), 'record')} cannot be used:", *report.examples(rows)] if rows else []
     return lines + inspection.foreseen(source)
 

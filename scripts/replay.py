@@ -76,7 +76,7 @@ def _range(text: str, many: bool) -> tuple[int, int]:
 
 
 def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> int:
-    """Takes the steps again; exit code 1 where one is not what the log says."""
+    """Take the steps again; exit code 1 where one is not what the log says."""
     plan = experiment.assemble(run.config, run.key, run.scheme, len(part))
     logged = log.read_examples(run.root, run.config.batch)
     if last >= len(logged):
@@ -92,7 +92,7 @@ def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> 
     damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
     take, first_state = plan.training_step(), plan.place(state)
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
-        print(replay.told(r, tolerance), flush=True)
+        print(replay.describe(r, tolerance), flush=True)
         different += bool(r.differ)
     print(f"{words.counted(last + 1 - first, 'step')} verified, {different} different")
     return int(different > 0 or damage)
@@ -124,7 +124,7 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
 
 
 def taken(run: run_folder.Run, count: int) -> str:
-    """Which steps a run has in its log."""
+    """Return the steps that a run has in its log."""
     return (
         f"the last step in the log of {run.root} is {count - 1}, counted from 0" if count else f"{run.root} took none"
     )

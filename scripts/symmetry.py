@@ -90,7 +90,7 @@ def _table(name: str, num_points: int) -> np.ndarray:
 
 
 def _report(against: list[symmetry.Contradiction], limit: int = 10) -> int:
-    """Prints what speaks against the table; 1 where something does."""
+    """Print what speaks against the table; 1 where something does."""
     wrong = [row for row in against if row.margin > symmetry.WEAK]
     print(
         f"the table: {words.counted(len(wrong), 'point')} contradicted,"

@@ -1,4 +1,4 @@
-"""Trains a run, or goes on with it.
+"""Train a run, or resume it.
 
     python scripts/train.py --data PATH --name mine
     python scripts/train.py --data PATH --name entry --recipe resnet50
@@ -7,10 +7,10 @@
     python scripts/train.py --name mine --fork calmer --step 3000 --lr 1e-4
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
 
-The last is a two-minute trial on a laptop. The same command again goes on from the newest checkpoint; Ctrl-C saves
+The last is a two-minute trial on a laptop. The same command again resumes from the newest checkpoint; Ctrl-C saves
 first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl. PATH is a
-contest folder, another known format (docs/formats.md), or a folder packed by prepare.py; what is not packed yet is
-checked and packed into the cache first. Recipes and what the flags do: docs/training.md.
+contest folder, another known format (docs/formats.md), or a folder packed by prepare.py; data that is not packed
+is checked and packed into the cache first. docs/training.md describes recipes and flags.
 """
 
 import sys
@@ -26,13 +26,13 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--name", default="run", help="the run folder is runs/NAME (default: run)")
-    parser.add_argument("--runs", default="runs", help="where run folders lie (default: runs)")
+    parser.add_argument("--name", default="run", help="name of the run folder, runs/NAME (default: run)")
+    parser.add_argument("--runs", default="runs", help="folder of the run folders (default: runs)")
     told = "; ".join(f"{name}: {r.about}" for name, r in recipes.NAMES.items())
-    parser.add_argument("--recipe", default="", help=f"settings by name, flags have the last word. {told}")
-    parser.add_argument("--fork", help="go on from a checkpoint of runs/NAME under other settings, as runs/FORK")
-    parser.add_argument("--step", help="with --fork: the checkpoint to go on from, a step or best (default: newest)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    parser.add_argument("--recipe", default="", help=f"settings by name, overridden by flags. {told}")
+    parser.add_argument("--fork", help="continue from a checkpoint of runs/NAME under other settings, as runs/FORK")
+    parser.add_argument("--step", help="with --fork: checkpoint to continue from, a step or best (default: newest)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
     configs.add_arguments(parser)
     return parser
 
@@ -91,7 +91,7 @@ def describe(run: run_folder.Run, source: example.Source, *, fresh: bool) -> int
         *remarks(run, plan, source, counted=True), *notes, *experiment.describe(plan), *configs.unusual(run.config)
     )
     if run_folder.exists(run.root):
-        print(f"{run.root} is there already; it would go on from step {checkpoint.newest_step(run.root)}")
+        print(f"{run.root} already exists; it would resume from step {checkpoint.newest_step(run.root)}")
     return 0
 
 
@@ -106,10 +106,10 @@ def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.So
     )
     return [
         *own,
-        *decisions.told(source),
+        *decisions.describe(source),
         *halves.described(run, source),
         *(label_counts.remarks(source, run.config, run.scheme) if counted else []),
-        *boxes.told(source, run.config.box_margin),
+        *boxes.describe(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),
         *experiment.remarks(plan),
     ]
@@ -121,7 +121,7 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> 
         overwrites.check_run("--fork", root)
     run, at = restore.fork(parent, root, flags, step, dry=dry)
     if dry:
-        print(f"{root}: would go on from {parent} at step {at}")
+        print(f"{root}: would continue from {parent} at step {at}")
         return describe(run, run_data.of_run(run, dry=True, brief=False), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with run_folder.lock(root):
@@ -152,7 +152,7 @@ def train(run: run_folder.Run, source: example.Source) -> int:
     take_step = pace.paced(plan.training_step(), progress, begin, plan.steps, run.config)
     try:
         for event in session.train(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
-            progress.show(event.step, f"{session.describe(event)}{faults.told()}")
+            progress.show(event.step, f"{session.describe(event)}{faults.describe()}")
             done = event.step
     finally:
         progress.close()

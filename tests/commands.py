@@ -91,7 +91,7 @@ def command(monkeypatch, capsys):
 
 
 @pytest.fixture
-def refused(command):
+def rejected(command):
     """The one line of a command that must be rejected."""
 
     def call(script: str, *arguments: object) -> str:

@@ -27,7 +27,7 @@ jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_numpy_rank_promotion", "raise")  # an axis that broadcasts is written
 
 pytest.register_assert_rewrite("tests.commands")
-from tests.commands import command, refused, trained  # noqa: E402, F401  fixtures
+from tests.commands import command, rejected, trained  # noqa: E402, F401  fixtures
 
 FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
 

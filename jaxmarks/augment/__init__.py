@@ -16,11 +16,11 @@ from jaxmarks.augment.presets import PRESETS, preset
 from jaxmarks.augment.samplers import Chain, Config, Geometry, OneOf, bounds, sample
 from jaxmarks.transform import Transform
 
-__all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "preset", "sample", "told"]
+__all__ = ["PRESETS", "check", "configure", "describe", "fixed", "is_fixed", "mirrors", "preset", "sample"]
 
 
 def check(text: str) -> None:
-    """Raises ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
+    """Raise ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
     _read(text if text != "auto" else "light")
 
 
@@ -69,7 +69,7 @@ def fixed(configs: list[Config], size: int) -> Transform:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
 
-def told(t: Transform, size: int) -> str:
+def describe(t: Transform, size: int) -> str:
     """One drawn Transform of a size x size frame in words: what its matrices amount to, seen from the centre."""
     matrix, colour, blur, covered = (np.asarray(leaf, np.float64) for leaf in t)
     linear, middle = matrix[:, :2], np.full(2, (size - 1) / 2)

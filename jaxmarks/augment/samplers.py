@@ -50,8 +50,8 @@ def _check_single(config: object, name: str, kind: type, most: float) -> None:
 
 @dataclass(frozen=True)
 class Config:
-    """What is drawn from: a frozen dataclass of ranges, with its function in SAMPLERS. A field that is a `float` and no Range
-    is a probability."""
+    """Base of a sampler's configuration: a frozen dataclass of ranges, with its function in SAMPLERS. A field that is a
+    `float` and no Range is a probability."""
 
     always_draws: ClassVar[bool] = False  # whether it draws at random however its fields are fixed
 

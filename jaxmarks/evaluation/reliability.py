@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
-    """Of the values that are finite; NaN where none is."""
+    """Return the mean of the finite values; NaN without any."""
     known = np.isfinite(values)
     total = weights[known].sum()
     return float(values[known] @ weights[known] / total) if total > 0 else np.nan
@@ -62,7 +62,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return _spearman(a[both], b[both])(np.ones(both.sum())) if both.any() else np.nan
 
 
-def within_photographs(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def within_images(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """f64[n]: Spearman over the points of each image; NaN where it has fewer than three that count."""
     used = mask & np.isfinite(expected)
     rows = zip(expected, error, used, strict=True)
@@ -161,7 +161,7 @@ def _numbers(
     of, faces = np.nonzero(used)[0], used.any(1)
     fall, best = (_fall(key, error, used, scale, SHARE) for key in (expected, np.where(used, error, np.nan)))
     nme = np.where(used, error, 0).sum(1) / used.sum(1).clip(1) / scale
-    points, within = _spearman(expected[used], error[used]), within_photographs(expected, error, used)
+    points, within = _spearman(expected[used], error[used]), within_images(expected, error, used)
     whole = _spearman(confidence(expected, used, scale)[faces], nme[faces])
     counts = {f"coverage_{level:g}": covered(error, used, radius) for level, radius in radii.items()}
 

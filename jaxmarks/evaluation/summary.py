@@ -22,7 +22,7 @@ class Judged(NamedTuple):
     pictures: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
 
 
-def per_photograph(
+def per_image(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Each of `metrics.METRICS` by its name, f64[faces]; NaN where no point of a face is labelled.
@@ -49,7 +49,7 @@ def by_region(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
     """NME over the points of each region, by the norm of the whole face, f64[faces]; NaN where none of them is labelled.
-    Nothing where the scheme has one region only. Arguments as `per_photograph` takes them."""
+    Nothing where the scheme has one region only. Arguments as `per_image` takes them."""
     scale = metrics.norm(truth, mask, scheme, diagonal)
     parts = scheme.regions if len(scheme.regions) > 1 else {}
     return {name: _nme(prediction[:, p], truth[:, p], mask[:, p], scale) for name, p in parts.items()}
@@ -69,7 +69,7 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
 def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
     """Mean loss of a validation, untrimmed, and mean NME by the scheme's norm and by the box; empty where nothing is
     labelled. "norm_fallbacks": how many of `fallbacks` are in it, where there are any."""
-    errors = per_photograph(found.points, found.truth, found.mask, scheme, found.diagonal)
+    errors = per_image(found.points, found.truth, found.mask, scheme, found.diagonal)
     if not np.isfinite(errors["nme"]).any():
         return {}
     each = {"loss": loss_of(found, config, scheme), "nme": errors["nme"], "nme_box": errors["nme_box"]}

@@ -75,7 +75,7 @@ def _max_pool(x: Array, ops: Ops) -> Array:
 
 
 def _mean_pool(x: Array) -> Array:
-    """Means over 3x3 windows, padded with zeros that count: rows, then columns.
+    """Mean over 3x3 windows, padded with zeros that count: rows, then columns.
 
     By slices and not by indices, which are gathers where the batch's size is a symbol (jax.export).
     """

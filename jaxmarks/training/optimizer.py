@@ -1,4 +1,4 @@
-"""The optimiser: AdamW with decay on kernels only, a rate by step or on plateau, a backbone that may lag or stand still."""
+"""Optimiser: AdamW with decay on kernels only, a rate by step or on plateau, a separate rate or freeze for the backbone."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple

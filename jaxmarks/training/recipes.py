@@ -1,4 +1,4 @@
-"""Settings that belong together, by name: `train.py --recipe NAME`; flags beside it have the last word.
+"""Recipes: named settings for training, which given flags override.
 
 The first seven are the 2020 entry's own experiments, the last two ours: `small` is the row `baseline` of the table in
 docs/training.md; `large` carries its settings to what the contest's best entries trained on, and was never trained.

@@ -1,4 +1,4 @@
-"""One session of a run: blocks of steps, the log, validations and checkpoints, in the one order that loses nothing.
+"""Training session: blocks of steps, log, validations and checkpoints, in the order that loses nothing.
 
 A line is written before the checkpoint that counts it; what is written after the newest checkpoint is cut off by the
 next session and written again, the same.
@@ -60,7 +60,7 @@ def train(
     judge: Judge,
     stop: Callable[[], bool],
 ) -> Iterator[Event]:
-    """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
+    """Train from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
     Where `stop()` is true after a first step that is due for validation, that step is left to the next session.
 
     `commit` is the checkpoint that `state` is from, whose logs are verified (ValueError); None for a new run. Raises
@@ -120,7 +120,7 @@ def _train(root, a, state, new, take_step, batches, judge, stop, log) -> Iterato
 
 
 def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int) -> dict[str, float]:
-    """Writes a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
+    """Write a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
     every, seconds = a.config.log_every, block.seconds
     log.steps(block.first, block.record)
     summary = _summary(log.window((step - 1) // every * every, step))

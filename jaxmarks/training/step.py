@@ -1,4 +1,4 @@
-"""The training step: render, forward, loss, trim, update, record. Pure, jitted, its batch spread over all devices.
+"""Training step: render, forward, loss, trim, update, record. Pure and jitted, with the batch sharded over all devices.
 
 Sharding is nowhere in it but in rendering: the batch arrives with its leading axis over the mesh and the state on every
 device, so batch norm, trim band and loss are over the global batch by construction.

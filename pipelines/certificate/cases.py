@@ -99,7 +99,7 @@ def swaps(count: int) -> np.ndarray:
     return order
 
 
-def photograph(index: int = 0) -> np.ndarray:
+def sample_image(index: int = 0) -> np.ndarray:
     """u8[h, w, 3]: a drawn face."""
     return synthetic.draw(index, faults=False).image
 

@@ -146,8 +146,8 @@ def _equations(jaxpr) -> Iterator:
 def gathers(config: Config, size: int = 32, render: Callable = transform.apply_image, draw: Callable = sample) -> int:
     """Return the number of gathers over a whole image in sampling and rendering under `config`, including branches."""
 
-    def whole(seed, picture):
-        return render(draw(jax.random.key(seed), config, size), picture, size)
+    def whole(seed, image):
+        return render(draw(jax.random.key(seed), config, size), image, size)
 
     traced = jax.make_jaxpr(whole)(jnp.uint32(0), jnp.zeros((size, size, 3), jnp.uint8))
     found = (e for e in _equations(traced.jaxpr) if e.primitive.name == "gather")

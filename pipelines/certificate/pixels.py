@@ -33,7 +33,7 @@ def _blobs(render: Callable, records: Transform, centres: jax.Array, size: int) 
     def one(t: Transform, centre: jax.Array) -> jax.Array:
         axis = jnp.arange(size, dtype=jnp.float32)
         across, down = (jnp.exp(-jnp.square(axis - c) / (2 * _SIGMA**2)) for c in centre)
-        grey = jnp.broadcast_to((250 * down[:, None] * across)[..., None], (size, size, 3))
+        grey = jnp.broadcast_to((250 * down[:, None] * across[None])[..., None], (size, size, 3))
         return render(t, grey, size, jnp.asarray(_EVERYWHERE))[..., 0]
 
     return jax.lax.map(lambda pair: one(*pair), (records, centres))
@@ -71,10 +71,10 @@ def blobs(records: Transform, size: int, render: Callable = transform.apply_imag
     return float(np.max(np.abs(errors)))
 
 
-def blob_in_photograph(
+def blob_in_image(
     records: Transform,
     size: int,
-    photograph: tuple[int, int],
+    image_size: tuple[int, int],
     place: Callable = decode.place,
     render: Callable = transform.apply_image,
 ) -> float:
@@ -82,8 +82,8 @@ def blob_in_photograph(
 
     Records under which it does not lie whole in the frame are left out; infinite where all are.
     """
-    width, height = photograph
-    short = min(photograph)
+    width, height = image_size
+    short = min(image_size)
     sigma = max(_SIGMA * short / size, 2.5)  # px of the image: finer ones show the beat of bilinear enlargement
     centre = np.array([width, height]) / 2 + np.array([0.07, -0.05]) * short + (0.37, -0.21)
     grey = np.rint(cases.blob(width, height, centre, sigma)).astype(np.uint8)
@@ -107,14 +107,12 @@ def _after_fit(records: Transform, canvas: decode.Canvas) -> Transform:
     return jax.jit(jax.vmap(lambda t: transform.compose(fit, t)))(records)
 
 
-def against_scipy(
-    records: Transform, size: int, photograph: np.ndarray, render: Callable = transform.apply_image
-) -> float:
+def against_scipy(records: Transform, size: int, image: np.ndarray, render: Callable = transform.apply_image) -> float:
     """An image u8[h, w, 3] placed and rendered, against the float64 reference: largest difference, grey levels.
 
     Over contrast where a record raises it. Left out are pixels within 1e-3 px of an edge of what is seen or covered.
     """
-    canvas = decode.place(photograph, size, decode.canvas_side(size, 1.25))
+    canvas = decode.place(image, size, decode.canvas_side(size, 1.25))
     whole = _after_fit(records, canvas)
     extent = jnp.asarray(canvas.extent, jnp.float32)
     found = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, extent))

@@ -70,14 +70,14 @@ def blurred(image: np.ndarray, variance_x: float, variance_y: float) -> np.ndarr
     return image
 
 
-def warped(picture: np.ndarray, to_picture: np.ndarray, size: int) -> np.ndarray:
+def warped(picture: np.ndarray, to_image: np.ndarray, size: int) -> np.ndarray:
     """f64[size, size, 3]: the documented prefilter (a variance of (s^2 - 1) / 6 where s > 1), then SciPy's bilinear."""
     picture = np.asarray(picture, np.float64)
-    shrink = np.square(to_picture[:, :2]).sum(1)
+    shrink = np.square(to_image[:, :2]).sum(1)
     variance = np.maximum(shrink - 1, 0) / 6
     if variance.max() > 0.01:
         picture = blurred(picture, variance[0], variance[1])
-    x, y = np.moveaxis(move(to_picture, pixels(size)), -1, 0)
+    x, y = np.moveaxis(move(to_image, pixels(size)), -1, 0)
     channels = (ndimage.map_coordinates(picture[..., c], [y, x], order=1, mode="nearest") for c in range(3))
     return np.stack(list(channels), -1)
 
@@ -107,9 +107,9 @@ def apply_image(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(f64[size, size, 3], certain bool[size, size]): the image under a float64 record, in the canonical order."""
     whole = np.array([0, 0, picture.shape[1] - 1, picture.shape[0] - 1]) if extent is None else np.asarray(extent)
-    to_picture = back(t.affine)
-    seen, certain = _within(move(to_picture, pixels(size)), whole)
-    image = warped(picture, to_picture, size)
+    to_image = back(t.affine)
+    seen, certain = _within(move(to_image, pixels(size)), whole)
+    image = warped(picture, to_image, size)
     if t.blur > 0.01:
         image = blurred(image, float(t.blur), float(t.blur))
     image = np.einsum("ij,yxj->yxi", t.colour[:, :3], image) + t.colour[:, 3]

@@ -31,12 +31,12 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
         drawn = [synthetic.draw(index, num_points=68, faults=False) for index in range(4)]
         return [(face.image, face.truth) for face in drawn]
     plain = Path(data).is_dir() and not opening.is_set(data)
-    source = opening.open_pictures(data, 1) if plain else opening.open_source(data)
+    source = opening.open_images(data, 1) if plain else opening.open_source(data)
     found = []
     for index in range(len(source)):
         try:
             example = source[index]
-            image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+            image = decode.pixels(example.picture)
         except decode.DecodeError as error:
             _log.warning("%s: %s", source.names[index], error)
             continue

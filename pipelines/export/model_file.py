@@ -1,4 +1,4 @@
-"""A run's network as a file for other programs: images in, points in pixels out, and what a stranger must know beside it.
+"""Export of a run's network as a file for other programs: images in, points in pixels out, and a description beside it.
 
 Weights are folded, normalisation is inside, everything is float32. The operations are the plain forms, which any
 compiler knows; products are taken in full precision where a device has a coarser default.
@@ -27,7 +27,7 @@ Network = Callable[[np.ndarray], np.ndarray]  # images [n, size, size, 3] -> poi
 
 
 def check(kind: str) -> None:
-    """Raises ValueError, with what to install, where a format's packages are missing."""
+    """Raise ValueError, with what to install, where a format's packages are missing."""
     if kind == "onnx":
         for name in ("onnx", "onnxruntime"):
             onnx_graph.package(name)

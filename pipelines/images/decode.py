@@ -39,7 +39,12 @@ def decode(data: bytes, reduction: int = 1) -> np.ndarray:
     return cv2.cvtColor(decoded(data, reduction), cv2.COLOR_BGR2RGB)
 
 
-def photograph_size(example: Example) -> tuple[int, int]:
+def pixels(picture: bytes | np.ndarray) -> np.ndarray:
+    """u8[h, w, 3] RGB of an example's image, encoded or not. Raises DecodeError."""
+    return decode(picture) if isinstance(picture, bytes) else picture
+
+
+def image_size(example: Example) -> tuple[int, int]:
     """Return (width, height) of the image that an example's points refer to, from its header if possible, else by
     decoding. Raises DecodeError."""
     if example.size is not None:
@@ -106,7 +111,7 @@ class _Axes(NamedTuple):
 
 
 def _resize(a: float, c: float) -> _Axes:
-    """Of sides made a and c times as long, pixel centres at whole numbers."""
+    """Return the map that makes sides a and c times as long, pixel centres at whole numbers."""
     return _Axes(a, c, (a - 1) / 2, (c - 1) / 2)
 
 
@@ -128,7 +133,7 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
         image, shown = picture, (picture.shape[1], picture.shape[0])
     else:
         stored = header_size(picture) if is_jpeg(picture) else None
-        reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
+        reduction = next((r for r in (8, 4, 2) if _square_side(example, stored, margin) / r >= size), 1)
         image = decoded(picture, reduction)
         turn = orientation(picture) if stored and reduction > 1 else 1
         shown = image.shape[1], image.shape[0]
@@ -161,7 +166,7 @@ def place(image: np.ndarray, size: int, side: int) -> Canvas:
     return _centred(image, _Axes(), size, side, (image.shape[1], image.shape[0]))
 
 
-def _looked_at(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
+def _square_side(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
     """Return the side, in pixels of the file, of the square that becomes the input; 0 if the header does not state the
     size."""
     if stored is None:

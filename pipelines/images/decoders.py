@@ -52,7 +52,7 @@ def _undecodable(data: bytes) -> DecodeError:
 
 
 def decoded(data: bytes, reduction: int = 1) -> np.ndarray:
-    """As `decode.decode`, in OpenCV's order of channels."""
+    """Decode as `decode.decode`, in OpenCV's order of channels."""
     found = check(data)
     if found.kind == "HEIC":
         return _heic(data)

@@ -174,7 +174,7 @@ def _webp(data: bytes) -> Header | None:
 
 
 def _tiff(data: bytes) -> Header | None:
-    """Of the first page. A tile or strip counts where it is larger than the page: it is decoded whole."""
+    """Return the header of the first page. A tile or strip counts if it is larger than the page: it is decoded whole."""
     order, large = "little" if data[:2] == b"II" else "big", 43 in data[2:4]
     first = _number(data, *((8, 8) if large else (4, 4)), order)
     count, head, step = _number(data, first, 8 if large else 2, order), 8 if large else 2, 20 if large else 12

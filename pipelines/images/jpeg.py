@@ -30,7 +30,7 @@ def orientation(data: bytes) -> int:
 
 
 def exif_orientation(data: bytes) -> int:
-    """As `orientation`, of EXIF data, which begin as a TIFF file does; 1 where they are none."""
+    """Return `orientation` from EXIF data, which begin as a TIFF file does; 1 if they are not EXIF data."""
     order = {b"II": "little", b"MM": "big"}.get(data[:2])
     if order is None:
         return 1

@@ -17,7 +17,7 @@ def turned(data: bytes) -> bool:
     return jpeg.exif_orientation(_exif(data, kind)) > 1
 
 
-def told(count: int, of: int) -> list[str]:
+def describe(count: int, of: int) -> list[str]:
     """The line that says how many of some images are turned; none where none is."""
     have, them = ("has", "it") if count == 1 else ("have", "them")
     said = f"{count} of {of} images {have} an EXIF orientation that turns or mirrors {them}"

@@ -10,7 +10,7 @@ _START = 1 << 18  # bytes in which a JPEG tells its size
 
 
 def check(data: bytes, stated: Sequence[int], where: str) -> None:
-    """Raises DecodeError unless an encoded image has, as it is displayed, the size (width, height) that the table `where`
+    """Raise DecodeError unless an encoded image has, as it is displayed, the size (width, height) that the table `where`
     states; the message says what kind of difference it is, and the remedy."""
     if (size := decode.displayed_size(data)) != tuple(stated):
         raise decode.DecodeError(_contradiction(size, stated, headers.header_size(data), where))

@@ -1,4 +1,4 @@
-"""What predictions were fitted with on a run's validation split, kept beside the run, for one network and set of views.
+"""Fitted weights and calibration, stored with the run for one set of networks and views.
 
 runs/NAME/fitted/DIGEST.json: the digest is of what it was fitted for, which stands in it in clear; for anything else it
 is not found, and so never used.
@@ -23,7 +23,7 @@ class Fitted(NamedTuple):
     """Weights of views, and what errors to expect under them."""
 
     weights: np.ndarray  # f64[views] or f64[views, points], of sum 1 over views
-    photographs: int  # that the weights were fitted on; 0: they were given, or are equal
+    images: int  # that the weights were fitted on; 0: they were given, or are equal
     framing: (
         np.ndarray | None
     )  # f64[3]: centre x, y and longer side of a label's box in the input, over the side; median
@@ -62,7 +62,7 @@ def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
 
 
 def write(root: Path, purpose: dict[str, Any], found: Fitted) -> Path:
-    """Keeps a fit beside the run; where it lies."""
+    """Keep a fit beside the run; where it lies."""
     where = path(root, purpose)
     files.write_sealed(where, {"purpose": purpose, **to_data(found)})
     return where
@@ -72,7 +72,7 @@ def to_data(found: Fitted) -> dict[str, Any]:
     """A fit as plain data."""
     return {
         "weights": found.weights.tolist(),
-        "photographs": found.photographs,
+        "photographs": found.images,
         "framing": None if found.framing is None else found.framing.tolist(),
         "calibration": None if found.calibration is None else calibration.to_data(found.calibration),
         "remark": found.remark,

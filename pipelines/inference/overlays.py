@@ -1,4 +1,4 @@
-"""Overlays: images with what was predicted for them drawn on top, for a person to look through."""
+"""Overlays: images with their predictions drawn on them."""
 
 import os
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def paths(folder: Path, names: Sequence[str]) -> list[Path]:
     that name already. Raises ValueError for a name that leads out of the folder."""
     taken: dict[str, None] = {}  # in the order of the names
     for name in names:
-        image = plain.picture_of(name)
+        image = plain.image_of(name)
         stem = made = os.path.splitext(image)[0] + name[len(image) :]
         number = 1
         while made in taken:
@@ -42,7 +42,7 @@ def write(places: Sequence[Path], source: Source, found: Predicted, net: Predict
     each = zip(found.index, found.points, found.truth, found.mask, inputs, *columns, strict=True)
     for index, points, truth, mask, corners, error, sure in each:
         example = source[int(index)]
-        image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+        image = decode.pixels(example.picture)
         size = np.array(example.size or image.shape[1::-1])  # that points are in; the image may be packed smaller
         image = decode.reduced(image, _SIDE / max(image.shape[:2]))
         placed = [

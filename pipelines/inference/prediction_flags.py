@@ -1,4 +1,4 @@
-"""The flags that say which networks to ask, and how: `pipelines.predictor.from_flags` obeys them."""
+"""Flags that select runs, views and merging, for `pipelines.predictor.from_flags`."""
 
 import argparse
 import logging
@@ -16,10 +16,8 @@ class _Renamed(argparse.Action):
 
 
 def add(parser: argparse.ArgumentParser, views: str) -> None:
-    """The flags that say which networks to ask, and how; views: of each image, by default."""
-    parser.add_argument(
-        "--run", required=True, action="append", help="a run folder; again for others, whose answers are mixed"
-    )
+    """Add the flags that say which runs predict, and how; views: of each image, by default."""
+    parser.add_argument("--run", required=True, action="append", help="a run folder; repeat for an ensemble")
     parser.add_argument(
         "--tta",
         default=views,
@@ -32,11 +30,11 @@ def add(parser: argparse.ArgumentParser, views: str) -> None:
         help="equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list (default: auto)",
     )
     parser.add_argument("--weights", action=_Renamed, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(choices.MERGES)} (default: mean)")
     parser.add_argument(
-        "--refine", action="store_true", help="look again, closer, at objects that fill little of the frame"
+        "--merge", default="mean", help=f"merging of the views: {', '.join(choices.MERGES)} (default: mean)"
+    )
+    parser.add_argument(
+        "--refine", action="store_true", help="predict objects that fill little of the frame again, in a closer crop"
     )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
-    parser.add_argument(
-        "--at-once", type=int, help="images that pass through a network at one time (default: 128, on a CPU 32)"
-    )
+    parser.add_argument("--at-once", type=int, help="images in a network at one time (default: 128, on a CPU 32)")

@@ -134,7 +134,7 @@ def _say_trouble_once(where: Path, ours: bool) -> None:
     warnings.showwarning = show
 
 
-def first_told(take_step: Callable, say: Callable[[str], None]) -> Callable:
+def report_first_call(take_step: Callable, say: Callable[[str], None]) -> Callable:
     """Return take_step with a wait after its first call and a line from `say`: the seconds since this process began and
     those of the call, and whether all code that it compiles came from the cache."""
     done = False

@@ -32,7 +32,7 @@ def clock(seconds: float) -> str:
 _INSTALLED = "jaxmarks "  # how sys.argv begins where a command was started by its installed name
 
 
-def named(text: str) -> str:
+def as_started(text: str) -> str:
     """A text with the project's commands as they are started here: `jaxmarks NAME` where this one was."""
     if not sys.argv[0].startswith(_INSTALLED):
         return text
@@ -40,8 +40,8 @@ def named(text: str) -> str:
 
 
 def say(*lines: str) -> None:
-    """Lines on stdout, seen at once, with flags in place of the fields that they name."""
-    print(named(flags.named("\n".join(lines))), flush=True)
+    """Print lines on stdout and flush, with flags in place of the fields that they name."""
+    print(as_started(flags.named("\n".join(lines))), flush=True)
 
 
 class Progress:
@@ -167,7 +167,7 @@ class Parser(argparse.ArgumentParser):
         self._given: list[str] = []
 
     def format_help(self) -> str:
-        return named(super().format_help())
+        return as_started(super().format_help())
 
     def parse_known_args(self, args=None, namespace=None):
         self._given = list(sys.argv[1:] if args is None else args)
@@ -190,15 +190,15 @@ def begin(name: str, arguments: Callable[[], Parser]) -> None:
     if name != "__main__":
         return
     if missing := [module for module in _NEEDED if importlib.util.find_spec(module) is None]:
-        _refuse(f"{sys.executable} has no {', '.join(missing)}: {_environment()}")
+        _reject(f"{sys.executable} has no {', '.join(missing)}: {_environment()}")
     try:
         arguments().parse_args(list(itertools.takewhile(lambda word: word != "--", sys.argv[1:])))
     except ValueError as error:
-        _refuse(files.escaped(str(error)))
+        _reject(files.escaped(str(error)))
 
 
 def _environment() -> str:
-    """How to start a script in the project's environment."""
+    """Return how to start a script in the project's environment."""
     root = Path(__file__).parents[2]
     if not (root / "Makefile").exists():  # installed from a wheel
         return "python -m pip install jaxmarks installs it with all it needs"
@@ -206,7 +206,7 @@ def _environment() -> str:
     return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
 
 
-def _refuse(message: str) -> NoReturn:
+def _reject(message: str) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
@@ -229,7 +229,7 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if _Shown.asked:
             return super().format(record)
-        return f"warning: {files.escaped(' '.join(record.getMessage().split()))}"
+        return f"warning: {files.escaped(flags.named(' '.join(record.getMessage().split())))}"
 
 
 def _one_line_each() -> None:
@@ -246,7 +246,7 @@ def _one_line_each() -> None:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command. A failure is one line and an exit code, by `failures.told`. The code that JAX compiles is cached."""
+    """Run a command. A failure is one line and an exit code, by `failures.describe`. The code that JAX compiles is cached."""
     _Shown.asked = False
     _one_line_each()
     try:
@@ -263,8 +263,8 @@ def run(main: Callable[[], int | None]) -> None:
     except Exception as error:
         if _Shown.asked:
             traceback.print_exc()
-        line, code = failures.told(error)
-        print(f"error: {files.escaped(named(line))}", file=sys.stderr)
+        line, code = failures.describe(error)
+        print(f"error: {files.escaped(as_started(line))}", file=sys.stderr)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.exit(code)

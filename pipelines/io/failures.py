@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.io import files, flags
 
-REFUSED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
+REJECTED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
 
 _ROOT = Path(__file__).parents[2]
 _OWN = ("jaxmarks", "pipelines", "scripts", "jaxmarks_commands")
@@ -39,18 +39,18 @@ _EXTRAS = {
 _EXTRAS |= {"orbax": "orbax-checkpoint", "tensorflow_datasets": "tensorflow-datasets importlib_resources"}
 
 
-def told(error: BaseException) -> tuple[str, int]:
+def describe(error: BaseException) -> tuple[str, int]:
     """Return (one line on a failure, exit code).
 
     An unknown failure is a bug of this program: its traceback is stored in a file, which the line names.
     """
     for each in _chain(error):
         if (line := _known(each)) is not None:
-            return " ".join(line.split()), REFUSED
+            return " ".join(line.split()), REJECTED
     if (line := _device()) is not None:
-        return line, REFUSED
+        return line, REJECTED
     if isinstance(error, ValueError):
-        return _without_file(error), REFUSED
+        return _without_file(error), REJECTED
     message = " ".join(str(error).split())[:300]
     return (
         f"{type(error).__name__}{f': {message}' if message else ''}{_at(error)}; this is a bug, please"
@@ -126,7 +126,7 @@ def _device() -> str | None:
 
 
 def _without_file(error: ValueError) -> str:
-    """The line of a rejection; of text that is not UTF-8, where nothing better was said, also the place in the program."""
+    """Return the line of a ValueError; of text that is not UTF-8 with the place in the program."""
     line = flags.named(" ".join(str(error).split()))
     return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
 

@@ -1,4 +1,4 @@
-"""The one table from fields to flags: messages below scripts/ name fields in backquotes, a command line shows its flags."""
+"""Table from fields to flags: messages below scripts/ name fields in backquotes, a command line shows its flags."""
 
 import dataclasses
 import re

@@ -19,7 +19,7 @@ from pipelines.io import console, files
 from pipelines.open import described, open_any
 from pipelines.packing import dataset, duplicates, inspection, pack, report, seal
 from pipelines.sources.boxes import replaced_line
-from pipelines.sources.tables import Pictures, Refused, Table
+from pipelines.sources.tables import Images, Rejected, Table
 
 _ABOUT = "cached.json"
 
@@ -60,7 +60,7 @@ def training_set(
     there is nothing to train on.
     """
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
-    if not isinstance(source, Pictures):
+    if not isinstance(source, Images):
         return _told(source, path, source.replaced)
     if not brief:
         console.say(f"{path}: {described(source)}")
@@ -73,11 +73,11 @@ def training_set(
         _pack(path, source, folder, workers)
     try:
         found = dataset.Packed(folder, "train")
-        refused = report.read(folder / seal.REPORT, ["train"])["refused"]
+        rejected = report.read(folder / seal.REPORT, ["train"])["refused"]
     except ValueError as error:
         raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
     pack.tidy(folder)
-    _tell([Refused(r["file"], r["line"], r["reason"]) for r in refused], f": {folder / 'report.txt'}", brief)
+    _tell([Rejected(r["file"], r["line"], r["reason"]) for r in rejected], f": {folder / 'report.txt'}", brief)
     with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
@@ -85,7 +85,7 @@ def training_set(
     return _told(found, path, found.replaced)
 
 
-def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
+def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
     try:
         files.check_out("the cache", folder, folder=True)
     except ValueError as error:
@@ -107,29 +107,29 @@ def _told(source: Source, path: str, replaced: int) -> Source:
     return source
 
 
-def _tell(refused: list[Refused], where: str, brief: bool) -> None:
-    if count := len(refused):
+def _tell(rejected: list[Rejected], where: str, brief: bool) -> None:
+    if count := len(rejected):
         several = f"{count} records cannot be used and are"
         console.say(f"{'1 record cannot be used and is' if count == 1 else several} left out{where}")
         if not brief:
-            console.say(*report.examples(refused))
+            console.say(*report.examples(rejected))
 
 
-def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
-    seen, refused, progress = [], list(source.table.refused), console.Progress(len(source), "record")
+def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
+    seen, rejected, progress = [], list(source.table.rejected), console.Progress(len(source), "record")
     for found in inspection.over(source, 0, len(source), workers):
         if found.reason is None:
             seen.append((found.index, found.digest, found.fingerprint))
         else:
-            refused.append(source.table.refusal(found.index, found.reason))
-        progress.show(found.index + 1, f"rejected {len(refused)}")
+            rejected.append(source.table.rejection(found.index, found.reason))
+        progress.show(found.index + 1, f"rejected {len(rejected)}")
     progress.close()
     if not seen:
         raise ValueError(
-            f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
-            f" first: {report.line(refused[0]) if refused else 'none'}"
+            f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(rejected)}; the"
+            f" first: {report.line(rejected[0]) if rejected else 'none'}"
         )
-    _tell(refused, "; prepare.py lists each", brief)
+    _tell(rejected, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
     return _told(Surveyed(source, seen), path, replaced)
@@ -189,7 +189,7 @@ def _listed() -> Iterator[Cached]:
 
 
 def prune(days: float) -> list[Cached]:
-    """Takes away what was not used for so many days; gives what it was."""
+    """Delete and return the entries that were not used for `days` days."""
     old = [c for c in listing() if time.time() - c.used >= days * 86400]
     for c in old:
         shutil.rmtree(c.folder)

@@ -31,7 +31,8 @@ def noted(rows: Iterable[Row], sent: list[Sent]) -> Iterator[Row]:
 
 
 def boxes_beside(kind: str, out: Path, source: Source) -> Path | None:
-    """Where the boxes of a set go whose format has none; None where there are no boxes, or the format has them."""
+    """Return where to write the boxes of a set whose format has none; None if there are no boxes, or the format has
+    them."""
     written = formats.FORMATS[kind]
     folder = out.parent if written.SUFFIX else out
     return folder / "boxes.csv" if source.boxed and not written.BOXED else None
@@ -54,8 +55,8 @@ def changes(sent: list[Sent], table: Table) -> list[str]:
     pairs = [(record, places[record.name]) for record in sent if record.name in places]
     counts = Counter(kind for record, index in pairs for kind in _changed(record, table, index))
     missing = len(sent) - len(pairs)
-    rejected = min(missing, len(table.refused))
-    counts[f"rejected ({table.refused[0].reason})" if rejected else ""] = rejected
+    rejected = min(missing, len(table.rejected))
+    counts[f"rejected ({table.rejected[0].reason})" if rejected else ""] = rejected
     counts["under another name"] = missing - rejected
     counts["that were there before"] = len(places) - len(pairs) - (missing - rejected)
     return [f"{count} {kind}" for kind, count in counts.items() if count > 0]

@@ -14,35 +14,35 @@ from pipelines.io import console, files
 from pipelines.packing import conversion, overwrites, report
 from pipelines.sources import formats, text_tables
 from pipelines.sources.formats import contest, plain, pts
-from pipelines.sources.tables import Pictures, Row
+from pipelines.sources.tables import Images, Row
 from pipelines.synthetic.drawn import DrawnSource
 
 _AHEAD = 8
 
 
-def home_of(kind: str, out: Path) -> Path:
-    """The folder in which a format looks for the images of what is written to `out`."""
+def image_folder_of(kind: str, out: Path) -> Path:
+    """Return the folder in which a format looks for the images of what is written to `out`."""
     written = formats.FORMATS[kind]
     return (out.parent if written.SUFFIX else out) / written.IMAGES
 
 
 def check(kind: str, out: Path, home: Path | None, source: example.Source) -> list[str]:
     """Rejects, before anything is written, what cannot be; gives the rows that the source left out."""
-    table = source.table if isinstance(source, Pictures) else None
+    table = source.table if isinstance(source, Images) else None
     taken = {path.resolve() for path in (table.files if table else [])}
     if not source.labelled:
-        raise ValueError("nothing is labelled there: there is nothing to convert")
+        raise ValueError("expected labels to convert, got none")
     suffix = formats.FORMATS[kind].SUFFIX
     if suffix and (out.suffix.lower() != suffix or out.is_dir()):
         raise ValueError(f"--out {out}: expected a file that ends in {suffix}, as files of {kind} do")
     if out.resolve() in taken.union(*(path.parents for path in taken if not suffix)):
-        raise ValueError(f"--out {out}: the data's own files are there; take another place")
+        raise ValueError(f"--out {out}: contains the data's own files; choose another path")
     if table and home and home.resolve() == table.root.resolve():
         raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
-    return [report.line(r) for r in (table.refused if table else [])]
+    return [report.line(r) for r in (table.rejected if table else [])]
 
 
 def written(kind: str, out: Path, home: Path | None, source: example.Source) -> dict[str, list[Path]]:
@@ -64,11 +64,11 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
 def target(home: Path, name: str, source: example.Source) -> Path:
     """Return the path to write the image of a record to; synthetic ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
-    return overwrites.below(home, plain.picture_of(made))
+    return overwrites.below(home, plain.image_of(made))
 
 
 def check_images(home: Path, source: example.Source) -> None:
-    """Raises ValueError where another image is already in the place of one that will be written."""
+    """Raise ValueError where another image is already in the place of one that will be written."""
     for index, name in enumerate(source.names):
         if os.path.lexists(path := target(home, name, source)):
             with suppress(decode.DecodeError):  # which the conversion itself tells
@@ -77,7 +77,7 @@ def check_images(home: Path, source: example.Source) -> None:
 
 def _encoded(source: example.Source, index: int) -> bytes:
     """The file of a record's image as it is written."""
-    if isinstance(source, Pictures):
+    if isinstance(source, Images):
         return source.encoded(index)
     data = source[index].picture
     return data if isinstance(data, bytes) else decode.encode_jpeg(data)
@@ -92,7 +92,7 @@ def converted(
     source: example.Source, home: Path | None, kind: str, kept: list[int], faults: list[str]
 ) -> Iterator[Row]:
     """The rows in order, made by two threads a little ahead, each with its image written. kept: their indices."""
-    first = {plain.picture_of(source.names[i]): i for i in reversed(range(len(source)))}  # an image is written once
+    first = {plain.image_of(source.names[i]): i for i in reversed(range(len(source)))}  # an image is written once
 
     def load(index: int) -> Row | str:
         name = source.names[index]
@@ -106,10 +106,10 @@ def converted(
                 size = decode.decode(data).shape[1::-1]
         except decode.DecodeError as error:
             return f"{name}: {error}"
-        if home and first[plain.picture_of(source.names[index])] == index:
+        if home and first[plain.image_of(source.names[index])] == index:
             _copy(
                 target(home, source.names[index], source),
-                source.encoded(index) if isinstance(source, Pictures) else data,
+                source.encoded(index) if isinstance(source, Images) else data,
             )
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
@@ -132,7 +132,7 @@ def converted(
         raise ValueError(f"no record could be converted: {faults[0] if faults else 'none'}")
 
 
-def told(
+def describe(
     kind: str,
     out: Path,
     part: str,
@@ -147,7 +147,7 @@ def told(
 
     home: where images were written; None: they are where they were. beside: the file of boxes.
     """
-    images = home or (source.table.root if isinstance(source, Pictures) else out.parent)
+    images = home or (source.table.root if isinstance(source, Images) else out.parent)
     try:
         table = conversion.read_again(kind, out, part, images, beside)
     except ValueError as error:
@@ -163,7 +163,7 @@ def told(
 
 
 def _copy(path: Path, data: bytes) -> None:
-    """Writes an image where none is, or the same."""
+    """Write an image where none is, or the same."""
     _check_same(path, data)
     with files.whole(path) as file:
         file.write(data)

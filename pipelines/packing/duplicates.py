@@ -157,7 +157,7 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
-    """Of one mean and contrast."""
+    """Normalise to one mean and contrast."""
     values = picture.astype(np.float32)
     return (values - values.mean()) * (50 / max(float(values.std()), 1e-3))
 

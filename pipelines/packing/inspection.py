@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.example import Example, Source, record_digest
 from pipelines.images import decode, orientation, sizes
 from pipelines.packing import duplicates, report
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 _QUALITY = 95  # of images that are encoded again
 
@@ -29,11 +29,11 @@ class Seen(NamedTuple):
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
-    """Opens one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
+    """Open one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
     try:
         example = source[index]
         picture = example.picture
-        image = decode.decode(picture) if isinstance(picture, bytes) else picture
+        image = decode.pixels(picture)
         if example.box is not None:
             decode.check_box(example.box, image.shape[1], image.shape[0])
     except decode.DecodeError as error:
@@ -49,7 +49,7 @@ def small(source: Source, index: int) -> np.ndarray | None:
     """A record's image as `duplicates.alike` compares it; None where it cannot be decoded."""
     try:
         picture = source[index].picture
-        return duplicates.small(decode.decode(picture) if isinstance(picture, bytes) else picture)
+        return duplicates.small(decode.pixels(picture))
     except decode.DecodeError:
         return None
 
@@ -74,13 +74,13 @@ def _spread(example: Example, width: int, height: int) -> float | None:
 def foreseen(source: Source) -> list[str]:
     """Lines on what opening each image of a source will find, by headers alone: how many are missing, or have another size
     than the format says, with the first of each."""
-    if not isinstance(source, Pictures):
+    if not isinstance(source, Images):
         return []
     table, found = source.table, []
     for index, name in enumerate(table.pictures or table.names):
         stated = None if table.sizes is None or not table.sizes[index].all() else table.sizes[index].tolist()
         if (reason := sizes.glance(table.root / name, stated, table.where)) is not None:
-            found.append(table.refusal(index, reason))
+            found.append(table.rejection(index, reason))
     return [f"{len(found)} of {len(source)} images cannot be used:", *report.examples(found)] if found else []
 
 

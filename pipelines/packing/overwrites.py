@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.example import Source
 from pipelines.packing import seal
 from pipelines.sources import text_tables
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 _RUN = {
     "config.json", "key.json", "split.json", "versions.json", "weights.csv", "decisions.csv", "checkpoints", "log",
@@ -91,7 +91,7 @@ def check_overlays(flag: str, paths: Iterable[Path]) -> None:
 def check_new(flag: str, paths: Iterable[Path]) -> None:
     """Raise ValueError where one of the files exists already: labels of somebody's, which are not made again."""
     if found := next(filter(os.path.lexists, paths), None):
-        raise ValueError(f"{flag} {found}: exists already; name a new place, or remove the file")
+        raise ValueError(f"{flag} {found}: already exists; choose another path, or remove the file")
 
 
 def below(folder: Path, name: str) -> Path:
@@ -109,7 +109,7 @@ def _place(path: Path) -> str:
 
 def _of(source: Source | None) -> tuple[set[str], set[str]]:
     """(the files that a source is read from, the folders of its images)."""
-    if not isinstance(source, Pictures):
+    if not isinstance(source, Images):
         return set(), set()
     table = source.table
     folder = cache(lambda name: str((table.root / name).resolve()))

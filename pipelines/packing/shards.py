@@ -48,7 +48,7 @@ class Shards:
         self._lock = threading.Lock()
 
     def __getitem__(self, index: int) -> bytes:
-        """Raises ValueError where the record cannot be read."""
+        """Raise ValueError where the record cannot be read."""
         shard = bisect_right(self._starts, index) - 1
         try:
             return self._reader(shard).read([index - self._starts[shard]])[0]

@@ -28,7 +28,7 @@ class Facts(NamedTuple):
     title: str  # what the page is about, e.g. the data set's path
     source: Source  # the accepted records
     listed: int  # records listed, rejected ones too
-    refused: list[tables.Refused]  # file, line, reason ("kind: detail")
+    rejected: list[tables.Rejected]  # file, line, reason ("kind: detail")
     thumbnails: dict[str, np.ndarray]  # of rejected files that still give pixels: u8[h, w, 3] by file
     sizes: np.ndarray  # i64[n, 2] width, height
     spread: np.ndarray  # f64[n]: sqrt of the area of the labels' box over sqrt of the image's area; NaN: unlabelled
@@ -42,7 +42,7 @@ def page(facts: Facts, *, seed: int = 0) -> str:
     Images are read from facts.source for what is shown, labels of at most 20,000 records, evenly taken; a record that
     cannot be read is left out. Raises OSError where the source does.
     """
-    lead = f"{len(facts.source):,} of {facts.listed:,} records accepted, {len(facts.refused):,} rejected."
+    lead = f"{len(facts.source):,} of {facts.listed:,} records accepted, {len(facts.rejected):,} rejected."
     labels = _labels(facts.source)
     sections = [
         _headline(facts),
@@ -51,7 +51,7 @@ def page(facts: Facts, *, seed: int = 0) -> str:
         _oddest(facts, labels),
         _histograms(facts),
         _duplicates(facts),
-        _refused(facts),
+        _rejected(facts),
     ]
     return html.page("sections.html", title=facts.title, lead=lead, sections=sections)
 
@@ -88,14 +88,14 @@ def _headline(facts: Facts) -> Section:
     many = many[many > 1]
     numbers = [
         (f"{count:,}", "accepted", False),
-        (f"{len(facts.refused):,}", "rejected", bool(facts.refused)),
+        (f"{len(facts.rejected):,}", "rejected", bool(facts.rejected)),
         (f"{facts.source.num_points:,}" if facts.source.labelled else "none", "points labelled", False),
     ]
     if count:
         short = facts.sizes.min(1)
         numbers.append((f"{np.median(short):.0f} px", f"median short side ({short.min()} to {short.max()})", False))
     numbers.append((f"{many.sum():,}", f"images in {len(many):,} groups of near-duplicates", False))
-    kinds = Counter(kind(r.reason) for r in facts.refused)
+    kinds = Counter(kind(r.reason) for r in facts.rejected)
     rows = [(reason, f"{n:,}") for reason, n in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
     return (
         "Numbers",
@@ -129,7 +129,7 @@ def _tile(source: Source, index: int, close: bool) -> np.ndarray | None:
     if (example := _read(source, index)) is None:
         return None
     try:
-        image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+        image = decode.pixels(example.picture)
     except decode.DecodeError:
         return None
     shrunk = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # labels are the image's
@@ -228,9 +228,9 @@ def _duplicates(facts: Facts) -> Section:
     return "Near-duplicates", about, html.pieces.groups(rows)
 
 
-def _refused(facts: Facts) -> Section:
-    kinds: dict[str, list[tables.Refused]] = {}
-    for record in facts.refused:
+def _rejected(facts: Facts) -> Section:
+    kinds: dict[str, list[tables.Rejected]] = {}
+    for record in facts.rejected:
         kinds.setdefault(kind(record.reason), []).append(record)
     parts = []
     for reason, records in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
@@ -239,11 +239,11 @@ def _refused(facts: Facts) -> Section:
         rows = [_row(record, facts.thumbnails if record.file in pictured else {}) for record in records[:_ROWS]]
         table = html.pieces.table(["file", "line", "reason", ""], rows)
         parts.append((f"{reason}: {len(records):,}{more}", table))
-    about = f"{len(facts.refused):,} records cannot be used." if facts.refused else "Every record could be used."
+    about = f"{len(facts.rejected):,} records cannot be used." if facts.rejected else "Every record could be used."
     return "Rejected", about, html.pieces.groups(parts)
 
 
-def _row(record: tables.Refused, thumbnails: dict[str, np.ndarray]) -> list[str]:
+def _row(record: tables.Rejected, thumbnails: dict[str, np.ndarray]) -> list[str]:
     image = thumbnails.get(record.file)
     seen = "" if image is None else html.pieces.picture(sheets.fitted(image, 144), record.file)
     return [record.file, str(record.line or ""), record.reason, seen]

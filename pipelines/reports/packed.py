@@ -8,7 +8,7 @@ from pipelines.io import files
 from pipelines.packing import record_table, report, seal
 from pipelines.packing.dataset import Packed
 from pipelines.reports import data_page
-from pipelines.sources.tables import Refused
+from pipelines.sources.tables import Rejected
 
 
 def write(folder: Path, title: str, thumbnails: dict[str, np.ndarray]) -> list[str]:
@@ -28,7 +28,7 @@ def write(folder: Path, title: str, thumbnails: dict[str, np.ndarray]) -> list[s
             title=f"{title}: {part}",
             source=source,
             listed=summary["parts"][part]["listed"],
-            refused=[Refused(r["file"], r["line"], r["reason"]) for r in summary["refused"] if r["part"] == part],
+            rejected=[Rejected(r["file"], r["line"], r["reason"]) for r in summary["refused"] if r["part"] == part],
             thumbnails=thumbnails,
             sizes=np.array([[r.width, r.height] for r in records]),
             spread=np.array([float(r.spread or "nan") for r in records]),

@@ -50,17 +50,17 @@ def salvaged(data: bytes) -> np.ndarray | None:
 
 
 def thumbnails(sources: dict[str, Source], summary: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
-    """Of the first rejected records: what can be seen of their files, by file."""
+    """Return what can be shown of the first rejected records, by file."""
     found: dict[str, np.ndarray] = {}
-    for refused in summary["refused"]:
-        table = table_of(sources[refused["part"]]) if refused["part"] in sources else None
-        if table is None or not text_tables.inner_path(refused["file"]):
+    for rejected in summary["refused"]:
+        table = table_of(sources[rejected["part"]]) if rejected["part"] in sources else None
+        if table is None or not text_tables.inner_path(rejected["file"]):
             continue
-        path = table.root / refused["file"]
+        path = table.root / rejected["file"]
         if not path.is_file() or not 0 < files.size(path) < _BYTES:
             continue
         if len(found) < most and (image := salvaged(files.read_bytes(path))) is not None:
-            found[refused["file"]] = image
+            found[rejected["file"]] = image
     return found
 
 

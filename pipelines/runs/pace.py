@@ -1,4 +1,4 @@
-"""How fast a run goes: what happens before its first step, and how long the whole will take, told after a few steps."""
+"""Messages about the start of a run and its estimated duration."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _LONG = 1800.0  # seconds, from which a shorter recipe is named
 
 def paced(take_step: Callable, progress: console.Progress, begin: int, until: int, config: Config) -> Callable:
     """take_step(state, batch), which says that it compiles, shows its first step and, after a few, the time of all."""
-    inner, taken, spent = compilation.first_told(take_step, progress.say), 0, 0.0
+    inner, taken, spent = compilation.report_first_call(take_step, progress.say), 0, 0.0
 
     def step(state, batch):
         nonlocal taken, spent

@@ -1,4 +1,4 @@
-"""Runs with what they learned: a trained one opened, another's weights to begin with, and a fork that goes its own way."""
+"""Restoring runs from checkpoints: trained runs, initial weights, forks."""
 
 import difflib
 import shutil
@@ -51,12 +51,12 @@ def origin(config: Config) -> str:
         return ""
     path = Path(config.init_from)
     if not path.exists():
-        raise ValueError(f"--init-from {path}: does not exist")
+        raise ValueError(f"`init_from` {path}: does not exist")
     if path.is_dir():
         found = checkpoint.commits(path)
         best = checkpoint.best(found) or (found[-1] if found else None)
         if best is None:
-            raise ValueError(f"--init-from {path}: no run folder with a checkpoint")
+            raise ValueError(f"`init_from` {path}: no run folder with a checkpoint")
         return best.digest
     return files.digest(path).hex()
 
@@ -70,12 +70,12 @@ def first_weights(run: Run, plan: experiment.Experiment) -> tuple[tuple[dict, di
     if not config.init_from:
         return None, []
     if origin(config) != run.origin:
-        raise ValueError(f"--init-from {config.init_from}: not the weights that {run.root} began with")
+        raise ValueError(f"`init_from` {config.init_from}: not the weights that {run.root} began with")
     path, notes = Path(config.init_from), []
     if path.is_dir():
         other = load(path)
         if other.run.config.model != config.model:
-            raise ValueError(f"{path} is a {other.run.config.model}: give --model {other.run.config.model}")
+            raise ValueError(f"{path} is a {other.run.config.model}: give `model` {other.run.config.model}")
         if other.run.config.size != config.size:
             notes.append(f"{path} was trained at {other.run.config.size} px, this run at {config.size}")
         given = state.judged(other.state)
@@ -89,11 +89,11 @@ def _published(model: str, path: Path) -> tuple[dict, dict]:
     named = state_dicts.read(path)
     for name, values in named.items():
         if wrong := int(np.sum(~np.isfinite(values))):
-            raise ValueError(f"--init-from {path}: {name} has {wrong} values that are not finite")
+            raise ValueError(f"`init_from` {path}: {name} has {wrong} values that are not finite")
     try:
         return torchvision.backbone(model, named)
     except ValueError as error:
-        raise ValueError(f"--init-from {path}: {error}") from None
+        raise ValueError(f"`init_from` {path}: {error}") from None
 
 
 def check(planned: Run) -> list[str]:
@@ -129,7 +129,7 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
     saved, commit = checkpoint.require(parent, plan.template(), which or "newest")
     if plan.steps <= commit.step:
         raise ValueError(
-            f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give --steps above"
+            f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give `steps` above"
             f" {commit.step}, or an earlier --step"
         )
     if dry:
@@ -161,20 +161,22 @@ def _seen(run: Run, part: Source) -> history.Seen:
     return history.seen(rows, keys.ordering(run.key, len(part), run_folder.weights(run)), len(part))
 
 
-def fates(run: Run, part: Source) -> dict[str, np.ndarray]:
-    """What the run did to each image of its training split, as `history.per_photograph` has it."""
-    return history.per_photograph(_seen(run, part), len(part))
+def outcomes(run: Run, part: Source) -> dict[str, np.ndarray]:
+    """Return the history of each image of the training split, as `history.per_image` gives it."""
+    return history.per_image(_seen(run, part), len(part))
 
 
 def story(run: Run, part: Source, name: str) -> list[str]:
-    """What the run did to one image of its training split, a line for each step at which it was seen."""
+    """Return the history of one image of the training split, a line for each step that saw it."""
     found, config, lines = _seen(run, part), run.config, []
     settings = augment.configure(config.augment, run.scheme.mirror is not None)
     for at in np.flatnonzero(found.index == list(part.names).index(name)):
         drawn = rendering.augmentation(run.key, settings, config.size, found.draw[at])
-        fate = "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
+        outcome = (
+            "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
+        )
         where = f"step {found.step[at]}, place {found.place[at]}, epoch {found.draw[at, 0]}"
-        lines.append(f"{where}: {augment.told(drawn, config.size)}: loss {found.loss[at]:.4g}{fate}")
+        lines.append(f"{where}: {augment.describe(drawn, config.size)}: loss {found.loss[at]:.4g}{outcome}")
     return lines
 
 
@@ -194,12 +196,12 @@ def where_is(run: Run, name: str) -> str:
 
 
 def write_history(run: Run, part: Source) -> list[str]:
-    """Writes history.csv, what the run did to each image of its training split, and says what stands out.
+    """Write history.csv, what the run did to each image of its training split, and say what stands out.
 
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.
     """
-    found = fates(run, part)
+    found = outcomes(run, part)
     share = found["worst"] / np.maximum(found["seen"], 1)
     ranked = np.lexsort((-np.nan_to_num(found["last_loss"]), -share))
     with files.whole(run.root / "history.csv") as file:

@@ -1,4 +1,4 @@
-"""The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
+"""Run folder: configuration, key, split and versions, written before the first step and binding afterwards."""
 
 import dataclasses
 import json
@@ -52,7 +52,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """What the same bits depend on: packages, device kind and count, visible cores, flags, the processor's units."""
+    """Return what bitwise equality depends on: packages, device kind and count, visible cores, flags, the processor's
+    units."""
     devices = jax.devices()
     return {
         "python": platform.python_version(),
@@ -71,8 +72,8 @@ def key_of(config: Config) -> jax.Array:
 
 
 def plan(root: Path, config: Config, source: Source) -> Run:
-    """What a run of this configuration would be, with numbers for what it leaves to the number of images; nothing is
-    written and no image read. Raises ValueError where there is no such split."""
+    """Return what a run of this configuration would be, with numbers for what it leaves to the number of images; writes
+    nothing and reads no image. Raises ValueError if there is no such split."""
     key = key_of(config)
     config = dataclasses.replace(config, val_fraction=defaults.val_fraction(config, len(source)))
     twins = source.groups if config.near_duplicates else None
@@ -148,13 +149,13 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
             raise ValueError(f"--{name} {path}: does not exist")
     if (config.pictures or config.boxes or config.category) and opening.is_packed(config.data):
         raise ValueError(
-            f"--data {config.data} is packed: --pictures, --boxes and --category were for prepare.py, and do nothing here"
+            f"`data` {config.data} is packed: `pictures`, `boxes` and `category` were for prepare.py, and do nothing here"
         )
     return config
 
 
 def write_faults(run: Run, lines: list[str]) -> None:
-    """Adds the images that could not be decoded to the run's faults.txt, one line each, by name."""
+    """Add the images that could not be decoded to the run's faults.txt, one line each, by name."""
     path = run.root / "faults.txt"
     known = path.read_text(errors="replace").splitlines() if path.is_file() else []
     if set(lines) - set(known):
@@ -163,7 +164,7 @@ def write_faults(run: Run, lines: list[str]) -> None:
 
 
 def finish(run: Run, step: int, digest: str) -> list[str]:
-    """Writes final.json, the step and digest of the last state, and says what to do with a finished run."""
+    """Write final.json, the step and digest of the last state, and say what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
     evaluated = f"python scripts/evaluate.py --run {run.root}"
     if "test" in opening.parts(run.config.data):
@@ -183,7 +184,7 @@ def folder(parent: str, name: str) -> Path:
 
 
 def parent_of(root: Path) -> dict[str, Any] | None:
-    """Where a fork is from: run, step and digest; None for a run that began by itself."""
+    """Return the origin of a fork: run, step and digest; None for a run that is not a fork."""
     return _read(root / "config.json").get("parent")
 
 
@@ -236,37 +237,37 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
         raise ValueError(f"{said}. Take another --name, or continue from it with --fork NAME")
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
-        raise ValueError(f"--review {asked.review}: not the decisions that {run.root} began with. Take another --name")
+        raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another --name")
     check_identity(run, source, asked.data)
     if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
-        raise ValueError(f"--weights {asked.weights}: not the weights that {run.root} began with. Take another --name")
+        raise ValueError(f"`weights` {asked.weights}: not the weights that {run.root} began with. Take another --name")
     if asked.init_from and asked.init_from != run.config.init_from:
-        raise ValueError(f"--init-from: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
+        raise ValueError(f"`init_from`: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
     if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
-        raise ValueError(f"--scheme {asked.scheme}: {run.root} was trained with another one. Take another --name")
+        raise ValueError(f"`scheme` {asked.scheme}: {run.root} was trained with another one. Take another --name")
     return run._replace(config=asked, boxed=source.boxed), other_versions(run)
 
 
 def other_versions(run: Run) -> list[str]:
-    """What the same bits depend on and is not as it was when the run began, a line each."""
+    """Return what bitwise equality depends on and has changed since the run began, a line each."""
     known, now = _read(run.root / "versions.json"), versions()
     return [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
 
 
 def check_identity(run: Run, source: Source, path: str) -> None:
-    """Raises ValueError unless the source holds the very records that the run was trained on."""
+    """Raise ValueError unless the source holds the very records that the run was trained on."""
     if identity(source) != run.data_identity:
-        raise ValueError(f"--data {path}: not the data that {run.root} was trained on, or it was changed since")
+        raise ValueError(f"`data` {path}: not the data that {run.root} was trained on, or it was changed since")
 
 
 def check_same_data(one: Run, other: Run) -> None:
-    """Raises ValueError unless both runs were trained on the very same records, and as many points."""
+    """Raise ValueError unless both runs were trained on the very same records, and as many points."""
     if one.data_identity != other.data_identity or one.scheme.num_points != other.scheme.num_points:
         raise ValueError(f"{other.root} was trained on other data than {one.root}; take runs of one data set")
 
 
 def check_points(run: Run, source: Source) -> None:
-    """Raises ValueError unless the source has as many points as the run's network."""
+    """Raise ValueError unless the source has as many points as the run's network."""
     if source.num_points != run.scheme.num_points:
         raise ValueError(
             f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}"

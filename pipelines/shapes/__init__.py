@@ -1,1 +1,1 @@
-"""What landmarks look like together: mirror permutations, shape models, shape outliers."""
+"""Landmark shapes: mirror permutations, shape models, shape outliers."""

@@ -187,6 +187,6 @@ def _placed(faces: np.ndarray, onto: np.ndarray, trust: np.ndarray) -> tuple[np.
 
 
 def _above(values: np.ndarray) -> np.ndarray:
-    """By how many robust standard deviations each lies above the median."""
+    """Return how many robust standard deviations each lies above the median."""
     above = values - np.median(values)
     return above / (1.4826 * np.median(np.abs(above)) + 0.05)

@@ -39,7 +39,7 @@ def completed(table: Table) -> Table:
     """Return the table with a box for every record, or for none.
 
     If some boxes have an area, the box of the labelled points replaces a box without (`replaced`); a record whose
-    points have none is in `refused`.
+    points have none is in `rejected`.
     """
     if table.boxes is None or not len(table.names):
         return table
@@ -52,10 +52,10 @@ def completed(table: Table) -> Table:
     for index in lacking.tolist():
         found = of_points(*table.label(index)) if table.label is not None else None
         if found is None:
-            gone.append(table.refusal(index, "box without area: and no labelled points to take one from"))
+            gone.append(table.rejection(index, "box without area: and no labelled points to take one from"))
         else:
             boxes[index], replaced[index] = found, True
-    table = dataclasses.replace(table, boxes=boxes, replaced=replaced, refused=[*table.refused, *gone])
+    table = dataclasses.replace(table, boxes=boxes, replaced=replaced, rejected=[*table.rejected, *gone])
     return table.chosen(np.flatnonzero(have_area(boxes)).tolist()) if gone else table
 
 
@@ -117,6 +117,6 @@ def of_labels_lines(count: int, of: int, what: str) -> list[str]:
     ]
 
 
-def told(source: Source, margin: float) -> list[str]:
+def describe(source: Source, margin: float) -> list[str]:
     """To what images are cropped in training, a line for a person; none where they are seen whole."""
     return [f"images are cropped to their bounding boxes, --box-margin {margin:g}"] if source.boxed else []

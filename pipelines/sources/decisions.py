@@ -118,7 +118,7 @@ def applied(source: Source, path: Path | None) -> Source:
     return Reviewed(source, read(path, source.names, source.num_points)) if path else source
 
 
-def told(source: Source) -> list[str]:
+def describe(source: Source) -> list[str]:
     """Return a line on the effect of decisions on a source's labels; none if no decision was applied."""
     if not isinstance(source, Reviewed):
         return []

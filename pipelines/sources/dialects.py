@@ -28,7 +28,7 @@ class Dialect(NamedTuple):
     commas: bool = False  # in numbers, as decimal points
     indexed: bool = False  # a column of row numbers is in front
 
-    def told(self, expected: str) -> str:
+    def describe(self, expected: str) -> str:
         """Return the differences from a plain table separated by `expected`, in words."""
         separated = self.separator != expected
         parts = {

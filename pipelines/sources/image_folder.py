@@ -38,7 +38,7 @@ def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
             f"--images {path}: does not exist{guesses.path(root, Path.exists)}; give a folder of images or one image"
         )
     images, passed = listed(root, without)
-    what = f"{len(passed)} passed over: {told(passed)}" if passed else "it is empty"
+    what = f"{len(passed)} passed over: {describe(passed)}" if passed else "it is empty"
     if not images:
         raise ValueError(f"--images {path}: no image there; {what}")
     if passed:
@@ -61,7 +61,7 @@ def listed(root: Path, without: Iterable[Path] = ()) -> Listed:
     return Listed(images, passed)
 
 
-def told(passed: list[tuple[str, str]]) -> str:
+def describe(passed: list[tuple[str, str]]) -> str:
     """Return what was skipped as one line: counts by reason, and the first names of each."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in passed:

@@ -1,5 +1,5 @@
 """Counts of unusual labels before training, by kind: points outside the crop, placeholders for "not labelled", objects of a
-few pixels, faces whose norm is zero, and bounding boxes of another form.
+few pixels, faces whose norm is zero, and unusual boxes.
 
 Everything is kept and trained on as it is: a point outside of the crop is a legal label.
 """
@@ -218,7 +218,7 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
         found = pool.map(lambda i: _read(source, int(i)), chosen)
         read = (turned.append(one[1]) or one[0] for one in found if one is not None)
         counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
-    lines = told(counts, scheme) + orientation.told(sum(turned), counts.images)
+    lines = describe(counts, scheme) + orientation.describe(sum(turned), counts.images)
     if len(chosen) < len(source):
         lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
     return lines
@@ -230,12 +230,12 @@ def _read(source: Source, index: int) -> tuple[Read, bool] | None:
     try:
         example = source[index]
         turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
-        return (source.names[index], example._replace(picture=b""), decode.photograph_size(example)), turned
+        return (source.names[index], example._replace(picture=b""), decode.image_size(example)), turned
     except (ValueError, OSError):
         return None
 
 
-def told(c: Counts, scheme: Scheme) -> list[str]:
+def describe(c: Counts, scheme: Scheme) -> list[str]:
     """The counts for a person, a line for each kind that was found; what more than SHARE of the images have is a warning,
     with its remedy."""
     return [_line(name, c, scheme) for name in KINDS if c.kinds[name].images and name != "canvas"]

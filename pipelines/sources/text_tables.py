@@ -79,7 +79,7 @@ class Scan(NamedTuple):
     lengths: np.ndarray  # i64[rows]
     lines: np.ndarray  # i64[rows]
     whole: bool  # every known number is a whole one, and 16 bits hold it
-    refused: list[BadRow]
+    rejected: list[BadRow]
     gaps: bool  # a field may be empty or nan: not known
     text: bytes | None = None  # the table in the one form of `dialects`, where the file has another
     note: str = ""  # in what way it is written, where that is not as expected
@@ -252,7 +252,7 @@ class _Found:
     def __init__(self, separator: bytes, fields: int, gaps: bool, safe: Callable[[str], bool]):
         self.separator, self.fields, self.gaps, self.safe = separator, fields, gaps, safe
         self.names: list[str] = []
-        self.refused: list[BadRow] = []
+        self.rejected: list[BadRow] = []
         self.seen: dict[str, int] = {}
         self.places = array("q")  # offset, length and line of each
         self.whole = True
@@ -270,7 +270,7 @@ class _Found:
             reason = values if isinstance(values, str) else None
             self.whole = self.whole and (reason is not None or is_whole(np.asarray(values)))
         if reason is not None or name is None:
-            self.refused.append(BadRow(name or "", line, reason or ""))
+            self.rejected.append(BadRow(name or "", line, reason or ""))
             self.quoted = self.quoted or text.startswith(b'"')
             return
         self.seen[name] = line
@@ -283,7 +283,7 @@ def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Call
     newline are accepted, blank lines skipped.
 
     gaps: an empty field is a missing number. safe: predicate of valid names. Raises ValueError if the file is missing
-    or has no header; rows that cannot be used, including the second of two rows of one name, are in `refused`.
+    or has no header; rows that cannot be used, including the second of two rows of one name, are in `rejected`.
 
     A table in UTF-16, with another separator, quotes, decimal commas or a column of row numbers is read whole; the
     scan's `note` says so.
@@ -299,7 +299,7 @@ def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Call
         dialect = dialect._replace(quoted=True)
     text = dialects.canonical(path, dialect)
     found, _ = _scan(path, io.BytesIO(text), dialects.SEPARATOR.encode(), gaps, safe)
-    return found._replace(text=text, note=f"{path}: read as a table with {dialect.told(expected.separator)}")
+    return found._replace(text=text, note=f"{path}: read as a table with {dialect.describe(expected.separator)}")
 
 
 def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, bool]:
@@ -316,8 +316,8 @@ def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callab
             if good or text.strip():
                 found.add(text, good, start + head, line)
             head = end + 1
-    if not found.names and not found.refused:
+    if not found.names and not found.rejected:
         raise ValueError(f"{path}: no row under the header")
     offsets, lengths, lines = np.array(found.places, np.int64).reshape(-1, 3).T
-    known = Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.refused, gaps)
+    known = Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.rejected, gaps)
     return known, found.quoted

@@ -33,7 +33,7 @@ class Canvas:
         self._waiting: list[tuple[np.ndarray, ...]] = []
 
     def drape(self, grid: np.ndarray, colours: np.ndarray) -> None:
-        """Adds a sheet: coarse f32[r, c, 4] (canvas x, y, camera z, facing: seen above 0), u8[R, C, 3]."""
+        """Add a sheet: coarse f32[r, c, 4] (canvas x, y, camera z, facing: seen above 0), u8[R, C, 3]."""
         height, width = self.pixels.shape[:2]
         seen = np.flatnonzero(raster.enlarge(np.ascontiguousarray(grid[..., 3]), paint.FINE) > 0)
         x, y, z = (raster.enlarge(np.ascontiguousarray(grid[..., k]), paint.FINE).ravel()[seen] for k in range(3))
@@ -42,7 +42,7 @@ class Canvas:
         self._waiting.append(((y * width + x)[kept], z[kept], seen[kept], colours.reshape(-1, 3)))
 
     def write(self) -> None:
-        """Writes the waiting sheets, far to near; pin-holes, where far shows between near, are closed."""
+        """Write the waiting sheets, far to near; pin-holes, where far shows between near, are closed."""
         starts = np.cumsum([0] + [len(sheet[3]) for sheet in self._waiting])
         source = np.concatenate([sheet[2] + start for sheet, start in zip(self._waiting, starts, strict=False)])
         place, z, _, colours = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))

@@ -18,7 +18,7 @@ from pipelines import open as opening
 from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import overwrites
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 
 def main() -> int:
@@ -44,8 +44,8 @@ def main() -> int:
     labels = [test.table.label(i) for i in range(len(test))]
     truth, mask = np.stack([points for points, _ in labels]).astype(np.float64), np.stack([mask for _, mask in labels])
     points = peers.predict(model, test, flags.size)
-    diagonal = np.array([math.hypot(*decode.photograph_size(test[i])) for i in range(len(test))])
-    errors = summary.per_photograph(points, truth, mask, landmarks.scheme(test.num_points), diagonal)
+    diagonal = np.array([math.hypot(*decode.image_size(test[i])) for i in range(len(test))])
+    errors = summary.per_image(points, truth, mask, landmarks.scheme(test.num_points), diagonal)
     found = {name: float(np.nanmean(values)) for name, values in errors.items()}
     rate = flags.steps * flags.batch / seconds
     print(f"NME {found['nme']:.4f} (box {found['nme_box']:.4f}), {seconds:.0f} s, {rate:.1f} images/s")
@@ -56,10 +56,10 @@ def main() -> int:
     return 0
 
 
-def photographs(path: str, part: str) -> Pictures:
+def photographs(path: str, part: str) -> Images:
     """A part of the data as files with labels. Raises ValueError where it is packed, drawn or unlabelled."""
     source = opening.open_source(path, part)
-    if not isinstance(source, Pictures) or not source.labelled:
+    if not isinstance(source, Images) or not source.labelled:
         raise ValueError(f"{path}: the {part} part is not files with labels, which is what this script reads")
     return source
 

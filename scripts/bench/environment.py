@@ -25,7 +25,7 @@ _SHOWN = ("torch", "albumentations", "kornia", "augmax", "opencv-python-headless
 
 
 def make() -> None:
-    """Makes the environment unless it was made from this very list; what cannot be had is told in a line."""
+    """Make the environment unless it was made from this very list; what cannot be had is told in a line."""
     asked, done = "\n".join(" ".join(packages) for packages in PEERS), FOLDER / "requirements.txt"
     if done.is_file() and done.read_text() == asked:
         return

@@ -102,7 +102,7 @@ class Peer:
             self.close()
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

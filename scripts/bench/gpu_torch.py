@@ -64,7 +64,7 @@ def inputs(job: dict) -> list[torch.Tensor]:
 
 
 def synchronise() -> None:
-    """Waits for the card."""
+    """Wait for the card."""
     if DEVICE == "cuda":
         torch.cuda.synchronize()
 
@@ -94,7 +94,7 @@ def answer(job: dict, held: list[Callable]) -> dict:
 
 
 def main() -> None:
-    """Answers until the input ends; an error is an answer."""
+    """Answer until the input ends; an error is an answer."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     torch.backends.cudnn.benchmark = True

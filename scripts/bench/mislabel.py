@@ -45,7 +45,7 @@ def main() -> int:
     if not 0 <= flags.shift <= 10:
         raise ValueError(f"--shift must lie in 0..10, got {flags.shift}")
     if out.exists():
-        raise ValueError(f"--out {out} is there already; remove it or name another folder")
+        raise ValueError(f"--out {out} already exists; remove it, or choose another folder")
     table = contest.read(data, "train")
     labels = labels_of(table)
     asked = {kind: CHANGES[kind] for kind in flags.kinds.split(",")}
@@ -72,7 +72,7 @@ def labels_of(table: Table) -> np.ndarray:
 def wrong(
     labels: np.ndarray, share: float, random: np.random.RandomState, whole: bool, changes: dict[str, Callable]
 ) -> dict[int, str]:
-    """Makes this share of the labels f[images, points, 2] wrong, in place; {which: how}. whole: to whole pixels."""
+    """Make this share of the labels f[images, points, 2] wrong, in place; {which: how}. whole: to whole pixels."""
     true = labels.copy()
     places = random.choice(len(labels), max(1, round(share * len(labels))), replace=False)
     kinds = {int(place): list(changes)[n % len(changes)] for n, place in enumerate(places)}

@@ -157,7 +157,7 @@ def feed(settings: dict, folder: Path) -> Side:
 
 
 def limits(settings: dict, folder: Path) -> Side:
-    """What this machine can do at most, by short loops; its output is the figures."""
+    """Measure the limits of this machine by short loops; its output is the figures."""
     square, options = np.ones((2048, 2048), np.float32), backend.compiler_options()
     found = {}
     for name, kind in (("float32", jnp.float32), ("bfloat16", jnp.bfloat16)):

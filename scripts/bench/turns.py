@@ -76,7 +76,7 @@ class Worker:
         return self._ask("peak")["peak_mb"]
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
 

@@ -7,14 +7,15 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmarks import landmarks
+from jaxmarks import inference, landmarks
 from jaxmarks.inference import Predicted
 from jaxmarks.training import checkpoint
-from pipelines import example
+from pipelines import example, loader, predictor
 from pipelines.evaluation import scoring
 from pipelines.example import Source
 from pipelines.images import decode
 from pipelines.reports import evaluation, plots
+from pipelines.reports.worst import Worst
 from pipelines.runs import run_data, run_folder
 
 
@@ -22,6 +23,7 @@ def report_of(path):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_two_sets_of_views_are_compared_plotted_and_the_worst_drawn(trained, tmp_path, command):
     _, run, _ = trained
     out, folder = tmp_path / "out.json", tmp_path / "plots"
@@ -44,6 +46,7 @@ def test_two_sets_of_views_are_compared_plotted_and_the_worst_drawn(trained, tmp
     assert {"region_eyes", "size", "pose", "brightness", "nme_against"} <= set(header) and len(rows) == 6
 
 
+@pytest.mark.slow
 def test_mixed_runs_are_named_with_the_step_of_each(trained, tmp_path, command):
     data, run, _ = trained
     shutil.copytree(run, other := tmp_path / "other")
@@ -56,7 +59,7 @@ def test_mixed_runs_are_named_with_the_step_of_each(trained, tmp_path, command):
     assert report_of(tmp_path / "out.json")["step"] == [6, middle.step]
 
 
-def test_photographs_of_data_without_a_test_part_are_all_predicted_and_it_says_so(trained, tmp_path, command, caplog):
+def test_images_of_data_without_a_test_part_are_all_predicted_and_it_says_so(trained, tmp_path, command, caplog):
     data, run, _ = trained
     shutil.copytree(data / "train", tmp_path / "new" / "train")
     code, said = command(
@@ -66,7 +69,8 @@ def test_photographs_of_data_without_a_test_part_are_all_predicted_and_it_says_s
     assert "22 images" in said.out
 
 
-def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, command, refused):
+@pytest.mark.slow
+def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, command, rejected):
     _, run, _ = trained
     shutil.copytree(run, other := tmp_path / "other")
     out = tmp_path / "out.json"
@@ -74,7 +78,7 @@ def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, c
     found = report_of(out)["comparison"]
     assert found["against"]["run"] == str(other) and found["numbers"]["nme"]["difference"] == 0
     for flags in (("--against", run), ("--against-tta", "none"), ("--against", f"{run}/../one")):
-        assert "would be compared with itself" in refused("evaluate", "--run", run, *flags, "--out", out)
+        assert "would be compared with itself" in rejected("evaluate", "--run", run, *flags, "--out", out)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +90,12 @@ def test_a_run_is_compared_with_another_and_not_with_itself(trained, tmp_path, c
         (("--against-tta", "every"), "the set of views 'every' is not known"),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_is_written(trained, tmp_path, refused, flags, told):
-    assert told in refused("evaluate", "--run", trained[1], *flags, "--out", tmp_path / "out.json")
+def test_what_cannot_be_is_rejected_and_nothing_is_written(trained, tmp_path, rejected, flags, told):
+    assert told in rejected("evaluate", "--run", trained[1], *flags, "--out", tmp_path / "out.json")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_rival_that_was_trained_on_the_photographs_is_refused(trained):
+def test_a_rival_that_was_trained_on_the_images_is_rejected(trained):
     run = run_folder.load(trained[1])
     rival = run._replace(parts={"train": run.parts["val"], "val": []})
     source = run_data.split_of(run, run_data.of_run(run), "val")
@@ -106,7 +110,7 @@ def test_a_rival_that_was_trained_on_the_photographs_is_refused(trained):
         scoring.check_other(run, run._replace(boxed=True), source, "val")
 
 
-def test_groups_are_the_runs_own_where_they_fit_those_asked_for_and_else_each_photograph():
+def test_groups_are_the_runs_own_where_they_fit_those_asked_for_and_else_each_image():
     names = ["a_1.jpg", "a_2.jpg", "b_1.jpg"]
     groups, by = scoring.groups(names, None, "^(.*)_")
     assert groups.tolist() == ["a", "a", "b"] and by == "^(.*)_"
@@ -115,7 +119,7 @@ def test_groups_are_the_runs_own_where_they_fit_those_asked_for_and_else_each_ph
     assert scoring.groups(names, "", "^(.*)_")[0].tolist() == names
 
 
-def test_one_group_is_told_and_has_no_interval(trained, tmp_path, command):
+def test_one_group_is_reported_and_has_no_interval(trained, tmp_path, command):
     out = tmp_path / "out.json"
     code, said = command("evaluate", "--run", trained[1], "--groups", "test", "--out", out)
     assert code == 0 and "there is one group only, and so no interval" in said.out
@@ -146,15 +150,48 @@ def predicted(truth, mask):
 
 
 def test_brightness_is_that_of_the_faces_box(trained):
-    truth, mask = np.stack([POINTS, POINTS]), np.ones((2, 5), bool)
     config = run_folder.load(trained[1]).config
-    whole = config.__class__(**{**config.__dict__, "size": 48, "canvas": 1.5})  # the canvas has the image's pixels
-    found = scoring.brightness(Painted(), predicted(truth, mask), whole)
-    np.testing.assert_allclose(found, [200, 201])
-    mask[1] = False
-    assert np.isnan(scoring.brightness(Painted(), predicted(truth, mask), whole)[1])
-    away = scoring.brightness(Painted(), predicted(truth + 500, mask), whole)
-    assert np.isnan(away).all()
+    whole = dataclasses.replace(config, size=48, canvas=1.5, batch=4)  # the canvas has the image's pixels
+    ((batch, count),) = loader.ordered(Painted(), whole)
+    np.testing.assert_allclose(scoring.brightness(batch, count), [200, 201])
+    batch.mask[1] = False
+    assert np.isnan(scoring.brightness(batch, count)).tolist() == [False, True]
+    assert np.isnan(scoring.brightness(batch._replace(points=batch.points + 500), count)).all()
+
+
+class Counted(Source):
+    """Painted images that count how often each is read."""
+
+    names, num_points, labelled = [f"{n}.png" for n in range(9)], 5, True
+
+    def __init__(self):
+        self.read = [0] * 9
+
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, index):
+        self.read[index] += 1
+        return Painted()[index % 2]
+
+
+def test_every_image_is_read_once_whatever_is_compared(trained):
+    asked = {"weights": "equal"}
+    ours, theirs = (predictor.load(trained[1], tta=views, **asked) for views in ("standard", "none"))
+    alone = [inference.gather(net.predictions(Counted())) for net in (ours, theirs)]
+    source, sheet = Counted(), Worst(ours.scheme, 3)
+    found, bright = scoring.predicted([ours, theirs], source, loader.Faults(), sheet.add)
+    assert source.read == [1] * 9 and bright.shape == (9,)
+    nme = scoring.scores(source, found[0], ours.scheme).rows["nme"]
+    assert [kept.index for kept in sheet._kept] == np.argsort(-nme, kind="stable")[:3].tolist()
+    shown = sheet.sheet(source.names)
+    assert shown is not None and shown.std() > 10 and Worst(ours.scheme, 3).sheet(source.names) is None
+    for one, other in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(one.index, other.index)
+        np.testing.assert_allclose(one.points, other.points, atol=1e-3)
+        np.testing.assert_allclose(one.spread, other.spread, atol=1e-3)
+    with pytest.raises(ValueError, match="none could be decoded"):
+        scoring.predicted([ours], example.Subset(Counted(), []), loader.Faults(), sheet.add)
 
 
 def test_expected_errors_have_a_section_lines_and_a_plot(random, tmp_path):
@@ -175,7 +212,7 @@ def test_expected_errors_have_a_section_lines_and_a_plot(random, tmp_path):
     assert all(decode.decode((tmp_path / name).read_bytes()).shape == (810, 1350, 3) for name in written)
 
 
-def test_the_cumulative_curve_reaches_the_limit_and_as_far_as_most_photographs(tmp_path, random):
+def test_the_cumulative_curve_reaches_the_limit_and_as_far_as_most_images(tmp_path, random):
     drawn = []
     for name, errors in (
         ("low", 0.02 * random.rand(50)),
@@ -194,4 +231,4 @@ def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained
     run = run_folder.load(trained[1])
     bare = run._replace(parts={**run.parts, "val": []}, config=dataclasses.replace(run.config, val_fraction=share))
     with pytest.raises(ValueError, match=f"has no val images: {told}"):
-        scoring.photographs(bare, "val", None)
+        scoring.images(bare, "val", None)

@@ -88,6 +88,7 @@ def half_pruned(root: Path) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leavings", [(unfinished,), (torn,), (longer,), (half_pruned,), (unfinished, longer, torn, half_pruned)]
 )
@@ -324,7 +325,9 @@ def terminated(whole, compiled) -> tuple[Path, int]:
 
 
 @pytest.mark.slow
-def test_a_second_writer_is_refused_sigterm_saves_and_the_same_command_goes_on_past_damage(terminated, whole, compiled):
+def test_a_second_writer_is_rejected_sigterm_saves_and_the_same_command_resumes_past_damage(
+    terminated, whole, compiled
+):
     root, step = terminated
     found = checkpoint.commits(root)
     assert 0 < step == found[-1].step < STEPS
@@ -355,7 +358,7 @@ def test_twenty_random_steps_of_the_run_are_taken_again_bit_for_bit(whole, compi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("field", ["grad_norm", "each"])
-def test_a_flipped_bit_in_the_log_of_a_step_is_told_by_its_step_and_field(whole, compiled, tmp_path, field):
+def test_a_flipped_bit_in_the_log_of_a_step_is_reported_by_its_step_and_field(whole, compiled, tmp_path, field):
     root = Path(shutil.copytree(whole, tmp_path / "run"))
     dtype = log.example_dtype(4)
     place = 103 * dtype.itemsize + dtype.fields[field][1]

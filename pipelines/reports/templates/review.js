@@ -30,8 +30,8 @@ const dots = points => points.filter(Boolean).map(([x, y]) => `M${x} ${y}h0`).jo
 
 function draw() {
   const item = items[at], side = item.view[2], marker = 2 * markerOf(item.prediction.length);
-  find("photograph").setAttribute("viewBox", item.view.join(" "));
-  find("photograph").setAttribute("aria-label", item.name);
+  find("view").setAttribute("viewBox", item.view.join(" "));
+  find("view").setAttribute("aria-label", item.name);
   ["x", "y", "width", "height"].forEach((name, n) => find("picture").setAttribute(name, item.place[n]));
   find("picture").setAttribute("href", item.picture);
   find("label").setAttribute("d", dots(item.label));

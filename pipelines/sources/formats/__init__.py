@@ -46,11 +46,11 @@ def recognise(path: Path) -> ModuleType:
 def _near(path: Path) -> Iterator[tuple[Path, str]]:
     """(path to give, format) of data sets in a folder, in the folders of it, and in those around it."""
     top = path if path.is_dir() else path.parent
-    inside = sorted(p for p in top.iterdir() if p.is_dir())[:_LOOKED_AT] if path.is_dir() else []
+    inside = sorted(p for p in top.iterdir() if p.is_dir())[:_SAMPLED] if path.is_dir() else []
     for folder in (top, *inside, *path.absolute().parents[:2]):
         named = [module.NAME for module in (contest, deeplabcut) if folder != path and module.recognises(folder)]
         yield from ((folder, name) for name in named)
-        for file in sorted(p for p in folder.iterdir() if p.is_file() and p != path)[:_LOOKED_AT]:
+        for file in sorted(p for p in folder.iterdir() if p.is_file() and p != path)[:_SAMPLED]:
             if file.suffix.lower() == ".pts" and folder != path:
                 yield folder, pts.NAME
                 break
@@ -58,7 +58,7 @@ def _near(path: Path) -> Iterator[tuple[Path, str]]:
                 yield file, module.NAME
 
 
-_LOOKED_AT = 200  # files and folders near a path, of which one may be meant
+_SAMPLED = 200  # files and folders near a path, of which one may be meant
 
 
 def respelled(table: Table) -> Table:
@@ -88,8 +88,8 @@ def with_boxes(table: Table, path: Path) -> Table:
     if len(scan.columns) != 5:
         raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name, x, y, width, height")
     headers.check_box(path, scan.columns)
-    if scan.refused:
-        raise ValueError(f"{path}:{scan.refused[0].line}: {scan.refused[0].reason}")
+    if scan.rejected:
+        raise ValueError(f"{path}:{scan.rejected[0].line}: {scan.rejected[0].reason}")
     places = {name: i for i, name in enumerate(scan.names)}
     kept = [i for i, name in enumerate(table.names) if name in places]
     boxes = np.array([scan.row(places[table.names[i]]) for i in kept], np.float64).reshape(-1, 4)
@@ -97,10 +97,10 @@ def with_boxes(table: Table, path: Path) -> Table:
         first = table.names[kept[0]]
         raise ValueError(f"{path}:{scan.lines[places[first]]}: the box of {first} has no area, nor has any other")
     gone = [
-        table.refusal(i, f"no box: {path.name} does not name it")
+        table.rejection(i, f"no box: {path.name} does not name it")
         for i in range(len(table.names))
         if table.names[i] not in places
     ]
     named = dataclasses.replace(table, boxes=None, replaced=None).chosen(kept)
     more = {"files": [*table.files, path], "notes": table.notes + [scan.note] * bool(scan.note)}
-    return boxes_.completed(dataclasses.replace(named, boxes=boxes, refused=table.refused + gone, **more))
+    return boxes_.completed(dataclasses.replace(named, boxes=boxes, rejected=table.rejected + gone, **more))

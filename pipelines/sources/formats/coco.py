@@ -17,7 +17,7 @@ from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.boxes import of_points
 from pipelines.sources.formats import categories, coco_images, foreign, image_folders, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "coco"
 SUFFIX, IMAGES, BOXED = ".json", "images", True
@@ -38,7 +38,7 @@ class _Entry(NamedTuple):
 class _Read(NamedTuple):
     entries: list[_Entry]  # annotations that can be used
     count: int  # of points
-    refused: list[Refused]  # annotations that cannot
+    rejected: list[Rejected]  # annotations that cannot
     notes: list[str]
 
 
@@ -61,9 +61,9 @@ def read(
     """Return the annotations by name. category: the name or id of the one to read, if several have keypoints.
 
     Raises ValueError if the file is not COCO keypoints or the images are not found; crowds, annotations without a
-    labelled point, those of other categories and invalid entries are in `refused`.
+    labelled point, those of other categories and invalid entries are in `rejected`.
     """
-    entries, count, refused, notes = _entries(path, category)
+    entries, count, rejected, notes = _entries(path, category)
     names = _names(entries)
     order = sorted_by_name(names)
     found = [entries[i].picture for i in order]
@@ -86,7 +86,7 @@ def read(
         pictures=found,
         boxes=boxes,
         sizes=np.array([entries[i].size for i in order], np.int64).reshape(-1, 2),
-        refused=refused,
+        rejected=rejected,
         files=[path],
         notes=notes + where,
         category=category,
@@ -100,7 +100,7 @@ def _names(entries: list[_Entry]) -> list[str]:
         f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
         for e, n in zip(entries, names, strict=True)
     ]
-    good = all(plain.picture_of(n) == e.picture for e, n in zip(entries, kept, strict=True))
+    good = all(plain.image_of(n) == e.picture for e, n in zip(entries, kept, strict=True))
     return kept if good and len(set(kept)) == len(kept) else names
 
 
@@ -121,14 +121,14 @@ def _entries(path: Path, category: str) -> _Read:
     if not count:
         raise ValueError(f"{path}: {foreign.of_json(data)}")
     images = coco_images.read(data["images"], path.name)
-    entries, refused, seen = [], [], set()
+    entries, rejected, seen = [], [], set()
     for number, annotation in enumerate(data["annotations"]):
         entry = _entry(number, annotation, images, (count, keys), seen)
-        if isinstance(entry, Refused):
-            refused.append(entry if entry.file else entry._replace(file=path.name))
+        if isinstance(entry, Rejected):
+            rejected.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return _Read(entries, count, refused, images.notes + _above(path, entries))
+    return _Read(entries, count, rejected, images.notes + _above(path, entries))
 
 
 def _above(path: Path, entries: list[_Entry]) -> list[str]:
@@ -153,33 +153,33 @@ def _entry(
     images: coco_images.Images,
     wanted: tuple[int, frozenset[categories.Key]],
     seen: set[str],
-) -> _Entry | Refused:
+) -> _Entry | Rejected:
     """One annotation. wanted: number of points, keys of categories. seen: the ids of those before it."""
     if not isinstance(annotation, dict):
-        return Refused("", None, f"not an annotation: entry {number} of the annotations")
+        return Rejected("", None, f"not an annotation: entry {number} of the annotations")
     name, image = annotation.get("id"), annotation.get("image_id")
-    if not coco_images.is_id(name) or plain.path_fault(f"a{name}") or plain.picture_of(f"a#{name}") != "a":
-        return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
+    if not coco_images.is_id(name) or plain.path_fault(f"a{name}") or plain.image_of(f"a#{name}") != "a":
+        return Rejected("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
     if not coco_images.is_id(image) or image not in images.files:
-        return Refused("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
+        return Rejected("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
     if fault := coco_images.ambiguity(image, images.files[image]):
-        return Refused("", None, f"image id twice: annotation {name}: {fault}")
+        return Rejected("", None, f"image id twice: annotation {name}: {fault}")
     picture, size = images.files[image][0], images.sizes[image]
     if fault := plain.path_fault(picture):
-        return Refused("", None, fault)
+        return Rejected("", None, fault)
     if str(name) in seen:
-        return Refused(picture, None, f"id twice: annotation {name}")
+        return Rejected(picture, None, f"id twice: annotation {name}")
     seen.add(str(name))
     if (key := categories.key_of(annotation)) not in wanted[1]:
-        return Refused(picture, None, f"other category: annotation {name} is of category {key!r:.40}")
+        return Rejected(picture, None, f"other category: annotation {name} is of category {key!r:.40}")
     if annotation.get("iscrowd"):
-        return Refused(picture, None, f"crowd: annotation {name} is of many at once")
+        return Rejected(picture, None, f"crowd: annotation {name} is of many at once")
     values = _keypoints(annotation.get("keypoints") or [0] * 3 * wanted[0], wanted[0])
     if isinstance(values, str):
-        return Refused(picture, None, values.format(name))
+        return Rejected(picture, None, values.format(name))
     mask = values[:, 2] > 0
     if not mask.any():
-        return Refused(picture, None, f"no labelled point: annotation {name}")
+        return Rejected(picture, None, f"no labelled point: annotation {name}")
     points, above = np.where(mask[:, None], values[:, :2], 0).astype(np.float32), int(values[:, 2].max())
     return _Entry(annotation, picture, points, mask, size, above if above > 2 else 0)
 
@@ -222,7 +222,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     with files.whole(out) as file:
         file.write(b'{"info": {"description": "landmarks"}, "licenses": [],\n"annotations": [')
         for number, row in enumerate(rows, 1):
-            picture, (width, height) = plain.picture_of(row.name), row.size
+            picture, (width, height) = plain.image_of(row.name), row.size
             new = {"id": len(images) + 1, "file_name": picture, "width": int(width), "height": int(height)}
             box = plain.exact(_extent(row) if row.box is None else row.box)
             made = f'"{_MADE}": "keypoints", ' if row.box is None else ""

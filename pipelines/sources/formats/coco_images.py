@@ -18,7 +18,7 @@ class Images(NamedTuple):
 
 
 def whole_ids(data: dict[str, Any]) -> None:
-    """Makes ids that are whole numbers written as floats, as some programs do of a column with gaps, into those numbers:
+    """Make ids that are whole numbers written as floats, as some programs do of a column with gaps, into those numbers:
     4.0 is 4."""
     for part in ("images", "annotations", "categories"):
         for entry in data[part] if isinstance(data.get(part), list) else []:

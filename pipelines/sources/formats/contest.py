@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.io import csv_text, files
 from pipelines.sources import text_tables
 from pipelines.sources.formats import headers, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "contest"
@@ -48,7 +48,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     exists.
 
     num_points: the number of points, if neither truth nor training table states it. Raises ValueError with the place if
-    a file is missing or invalid; rows that cannot be used are in the table's `refused`.
+    a file is missing or invalid; rows that cannot be used are in the table's `rejected`.
     """
     folder = pictures or path / part / "images"
     table = path / part / _TABLES[part]
@@ -79,8 +79,8 @@ def _label_in(scan: Scan, order: list[int], index: int) -> Label:
     return points, np.ones(len(points), bool)
 
 
-def _refused(scan: Scan, where: str) -> list[Refused]:
-    return [Refused(row.name or where, row.line, row.reason) for row in scan.refused]
+def _rejected(scan: Scan, where: str) -> list[Rejected]:
+    return [Rejected(row.name or where, row.line, row.reason) for row in scan.rejected]
 
 
 def _train(path: Path, folder: Path, table: Path) -> Table:
@@ -95,20 +95,20 @@ def _train(path: Path, folder: Path, table: Path) -> Table:
         label=functools.partial(_label_in, scan, order),
         whole=scan.whole,
         notes=[scan.note] if scan.note else [],
-        refused=_refused(scan, where),
+        rejected=_rejected(scan, where),
         files=[table],
     )
 
 
 def _test(path: Path, folder: Path, table: Path, num_points: int | None) -> Table:
-    names, lines, asked, refused = read_asked(table)
+    names, lines, asked, rejected = read_asked(table)
     where = str(table.relative_to(path))
     truth, found = path / "test" / "landmarks_true.csv", []
     label: Callable[[int], Label] | None = None
     if truth.is_file():
         scan = read_landmarks(truth)
-        if scan.refused:
-            raise ValueError(f"{truth}:{scan.refused[0].line}: {scan.refused[0].reason}")
+        if scan.rejected:
+            raise ValueError(f"{truth}:{scan.rejected[0].line}: {scan.rejected[0].reason}")
         places = {name: i for i, name in enumerate(scan.names)}
         if missing := [name for name in names if name not in places]:
             raise ValueError(f"{truth}: no row for {missing[0]}, which {table.name} lists ({len(missing)} in all)")
@@ -127,7 +127,7 @@ def _test(path: Path, folder: Path, table: Path, num_points: int | None) -> Tabl
         label=label,
         whole=bool(found) and scan.whole,
         asked=asked,
-        refused=[Refused(r.name or where, r.line, r.reason) for r in refused],
+        rejected=[Rejected(r.name or where, r.line, r.reason) for r in rejected],
         files=[table, *found],
     )
 
@@ -144,7 +144,7 @@ def _points_of(path: Path, asked: list[np.ndarray], num_points: int | None) -> i
 
 def read_asked(path: Path) -> tuple[list[str], list[int], list[np.ndarray], list[text_tables.BadRow]]:
     """(names, lines, for each the indices of the points to hand in, rows rejected) of a test_points.csv, in its order."""
-    names, lines, asked, refused = [], [], [], []
+    names, lines, asked, rejected = [], [], [], []
     seen: dict[str, int] = {}
     for line, fields in text_tables.text_rows(path):
         reason, indices = text_tables.name_fault(fields[0], seen, text_tables.plain_name), None
@@ -153,15 +153,15 @@ def read_asked(path: Path) -> tuple[list[str], list[int], list[np.ndarray], list
         if reason is None and (indices := _indices(fields[1])) is None:
             reason = f"not a list of points: expected one such as [0, 5, 9], got {fields[1][:40]!r}"
         if indices is None:
-            refused.append(text_tables.BadRow(fields[0], line, reason or ""))
+            rejected.append(text_tables.BadRow(fields[0], line, reason or ""))
             continue
         seen[fields[0]] = line
         names.append(fields[0])
         lines.append(line)
         asked.append(indices)
-    if not names and not refused:
+    if not names and not rejected:
         raise ValueError(f"{path}: no row under the header")
-    return names, lines, asked, refused
+    return names, lines, asked, rejected
 
 
 def _indices(field: str) -> np.ndarray | None:

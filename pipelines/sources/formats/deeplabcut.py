@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.io import csv_text, files
 from pipelines.sources import dialects, text_tables
 from pipelines.sources.formats import deeplabcut_places, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "deeplabcut"
 SUFFIX, IMAGES, BOXED = ".csv", "", False
@@ -42,7 +42,7 @@ class _Found(NamedTuple):
     places: list[deeplabcut_places.Place]
     lines: list[int]
     points: list[np.ndarray]  # f32[points, 2], NaN: not labelled
-    refused: list[Refused]
+    rejected: list[Rejected]
     seen: dict[str, int]  # the lines of the images
 
 
@@ -73,7 +73,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
             notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
             detail = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
-            found.refused.extend(_others(table, top, head, rows, detail))
+            found.rejected.extend(_others(table, top, head, rows, detail))
             continue
         if head.points != points:
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
@@ -94,7 +94,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         label=label,
         whole=all(text_tables.is_whole(p) for p in found.points),
         pictures=paths,
-        refused=found.refused,
+        rejected=found.rejected,
         files=tables,
         notes=notes,
     )
@@ -112,11 +112,11 @@ def _told(usual: list[str], points: list[str]) -> str:
     return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
 
 
-def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], detail: str) -> Iterator[Refused]:
+def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], detail: str) -> Iterator[Rejected]:
     """The rows of a table that has not the usual body parts."""
     where = table.relative_to(top)
     for line, row in rows:
-        yield Refused(
+        yield Rejected(
             deeplabcut_places.image(where.parent.as_posix(), row[: head.index]),
             line,
             f"other body parts: {where} {detail}",
@@ -124,7 +124,7 @@ def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]
 
 
 def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:
-    """Adds the rows of a table to what was found."""
+    """Add the rows of a table to what was found."""
     for line, row in rows:
         _add(row, line, head, path.parent.relative_to(top).as_posix(), found)
 
@@ -174,15 +174,15 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
     if reason is None and picture in found.seen:
         reason = f"name twice: {picture}, first on line {found.seen[picture]}"
     if reason is not None:
-        found.refused.append(Refused(picture, line, reason))
+        found.rejected.append(Rejected(picture, line, reason))
         return
     found.seen[picture] = line
-    before = len(found.names) + len(found.refused)
+    before = len(found.names) + len(found.rejected)
     for face, columns in head.faces.items():
         name = f"{picture}#{face}" if face else picture
         points = _points([row[c + axis].strip() for c in columns for axis in (0, 1)], head.points)
         if isinstance(points, str):
-            found.refused.append(Refused(name, line, points))
+            found.rejected.append(Rejected(name, line, points))
         elif not face or not np.isnan(points).all():
             found.names.append(name)
             found.places.append(deeplabcut_places.Place(picture, folder))
@@ -191,9 +191,9 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
     for face, parts in head.others.items():
         if any(_known(row[column + axis]) for column in parts.values() for axis in (0, 1)):
             reason = f"other body parts: individual {face} has {', '.join(parts)}"
-            found.refused.append(Refused(f"{picture}#{face}", line, reason))
-    if len(found.names) + len(found.refused) == before:
-        found.refused.append(Refused(picture, line, "no labelled point: no individual has one"))
+            found.rejected.append(Rejected(f"{picture}#{face}", line, reason))
+    if len(found.names) + len(found.rejected) == before:
+        found.rejected.append(Rejected(picture, line, "no labelled point: no individual has one"))
 
 
 def _known(field: str) -> bool:

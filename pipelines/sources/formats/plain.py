@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.io import csv_text, files
 from pipelines.sources import dialects, text_tables
 from pipelines.sources.formats import foreign, headers, image_folders
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "plain"
@@ -50,11 +50,11 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
             f" expected file_name, x and y of each point, and {','.join(BOX)} last where there are boxes"
         )
     reasons, boxes = _second_look(scan, len(columns) - 1, boxed)
-    refused = [Refused(row.name or path.name, row.line, row.reason) for row in scan.refused]
-    refused += [Refused(scan.names[i], int(scan.lines[i]), reason) for i, reason in reasons.items()]
+    rejected = [Rejected(row.name or path.name, row.line, row.reason) for row in scan.rejected]
+    rejected += [Rejected(scan.names[i], int(scan.lines[i]), reason) for i, reason in reasons.items()]
     order = [i for i in sorted_by_name(scan.names) if i not in reasons]
     names = [scan.names[i] for i in order]
-    found = [picture_of(name) for name in names]
+    found = [image_of(name) for name in names]
 
     def label(index: int) -> Label:
         return _label(scan, order[index], len(columns) - 1)
@@ -71,7 +71,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         notes=[scan.note] * bool(scan.note) + notes,
         pictures=found if found != names else None,
         boxes=boxes[order] if boxed else None,
-        refused=sorted(refused, key=lambda r: r.line or 0),
+        rejected=sorted(rejected, key=lambda r: r.line or 0),
         files=[path],
     )
 
@@ -152,7 +152,7 @@ def numbers(fields: Sequence[str]) -> np.ndarray | None:
         return values if np.isfinite(values.astype(np.float32)).all() and not any("_" in f for f in fields) else None
 
 
-def picture_of(name: str) -> str:
+def image_of(name: str) -> str:
     """Return the image of a record: its name without the #OBJECT that distinguishes several objects of one image."""
     found = _FACE.fullmatch(name)
     return found[1] if found else name
@@ -162,12 +162,12 @@ def path_fault(name: str) -> str | None:
     """Describe the fault of an image path in a list of faces, None for a valid one."""
     if fault := text_tables.path_fault(name, "a path below the folder of images"):
         return f"bad file name: {name[:80]!r} {fault}"
-    return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
+    return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if image_of(name) != name else None
 
 
 def only_one(name: str, what: str) -> str:
     """The name of a record. Raises ValueError where it is one of several faces of an image."""
-    if picture_of(name) != name:
+    if image_of(name) != name:
         raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take --format plain or coco")
     return name
 

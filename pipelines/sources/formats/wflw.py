@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.io import files
 from pipelines.sources.formats import image_folders, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "wflw"
 SUFFIX, IMAGES, BOXED = ".txt", "WFLW_images", True
@@ -61,12 +61,12 @@ def likely(path: Path) -> bool:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """Return the faces by name. The number of fields of most rows decides; others and invalid rows are in `refused`.
+    """Return the faces by name. The number of fields of most rows decides; others and invalid rows are in `rejected`.
 
     If most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, and a note
     says so. Raises ValueError if the file is not such a list or the images are not found.
     """
-    faces, refused, layout = _read(path)
+    faces, rejected, layout = _read(path)
     names = plain.names_of([f.picture for f in faces], [f.line for f in faces])
     order = sorted_by_name(names)
     found, near = [faces[i].picture for i in order], path.absolute().parent
@@ -89,12 +89,12 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         pictures=found,
         boxes=boxes if layout.boxed else None,
         notes=notes,
-        refused=refused,
+        rejected=rejected,
         files=[path],
     )
 
 
-def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
+def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
     """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it is none that is read."""
     with open(path, "rb") as file:
         sizes = Counter(len(line.split()) for line in file if line.strip())
@@ -102,9 +102,9 @@ def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
     points, odd = divmod(size - _REST, 2)
     if points >= 1 and not odd:
         layout = _Layout(points, True)
-        faces, refused = _faces(path, layout)
-        if sum(row.reason.partition(":")[0] in _LAYOUT for row in refused) <= len(faces) and _about_points(faces):
-            return faces, refused, layout
+        faces, rejected = _faces(path, layout)
+        if sum(row.reason.partition(":")[0] in _LAYOUT for row in rejected) <= len(faces) and _about_points(faces):
+            return faces, rejected, layout
     if size == _ALONE:
         layout = _Layout(size // 2, False)
         return *_faces(path, layout), layout
@@ -130,17 +130,17 @@ def _told(path: Path, size: int) -> str:
     return f"{size} fields, {count} numbers and {' '.join(fields[count:])[:40]!r}"
 
 
-def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Refused]]:
-    faces, refused, offset = [], [], 0
+def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Rejected]]:
+    faces, rejected, offset = [], [], 0
     with open(path, "rb") as file:
         for line, text in enumerate(file, 1):
             parsed = _parsed(text, layout) if text.strip() else None
-            if isinstance(parsed, Refused):
-                refused.append(parsed._replace(file=parsed.file or path.name, line=line))
+            if isinstance(parsed, Rejected):
+                rejected.append(parsed._replace(file=parsed.file or path.name, line=line))
             elif parsed is not None:
                 faces.append(_Face(parsed[0], line, offset, parsed[2], _holds(parsed[2], parsed[1])))
             offset += len(text)
-    return faces, refused
+    return faces, rejected
 
 
 def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
@@ -149,21 +149,21 @@ def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
     return bool(inside.any()) if (box[2:] > 0).all() else None
 
 
-def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] | Refused:
+def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] | Rejected:
     """(image, f64[points, 2], box) of a row; the box is NaN where the layout has none."""
     try:
         fields = [field.decode() for field in text.removeprefix(_BOM).split()]
     except UnicodeDecodeError:
-        return Refused("", None, "bad file name: not UTF-8 text")
+        return Rejected("", None, "bad file name: not UTF-8 text")
     name, ends = fields[-1], 2 * layout.points
     if fault := plain.path_fault(name):
-        return Refused("", None, fault)
+        return Rejected("", None, fault)
     if len(fields) != layout.fields:
-        return Refused(name, None, f"wrong number of fields: {len(fields)}, most rows have {layout.fields}")
+        return Rejected(name, None, f"wrong number of fields: {len(fields)}, most rows have {layout.fields}")
     if layout.boxed and (fault := _layout_fault(fields[ends:-1])):
-        return Refused(name, None, fault)
+        return Rejected(name, None, fault)
     if (values := plain.numbers(fields[: ends + 4 * layout.boxed])) is None:
-        return Refused(name, None, f"not a finite number: among the points{' and the box' * layout.boxed}")
+        return Rejected(name, None, f"not a finite number: among the points{' and the box' * layout.boxed}")
     box = np.full(4, np.nan)
     if layout.boxed:
         box = np.array([*values[-4:-2], *_lengths(fields[ends : ends + 4])])
@@ -191,7 +191,7 @@ def _label(path: Path, face: _Face, layout: _Layout) -> Label:
     with open(path, "rb") as file:
         file.seek(face.offset)
         parsed = _parsed(file.readline() or b"?", layout)
-    if isinstance(parsed, Refused) or parsed[0] != face.picture:
+    if isinstance(parsed, Rejected) or parsed[0] != face.picture:
         raise ValueError(f"{path}:{face.line}: the file was changed while it was in use")
     return parsed[1], np.ones(layout.points, bool)
 
@@ -201,7 +201,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     with a point that is not labelled and for a name with a blank: this layout has no way to say them."""
     with files.whole(out) as file:
         for row in rows:
-            name = plain.picture_of(row.name)
+            name = plain.image_of(row.name)
             if not row.mask.all():
                 raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take --format plain")
             if len(name.split()) != 1 or name != name.strip():

@@ -96,7 +96,7 @@ def test_both_equal_float64_by_hand(name):
         assert record.loss == pytest.approx(each[record.kept].mean(), rel=1e-5)
 
 
-def test_no_device_sends_another_its_pictures():
+def test_no_device_sends_another_its_images():
     """What passes between devices, in the compiled step, is smaller than one image of 32 x 32 x 3."""
     text, _ = linear(4, PARTS)
     passing = re.findall(r"= (.*?) (?:all-to-all|collective-permute|all-gather|all-reduce)(?:-start)?\(", text)
@@ -135,6 +135,7 @@ def assert_stepped(before, after, grads) -> None:
         np.testing.assert_allclose(b - a, -RATE * g, rtol=0, atol=1e-4 * RATE * np.abs(g).max())
 
 
+@pytest.mark.slow
 def test_with_batch_norm_the_statistics_pass_from_part_to_part():
     """Part j has the examples j, j + 4, and is normalised by its own numbers; the last has no label."""
     (_, before, after), (_, record) = normed()
@@ -164,18 +165,18 @@ def test_a_frozen_backbone_in_parts_gives_what_it_gives_whole():
     assert record.grad_norm == pytest.approx(float(optax.global_norm(grads["head"])), rel=1e-5)
 
 
-def refused(message: str, **settings) -> None:
+def rejected(message: str, **settings) -> None:
     with pytest.raises(ValueError, match=rf"^{message}$"):
         experiment.assemble(Config(**{**CONFIG.__dict__, **settings}), keys.root(0), landmarks.scheme(5), 100)
 
 
-def test_a_trim_band_is_refused():
+def test_a_trim_band_is_rejected():
     for band in ({"trim_top": 0.25}, {"trim_keep": 0.9}):
-        refused(r"`accumulate` with a trim band [^\n]*", accumulate=2, **band)
+        rejected(r"`accumulate` with a trim band [^\n]*", accumulate=2, **band)
 
 
-def test_sizes_that_do_not_divide_are_refused():
-    refused("`accumulate` 3 does not divide `batch` 8", accumulate=3)
-    refused("a batch of 8 cannot be split over 4 devices in 4 parts: use 16", accumulate=4)
-    refused("a batch of 24 cannot be split over 4 devices in 4 parts: use 16 or 32", accumulate=4, batch=24)
-    refused(r"`accumulate` must lie in 1\.\.4096, got 0", accumulate=0)
+def test_sizes_that_do_not_divide_are_rejected():
+    rejected("`accumulate` 3 does not divide `batch` 8", accumulate=3)
+    rejected("a batch of 8 cannot be split over 4 devices in 4 parts: use 16", accumulate=4)
+    rejected("a batch of 24 cannot be split over 4 devices in 4 parts: use 16 or 32", accumulate=4, batch=24)
+    rejected(r"`accumulate` must lie in 1\.\.4096, got 0", accumulate=0)

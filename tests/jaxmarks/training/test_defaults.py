@@ -42,7 +42,7 @@ def test_steps_have_a_floor_where_nothing_says_how_long(flags, training, steps):
     assert defaults.settled(settled, 2 * training, training) == settled  # numbers stay
 
 
-def test_the_same_command_goes_on_with_runs_of_this_and_of_earlier_versions():
+def test_the_same_command_resumes_with_runs_of_this_and_of_earlier_versions():
     for known in (defaults.settled(Config(), 137, 110), Config(epochs=10.0, val_fraction=0.05)):
         assert not configs.differences(known, defaults.adopted(Config(), known, 137, 110))
     known = Config(steps=600, epochs=10.0, val_fraction=0.05)  # as earlier versions stored --steps 600
@@ -60,7 +60,7 @@ def test_a_run_keeps_the_numbers_that_were_settled(tmp_path):
     assert run_folder.plan(tmp_path / "run", asked, source).config == run.config
 
 
-def test_values_between_a_share_and_none_are_refused():
+def test_values_between_a_share_and_none_are_rejected():
     with pytest.raises(ValueError, match=r"`val_fraction` must lie in 0..0.9, or be -1 .*-0.5"):
         Config(val_fraction=-0.5).check()
     Config(val_fraction=-1.0, epochs=0.0).check()

@@ -206,14 +206,14 @@ def test_batches_that_threads_put_on_the_devices_are_bit_equal_whatever_the_thre
 
 
 @pytest.mark.parametrize("count", [5, 6, 7, 8])
-def test_a_validation_is_of_every_photograph_once_whatever_the_batch_and_the_devices(count):
+def test_a_validation_is_of_every_image_once_whatever_the_batch_and_the_devices(count):
     source, found = drawn.DrawnSource(f"drawn:{count}:5"), []
     for batch, devices in ((1, 1), (4, 1), (4, 4)):
         config = Config(**{**CONFIG.__dict__, "batch": batch})
         plan = plan_of(devices, config)._replace(model=LINEAR)
-        feed = loader.ordered(source, config)
-        parts = inference.predictions(plan.forward("none"), plan.initial_state(), feed, plan.mesh)
-        found.append(inference.gather(parts))
+        member = plan.member("none")(plan.initial_state())
+        seen = inference.view_points([member], loader.together(source, [config]))
+        found.append(inference.to_images(inference.gather(inference.merged(seen, np.ones(1)))))
     for other in found:
         assert other.index.tolist() == list(range(count)) and other.mask.all()
         np.testing.assert_array_equal(other.truth, found[0].truth)

@@ -160,7 +160,7 @@ def test_a_run_restored_before_at_and_after_the_thaw_ends_in_the_same_bits(cut):
     assert state.digest(state.flatten(now)) == state.digest(state.flatten(states[-1]))
 
 
-def test_a_person_is_told_that_a_frozen_backbone_is_random():
+def test_a_person_is_reported_that_a_frozen_backbone_is_random():
     (_, said) = experiment.remarks(plan_of())
     assert "3 steps" in said and "random" in said and "`init_from`" in said
     (_, said) = experiment.remarks(plan_of(init_from="runs/first"))

@@ -155,7 +155,7 @@ def test_twenty_steps_with_a_slower_backbone_equal_torchs_parameter_groups(rando
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.5])
-def test_a_thawed_backbone_goes_on_as_torchs_that_had_no_gradient(random, factor):
+def test_a_thawed_backbone_resumes_as_torchs_that_had_no_gradient(random, factor):
     """torch keeps no moments for a parameter without gradient, so the first thawed step is corrected as a first."""
     start = _two_parts(random)
     gradients = [jax.tree.map(lambda p: random.randn(*p.shape).astype(np.float32), start) for _ in range(20)]
@@ -248,6 +248,6 @@ def test_the_norm_of_the_weights_is_that_of_all_kernels_and_of_nothing_else(rand
     assert float(optimizer.weight_norm(params)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_schedule_that_is_not_known_is_refused_with_those_that_are():
+def test_a_schedule_that_is_not_known_is_rejected_with_those_that_are():
     with pytest.raises(ValueError, match="^`schedule` 'step' is not known: choose one of cosine, plateau, onecycle,"):
         Config(schedule="step").check()

@@ -203,6 +203,6 @@ def test_whole_networks_learn(name):
     assert_learns(plan_of(name, size=LEAST[name]), 20)
 
 
-def test_another_precision_is_refused_with_those_that_are_known():
+def test_another_precision_is_rejected_with_those_that_are_known():
     with pytest.raises(ValueError, match="^`precision` 'float16' is not known: choose one of float32, bfloat16, tf32$"):
         Config(precision="float16").check()

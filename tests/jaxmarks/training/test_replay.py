@@ -32,7 +32,7 @@ def test_any_step_or_range_is_bit_for_bit_what_was_logged(run, machinery, first,
 
 
 @pytest.mark.parametrize("name", ["loss", "nme", "grad_norm", "lr", "checksum", "each", "kept"])
-def test_one_changed_bit_of_the_log_is_told_with_its_step_and_field(run, machinery, name):  # noqa: F811
+def test_one_changed_bit_of_the_log_is_reported_with_its_step_and_field(run, machinery, name):  # noqa: F811
     logged = log.read_examples(run, SETTINGS.batch)
     place = logged.dtype.fields[name][1] + 5 * logged.dtype.itemsize
     data = bytearray(logged.tobytes())

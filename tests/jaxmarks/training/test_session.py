@@ -85,7 +85,7 @@ def test_stopped_and_gone_on_it_ends_the_same(tmp_path, machinery, unbroken, sto
 
 
 @pytest.mark.parametrize("begin", [0, 2, 11])
-def test_stopped_while_its_first_step_compiles_a_sitting_does_not_validate(tmp_path, machinery, unbroken, begin):
+def test_stopped_while_its_first_step_compiles_a_session_does_not_validate(tmp_path, machinery, unbroken, begin):
     every = 1 if begin == 0 else 3  # the next step is due for validation
     plan = machinery[0]._replace(config=dataclasses.replace(SETTINGS, val_every=every))
     last = _sit(tmp_path, machinery, stop_after=begin) if begin else None

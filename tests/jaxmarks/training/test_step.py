@@ -107,7 +107,7 @@ def test_a_batch_without_any_label_changes_no_weight_but_by_decay():
 
 
 @pytest.mark.parametrize("unit", ["crop", "photo", "face"])
-def test_the_loss_unit_is_a_factor_on_each_photographs_residuals(unit):
+def test_the_loss_unit_is_a_factor_on_each_images_residuals(unit):
     """L1 is homogeneous, so the factor can be read off each example's loss."""
     plan = _plan(1, Config(**{**CONFIG.__dict__, "loss": "l1", "loss_unit": unit, "augment": "none"}))
     batch = batch_of()
@@ -120,12 +120,12 @@ def test_the_loss_unit_is_a_factor_on_each_photographs_residuals(unit):
     np.testing.assert_allclose(record.each / crop.each, factor, rtol=1e-4)
 
 
-def test_batches_that_do_not_divide_are_refused_with_the_nearest_that_do():
+def test_batches_that_do_not_divide_are_rejected_with_the_nearest_that_do():
     with pytest.raises(ValueError, match="a batch of 6 cannot be split over 4 devices: use 4 or 8"):
         experiment.assemble(Config(**{**CONFIG.__dict__, "batch": 6}), keys.root(0), landmarks.scheme(5), 100)
 
 
-def test_mirroring_without_a_permutation_is_refused_before_anything_is_compiled():
+def test_mirroring_without_a_permutation_is_rejected_before_anything_is_compiled():
     with pytest.raises(ValueError, match="mirrors, but how these points mirror is not known"):
         experiment.assemble(Config(**{**CONFIG.__dict__, "augment": "contest"}), keys.root(0), landmarks.scheme(7), 100)
     experiment.assemble(Config(**{**CONFIG.__dict__, "augment": "auto"}), keys.root(0), landmarks.scheme(7), 100)

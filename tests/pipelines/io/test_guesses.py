@@ -22,13 +22,13 @@ from pipelines.sources import formats
         ("compare", ["--dta", "x", "--", "--model", "x"], "--data"),
     ],
 )
-def test_a_flag_that_does_not_exist_is_named_with_the_one_that_was_meant(refused, script, flags, meant):
-    told = refused(script, *flags)
+def test_a_flag_that_does_not_exist_is_named_with_the_one_that_was_meant(rejected, script, flags, meant):
+    told = rejected(script, *flags)
     assert flags[0].partition("=")[0] + " " in told and f"did you mean {meant}?" in told
 
 
-def test_a_flag_like_no_other_is_named_alone(refused):
-    told = refused("train", "--xyzzy")
+def test_a_flag_like_no_other_is_named_alone(rejected):
+    told = rejected("train", "--xyzzy")
     assert "--xyzzy" in told and "did you mean" not in told
 
 
@@ -56,7 +56,7 @@ def test_nothing_near_is_nothing_said(here):
 
 def test_data_that_does_not_exist_is_named_with_what_lies_beside(here):
     (here / "faces68").mkdir()
-    for opened in (opening.open_source, lambda path: opening.open_pictures(path, 5)):
+    for opened in (opening.open_source, lambda path: opening.open_images(path, 5)):
         with pytest.raises(ValueError, match="faces86: .*did you mean faces68?"):
             opened("faces86")
 

@@ -12,7 +12,7 @@ from pipelines.example import Example, Source
 from pipelines.images.decode import encode_jpeg
 from pipelines.reports import data_page
 from pipelines.shapes import outliers
-from pipelines.sources.tables import Refused
+from pipelines.sources.tables import Rejected
 
 HOSTILE = """<script>alert("x")</script>'&\udcff.jpg"""
 HEADINGS = ["Numbers", "Random examples", "Mean shape", "Shape outliers", "Sizes", "Near-duplicates", "Rejected"]
@@ -132,13 +132,13 @@ def facts_of(source, **changed):
 def full():
     """Facts with something in every section, under names that would break a careless page."""
     source = Memory([HOSTILE] + [f"b{i}.jpg" for i in range(13)])
-    refused = [Refused(HOSTILE, 3, f"box outside: {HOSTILE}"), Refused("gone.jpg", None, "the image is missing")]
+    rejected = [Rejected(HOSTILE, 3, f"box outside: {HOSTILE}"), Rejected("gone.jpg", None, "the image is missing")]
     groups = np.arange(14)
     groups[[4, 9, 12]] = [0, 0, 3]
     thumbnails = {HOSTILE: np.full((30, 40, 3), 200, np.uint8)}
     lines: list[int | None] = [None, *range(101, 114)]
     return facts_of(
-        source, title=HOSTILE, listed=16, refused=refused, groups=groups, thumbnails=thumbnails, lines=lines
+        source, title=HOSTILE, listed=16, rejected=rejected, groups=groups, thumbnails=thumbnails, lines=lines
     )
 
 
@@ -173,7 +173,7 @@ def test_the_same_facts_give_the_same_page_and_another_seed_other_examples():
     assert chosen[0] != chosen[1] and chosen[0].count("<img") == 24
 
 
-def test_a_set_without_labels_duplicates_or_refusals():
+def test_a_set_without_labels_duplicates_or_rejections():
     told = data_page.page(facts_of(Memory(["a.jpg", "b.jpg"], labelled=False), spread=np.full(2, np.nan)))
     assert re.findall("<h2>(.*?)</h2>", told) == HEADINGS
     assert "There are no labels" in told and "No near-duplicates." in told
@@ -181,12 +181,12 @@ def test_a_set_without_labels_duplicates_or_refusals():
 
 
 def test_an_empty_set_has_a_page_too():
-    empty = facts_of(Memory([]), refused=[Refused("a.jpg", 1, "truncated JPEG")] * 90, listed=90)
+    empty = facts_of(Memory([]), rejected=[Rejected("a.jpg", 1, "truncated JPEG")] * 90, listed=90)
     told = data_page.page(empty)
     assert re.findall("<h2>(.*?)</h2>", told) == HEADINGS and "truncated JPEG: 90 (the first 40)" in told
 
 
-def test_the_label_and_the_box_lie_where_they_are_in_the_picture():
+def test_the_label_and_the_box_lie_where_they_are_in_the_image():
     class One(Memory):
         def __getitem__(self, index):
             points, mask = np.full((68, 2), 100.0), np.arange(68) < 1

@@ -146,7 +146,7 @@ def result(way: str, root: Path, made: Made) -> object:
             raise ValueError(f"the log of {root} has {len(logged)} steps")
         state = plan.place(checkpoint.anchor_before(root, plan.template(), 3))
         steps = replay.replayed(made.take, state, _batches(int(state.step)), logged, 3, 6)
-        return [replay.told(r) for r in steps], damaged
+        return [replay.describe(r) for r in steps], damaged
     state, commit = checkpoint.require(root, plan.template(), "best")
     fit = fitted.read(root, PURPOSE)
     return run.config, run.parts, commit.step, _digest(state), fit and str(fitted.to_data(fit))
@@ -224,7 +224,7 @@ COMMANDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", COMMANDS)
-def test_each_command_refuses_a_spoiled_run_in_one_line(made, tmp_path, monkeypatch, command, script):
+def test_each_command_rejects_a_spoiled_run_in_one_line(made, tmp_path, monkeypatch, command, script):
     monkeypatch.chdir(tmp_path)
     random, began = np.random.RandomState(0), time.monotonic()
     for name in ("config.json", "key.json", "split.json") * 4:
