@@ -114,6 +114,7 @@ def test_the_core_knows_no_files_and_pipelines_no_optimizer():
         ("tensorflow_datasets", "pipelines/packing/dataset.py"),
         ("imagehash", "pipelines/packing/duplicates.py"),
         ("matplotlib", "pipelines/reports/plots.py"),
+        ("jinja2", "pipelines/reports/html.py"),
         ("safetensors", "pipelines/weights/state_dicts.py"),
         ("pillow_heif", "pipelines/images/heic.py"),
     ],

@@ -56,7 +56,7 @@ def page(facts: Facts, *, seed: int = 0) -> str:
     return html.page("sections.html", title=facts.title, lead=lead, sections=sections)
 
 
-Section = tuple[str, str, str]  # heading, what it shows, HTML (Markup)
+Section = tuple[str, str, str]  # heading, what it shows, markup
 
 
 class _Labels(NamedTuple):

@@ -7,8 +7,8 @@ import base64
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 
 from pipelines.images import decode
 
@@ -23,28 +23,30 @@ def data_of(image: np.ndarray) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(decode.encode_jpeg(image, 82)).decode()}"
 
 
-def _source(name: str) -> Markup:
-    return Markup(_LOADER.get_source(_ENVIRONMENT, name)[0])
+def json_of(value: object) -> str:
+    """JSON that cannot end the script element that it stands in; ValueError for NaN."""
+    return htmlsafe_json_dumps(value, allow_nan=False)
 
 
 _LOADER = PackageLoader("pipelines.reports")
 _ENVIRONMENT = Environment(
     autoescape=True,
     loader=_LOADER,
+    undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    finalize=lambda value: value if isinstance(value, Markup) else plain(value),
+    finalize=lambda value: value if hasattr(value, "__html__") else plain(value),
 )
-_ENVIRONMENT.globals |= {"data_of": data_of, "source": _source}
+_ENVIRONMENT.globals |= {"data_of": data_of, "source": lambda name: _LOADER.get_source(_ENVIRONMENT, name)[0]}
 pieces: Any = _ENVIRONMENT.get_template("pieces.html").module  # tiles, grid, table, ...: functions that return HTML
 
 
 def page(template: str, **values: object) -> str:
-    """Return a whole page: the template of this name with these values, which are plain text unless they are Markup."""
+    """Return a whole page: the template of this name with these values, plain text or markup of `pieces`."""
     return _ENVIRONMENT.get_template(template).render(values)
 
 
-def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> Markup:
+def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> str:
     """Return a histogram of f64[n] values, n > 0, with their median; `what` is counted. Wide ranges get a logarithmic
     axis."""
     low, high = float(values.min()), float(values.max())
@@ -68,7 +70,7 @@ def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> M
     return pieces.histogram(title, bars, float(at), *numbers, wide)
 
 
-def shape(mean: np.ndarray, covariance: np.ndarray) -> Markup:
+def shape(mean: np.ndarray, covariance: np.ndarray) -> str:
     """Points f64[points, 2], y down, each on the ellipse of one standard deviation of f64[points, 2, 2]; NaN: left out."""
     known = np.flatnonzero(np.isfinite(mean).all(1))
     powers, axes = np.linalg.eigh(covariance[known])

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jinja2.utils import htmlsafe_json_dumps
 
 from pipelines.example import Example
 from pipelines.images import decode
@@ -32,7 +31,7 @@ class Item(NamedTuple):
 
 def page(title: str, items: Sequence[Item], lead: str) -> str:
     """The whole page, the items in their order. Raises DecodeError for an image that is none, and OSError."""
-    data = htmlsafe_json_dumps([_item(item) for item in items], allow_nan=False)
+    data = html.json_of([_item(item) for item in items])
     key = hashlib.sha256(data.encode()).hexdigest()
     return html.page("review.html", title=title, lead=lead, key=key, data=data)
 
