@@ -105,7 +105,7 @@ def test_a_point_without_a_partner_is_rejected(faces_68):
 def test_points_that_cannot_be_told_apart_are_named(faces_68):
     order = np.array([*range(48), *range(49, 68), 48])  # the tied corners lose their neighbours in the list
     order = order[np.random.RandomState(1).permutation(68)]
-    with pytest.raises(ValueError, match="cannot tell apart|disagree"):
+    with pytest.raises(ValueError, match="do not distinguish|disagree"):
         derive(faces_68[:, order])
 
 
