@@ -1,9 +1,8 @@
 """Record table of a packed split, PART.csv: one row a record, every field checked when it is read."""
 
-import csv
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +55,7 @@ def read(folder: Path, part: str, num_points: int) -> list[Record]:
     records only.
     """
     path, records, names = folder / f"{part}.csv", [], set()
-    for line, row in _rows(path):
+    for line, row in csv_text.rows(path, _HEADER):
         if (found := _record(row)) is None:
             raise ValueError(f"{path}:{line}: {_fault(row)}")
         records.append(found)
@@ -92,18 +91,3 @@ def _fault(row: list[str]) -> str:
         if not re.fullmatch(form, row[place]):
             return f"{_HEADER[place]}: expected {expected}, got {row[place][:40]!r}"
     return f"{row[0][:80]!r} names no file in a folder or below it"
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, fields) of each row under the header."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            if next(rows, None) != _HEADER:
-                raise ValueError(f"{path}:1: expected the header {','.join(_HEADER)}")
-            for row in rows:
-                yield rows.line_num, row
-        except csv.Error as error:
-            raise ValueError(f"{path}:{rows.line_num}: {error}") from None
-        except UnicodeDecodeError:
-            raise ValueError(f"{path}: not UTF-8 after line {rows.line_num}") from None

@@ -3,15 +3,15 @@
 A file of decisions says all that training needs: which images are left out, and the points that replace a label.
 """
 
-import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.example import Example, Source, Subset, identity
+from pipelines.io import csv_text
 
 DECISIONS = ("keep", "exclude", "prediction")
 HEADER = ("file_name", "decision", "points")
@@ -33,8 +33,13 @@ def read(path: Path, names: Sequence[str], num_points: int) -> Decisions:
     """
     known, seen = set(names), {}
     excluded, replaced = set(), {}
-    for line, (name, decision, points) in _rows(path):
+    for line, fields in csv_text.rows(path, HEADER):
         where = f"{path}:{line}"
+        if not fields:
+            continue
+        if len(fields) != len(HEADER):
+            raise ValueError(f"{where}: {len(fields)} fields, expected {','.join(HEADER)}")
+        name, decision, points = fields
         if name not in known:
             raise ValueError(f"{where}: {name[:100]!r} is not among the images of the data")
         if name in seen:
@@ -51,24 +56,6 @@ def read(path: Path, names: Sequence[str], num_points: int) -> Decisions:
     if len(excluded) == len(known):
         raise ValueError(f"{path}: all {len(known)} images are excluded")
     return Decisions(frozenset(excluded), replaced)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, three fields) of each row under the header."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            if (header := tuple(next(rows, ()))) != HEADER:
-                raise ValueError(f"{path}:1: expected the header {','.join(HEADER)}, got {','.join(header)[:80]!r}")
-            for row in rows:
-                if row and len(row) != len(HEADER):
-                    raise ValueError(f"{path}:{rows.line_num}: {len(row)} fields, expected {','.join(HEADER)}")
-                if row:
-                    yield rows.line_num, row
-        except csv.Error as error:
-            raise ValueError(f"{path}:{rows.line_num}: {error}") from None
-        except UnicodeDecodeError:
-            raise ValueError(f"{path}: not UTF-8 after line {rows.line_num}") from None
 
 
 def _points(text: str, num_points: int, where: str) -> np.ndarray:
