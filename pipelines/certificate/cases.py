@@ -9,7 +9,6 @@ import numpy as np
 from jaxmarks import augment, keys, tta
 from jaxmarks.augment.samplers import Bars, Blur, Caption, Chain, Colour, Config, CutOut, Geometry, sample
 from jaxmarks.transform import Transform
-from pipelines import synthetic
 
 SAMPLERS: dict[str, Config] = {
     "rotation": Geometry(rotation=(-180, 180)),
@@ -97,11 +96,6 @@ def swaps(count: int) -> np.ndarray:
     order = np.arange(count, dtype=np.int32)
     order[1:] = order[1:][::-1]
     return order
-
-
-def sample_image(index: int = 0) -> np.ndarray:
-    """u8[h, w, 3]: a drawn face."""
-    return synthetic.draw(index, faults=False).image
 
 
 def smooth(size: int, period: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from jaxmarks import inference, landmarks, models, transform, tta
 from jaxmarks.models import units
 from jaxmarks.training import sharding
 from jaxmarks.types import Batch
+from pipelines import synthetic
 from pipelines.certificate import cases, points, reference
 from pipelines.images import decode
 
@@ -37,7 +38,7 @@ def test_an_oracle_in_place_of_the_network_is_mapped_back_through_the_forward_pa
     oracle = models.Model(lambda key, size: ({}, {}), lambda params, stats, pictures, train: (answer, stats))
     over = sharding.mesh()
     member = inference.Member(inference.make_network(oracle, scheme, SIZE, over), ({}, {}), views, over)
-    canvases = [decode.place(cases.sample_image(n), SIZE, 120) for n in range(count)]
+    canvases = [decode.place(synthetic.draw(n, faults=False).image, SIZE, 120) for n in range(count)]
     empty, frame = np.zeros(count), np.tile(np.eye(2, 3), (count, 1, 1))
     batch = Batch(
         image=np.stack([c.image for c in canvases]), points=empty, mask=empty, frame=frame, index=empty, draw=empty,
@@ -95,7 +96,7 @@ def test_where_no_view_is_valid_the_plain_one_is_given_and_flagged(found):
 
 
 def test_views_mapped_and_looped_are_equal():
-    views, picture = tta.views("standard", True, SIZE), jnp.asarray(cases.sample_image()[:SIZE, :SIZE])
+    views, picture = tta.views("standard", True, SIZE), jnp.asarray(synthetic.draw(0, faults=False).image[:SIZE, :SIZE])
     xy = jnp.asarray(cases.scattered(SIZE, 20))
     draw = jax.jit(lambda t: (transform.apply_image(t, picture, SIZE), transform.apply_points(t, xy, cases.swaps(20))))
     together = jax.jit(jax.vmap(draw))(views)

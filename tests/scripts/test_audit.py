@@ -12,6 +12,7 @@ import pytest
 
 from jaxmarks import affine, image, transform, tta
 from jaxmarks.augment.samplers import Chain, Colour, Geometry, OneOf, sample
+from pipelines import synthetic
 from pipelines.certificate import cases, draws, pixels, points, table
 from pipelines.images import decode
 
@@ -129,7 +130,7 @@ def test_blobs(mirrored):
 
 
 def test_pixels(chain):
-    photograph = cases.sample_image()
+    photograph = synthetic.draw(0, faults=False).image
     for wrong in (border_of_zero, unfiltered, mirror_by_w):
         assert pixels.against_scipy(chain, SIZE, photograph, render=wrong) > 1 > BOUND["pixels against SciPy"]
     assert pixels.mirrored(SIZE, render=mirror_by_w) > 0

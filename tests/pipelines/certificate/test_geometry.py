@@ -11,6 +11,7 @@ from PIL import Image
 
 from jaxmarks import affine, augment, image, transform
 from jaxmarks.augment.samplers import Bars, Blur, Caption, Chain, Colour, CutOut, Geometry, Identity, OneOf, sample
+from pipelines import synthetic
 from pipelines.certificate import cases, pixels, points, reference, table
 from pipelines.images import decode
 
@@ -35,7 +36,7 @@ def noise(random):
 
 @pytest.mark.slow
 def test_the_whole_certificate():
-    photographs = [cases.sample_image(n) for n in range(3)]
+    photographs = [synthetic.draw(n, faults=False).image for n in range(3)]
     failed = [row for row in table.measure([96, 224], KEYS, cases.choose(""), photographs) if not row.ok]
     assert not failed
 
@@ -66,7 +67,7 @@ def test_a_blob_in_an_image_is_shown_where_the_frames_say(photograph):
 @pytest.mark.parametrize("case", QUICK)
 def test_pixels_equal_scipys(case):
     few = cases.some(records(case), 25)
-    assert pixels.against_scipy(few, SIZE, cases.sample_image()) < BOUND["pixels against SciPy"]
+    assert pixels.against_scipy(few, SIZE, synthetic.draw(0, faults=False).image) < BOUND["pixels against SciPy"]
 
 
 @pytest.mark.parametrize("case", QUICK)
