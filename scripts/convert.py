@@ -25,11 +25,7 @@ def arguments() -> console.Parser:
     parser.add_argument("--part", default="train", choices=("train", "test"), help="of the data (default: %(default)s)")
     parser.add_argument("--format", required=True, choices=choices.FORMATS, help="the format to write")
     parser.add_argument("--out", required=True, type=Path, help="the file or folder to write")
-    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
-    parser.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
-    )
+    parser.add_places()
     parser.add_argument("--copy-pictures", action="store_true", help="write the images too")
     return parser
 

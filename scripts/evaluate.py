@@ -26,11 +26,7 @@ def arguments() -> console.Parser:
     prediction_flags.add(parser, "none")
     parser.add_argument("--data", help="default: what the run was trained on")
     parser.add_argument("--out", required=True, help="JSON file to write")
-    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
-    parser.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
-    )
+    parser.add_places()
     parser.add_argument("--part", default="test", choices=("test", "val"), help="split to evaluate (default: test)")
     parser.add_argument(
         "--limit",

@@ -32,11 +32,7 @@ def arguments() -> console.Parser:
         help="data whose test split to predict, or all of it where it has none; default: what the run was trained on."
         " With --images: where that lies now, for what has to be fitted",
     )
-    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
-    parser.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
-    )
+    parser.add_places()
     parser.add_argument("--images", help="images to predict: a folder with its subfolders, or one file")
     parser.add_argument("--out", required=True, help="file to write (with --format pts: folder)")
     parser.add_argument("--all-points", action="store_true", help="every point instead of the submission")

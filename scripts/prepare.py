@@ -24,11 +24,7 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
     parser.add_argument("--out", help="folder of the packed set; not needed for --look at an existing one")
-    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
-    parser.add_argument("--boxes", default="", help="a CSV of bounding boxes: file_name,x,y,width,height")
-    parser.add_argument(
-        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
-    )
+    parser.add_places()
     parser.add_argument(
         "--size",
         type=int,

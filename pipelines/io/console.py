@@ -166,6 +166,18 @@ class Parser(argparse.ArgumentParser):
         )
         self._given: list[str] = []
 
+    def add_places(self) -> None:
+        """Add the flags that say where the images, boxes and categories of a data set are."""
+        self.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
+        self.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
+        self.add_category()
+
+    def add_category(self) -> None:
+        """Add --category."""
+        self.add_argument(
+            "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
+        )
+
     def format_help(self) -> str:
         return as_started(super().format_help())
 
