@@ -10,10 +10,9 @@
 Reads DATA/wrong.csv of mislabel.py. --least SHARE: exit code 1 where fewer are found.
 """
 
-import csv
 from pathlib import Path
 
-from pipelines.io import console
+from pipelines.io import console, csv_text
 
 
 def main() -> int:
@@ -37,11 +36,9 @@ def main() -> int:
 
 def rows(path: Path, header: list[str]) -> list[list[str]]:
     """The rows of a table under this header. Raises ValueError where it has another, or no row."""
-    with open(path, encoding="utf-8", newline="") as file:
-        first, *rest = list(csv.reader(file)) or [[]]
-    if first != header or not rest:
-        raise ValueError(f"{path}: expected a table of {','.join(header)}")
-    return rest
+    if not (found := [fields for _, fields in csv_text.rows(path, header)]):
+        raise ValueError(f"{path}: has no row under its header")
+    return found
 
 
 def told(places: list[int]) -> str:

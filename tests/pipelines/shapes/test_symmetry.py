@@ -21,8 +21,8 @@ def known(num_points: int) -> np.ndarray:
     return mirror
 
 
-def derive(points):
-    symmetry.insist(found := symmetry.examine(points))
+def derive(points, mask=None):
+    symmetry.insist(found := symmetry.examine(points, mask))
     return found
 
 
