@@ -13,6 +13,7 @@ from pipelines.sources.tables import Pictures, Table, table_of
 from pipelines.synthetic import drawn
 
 _log = logging.getLogger("jaxmarks")
+_NAMED = 3  # points of a table that are named
 
 
 def open_source(
@@ -117,8 +118,11 @@ def open_table(
 
 def described(source: Source) -> str:
     """What a source was read from, in words."""
-    table = table_of(source)
-    return f"{table.where}, images in {table.root}" if table else f"{len(source)} drawn faces"
+    if (table := table_of(source)) is None:
+        return f"{len(source)} drawn faces"
+    pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)]
+    named = f" of {len(pairs)} points {', '.join(pairs[:_NAMED])}{', ...' * (len(pairs) > _NAMED)}" if pairs else ""
+    return f"{table.where}{named}, images in {table.root}"
 
 
 def exists(path: str) -> bool:

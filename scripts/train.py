@@ -45,7 +45,7 @@ from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
 from pipelines.packing import overwrites
 from pipelines.runs import halves, pace, restore, run_data, run_folder, validation
-from pipelines.sources import boxes, decisions, label_counts
+from pipelines.sources import boxes, decisions, label_remarks
 
 
 def main() -> int:
@@ -115,7 +115,7 @@ def remarks(run: run_folder.Run, plan: experiment.Assembly, source: example.Sour
         *own,
         *decisions.told(source),
         *halves.described(run, source),
-        *(label_counts.remarks(source, run.config, run.scheme) if counted else []),
+        *(label_remarks.remarks(source, run.config, run.scheme) if counted else []),
         *boxes.told(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),
         *experiment.remarks(plan),

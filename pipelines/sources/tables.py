@@ -49,6 +49,7 @@ class Table:
     files: list[Path] = field(default_factory=list)  # what was read to know all this
     notes: list[str] = field(default_factory=list)  # what was read otherwise than it is written, a line each
     category: str = ""  # the one that was asked for
+    columns: Sequence[str] = ()  # what the header of a table calls the coordinates
 
     def line(self, index: int) -> int | None:
         """The line of a record, or None where a format has no lines."""
