@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxmarks import words
 from pipelines.example import Source
 from pipelines.io import guesses
 from pipelines.packing import dataset, report
@@ -122,7 +123,8 @@ def described(source: Source) -> str:
         return f"{len(source)} drawn faces"
     pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)]
     named = f" of {len(pairs)} points {', '.join(pairs[:_NAMED])}{', ...' * (len(pairs) > _NAMED)}" if pairs else ""
-    return f"{table.where}{named}, images in {table.root}"
+    more = f" and {words.counted(table.tables - 1, 'more table')}" if table.tables > 1 else ""
+    return f"{table.where}{more}{named}, images in {table.root}"
 
 
 def exists(path: str) -> bool:

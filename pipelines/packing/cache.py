@@ -125,7 +125,7 @@ def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
     progress.close()
     if not seen:
         raise ValueError(
-            f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
+            f"none of the {len(refused)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
             f" first: {report.line(refused[0]) if refused else 'there is none'}"
         )
     _tell(refused, "; prepare.py tells of each", brief)
