@@ -6,6 +6,7 @@ Each field is `defining` (a resumed run with another value is rejected) or opera
 import argparse
 import dataclasses
 import math
+import shlex
 import typing
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -209,6 +210,14 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def unusual(config: Config) -> list[str]:
     """The settings that are not the defaults, on one line; none where all are."""
-    changed = [f for f in dataclasses.fields(config) if getattr(config, f.name) != f.default]
-    said = " ".join(f"--{f.name.replace('_', '-')} {getattr(config, f.name)}" for f in changed)
-    return [f"settings: {said}"] if changed else []
+    return [f"settings: {said}"] if (said := as_flags(config)) else []
+
+
+def as_flags(config: Config) -> str:
+    """The settings that are not the defaults, as flags that a shell takes; empty where all are."""
+    changed = {f.name.replace("_", "-"): getattr(config, f.name) for f in dataclasses.fields(config)
+               if getattr(config, f.name) != f.default}  # fmt: skip
+    return " ".join(
+        f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name} {shlex.quote(str(value))}"
+        for name, value in changed.items()
+    )

@@ -173,6 +173,11 @@ def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: h
     crossed = min(len(chooses), len(calibrates)) < calibration.LEAST  # too few in a half
     if crossed:
         chooses = calibrates = _unseen(nets, held.all)
+    if not len(chooses) and len(held.all):
+        raise ValueError(
+            f"each image that {nets[0].trained.run.root} holds out was trained on by another of these runs; train runs to be"
+            " mixed with the same --split-seed, --split-by and --val-fraction"
+        )
     if not len(chooses):
         raise ValueError("no image is held out for it; validate on more (--val-fraction)")
     if len(chooses) < view_weights.LEAST and given is None:

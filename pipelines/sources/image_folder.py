@@ -28,10 +28,12 @@ class Listed(NamedTuple):
 
 
 def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
-    """(folder, the images in it by name) of a folder, as `listed`, or of one file, whatever it is; what is passed over is
-    told. Raises ValueError where there is no image."""
+    """(folder, the images in it by name) of a folder, as `listed`, or of one file; what is passed over is told. Raises
+    ValueError where there is no image."""
     root = Path(path).expanduser()
     if root.is_file():
+        if _fault(root, root.name) == "no image":
+            raise ValueError(f"--images {path}: no image; give a folder of images or one image")
         return root.parent, [root.name]
     if not root.is_dir():
         raise ValueError(
