@@ -6,11 +6,12 @@ TESTS ?= not slow
 # Large pages for large buffers: training steps on a Linux CPU map theirs anew at every run.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint docs bench clean
 
 install: .venv/installed
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.txt pyproject.toml setup.py
+	@echo "installing into .venv: JAX for the CPU and what the project and its tests need, about 1.4 GB on the disk"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q -r requirements.txt -e '.[test]'
@@ -37,6 +38,15 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+# The site of docs/ and of the docstrings, in build/docs; a link that leads nowhere is an error.
+docs: .venv/docs
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install -q -e '.[docs]'
+	touch .venv/docs
 
 bench: install
 	$(BIN)/python scripts/bench/run.py $(BENCH_ARGS)

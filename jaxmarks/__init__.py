@@ -1,3 +1,3 @@
-"""jaxmarks: dense facial landmarks, trained so that every step can be re-created and proved."""
+"""Dense landmark regression in JAX; every training step can be re-created and verified."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""2x3 matrices that take points before to points after.
+"""Affine maps of the plane as 2x3 matrices.
 
 Plain arithmetic, no matrix product: full float32 on every backend (no TF32), and the same text works on
 float64 NumPy arrays, which is what the frames of images are kept in. All functions broadcast over
@@ -49,7 +49,8 @@ def scale(m):
 
 
 def invert(m):
-    """The analytic inverse. A singular m gives non-finite numbers; configurations refuse to draw one."""
+    """Return the analytic inverse. A singular m gives non-finite numbers; configurations that could draw one are
+    rejected."""
     d = determinant(m)
     a, b, c = m[..., 1, 1] / d, -m[..., 0, 1] / d, m[..., 0, 2]
     e, f, g = -m[..., 1, 0] / d, m[..., 0, 0] / d, m[..., 1, 2]

@@ -1,4 +1,4 @@
-"""The one place that asks what the arrays live on: what is fast on a CPU and on an accelerator differs in form, not in value."""
+"""Properties of the backend: the only place that asks for the device, which selects fast forms, never values."""
 
 import contextlib
 import ctypes
@@ -19,13 +19,14 @@ _FLAG = "--xla_gpu_deterministic_ops=true"
 
 
 def is_cpu() -> bool:
-    """Whether computations are traced for the CPU: loops over examples and stored gathers, products for convolutions."""
+    """Return whether computations are traced for the CPU: loops over examples and stored gathers, products for
+    convolutions."""
     return jax.default_backend() == "cpu"
 
 
 @functools.cache
 def instruction_sets() -> tuple[str, ...]:
-    """The vector and matrix units of this processor, as /proc/cpuinfo names them; none where no such file tells."""
+    """Return the vector and matrix units of this processor as named in /proc/cpuinfo; empty without such a file."""
     try:
         with open("/proc/cpuinfo") as file:
             flags = next((line.split() for line in file if line.startswith("flags")), [])
@@ -58,24 +59,24 @@ def apart(function: Callable, static_argnames: tuple[str, ...] = ()) -> Callable
 
 
 def ask_same_bits() -> None:
-    """Asks XLA for the same bits at every run on a GPU. To be called before anything is put on a device."""
+    """Ask XLA for the same bits at every run on a GPU. To be called before anything is put on a device."""
     if not same_bits_asked():
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
 
 
 def same_bits_asked() -> bool:
-    """Whether a GPU was asked for the same bits at every run."""
+    """Return whether a GPU was asked for the same bits at every run."""
     return _FLAG in os.environ.get("XLA_FLAGS", "")
 
 
 def same_bits() -> bool:
-    """Whether a step taken twice gives the same bits: always on a CPU, on others where it was asked for."""
+    """Return whether a step taken twice gives the same bits: always on a CPU, on others where it was asked for."""
     return is_cpu() or same_bits_asked()
 
 
 @functools.cache
 def compiler_options() -> dict[str, str]:
-    """What networks are compiled with, for `jax.jit`; nothing where this XLA does not know it."""
+    """Return the compiler options of networks for `jax.jit`; empty if this XLA does not know them."""
     if not is_cpu():
         return {}
     try:

@@ -1,13 +1,24 @@
-"""The names that flags and configurations choose from, apart from what they name: a command line is read without JAX.
+"""Names that flags and configurations choose from, importable without JAX.
 
-A new backbone, loss, preset or format has its line here as well; a test holds these names and what they stand for together.
+Each is the only table of its kind: a new backbone, loss, preset or format is a function or a file, and its name here.
 """
 
-MODELS = ("resnet18", "resnet50", "inception_v3")  # jaxmarks.models.NAMES
-LOSSES = ("l2", "l1", "smooth_l1", "wing", "soft_wing", "enme")  # jaxmarks.losses.NAMES
-PRESETS = ("none", "recipe", "light", "contest", "strong")  # jaxmarks.augment.presets.PRESETS
+MODELS = {  # name: the file of jaxmarks/models that has the function of that name
+    "resnet18": "resnet",
+    "resnet50": "resnet",
+    "inception_v3": "inception",
+}
+LOSSES = ("l2", "l1", "smooth_l1", "wing", "soft_wing", "enme")  # functions of jaxmarks/losses.py
+PRESETS = ("none", "recipe", "light", "contest", "strong")  # constants of jaxmarks/augment/presets.py, in capitals
 VIEWS = ("none", "flip", "standard")  # sets of views: jaxmarks.tta
 MERGES = ("mean", "median", "trimmed")  # of views: jaxmarks.tta
-FORMATS = ("contest", "coco", "wflw", "deeplabcut", "plain", "pts")  # of data sets: pipelines.sources.formats.FORMATS
+FORMATS = {  # of data sets: files of pipelines/sources/formats, asked in this order; and what they are, in messages
+    "contest": "a folder with train/landmarks.csv",
+    "coco": "a .json of keypoints",
+    "wflw": "a .txt list",
+    "deeplabcut": "a project, or CollectedData_*.csv",
+    "plain": "a .csv",
+    "pts": "a folder of images and .pts files",
+}
 EXPORTS = ("stablehlo", "onnx")  # files of a network: pipelines.export.model_file
 PIXELS = ("uint8", "float32")  # that such a network takes

@@ -1,4 +1,4 @@
-"""The configuration of a run: one frozen record, its command line, and its form on disk.
+"""Configuration of a run: a frozen record, its command line, and its form on disk.
 
 Each field is `defining` (a resumed run with another value is rejected) or operational (it may change between sessions).
 """
@@ -17,6 +17,15 @@ from jaxmarks import choices
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
 LOSS_UNITS = ("crop", "photo", "face")
+GROUPS = {  # of the fields, as --help shows them
+    "data": "data pictures boxes category box_margin weights review cache max_faults size canvas batch workers",
+    "split": "val_fraction near_duplicates split_by fold split_seed",
+    "model": "model init_from precision deterministic accumulate freeze ema",
+    "augment": "augment scheme",
+    "loss": "loss loss_unit trim_top trim_keep",
+    "optimizer": "lr warmup backbone_lr thaw_lr weight_decay clip schedule plateau_factor plateau_patience",
+    "run": "seed epochs steps val_every log_every save_minutes",
+}
 AUTO_EPOCHS, AUTO_SHARE = 0.0, -1.0  # of --epochs and --val-fraction: by the number of images, see `defaults`
 
 
@@ -35,69 +44,63 @@ class Config:
     data: str = _operational(
         "drawn:4000", "a data set's folder or file, or drawn:COUNT[:POINTS]; its content defines the run, not its path"
     )
-    pictures: str = _operational("", "the folder of the images, where the data's format does not say")
-    boxes: str = _operational("", "CSV of file_name,x,y,width,height: what part of each image to look at")
-    category: str = _operational("", "COCO: the category to read, by name or id, where several have keypoints")
-    box_margin: float = _defining(0.25, "what is added on each side of a box, as a share of its longer side")
-    weights: str = _operational("", "CSV of file_name,weight: how often images are drawn; kept in the run folder")
+    pictures: str = _operational("", "image folder, if it is not the format's own")
+    boxes: str = _operational("", "CSV of bounding boxes: file_name,x,y,width,height")
+    category: str = _operational("", "COCO: the category to read, by name or id, if several have keypoints")
+    box_margin: float = _defining(0.25, "margin on each side of a box, as a share of its longer side")
+    weights: str = _operational("", "CSV of sampling weights: file_name,weight; copied to the run folder")
     review: str = _operational(
-        "", "decisions.csv of the review page: labels left out or replaced; kept in the run folder"
+        "", "decisions.csv of the review page: labels excluded or replaced; copied to the run folder"
     )
-    cache: bool = _operational(True, "pack a data set into the cache when it is first used")
-    max_faults: int = _operational(100, "images that may turn out to be undecodable before the run stops")
-    seed: int = _defining(0, "root key of the run: every random number follows from it")
+    cache: bool = _operational(True, "pack a data set into the cache on first use")
+    max_faults: int = _operational(100, "undecodable images before the run stops")
+    seed: int = _defining(0, "seed of the root key, from which every random number derives")
     model: str = _defining("resnet50", f"backbone: {', '.join(choices.MODELS)}")
     init_from: str = _operational(
         "", "weights to start from: a run's folder, or torchvision's .pth or .safetensors; its content defines the run"
     )
     precision: str = _defining(
-        "float32", f"of the backbone's computation: {', '.join(PRECISIONS)}; parameters, losses, points stay float32"
+        "float32", f"precision of the backbone: {', '.join(PRECISIONS)}; parameters, losses, points stay float32"
     )
-    deterministic: bool = _operational(False, "the same bits on a GPU too, at some cost; a CPU gives them anyway")
+    deterministic: bool = _operational(False, "bitwise reproducible on a GPU too, at some cost; a CPU always is")
     size: int = _defining(128, "side of the network's input in pixels")
-    canvas: float = _defining(
-        1.25, "side of the decoded square over the input's; the rest is what augmentation may show"
-    )
+    canvas: float = _defining(1.25, "side of the canvas relative to the input's; augmentation may show the rest")
     batch: int = _defining(32, "images a step, over all devices")
     accumulate: int = _defining(
-        1, "parts in which a batch passes through the network, one after the other, to save memory"
+        1, "micro-batches in which a batch passes through the network, one after the other, to save memory"
     )
-    epochs: float = _defining(
-        AUTO_EPOCHS, "passes over the training split, where --steps is 0; 0: 10 passes, and 600 steps at least"
-    )
+    epochs: float = _defining(AUTO_EPOCHS, "epochs, if --steps is 0; 0: 10 epochs, but at least 600 steps")
     steps: int = _defining(0, "training steps; 0: by --epochs")
     augment: str = _defining(
         "auto", f"auto, {', '.join(choices.PRESETS)}, or a JSON file; auto: light, mirrored where known"
     )
     scheme: str = _operational(
-        "", "file that says how the points mirror (scripts/symmetry.py); 971, 68 and 5 are known"
+        "", "scheme file with the mirror permutation (scripts/symmetry.py); 971, 68 and 5 are built in"
     )
     loss: str = _defining("smooth_l1", f"loss: {', '.join(choices.LOSSES)}")
     loss_unit: str = _defining("crop", f"unit of the residuals: {', '.join(LOSS_UNITS)}")
-    trim_top: float = _defining(0.0, "share of the batch with the largest loss that is left out")
-    trim_keep: float = _defining(1.0, "where the trained band ends: 0.3 leaves the easiest 70 percent out")
-    lr: float = _defining(1e-3, "learning rate of AdamW, after the warm-up")
-    warmup: int = _defining(50, "steps over which the rate rises from 0; onecycle has its own")
+    trim_top: float = _defining(0.0, "share of the batch with the largest losses that is left out")
+    trim_keep: float = _defining(1.0, "end of the trim band: 0.3 leaves out the easiest 70 percent")
+    lr: float = _defining(1e-3, "learning rate of AdamW after warm-up")
+    warmup: int = _defining(50, "warm-up steps from rate 0; onecycle has its own")
     backbone_lr: float = _defining(1.0, "factor on the backbone's rate; the head's is --lr")
-    freeze: float = _defining(0.0, "epochs for which the backbone, its running statistics too, stands still")
+    freeze: float = _defining(0.0, "epochs for which the backbone, its running statistics too, is frozen")
     thaw_lr: float = _defining(1.0, "factor on every rate once the backbone is thawed")
-    ema: float = _defining(0.0, "decay of the moving average of the weights that is validated and predicts; 0: none")
+    ema: float = _defining(0.0, "decay of the moving average of the weights, used to validate and predict; 0: none")
     weight_decay: float = _defining(1e-2, "AdamW's decay, on kernels only")
-    clip: float = _defining(1.0, "largest norm of the gradient, in head units; 0: none")
-    schedule: str = _defining("cosine", f"of the rate: {', '.join(SCHEDULES)}")
-    plateau_factor: float = _defining(0.8, "the rate times this when the smoothed batch loss no longer falls")
-    plateau_patience: float = _defining(0.25, "how long that may last, in epochs")
+    clip: float = _defining(1.0, "gradient clipping norm, in head units; 0: none")
+    schedule: str = _defining("cosine", f"schedule of the rate: {', '.join(SCHEDULES)}")
+    plateau_factor: float = _defining(0.8, "factor on the rate when the smoothed batch loss stops falling")
+    plateau_patience: float = _defining(0.25, "patience of the plateau schedule, in epochs")
     val_fraction: float = _defining(
         AUTO_SHARE, "share of the images held out for validation; -1: 0.05, but 40 images at least, and 0.2 at most"
     )
-    near_duplicates: bool = _defining(True, "images that are nearly the same stay on one side of the split")
-    split_by: str = _defining("", "regular expression: what it finds in a file name is a group, kept on one side")
-    fold: str = _defining(
-        "", "K/N: the groups are cut into N parts, and the K-th validates, whatever --val-fraction says"
-    )
+    near_duplicates: bool = _defining(True, "keep near-duplicate images on one side of the split")
+    split_by: str = _defining("", "regular expression whose match in a file name is a group, kept on one side")
+    fold: str = _defining("", "K/N: the groups are cut into N parts, and the K-th is the validation split")
     split_seed: int = _defining(
         -1,
-        "runs that share it hold out the same images, so that they can be mixed with fitted weights; -1: --seed",
+        "seed of the split; runs that share it hold out the same images, as ensembles with fitted weights need; -1: --seed",
     )
     val_every: int = _operational(0, "steps between validations; 0: after each epoch")
     log_every: int = _operational(20, "steps between lines of the log")
@@ -110,7 +113,7 @@ class Config:
         which, _, of = self.fold.partition("/")
         digits = which.isascii() and which.isdigit() and of.isascii() and of.isdigit()
         if self.fold and not (digits and 1 <= int(which) <= int(of) <= 1000 and int(of) > 1):
-            raise ValueError(f"--fold {self.fold!r}: expected K/N with K in 1..N and N in 2..1000, as 1/3")
+            raise ValueError(f"`fold` {self.fold!r}: expected K/N with K in 1..N and N in 2..1000, as 1/3")
         return (int(which), int(of)) if self.fold else None
 
     def check(self) -> "Config":
@@ -122,7 +125,7 @@ class Config:
         augment.check(self.augment)
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
-        _choice("loss-unit", self.loss_unit, LOSS_UNITS)
+        _choice("loss_unit", self.loss_unit, LOSS_UNITS)
         _ = self.fold_of  # raises what is none
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
@@ -136,15 +139,19 @@ class Config:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(f"--{name.replace('_', '-')} must lie in {_bound(low)}..{_bound(high)}, got {value}")
+                raise ValueError(f"`{name}` must lie in {_bound(low)}..{_bound(high)}, got {value}")
         if AUTO_SHARE < self.val_fraction < 0:
-            raise ValueError(f"--val-fraction must lie in 0..0.9, or be -1 (by the number), got {self.val_fraction}")
+            raise ValueError(f"`val_fraction` must lie in 0..0.9, or be -1 (by the number), got {self.val_fraction}")
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
-            raise ValueError("--accumulate with a trim band is refused: the band is of the whole batch, seen in parts")
+            raise ValueError(
+                "`accumulate` with a trim band is rejected: the band is of the whole batch, seen in micro-batches"
+            )
         if self.accumulate > 1 and self.batch // self.accumulate < 2:
-            raise ValueError(f"--accumulate {self.accumulate} leaves parts of one image, too few for batch norm")
+            raise ValueError(
+                f"`accumulate` {self.accumulate} leaves micro-batches of one image, too few for batch norm"
+            )
         if self.batch % self.accumulate:
-            raise ValueError(f"--accumulate {self.accumulate} does not divide --batch {self.batch}")
+            raise ValueError(f"`accumulate` {self.accumulate} does not divide `batch` {self.batch}")
         return self
 
 
@@ -154,29 +161,26 @@ def _bound(value: float) -> str:
 
 def _choice(name: str, value: str, known) -> None:
     if value not in known:
-        raise ValueError(f"--{name} {value!r} is not known: choose one of {', '.join(known)}")
+        raise ValueError(f"`{name}` {value!r} is not known: choose one of {', '.join(known)}")
+
+
+def flag(name: str) -> str:
+    """Return the flag of a field."""
+    return f"--{name.replace('_', '-')}"
 
 
 def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ()) -> None:
-    """A flag for each field, absent ones left out of the namespace; `hidden` fields are not in the help."""
-    hints = typing.get_type_hints(Config)
-    for f in dataclasses.fields(Config):
-        shown = (
-            argparse.SUPPRESS
-            if f.name in hidden
-            else f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
-        )
-        if hints[f.name] is bool:
-            flag = f"--{f.name.replace('_', '-')}"
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=shown)
-            continue
-        parser.add_argument(
-            f"--{f.name.replace('_', '-')}",
-            type=hints[f.name],
-            default=argparse.SUPPRESS,
-            help=shown,
-            metavar=f.name.upper(),
-        )
+    """Add a flag for each field, by group, absent ones left out of the namespace; `hidden` fields are not in the help."""
+    hints, fields = typing.get_type_hints(Config), {f.name: f for f in dataclasses.fields(Config)}
+    for title, names in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for f in (fields[name] for name in names.split()):
+            options: dict[str, Any] = {"type": hints[f.name], "metavar": f.name.upper()}
+            if hints[f.name] is bool:
+                options = {"action": argparse.BooleanOptionalAction}
+            told = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+            told = argparse.SUPPRESS if f.name in hidden else told
+            group.add_argument(flag(f.name), default=argparse.SUPPRESS, help=told, **options)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -205,7 +209,7 @@ def differences(old: Config, new: Config) -> list[str]:
         free = (*free, "epochs")
     names = [f.name for f in dataclasses.fields(Config) if f.metadata["defining"] and f.name not in free]
     changed = [n for n in names if getattr(old, n) != getattr(new, n)]
-    return [f"--{n.replace('_', '-')}: the run has {getattr(old, n)!r}, got {getattr(new, n)!r}" for n in changed]
+    return [f"`{n}`: the run has {getattr(old, n)!r}, got {getattr(new, n)!r}" for n in changed]
 
 
 def unusual(config: Config) -> list[str]:
@@ -215,9 +219,11 @@ def unusual(config: Config) -> list[str]:
 
 def as_flags(config: Config) -> str:
     """The settings that are not the defaults, as flags that a shell takes; empty where all are."""
-    changed = {f.name.replace("_", "-"): getattr(config, f.name) for f in dataclasses.fields(config)
-               if getattr(config, f.name) != f.default}  # fmt: skip
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    changed = {f.name: values[f.name] for f in dataclasses.fields(config) if values[f.name] != f.default}
     return " ".join(
-        f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name} {shlex.quote(str(value))}"
+        (flag(name) if value else flag(f"no_{name}"))
+        if isinstance(value, bool)
+        else f"{flag(name)} {shlex.quote(str(value))}"
         for name, value in changed.items()
     )

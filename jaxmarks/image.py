@@ -1,4 +1,4 @@
-"""Pixels: sampling, blur, colour and covers on f32 RGB images in 0..255.
+"""Pixel operations: sampling, blur, colour and covers on f32 RGB images in 0..255.
 
 Pixel centres lie at whole numbers. Nothing here reduces over an image, so an image comes out the same,
 bit for bit, whatever else is in its batch.
@@ -44,7 +44,7 @@ def places(matrix: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
 
 
 def inside(x: jax.Array, y: jax.Array, extent: jax.Array) -> jax.Array:
-    """bool[...]: whether (x, y) lies on the area of the pixels of `extent` (half a pixel beyond centres)."""
+    """Return bool[...]: whether (x, y) lies on the area of the pixels of `extent` (half a pixel beyond centres)."""
     left, top, right, bottom = extent
     return (x >= left - 0.5) & (x <= right + 0.5) & (y >= top - 0.5) & (y <= bottom + 0.5)
 
@@ -96,9 +96,10 @@ def _planes(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
 
 @functools.partial(backend.apart, static_argnames=("height", "width"))
 def _neighbours(x: jax.Array, y: jax.Array, height: int, width: int) -> tuple[jax.Array, ...]:
-    """(index i32 of the pixel up and left of (x, y); how far right and below of it (x, y) lies, f32 u and v in 0..1).
+    """Return (index i32 of the pixel above and left of (x, y); the distances f32 u and v in 0..1 of (x, y) to its right
+    and below).
 
-    On the last column and row u and v are 1, so that a right and a lower neighbour are always there.
+    On the last column and row u and v are 1, so that a right and a lower neighbour always exist.
     """
     x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
     left, top = jnp.minimum(jnp.floor(x), max(width - 2, 0)), jnp.minimum(jnp.floor(y), max(height - 2, 0))
@@ -212,7 +213,7 @@ def _filtered(image: jax.Array, variance: jax.Array) -> jax.Array:
     return jnp.moveaxis(gaussian(planes, variance[0], variance[1]), 0, -1)
 
 
-def recolour(colour: jax.Array, rgb: jax.Array, axis: int = -1) -> jax.Array:
+def recolour(colour: jax.Array, rgb: jax.Array, *, axis: int = -1) -> jax.Array:
     """RGB f32, its channels on an axis of 3, under colour f32[3, 4]: a 3x3 matrix, then an offset in grey levels."""
     planes = jnp.moveaxis(rgb, axis, 0)
     weights = colour.reshape(3, 4, *[1] * (rgb.ndim - 1))
@@ -221,7 +222,8 @@ def recolour(colour: jax.Array, rgb: jax.Array, axis: int = -1) -> jax.Array:
 
 
 def covered(cover: jax.Array, size: int) -> jax.Array:
-    """bool[size, size]: the pixels whose centre lies in the parallelogram of a cover f32[9]; none if it has no area."""
+    """Return bool[size, size]: the pixels whose centre lies in the parallelogram of a cover f32[9]; all False without
+    an area."""
     x, y = jnp.arange(size, dtype=jnp.float32)[None], jnp.arange(size, dtype=jnp.float32)[:, None]
     a, b, c, d, e, f = (cover[n] for n in range(6))
     area = a * e - b * d

@@ -1,4 +1,4 @@
-"""Predictions: all views of a batch rendered and run through the network in one call, un-warped and merged."""
+"""Predictions: all views of a batch rendered and run through the network in one call, mapped back and merged."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxmarks import affine, backend, transform, tta
 from jaxmarks.landmarks import Scheme
 from jaxmarks.models import Model, units
-from jaxmarks.training import sharding
+from jaxmarks.training import rendering, sharding
 from jaxmarks.training import state as states
 from jaxmarks.transform import Transform
 from jaxmarks.types import Batch, State
@@ -28,14 +28,7 @@ def make_look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
 
 def _look(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
     def look(folded, batch: Batch, views: Transform):
-        def render(canvas, fit, extent):
-            each = jax.vmap(lambda f: jax.vmap(lambda v: transform.compose(transform.from_affine(f), v))(views))(fit)
-            flat = jax.tree.map(jnp.concatenate, each)  # example by example
-            which = jnp.repeat(jnp.arange(len(canvas)), views.affine.shape[0])
-            return transform.apply_images(flat, canvas, which, size, extent)
-
-        pictures = sharding.over_batches(render, over)(batch.image, batch.fit, batch.extent)
-        output = model.predict(folded, pictures)
+        output = model.predict(folded, rendering.under_views(batch, views, size, over))
         found = units.to_pixels(output, size).reshape(-1, views.affine.shape[0], scheme.num_points, 2).swapaxes(0, 1)
         back = jax.vmap(transform.invert)(views)
         return jax.vmap(lambda t, p: jax.vmap(lambda q: transform.apply_points(t, q, scheme.mirror))(p))(back, found)

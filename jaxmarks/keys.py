@@ -1,4 +1,4 @@
-"""Keys are derived, never threaded: root -> named stream -> epoch -> position.
+"""Random keys, derived and never threaded: root -> named stream -> epoch -> position.
 
 Every random number of a run is a function of the root key and of what it is for, so batches and draws
 cannot depend on workers, devices or restarts, and the train state holds no key.
@@ -78,5 +78,5 @@ def to_json(key: jax.Array) -> dict:
 
 
 def from_json(data: dict) -> jax.Array:
-    """The inverse of `to_json`."""
+    """The typed key that `to_json` wrote."""
     return jax.random.wrap_key_data(jnp.asarray(data["data"], jnp.uint32), impl=data["impl"])

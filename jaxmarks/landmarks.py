@@ -1,4 +1,4 @@
-"""Schemes: what the points of a set mean to geometry (which swap under a mirror) and to metrics (the norm)."""
+"""Landmark schemes: mirror permutation, norm and regions of a set of points."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Scheme(NamedTuple):
-    """What is known about sets of `num_points` points."""
+    """Mirror permutation, norm and regions of `num_points` points."""
 
     num_points: int
     mirror: np.ndarray | None  # i32[points]: mirrored point i is the old point mirror[i]; None: not known

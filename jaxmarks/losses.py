@@ -1,4 +1,4 @@
-"""Losses, one number an example, and the mean over the band of the batch that is trained on.
+"""Losses, one number an example, and their mean over the trim band of a batch.
 
 Every loss takes prediction and target f32[batch, points, 2] in loss units (residuals of one unit are one pixel of a
 128-pixel crop) and mask [batch, points]: the mean over the labelled points of the mean over x and y. An example without
@@ -11,6 +11,8 @@ from math import ceil, floor
 
 import jax
 import jax.numpy as jnp
+
+from jaxmarks import choices
 
 
 def _per_example(each: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -57,7 +59,7 @@ def soft_wing(prediction: jax.Array, target: jax.Array, mask: jax.Array | None =
 
 
 def enme(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Wing's curve over each example's mean distance, f32[batch]; with `--loss-unit face` that is its NME, times 64.
+    """Wing's curve over each example's mean distance, f32[batch]; with loss_unit "face" that is its NME, times 64.
 
     Our own reading: the 2020 entry names an ENME loss for fine-tuning, and no text of it could be found.
     """
@@ -66,9 +68,7 @@ def enme(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None
     return _wing(_per_example(distance[..., None], mask))
 
 
-NAMES: dict[str, Callable] = {
-    "l2": l2, "l1": l1, "smooth_l1": smooth_l1, "wing": wing, "soft_wing": soft_wing, "enme": enme,
-}  # fmt: skip
+NAMES: dict[str, Callable] = {name: globals()[name] for name in choices.LOSSES}
 
 
 def band(drop_top: float, keep_top: float, count: int) -> tuple[int, int]:
@@ -81,20 +81,20 @@ def band(drop_top: float, keep_top: float, count: int) -> tuple[int, int]:
 
 
 def check_band(drop_top: float, keep_top: float) -> None:
-    """Raises ValueError unless 0 <= drop_top < keep_top <= 1."""
+    """Raise ValueError unless 0 <= drop_top < keep_top <= 1."""
     if not 0 <= drop_top < keep_top <= 1:
         raise ValueError(
-            f"the trim band (--trim-top, --trim-keep) must satisfy 0 <= top < keep <= 1, got {drop_top:g} and {keep_top:g}"
+            f"the trim band must satisfy 0 <= `trim_top` < `trim_keep` <= 1, got {drop_top:g} and {keep_top:g}"
         )
 
 
 def trimmed_mean(
     per_example: jax.Array, drop_top: float, keep_top: float, valid: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean over the examples f32[batch] whose loss lies in the band of the batch -> (f32[], kept bool[batch]).
+    """Return the mean over the examples f32[batch] whose loss is in the trim band, and kept bool[batch].
 
-    The V valid examples are ranked by falling loss, ties by their place in the batch; `band` says which ranks stay.
-    With no valid example the mean is 0. drop_top and keep_top are fractions, fixed when the step is compiled.
+    The V valid examples are ranked by decreasing loss, ties by their place in the batch; `band` gives the ranks that
+    are kept. With no valid example the mean is 0. drop_top and keep_top are fractions, fixed when the step is compiled.
     """
     check_band(drop_top, keep_top)
     size = per_example.shape[0]

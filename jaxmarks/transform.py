@@ -1,4 +1,4 @@
-"""One record for every augmentation, and its algebra: apply, compose, invert, restore.
+"""Transform: one record for every augmentation, with apply, compose, invert and restore.
 
 A `Transform` is a plain pytree. What an augmenter drew, what a view of test-time augmentation fixes and what replay
 re-creates are all this one record, so each has the same exact inverse. A leading axis on every leaf makes a set of
@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxmarks import affine, backend, image
+from jaxmarks import affine, backend
+from jaxmarks import image as ops
 
 
 class Transform(NamedTuple):
-    """Where points go and what becomes of the pixels. Neutral element: `identity()`."""
+    """Map of points and change of pixels. Neutral element: `identity()`."""
 
     affine: jax.Array  # f32[2, 3]  points before -> after; the image is sampled at its inverse
     colour: jax.Array  # f32[3, 4]  on RGB 0..255
@@ -36,7 +37,7 @@ def from_affine(matrix: jax.Array) -> Transform:
 
 def _move_covers(t: Transform, covers: jax.Array) -> jax.Array:
     moved = affine.compose(covers[:, :6].reshape(-1, 2, 3), t.affine).reshape(-1, 6)
-    return jnp.concatenate([moved, image.recolour(t.colour, covers[:, 6:])], 1)
+    return jnp.concatenate([moved, ops.recolour(t.colour, covers[:, 6:])], 1)
 
 
 def compose(first: Transform, second: Transform) -> Transform:
@@ -54,7 +55,7 @@ def compose(first: Transform, second: Transform) -> Transform:
 
 
 def _compose_colour(first: jax.Array, second: jax.Array) -> jax.Array:
-    columns = image.recolour(second.at[:, 3].set(0), first.T).T
+    columns = ops.recolour(second.at[:, 3].set(0), first.T).T
     return columns.at[:, 3].add(second[:, 3])
 
 
@@ -74,7 +75,7 @@ def _determinant3(m: jax.Array) -> jax.Array:
 def _invert_colour(colour: jax.Array) -> jax.Array:
     usable = _invertible(colour)
     linear = _cofactors(colour).T / jnp.where(usable, _determinant3(colour), 1)
-    offset = -jnp.sum(linear * colour[:, 3], 1)
+    offset = -jnp.sum(linear * colour[None, :, 3], 1)
     return jnp.where(usable, jnp.concatenate([linear, offset[:, None]], 1), jnp.eye(3, 4))
 
 
@@ -93,41 +94,41 @@ def apply_points(t: Transform, points: jax.Array, mirror: ArrayLike | None) -> j
     return moved if mirror is None else jnp.where(affine.determinant(t.affine) < 0, moved[jnp.asarray(mirror)], moved)
 
 
-def apply_image(t: Transform, picture: jax.Array, size: int, extent: jax.Array | None = None) -> jax.Array:
+def apply_image(t: Transform, image: jax.Array, size: int, extent: jax.Array | None = None) -> jax.Array:
     """The image under t: u8 or f32 RGB [h, w, 3] in 0..255 -> f32[size, size, 3], not quantised.
 
     One gather -> blur -> colour -> what was not seen becomes the border (128) -> covers -> clip to 0..255: this order
     defines the image. `extent` f32[4] says which pixels of the image are true (x0, y0, x1, y1); default: all.
     """
-    picture = jnp.asarray(picture)
+    image = jnp.asarray(image)
     back = affine.invert(t.affine)
-    seen = _seen(back, size, image.full_extent(picture) if extent is None else extent)
-    pixels = image.gaussian(image.warp(picture, back, size), t.blur, t.blur)
-    pixels = jnp.where(seen[None], image.recolour(t.colour, pixels, axis=0), image.BORDER)
-    return _channels_last(jnp.clip(image.cover(t.covers, pixels), 0, 255))
+    seen = _seen(back, size, ops.full_extent(image) if extent is None else extent)
+    pixels = ops.gaussian(ops.warp(image, back, size), t.blur, t.blur)
+    pixels = jnp.where(seen[None], ops.recolour(t.colour, pixels, axis=0), ops.BORDER)
+    return _channels_last(jnp.clip(ops.cover(t.covers, pixels), 0, 255))
 
 
-def apply_images(t: Transform, pictures: jax.Array, which: jax.Array, size: int, extent: jax.Array) -> jax.Array:
+def apply_images(t: Transform, images: jax.Array, which: jax.Array, size: int, extent: jax.Array) -> jax.Array:
     """f32[n, size, size, 3]: `apply_image` of images[which[k]] under the k-th of n transforms, but for rounding.
 
     images u8[m, h, w, 3], which i32[n], extent f32[m, 4]; t has a leading axis n. On a CPU what all need is done for all
     at once, and branches are loops: under `vmap` every branch would be computed for every image.
     """
     if not backend.is_cpu():
-        return jax.vmap(lambda one, k: apply_image(one, pictures[k], size, extent[k]))(t, which)
-    pictures, extent = jnp.asarray(pictures), jnp.asarray(extent)
-    packed = image.pack(pictures)
+        return jax.vmap(lambda one, k: apply_image(one, images[k], size, extent[k]))(t, which)
+    images, extent = jnp.asarray(images), jnp.asarray(extent)
+    packed = ops.pack(images)
 
     def render(some):
         t, which = some
         back = affine.invert(t.affine)
-        pixels = image.blurred(image.warps(pictures, packed, which, back, size), t.blur)
+        pixels = ops.blurred(ops.warps(images, packed, which, back, size), t.blur)
         pixels = _finished(t, pixels, back, extent[which])
-        covered = jnp.any(image.has_area(t.covers), 1)
-        painted = image.where(covered, lambda p, covers: jnp.clip(image.cover(covers, p), 0, 255), pixels, t.covers)
+        covered = jnp.any(ops.has_area(t.covers), 1)
+        painted = ops.where(covered, lambda p, covers: jnp.clip(ops.cover(covers, p), 0, 255), pixels, t.covers)
         return _channels_last(painted)
 
-    return image.in_chunks(render, (t, which))
+    return ops.in_chunks(render, (t, which))
 
 
 @backend.apart
@@ -137,8 +138,8 @@ def _finished(t: Transform, pixels: jax.Array, back: jax.Array, extent: jax.Arra
     Stored on a CPU: written into the batch by the same operation, one core would do it alone.
     """
     seen = jax.vmap(_seen, (0, None, 0))(back, pixels.shape[-1], extent)
-    recoloured = jax.vmap(partial(image.recolour, axis=0))(t.colour, pixels)
-    return jnp.clip(jnp.where(seen[:, None], recoloured, image.BORDER), 0, 255)
+    recoloured = jax.vmap(partial(ops.recolour, axis=0))(t.colour, pixels)
+    return jnp.clip(jnp.where(seen[:, None], recoloured, ops.BORDER), 0, 255)
 
 
 @backend.apart
@@ -148,27 +149,27 @@ def _channels_last(planes: jax.Array) -> jax.Array:
 
 
 def _seen(back: jax.Array, size: int, extent: jax.Array) -> jax.Array:
-    return image.inside(*image.places(back, size), extent)
+    return ops.inside(*ops.places(back, size), extent)
 
 
-def restore(t: Transform, picture: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+def restore(t: Transform, image: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
     """The inverse for pixels: an augmented image [n, n, 3] back to (f32[size, size, 3], mask bool[size, size]).
 
     The mask is false where the image before cannot be known: outside the augmented frame, under a cover, clipped to
     0 or 255 by a colour change, or everywhere when the colour has no inverse (grey). A blur is not undone. `size` is
     the side of the image before.
     """
-    picture = jnp.asarray(picture, jnp.float32)
-    side = picture.shape[0]
+    image = jnp.asarray(image, jnp.float32)
+    side = image.shape[0]
     before = jnp.array([0, 0, size - 1, size - 1], jnp.float32)
     lost = ~_seen(affine.invert(t.affine), side, before)
-    lost = lost | jnp.any(jax.vmap(lambda c: image.covered(c, side))(t.covers), 0)
+    lost = lost | jnp.any(jax.vmap(lambda c: ops.covered(c, side))(t.covers), 0)
     recoloured = jnp.any(t.colour != jnp.eye(3, 4))
-    lost = lost | (recoloured & jnp.any((picture <= 0) | (picture >= 255), -1))
+    lost = lost | (recoloured & jnp.any((image <= 0) | (image >= 255), -1))
     known = (
-        image.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine, image.grid(size)))[..., 0] > 0.999
+        ops.sample((~lost).astype(jnp.float32)[..., None], affine.apply(t.affine[None], ops.grid(size)))[..., 0] > 0.999
     )
-    seen = _seen(t.affine, size, image.full_extent(picture))
-    pixels = image.recolour(_invert_colour(t.colour), image.warp(picture, t.affine, size), axis=0)
+    seen = _seen(t.affine, size, ops.full_extent(image))
+    pixels = ops.recolour(_invert_colour(t.colour), ops.warp(image, t.affine, size), axis=0)
     mask = seen & known & _invertible(t.colour)
-    return jnp.moveaxis(jnp.where(mask[None], pixels, image.BORDER), 0, -1), mask
+    return jnp.moveaxis(jnp.where(mask[None], pixels, ops.BORDER), 0, -1), mask

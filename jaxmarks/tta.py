@@ -1,5 +1,4 @@
-"""Test-time augmentation: a set of views is a Transform with a leading axis, and merging is a weighted mean, or one that
-does not believe every view."""
+"""Test-time augmentation: a set of views as a Transform with a leading axis, merged by a weighted mean or a robust one."""
 
 import dataclasses
 import json
@@ -50,7 +49,7 @@ def view_configs(views: str, mirror_known: bool) -> list[Config]:
     if not mirror_known:
         if views == "flip":
             raise ValueError(
-                "views 'flip' need to know how the points mirror: use standard or none, or train with a --scheme"
+                "views 'flip' need to know how the points mirror: use standard or none, or train with a `scheme`"
             )
         return list(_UNMIRRORED)
     plain = _PLAIN if views == "standard" else _PLAIN[:1]
@@ -72,7 +71,7 @@ def _listed(text: str, mirror_known: bool) -> list[Config]:
         if not augment.is_fixed(view):
             raise ValueError(f"view {n} draws at random: give single numbers, and probabilities of 0 or 1")
         if augment.mirrors(view) and not mirror_known:
-            raise ValueError(f"view {n} mirrors, but how these points mirror is not known: train with a --scheme")
+            raise ValueError(f"view {n} mirrors, but how these points mirror is not known: train with a `scheme`")
     return found
 
 
@@ -81,7 +80,7 @@ def views(views: str, mirror_known: bool, size: int) -> Transform:
     return augment.fixed(view_configs(views, mirror_known), size)
 
 
-def merge(points: jax.Array, weights: jax.Array, valid: jax.Array, how: str = "mean") -> tuple[jax.Array, jax.Array]:
+def merge(points: jax.Array, weights: jax.Array, valid: jax.Array, *, how: str = "mean") -> tuple[jax.Array, jax.Array]:
     """f32[views, batch, points, 2] -> (points f32[batch, points, 2], spread f32[batch, points]).
 
     weights [views] or [views, points], 0 or more; valid bool[views, batch, points]. how: the `mean` by weight * valid,
@@ -93,11 +92,11 @@ def merge(points: jax.Array, weights: jax.Array, valid: jax.Array, how: str = "m
     weights = weights if weights.ndim == 2 else weights[:, None]
     each = jnp.where(valid, weights[:, None, :], 0.0)
     total = jnp.sum(each, 0)
-    share = each / jnp.where(total > 0, total, 1)
+    share = each / jnp.where(total > 0, total, 1)[None]
     used = share > 0
     points_used = jnp.where(used[..., None], points, 0)
     merged = _MERGE[how](points_used, share)
-    squared = jnp.sum(jnp.where(used[..., None], points - merged, 0) ** 2, -1)
+    squared = jnp.sum(jnp.where(used[..., None], points - merged[None], 0) ** 2, -1)
     spread = jnp.sqrt(jnp.sum(squared * share, 0))
     any_valid = total > 0
     return jnp.where(any_valid[..., None], merged, points[0]), jnp.where(any_valid, spread, jnp.nan)
@@ -120,12 +119,12 @@ def _median(points: jax.Array, share: jax.Array) -> jax.Array:
 
 
 def _trimmed(points: jax.Array, share: jax.Array) -> jax.Array:
-    far = jnp.where(share > 0, jnp.sum((points - _median(points, share)) ** 2, -1), jnp.inf)
+    far = jnp.where(share > 0, jnp.sum((points - _median(points, share)[None]) ** 2, -1), jnp.inf)
     rank = jnp.argsort(jnp.argsort(far, 0), 0)
     count = jnp.sum(share > 0, 0)
-    kept = jnp.where(rank < count - jnp.floor(_TRIMMED * count), share, 0)
+    kept = jnp.where(rank < (count - jnp.floor(_TRIMMED * count))[None], share, 0)
     total = jnp.sum(kept, 0)
-    return _mean(points, kept / jnp.where(total > 0, total, 1))
+    return _mean(points, kept / jnp.where(total > 0, total, 1)[None])
 
 
 _MERGE = {"mean": _mean, "median": _median, "trimmed": _trimmed}
@@ -134,6 +133,6 @@ _MERGE = {"mean": _mean, "median": _median, "trimmed": _trimmed}
 def disagreement(points: jax.Array, merged: jax.Array, valid: jax.Array) -> jax.Array:
     """f32[batch, points]: the root mean square distance of all valid views f32[views, batch, points, 2] from the merged
     points, whatever their weights: a view that is not believed still tells how sure the others are. NaN where none is."""
-    squared = jnp.where(valid, jnp.sum(jnp.where(valid[..., None], points - merged, 0) ** 2, -1), 0)
+    squared = jnp.where(valid, jnp.sum(jnp.where(valid[..., None], points - merged[None], 0) ** 2, -1), 0)
     count = jnp.sum(valid, 0)
     return jnp.where(count > 0, jnp.sqrt(jnp.sum(squared, 0) / jnp.maximum(count, 1)), jnp.nan)

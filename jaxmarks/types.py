@@ -1,4 +1,4 @@
-"""The records that pass between rooms."""
+"""Records passed between modules: batch, state, record of a step."""
 
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ class State(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What one step leaves behind; kept on the device until a log step."""
+    """Record of one step; kept on the device until a log step."""
 
     loss: Array  # f32[]  the trimmed mean that was trained on
     nme: Array  # f32[]  mean NME over the examples that count

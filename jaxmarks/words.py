@@ -1,4 +1,4 @@
-"""Numbers as a person reads them: counts with their noun, lengths without exponents, bytes in a unit that fits."""
+"""Number formatting: counts with their noun, numbers without exponents, bytes in a suitable unit."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""From files to batches ready for a device, and from predictions back to files and pages."""
+"""Data pipelines: from files to batches for a device, and from predictions to files and pages."""
 
 import os
 

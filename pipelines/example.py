@@ -1,4 +1,4 @@
-"""What a data set is: a length, names, and an example by index; and the digests by which it is known."""
+"""Data sets as sources: a length, names, and an example by index; and their digests."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example:
-        """Raises `decode.DecodeError` where the file is not there, OSError where it cannot be read."""
+        """Raise `decode.DecodeError` where the file is not there, OSError where it cannot be read."""
         ...
 
 
@@ -56,20 +56,20 @@ class Subset(Source):
 
 
 def names_at(source: Source, indices: Sequence[int] | np.ndarray) -> list[str]:
-    """The file names of some examples."""
+    """Return the file names of some examples."""
     return [source.names[int(i)] for i in indices]
 
 
 def names_digest(source: Source) -> str:
-    """sha256 of the names in their order."""
+    """Return the sha256 of the names in their order."""
     return hashlib.sha256("\n".join(source.names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def identity(source: Source) -> str:
-    """The digest of the records' digests, in canonical order: independent of path and times.
+    """Return the digest of the records' digests, in canonical order: independent of path and times.
 
-    A drawn set is known by its specification and the generator's version; a set that was packed or surveyed knows its
-    own.
+    A synthetic set is identified by its specification and the generator's version; a set that was packed or checked
+    stores its own.
     """
     if source.specification is not None:
         return hashlib.sha256(source.specification.encode()).hexdigest()
@@ -79,7 +79,7 @@ def identity(source: Source) -> str:
 
 
 def content(source: Source, indices: Iterable[int]) -> str:
-    """The digest of some records, in the order given: of their names, images, labels and boxes as they are now."""
+    """Return the digest of some records in the given order: of their names, images, labels and boxes as they are now."""
     if source.specification is not None:
         return hashlib.sha256(f"{source.specification} {list(indices)}".encode()).hexdigest()
     return identity_of(_digest(source, index) for index in indices)
@@ -93,7 +93,7 @@ def _digest(source: Source, index: int) -> bytes:
 
 
 def identity_of(digests: Iterable[bytes]) -> str:
-    """The identity of a set from its records' digests, in canonical order."""
+    """Return the identity of a set from its records' digests, in canonical order."""
     total = hashlib.sha256()
     for digest in digests:
         total.update(digest)
@@ -101,7 +101,7 @@ def identity_of(digests: Iterable[bytes]) -> str:
 
 
 def record_digest(name: str, example: Example) -> bytes:
-    """sha256 over a record's name, image, labels as float32, mask, and box and image's size where it has them."""
+    """Return the sha256 of a record's name, image, labels as float32, mask, and its box and image size if present."""
     record = hashlib.sha256(name.encode() + b"\0")
     picture = example.picture if isinstance(example.picture, bytes) else example.picture.tobytes()
     record.update(hashlib.sha256(picture).digest())

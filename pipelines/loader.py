@@ -23,7 +23,7 @@ _AHEAD = 2  # batches that are on the devices before they are asked for
 
 
 class Faults:
-    """The images that could not be decoded, with reasons, from all threads; at most `limit` of them."""
+    """Images that could not be decoded, with reasons, from all threads; at most `limit` of them."""
 
     def __init__(self, limit: int = 1 << 62):
         self._lock, self._found, self._limit = threading.Lock(), {}, limit
@@ -32,7 +32,7 @@ class Faults:
         return len(self._found)
 
     def add(self, name: str, reason: str) -> None:
-        """Notes an image; the same one again counts once. Raises ValueError past the limit."""
+        """Add an image; the same one again counts once. Raises ValueError beyond the limit."""
         with self._lock:
             self._found[name] = reason
             if (count := len(self._found)) > self._limit:
@@ -40,12 +40,12 @@ class Faults:
                     f"{words.counted(count, 'image')} could not be decoded, --max-faults is {self._limit}; last: {name}: {reason}"
                 )
 
-    def told(self) -> str:
-        """How many, for a line of progress; nothing where there are none."""
+    def describe(self) -> str:
+        """Return the count for a line of progress; empty if there are none."""
         return f"  undecodable {len(self)}" if self._found else ""
 
     def report(self) -> list[str]:
-        """One line an image, by name."""
+        """Return one line an image, by name."""
         with self._lock:
             return [f"{name}: {reason}" for name, reason in sorted(self._found.items())]
 
@@ -58,7 +58,7 @@ class _Row(NamedTuple):
 
 
 def _load(source: Source, index: int, config: Config, faults: Faults) -> _Row | None:
-    """The example on its canvas, or None where its content cannot be decoded."""
+    """Return the example on its canvas, or None if it cannot be decoded."""
     try:
         example = source[index]
         side = decode.canvas_side(config.size, config.canvas)
@@ -70,7 +70,8 @@ def _load(source: Source, index: int, config: Config, faults: Faults) -> _Row | 
 
 
 def _load_or_next(source: Source, index: int, config: Config, faults: Faults) -> _Row:
-    """What cannot be decoded is replaced by the next that can, in canonical order, with its own labels."""
+    """Return the example on its canvas; one that cannot be decoded is replaced by the next that can, in canonical
+    order, with its own labels."""
     for offset in range(len(source)):
         if (row := _load(source, (index + offset) % len(source), config, faults)) is not None:
             return row
@@ -102,11 +103,11 @@ def batches(
     weights: np.ndarray | None = None,
     ready: Callable[[Batch], Batch] | None = None,
 ) -> Iterator[Batch]:
-    """Endless training batches from step `start_step` on: config.batch draws each, across the ends of epochs.
+    """Yield endless training batches from step `start_step` on: config.batch draws each, across the ends of epochs.
 
-    key is the run's root key. weights f64[images], not negative: how often an image comes in an epoch, in
-    proportion; without, once. ready: done to each batch in a thread of its own, two batches ahead of the one that is
-    asked for; puts them on the devices. Raises ValueError where the source is empty or nothing in it can be decoded.
+    key: the run's root key. weights f64[images], not negative: relative frequency of each image in an epoch; without,
+    once each. ready: applied to each batch in a thread of its own, two batches ahead of the requested one; it puts them
+    on the devices. Raises ValueError if the source is empty or nothing in it can be decoded.
     """
     import grain  # half a second: for the commands that read images
 
@@ -129,10 +130,10 @@ def batches(
 
 
 def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> Iterator[tuple[Batch, int]]:
-    """Every decodable example once, in order: (batch, number of real examples).
+    """Yield every decodable example once, in order: (batch, number of real examples).
 
-    The last batch is filled up by repeating its first example with an empty mask. What cannot be decoded is left out
-    and noted in `faults`.
+    The last batch is filled by repeating its first example with an empty mask. Images that cannot be decoded are left
+    out and added to `faults`.
     """
     import grain
 

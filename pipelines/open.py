@@ -1,4 +1,4 @@
-"""Data sets of any kind, opened: `open_source` finds the right one for a path."""
+"""Opening of data sets of any kind: `open_source` finds the right one for a path."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from pipelines.io import guesses
 from pipelines.packing import dataset, report
 from pipelines.sources import formats, image_folder
 from pipelines.sources.boxes import completed, replaced_line
-from pipelines.sources.tables import Pictures, Table, table_of
+from pipelines.sources.tables import Images, Table, table_of
 from pipelines.synthetic import drawn
 
 _log = logging.getLogger("jaxmarks")
@@ -26,22 +26,23 @@ def open_source(
     boxes: str = "",
     category: str = "",
 ) -> Source:
-    """The source at PATH: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part `train` or `test`.
+    """Open the source at a path: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part: `train` or
+    `test`.
 
-    num_points: of the network, for a test split beside which nothing says how many there are. images: the folder of
-    the images, where it is not the format's own. boxes: a file of what part of each image to look at.
-    category: the one of COCO's annotations to read, where several have keypoints. Rows that cannot be used are left out,
-    and said so; where points are asked for, which must be complete, they are rejected. Raises ValueError in one line.
+    num_points: of the network, for a test split beside which nothing states it. pictures: the folder of the images, if
+    it is not the format's own. boxes: a CSV of bounding boxes. category: the COCO category to read, if several have
+    keypoints. Rows that cannot be used are skipped and reported; in a test split that requests points, which must be
+    complete, they are an error. Raises ValueError in one line.
     """
 
     source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
-    refused = source.table.refused if isinstance(source, Pictures) else []
-    if refused and source.asked is not None:
-        raise ValueError(f"{path}: {report.line(refused[0])} ({len(refused)} such in all)")
-    if refused:
-        told = report.by_kind(refused)
+    rejected = source.table.rejected if isinstance(source, Images) else []
+    if rejected and source.asked is not None:
+        raise ValueError(f"{path}: {report.line(rejected[0])} ({len(rejected)} such in all)")
+    if rejected:
+        kinds = report.by_kind(rejected)
         _log.warning(
-            "%s: %d records cannot be used and are left out (%s); prepare.py tells of each", path, len(refused), told
+            "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(rejected), kinds
         )
     if replaced := source.replaced:
         _log.warning("%s: %s", path, replaced_line(replaced, len(source)))
@@ -58,7 +59,7 @@ def open_any(
     category: str = "",
     once: bool = False,
 ) -> Source:
-    """As `open_source`, but says nothing of rows that cannot be used. once: each record will be read once."""
+    """Open as `open_source`, without reporting rows that cannot be used. once: each record will be read once."""
 
     if path.startswith("drawn:"):
         _check_own(path, "drawn", pictures, boxes)
@@ -69,11 +70,11 @@ def open_any(
     table = open_table(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
     for note in table.notes:
         _log.warning("%s", note)
-    return Pictures(table)
+    return Images(table)
 
 
 def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
-    """Raises ValueError where a folder of images, or boxes, are given for data that holds its own."""
+    """Raise ValueError if an image folder or boxes are given for data that holds its own."""
     if given := " and ".join(f"--{name}" for name, value in (("pictures", pictures), ("boxes", boxes)) if value):
         raise ValueError(
             f"--data {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
@@ -81,7 +82,7 @@ def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
 
 
 def local(path: str) -> Path:
-    """A path on this machine. Raises ValueError for an address."""
+    """Return a path on this machine. Raises ValueError for a URL."""
     if not path.strip():
         raise ValueError("--data is empty: give a folder or file, or drawn:COUNT[:POINTS]")
     if "://" in path:
@@ -90,13 +91,13 @@ def local(path: str) -> Path:
 
 
 def _existing(path: str) -> Path:
-    """A path on this machine at which there is something. Raises ValueError where there is nothing."""
+    """Return an existing path on this machine. Raises ValueError if nothing exists there."""
 
     root = local(path)
     if not root.exists():
         near = guesses.path(root, Path.exists)
         raise ValueError(
-            f"--data {path}: there is no such folder or file{near}; give a contest folder, a file of another known format"
+            f"--data {path}: does not exist{near}; give a contest folder, a file of another known format"
             f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
         )
     return root
@@ -105,7 +106,8 @@ def _existing(path: str) -> Path:
 def open_table(
     path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> Table:
-    """What the files of a format at PATH list. Raises ValueError, in one line, where there is no such format."""
+    """Return the table that the files of a format at a path list. Raises ValueError, in one line, if there is no such
+    format."""
 
     root = _existing(path)
     module = formats.recognise(root)
@@ -118,7 +120,7 @@ def open_table(
 
 
 def described(source: Source) -> str:
-    """What a source was read from, in words."""
+    """Describe what a source was read from."""
     if (table := table_of(source)) is None:
         return f"{len(source)} drawn faces"
     pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)]
@@ -128,25 +130,25 @@ def described(source: Source) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything at a data path."""
+    """Return whether data exists at a path."""
     return path.startswith("drawn:") or Path(path).expanduser().exists()
 
 
 def is_packed(path: str) -> bool:
-    """Whether a path is that of a packed set."""
+    """Return whether a path is that of a packed set."""
 
     return not path.startswith("drawn:") and local(path).is_dir() and dataset.is_packed(local(path))
 
 
 def is_set(path: str) -> bool:
-    """Whether a path is that of a data set, not of a mere folder of images or of nothing."""
+    """Return whether a path is that of a data set, not of a mere folder of images or of nothing."""
 
     root = None if path.startswith("drawn:") else local(path)
     return root is None or (root.is_dir() and dataset.is_packed(root)) or formats.knows(root)
 
 
 def parts(path: str) -> list[str]:
-    """Which parts the data at a path has: `train`, `test` or both; data of one file is what it is asked for."""
+    """Return the splits of the data at a path: `train`, `test` or both; a single file is whichever split is requested."""
 
     if path.startswith("drawn:"):
         return ["train", "test"]
@@ -156,11 +158,12 @@ def parts(path: str) -> list[str]:
     return formats.recognise(root).parts(root)
 
 
-def open_pictures(path: str, num_points: int, boxes: str = "", without: Sequence[str | None] = ()) -> Pictures:
-    """The images of a folder and of those below it, or of one file, without labels, by name; what is passed over is told.
+def open_images(path: str, num_points: int, boxes: str = "", without: Sequence[str | None] = ()) -> Images:
+    """Open the images of a folder and its subfolders, or of one file, without labels, by name; skipped files are
+    reported.
 
-    boxes: a file of what part of each to look at. without: folders not to look into, such as one of results. Raises
-    ValueError where there are none.
+    boxes: a CSV of bounding boxes. without: folders to skip, such as one of results. Raises ValueError if there are no
+    images.
     """
 
     root, names = image_folder.found(path, [Path(p) for p in without if p])
@@ -169,6 +172,6 @@ def open_pictures(path: str, num_points: int, boxes: str = "", without: Sequence
         table = formats.with_boxes(table, Path(boxes).expanduser())
         if not table.names:
             raise ValueError(f"--boxes {boxes}: it names none of the {len(names)} images of {path}")
-        if gone := table.refused:
+        if gone := table.rejected:
             _log.warning("%s: %d of %d images have no box in %s and are left out", path, len(gone), len(names), boxes)
-    return Pictures(table)
+    return Images(table)

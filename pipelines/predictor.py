@@ -1,4 +1,4 @@
-"""Landmarks from Python: a trained run, or several, as one object that takes images and gives points.
+"""Python interface to trained runs: one object that takes images and returns points.
 
 from pipelines import predictor
 net = predictor.load("runs/mine")
@@ -58,7 +58,7 @@ class Predictor:
         return self.nets[0].trained.run
 
     @property
-    def plan(self) -> experiment.Assembly:
+    def plan(self) -> experiment.Experiment:
         """The first network's."""
         return self.nets[0].trained.plan
 
@@ -88,7 +88,7 @@ class Predictor:
         return self.run.scheme
 
     def predict(
-        self, pictures: Iterable[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
+        self, images: Iterable[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
     ) -> Landmarks:
         """Landmarks of images u8[h, w, 3], RGB, each of any size.
 
@@ -99,11 +99,11 @@ class Predictor:
             raise ValueError(
                 f"{self.run.root} was trained on bounding boxes: give boxes, [x, y, width, height] of each image"
             )
-        pictures = _pictures(pictures)
-        if not len(pictures):
+        images = _images(images)
+        if not len(images):
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
-        source, faults = Arrays(pictures, self.scheme.num_points, boxes), loader.Faults()
+        source, faults = Arrays(images, self.scheme.num_points, boxes), loader.Faults()
         found = inference.gather(
             dataclasses.replace(self, nets=self._nets_for(len(source))).predictions(source, faults)
         )
@@ -195,10 +195,10 @@ def _text(value: str, flag: str) -> str:
     try:
         return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
     except FileNotFoundError:
-        raise ValueError(f"{flag} {value}: there is no such file") from None
+        raise ValueError(f"{flag} {value}: does not exist") from None
 
 
-def _pictures(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
+def _images(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
     """Several images; what is likely to be meant as one is rejected."""
     if isinstance(given, np.ndarray) and given.ndim == 3:
         raise ValueError(f"images: one array of three axes, {list(given.shape)}; of a single image give [image]")
@@ -211,7 +211,7 @@ def load(
     run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **settings
 ) -> Predictor:
     """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`, where
-    `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views][points].
+    `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views, points].
 
     Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside it;
     data: where that data lies now, if not where it was. Raises ValueError in one line.
@@ -263,26 +263,26 @@ class Arrays(Source):
 
     def __init__(
         self,
-        pictures: Sequence[np.ndarray] | np.ndarray,
+        images: Sequence[np.ndarray] | np.ndarray,
         num_points: int,
         boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
     ):
-        for n, picture in enumerate(pictures):
+        for n, picture in enumerate(images):
             shape, kind = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
             if len(shape) != 3 or shape[2] != 3 or 0 in shape or kind != np.uint8:
                 raise ValueError(
                     f"image {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
                 )
         self.boxed, self._boxes = boxes is not None, None if boxes is None else np.asarray(boxes, np.float64)
-        if self._boxes is not None and self._boxes.shape != (len(pictures), 4):
-            raise ValueError(f"boxes: expected [{len(pictures)}, 4], got {list(self._boxes.shape)}")
-        self._pictures, self.num_points = pictures, num_points
-        self.names = [str(n) for n in range(len(pictures))]
+        if self._boxes is not None and self._boxes.shape != (len(images), 4):
+            raise ValueError(f"boxes: expected [{len(images)}, 4], got {list(self._boxes.shape)}")
+        self._images, self.num_points = images, num_points
+        self.names = [str(n) for n in range(len(images))]
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> Example:
-        picture, nothing = np.ascontiguousarray(self._pictures[index]), np.zeros((self.num_points, 2))
+        picture, nothing = np.ascontiguousarray(self._images[index]), np.zeros((self.num_points, 2))
         box = None if self._boxes is None else self._boxes[index]
         return Example(picture, nothing, np.zeros(self.num_points, bool), box)

@@ -1,13 +1,13 @@
-"""The certificate of the geometry: every augmenter, crop, resize, view and preset against independent references.
+"""Audit the geometry: every augmenter, crop, resize, view and preset against independent references.
 
     python scripts/audit.py
     python scripts/audit.py --augment contest,crop --sizes 128 --keys 1000
     python scripts/audit.py --data /data/contest --out out/mine
     python scripts/audit.py --sizes 128 --peers
 
-Prints, for each probe and size, the worst case over all keys, its bound, and where it was; writes audit.json (every row)
-and audit.png (before, after, restored, mask) to --out. Exits 1 where a bound fails. --data shows it on your images,
---peers puts kornia and albumentations through the same probes where they are installed.
+Prints, for each probe and size, the worst case over all keys, its bound, and where it occurred; writes audit.json (every
+row) and audit.png (before, after, restored, mask) to --out. Exits with 1 if a bound fails. --data uses your images in the
+sheet, --peers runs kornia and albumentations under the same probes if they are installed.
 """
 
 import sys
@@ -21,14 +21,16 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--sizes", default="96,128,224", help="sides of the input, by commas (default: %(default)s)")
+    parser.add_argument(
+        "--sizes", default="96,128,224", help="sides of the input in pixels, comma-separated (default: %(default)s)"
+    )
     parser.add_argument("--keys", type=int, default=200, help="draws of each case (default: %(default)s)")
     parser.add_argument("--out", default="out/audit", help="folder to write to (default: %(default)s)")
     parser.add_argument(
-        "--augment", default="", help="only these, by commas: presets, samplers and views, as contest,crop"
+        "--augment", default="", help="only these presets, samplers and views, comma-separated: contest,crop"
     )
     parser.add_argument("--data", help="a contest folder, a folder of images, or drawn:COUNT (default: drawn faces)")
-    parser.add_argument("--peers", action="store_true", help="kornia and albumentations beside it, where installed")
+    parser.add_argument("--peers", action="store_true", help="also kornia and albumentations, if installed")
     return parser
 
 

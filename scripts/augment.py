@@ -1,9 +1,9 @@
-"""Draws images as an augmentation would show them to the network, points on them: a look before training.
+"""Draw images and points under an augmentation, as the network would see them in training.
 
     python scripts/augment.py --data PATH --augment contest --out sheet.png
     python scripts/augment.py --data drawn:200:68 --augment mine.json --size 96 --count 40 --out sheet.png
 
-Each image is drawn as in a training of the same --seed: what is off here would be off there.
+Each image is augmented as in training with the same --seed.
 """
 
 import math
@@ -20,14 +20,16 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:200", help="as for train.py (default: %(default)s)")
     parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
     )
     parser.add_argument("--augment", default="auto", help="a preset or a JSON file (default: %(default)s)")
-    parser.add_argument("--scheme", default="", help="file that says how the points mirror")
-    parser.add_argument("--size", type=int, default=128, help="side of the network's input (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=100, help="how many images (default: %(default)s)")
+    parser.add_argument("--scheme", default="", help="scheme file with the mirror permutation")
+    parser.add_argument(
+        "--size", type=int, default=128, help="side of the network's input in pixels (default: %(default)s)"
+    )
+    parser.add_argument("--count", type=int, default=100, help="number of images (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="root key (default: %(default)s)")
-    parser.add_argument("--out", required=True, help="the PNG to write")
+    parser.add_argument("--out", required=True, help="PNG to write")
     return parser
 
 
@@ -58,10 +60,12 @@ def main() -> int:
         config, run_folder.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch)
     )
     batch = next(loader.batches(source, config, plan.key, faults=faults))
-    images, points = experiment.render(plan)(sharding.split(plan.mesh, batch))
+    shown = plan.render()(plan.split(batch))
     captions = [sheets.shortened(name) for name in example.names_at(source, batch.index)]
     with files.whole(out) as file:
-        sheet = sheets.batch_sheet(np.asarray(images), np.asarray(points), captions, math.ceil(math.sqrt(count)))
+        sheet = sheets.batch_sheet(
+            np.asarray(shown.images), np.asarray(shown.points), captions, math.ceil(math.sqrt(count))
+        )
         file.write(decode.encode_png(sheet))
     console.faults(faults.report())
     print(f"{words.counted(count, 'image')} under {config.augment[:60]}: {out}")

@@ -1,10 +1,10 @@
-"""What is in the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed sets, and what JAX compiled; and deleting what is old.
+"""List or prune the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed data sets and compiled JAX code.
 
 python scripts/cache.py
 python scripts/cache.py --prune 30
 
-Compiled code is kept by every command, two gigabytes at most; JAX_ENABLE_COMPILATION_CACHE=false: none. What is deleted is
-packed, or compiled, again when it is needed.
+Every command stores the code it compiles, at most 2 GB; JAX_ENABLE_COMPILATION_CACHE=false stores none. What is deleted
+is packed, or compiled, again when it is needed.
 """
 
 import sys
@@ -20,7 +20,9 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--prune", type=float, metavar="DAYS", help="delete what was not used for so many days; 0: all")
+    parser.add_argument(
+        "--prune", type=float, metavar="DAYS", help="delete what was not used for this many days; 0: everything"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Trains the same thing under several settings and seeds, and writes a table of test NME with mean and spread.
+"""Train several settings with several seeds each, and write a table of test NME with mean and spread.
 
     python scripts/compare.py --data PATH --vary augment=none,recipe,light --seeds 3 --out out/augment -- \\
         --model resnet18 --size 64 --batch 32 --steps 600
@@ -6,10 +6,10 @@
     python scripts/compare.py --data PATH --rows docs/experiments.json --out out/experiments -- \\
         --model resnet18 --size 64 --batch 32 --steps 600 --split-by '^(.*)_'
 
-What follows -- goes to train.py as it is. Rows of a file are {"name", "flags"} with, where wanted, "data" (to train on
-instead; {out} is OUT), "judge": false (train only) and "seeds": 1 (of this row alone); in flags {seed} and {runs} may
-stand, as in --init-from {runs}/NAME-{seed}. Every row is judged on the test split of --data. Runs lie in OUT/runs and go on
-where they were stopped; one that was made by the same commands is taken as it is. The table is OUT/table.md, the numbers
+Arguments after -- are passed to train.py. Rows of a file are {"name", "flags"} with optional "data" (to train on
+instead; {out} is OUT), "judge": false (train only) and "seeds": 1 (of this row alone); flags may contain {seed} and
+{runs}, as in --init-from {runs}/NAME-{seed}. Every row is evaluated on the test split of --data. Runs are in OUT/runs and
+resume if interrupted; one made by the same commands is used as it is. The table is OUT/table.md, the numbers
 OUT/table.json.
 """
 
@@ -27,14 +27,14 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="data with a test split whose truth is known")
+    parser.add_argument("--data", required=True, help="data with a test split and its ground truth")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--vary", help="a flag of train.py and its values: augment=none,light")
     what.add_argument("--rows", help="a JSON file of rows: docs/experiments.json")
-    parser.add_argument("--only", default="", help="the rows to make now: NAME,NAME (default: all)")
+    parser.add_argument("--only", default="", help="rows to run now: NAME,NAME (default: all)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each row, seeds 0, 1, ... (default: 3)")
-    parser.add_argument("--tta", default="none", help="views by which the runs are judged (default: none)")
-    parser.add_argument("--out", required=True, help="the folder to write to")
+    parser.add_argument("--tta", default="none", help="views for evaluation (default: none)")
+    parser.add_argument("--out", required=True, help="folder to write to")
     return parser
 
 
@@ -46,7 +46,7 @@ from pipelines.io import files
 from pipelines.packing import overwrites
 
 NOTE = """Spread: the standard deviation over seeds. Differences are paired by seed, ± half the 95 % interval by Student's t
-(an empty cell: there is no such number). Norm of the weights: at the end of the training, mean over seeds."""
+(an empty cell: not available). Norm of the weights: at the end of the training, mean over seeds."""
 
 
 def main() -> int:
@@ -96,12 +96,12 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def run_of(out: Path, row: experiments.Row, seed: int) -> Path:
-    """Where a run lies."""
+    """Return the folder of a run."""
     return out / "runs" / f"{row.name}-{seed}"
 
 
 def make(run: Path, commands: experiments.Commands) -> experiments.Result:
-    """Trains and judges one run."""
+    """Train and evaluate one run."""
     for script, arguments in commands.items():
         path = Path(__file__).with_name(f"{script}.py")
         command = [sys.executable, str(path), *arguments]
@@ -113,8 +113,8 @@ def make(run: Path, commands: experiments.Commands) -> experiments.Result:
                 child.communicate()
                 raise
         if child.returncode:
-            told = said.strip().splitlines() or [f"exit code {child.returncode}"]
-            raise ValueError(f"{run}: {told[-1]}")
+            lines = said.strip().splitlines() or [f"exit code {child.returncode}"]
+            raise ValueError(f"{run}: {lines[-1]}")
     experiments.note(run, commands)
     found = experiments.result(run, commands)
     assert found is not None
@@ -123,7 +123,7 @@ def make(run: Path, commands: experiments.Commands) -> experiments.Result:
 
 def write(out: Path, numbers: list[dict]) -> None:
     """The table so far, with the command beside it."""
-    command = shlex.join(["python", "scripts/compare.py", *sys.argv[1:]])
+    command = f"{console.named('python scripts/compare.py')} {shlex.join(sys.argv[1:])}"
     files.write_json(out / "table.json", {"command": command, "rows": numbers})
     with files.whole(out / "table.md") as file:
         lines = experiments.table(numbers) if numbers else []

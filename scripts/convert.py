@@ -1,12 +1,12 @@
-"""A data set in another format.
+"""Convert a data set to another format.
 
     python scripts/convert.py --data /data/contest --format coco --out out/faces.json
     python scripts/convert.py --data annotations.json --format plain --out out/faces.csv --copy-pictures
     python scripts/convert.py --data drawn:20000:68 --format contest --out out/drawn
 
-Labels go to the file --out (contest and pts: into the folder --out), with --copy-pictures the images too, to where
-that format looks for them; drawn ones are written in any case. Of files
-that exist only --out itself is written anew, never one in a folder --out. docs/formats.md says what each format can hold.
+Labels go to the file --out (contest and pts: into the folder --out), with --copy-pictures the images too, to the place
+where that format expects them; synthetic images are always written. Of existing files only --out itself is overwritten,
+never one in a folder --out. docs/formats.md describes what each format can hold.
 """
 
 import sys
@@ -25,10 +25,10 @@ def arguments() -> console.Parser:
     parser.add_argument("--part", default="train", choices=("train", "test"), help="of the data (default: %(default)s)")
     parser.add_argument("--format", required=True, choices=choices.FORMATS, help="the format to write")
     parser.add_argument("--out", required=True, type=Path, help="the file or folder to write")
-    parser.add_argument("--pictures", default="", help="the folder of the images, where it is not the format's own")
-    parser.add_argument("--boxes", default="", help="a file of the part of each image to look at")
+    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
+    parser.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
     parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
     )
     parser.add_argument("--copy-pictures", action="store_true", help="write the images too")
     return parser
@@ -47,7 +47,7 @@ def main() -> None:
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source = opening.open_any(flags.data, flags.part, once=True, **where)
     out = flags.out / (flags.part if kind == "contest" else "")
-    home = convert.home_of(kind, out) if drawn or flags.copy_pictures else None
+    home = convert.image_folder_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, home, source)
     written = convert.written(kind, out, home, source)
     overwrites.check(written, source, [flags.data, flags.boxes])
@@ -68,7 +68,7 @@ def main() -> None:
     print(f"{len(kept)} of {len(source)} records as {kind}: {flags.out}")
     if beside:
         print(f"{kind} has no bounding boxes: they are in {beside}; give it as --boxes with this set")
-    print(convert.told(kind, flags.out, flags.part, home, source, sent, kept, beside))
+    print(convert.describe(kind, flags.out, flags.part, home, source, sent, kept, beside))
 
 
 if __name__ == "__main__":

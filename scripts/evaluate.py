@@ -1,13 +1,13 @@
-"""How good a run is: NME, AUC, failure rate and, where points are asked, the contest score, each with its interval.
+"""Evaluate a run: NME, AUC, failure rate and, where points are requested, the contest score, each with its interval.
 
     python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --plots out/plots --sheet out/worst.png
     python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --against runs/OTHER
     python scripts/evaluate.py --run runs/NAME --data PATH --out out.json --tta standard --against-tta none
 
-Reads the test split of the data (its truth: test/landmarks_true.csv), or with --part val the run's validation split.
-Writes out.json, and beside it out.csv with a row an image. NME is divided by the scheme's norm (68 points: the outer
-eye corners; 971: the pupils; others: the box); the box norm is always reported beside it. docs/evaluation.md says what
-each number is.
+Reads the test split of the data (its ground truth: test/landmarks_true.csv), or with --part val the run's validation
+split. Writes out.json, and beside it out.csv with one row an image. NME is divided by the scheme's norm (68 points: the
+outer eye corners; 971: the pupils; others: the box); the box norm is always reported too. docs/evaluation.md defines each
+number.
 """
 
 import argparse
@@ -25,21 +25,26 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     prediction_flags.add(parser, "none")
     parser.add_argument("--data", help="default: what the run was trained on")
-    parser.add_argument("--out", required=True, help="the JSON file to write")
-    parser.add_argument("--pictures", default="", help="the folder of the images, where the data does not say")
-    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument("--out", required=True, help="JSON file to write")
+    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
+    parser.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
     parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
     )
-    parser.add_argument("--part", default="test", choices=("test", "val"), help="which images (default: test)")
+    parser.add_argument("--part", default="test", choices=("test", "val"), help="split to evaluate (default: test)")
     parser.add_argument(
-        "--limit", type=float, default=0.10, help="NME at which AUC ends and an object fails (default: 0.10)"
+        "--limit",
+        type=float,
+        default=0.10,
+        help="NME where AUC ends and above which an image is a failure (default: 0.10)",
     )
-    parser.add_argument("--groups", help="regular expression: what it finds in a file name is a group (the run's own)")
-    parser.add_argument("--against", help="another run folder, to compare with on the same images")
-    parser.add_argument("--against-tta", help="views of what is compared with (default: as --tta)")
-    parser.add_argument("--plots", help="a folder for PNG files: the cumulative curve, error by region and by slice")
-    parser.add_argument("--sheet", help="a PNG file of the worst images, prediction (green) and truth (red)")
+    parser.add_argument(
+        "--groups", help="regular expression whose match in a file name is the group (default: the run's --split-by)"
+    )
+    parser.add_argument("--against", help="another run folder to compare with on the same images")
+    parser.add_argument("--against-tta", help="views of the run compared with (default: as --tta)")
+    parser.add_argument("--plots", help="folder for PNG files: cumulative curve, error by region and by slice")
+    parser.add_argument("--sheet", help="PNG of the worst images, prediction (green) and ground truth (red)")
     return parser
 
 
@@ -89,7 +94,7 @@ def written(flags: argparse.Namespace) -> dict[str, list[Path]]:
     return {**{flag: [Path(path)] for flag, path in outs(flags).items() if path}, "--plots": plots}
 
 
-def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "photograph") -> Predicted:
+def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "image") -> Predicted:
     """The predictions for all images that can be decoded."""
     progress, parts, done = console.Progress(len(source), what), [], 0
     progress.start()

@@ -1,13 +1,12 @@
-"""A run's network as a file for other programs: StableHLO, for JAX and whatever runs on it, or ONNX.
+"""Export a run's network as a file for other programs: StableHLO, for JAX, or ONNX.
 
     python scripts/export.py --run runs/NAME --out network.stablehlo
     python scripts/export.py --run runs/NAME --out network.onnx --format onnx
 
-Images go in as RGB [batch, size, size, 3] in 0..255, cut as the run cuts them; points come out in pixels of that square.
-FILE.json beside the file says what a program must know, with the formulas. The file is then read again and run on
-images of the run's validation split; where a point is off by more than 0.05 px, nothing is written and it
-exits with 1.
-docs/export.md shows how to load each.
+The input is RGB [batch, size, size, 3] in 0..255, cropped as in the run; the output is points in pixels of that square.
+FILE.json beside the file describes both, with the formulas. The file is read back and run on images of the run's
+validation split; if a point differs by more than 0.05 px, nothing is written and the exit code is 1. docs/export.md shows
+how to load each.
 """
 
 import sys
@@ -23,13 +22,15 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
-    parser.add_argument("--out", required=True, help="the file to write; FILE.json goes beside it")
+    parser.add_argument("--out", required=True, help="file to write; FILE.json is written beside it")
     parser.add_argument("--format", default="stablehlo", choices=choices.EXPORTS, help="default: stablehlo")
     parser.add_argument("--batch", type=int, help="images a call; default: any number")
-    parser.add_argument("--input", default="float32", choices=choices.PIXELS, help="type of pixels (default: float32)")
+    parser.add_argument(
+        "--input", default="float32", choices=choices.PIXELS, help="type of the input (default: float32)"
+    )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
-    parser.add_argument("--data", help="where the run's data lies, if not where it was")
-    parser.add_argument("--faces", type=int, default=64, help="images to check with (default: %(default)s)")
+    parser.add_argument("--data", help="path of the run's data, if it was moved")
+    parser.add_argument("--faces", type=int, default=64, help="number of images to check (default: %(default)s)")
     return parser
 
 

@@ -1,11 +1,11 @@
-"""Finds a learning rate: a short training whose rate goes from one end to the other, its loss plotted over the rate.
+"""Find a learning rate: a short training with a rate that moves from one end to the other, and its loss over the rate.
 
     python scripts/find_lr.py --data PATH --out lr.png
     python scripts/find_lr.py --data drawn:600:68 --model resnet18 --size 64 --batch 16 --from 1e-5 --to 1 --out lr.png
 
-Down, as by default, the loss falls where the rate is right, since training goes on; up, it falls, stops falling and
-blows up. The suggested rate and range are printed and marked in the plot; the numbers go beside it as .json. No run is
-written. The flags are train.py's, but for those of the schedule, and the batches are those that train.py would see.
+In a downward sweep, the default, training progresses and the loss falls where the rate is right; in an upward sweep it
+falls, stalls and diverges. The suggested rate and range are printed and marked in the plot; the numbers are written beside
+it as .json. No run is written. The flags are train.py's except those of the schedule, and so are the batches.
 """
 
 import sys
@@ -27,7 +27,7 @@ UNUSED = (
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--out", required=True, help="the PNG to write; the numbers go beside it as .json")
+    parser.add_argument("--out", required=True, help="PNG to write; the numbers are written beside it as .json")
     parser.add_argument("--from", dest="first", type=float, default=1e-2, help="first rate (default: %(default)g)")
     parser.add_argument("--to", dest="last", type=float, default=1e-5, help="last rate (default: %(default)g)")
     parser.add_argument("--sweep-steps", type=int, default=200, help="training steps (default: %(default)s)")
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def check(out: str, first: float, last: float, steps: int, flags: dict[str, Any]) -> None:
-    """Raises ValueError for what cannot be swept."""
+    """Raise ValueError for what cannot be swept."""
     if unused := [name for name in UNUSED if name in flags]:
         raise ValueError(f"--{unused[0].replace('_', '-')} means nothing to a sweep: it tries rates, and ends")
     if Path(out).suffix != ".png":
@@ -92,9 +92,9 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
     weights = sampling_weights.read(Path(config.weights), part.names) if config.weights else None
     plan = experiment.assemble(config, run.key, run.scheme, len(part))
     begin, notes = restore.first_weights(run, plan)
-    print("\n".join([*experiment.remarks(plan), *notes]), flush=True)
+    console.say(*experiment.remarks(plan), *notes)
     feed = loader.batches(part, config, run.key, faults=faults, weights=weights, ready=plan.split)
-    take, first = experiment.training_step(plan, schedule), experiment.initial_state(plan, begin)
+    take, first = plan.training_step(schedule), plan.initial_state(begin)
     progress, stop = console.Progress(config.steps, "step"), console.Stop()
     rates, losses, bad = np.zeros(0), np.zeros(0), -1
     progress.start()
@@ -113,20 +113,20 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
 
 
 def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, Any]) -> list[str]:
-    """Writes the plot and the numbers; what there is to say of them, a line each."""
-    smoothed, suggestion, told = sweep.smoothed(losses), sweep.suggested(rates, losses), []
+    """Write the plot and the numbers; return remarks on them, a line each."""
+    smoothed, suggestion, remarks = sweep.smoothed(losses), sweep.suggested(rates, losses), []
     title = f"{settings['model']}, {settings['size']} px, batch {settings['batch']}, {Path(settings['data']).name}"
     plots.learning_rate(out, title, rates, losses, smoothed, suggestion)
     numbers = {"rates": rates.tolist(), "losses": losses.tolist(), "smoothed": smoothed.tolist()}
     chosen = suggestion._asdict() if suggestion else None
     files.write_json(out.with_suffix(".json"), {**numbers, "suggested": chosen, "settings": settings})
     if len(rates) < settings["sweep_steps"]:
-        told.append(f"the loss was not finite after rate {sweep.short(rates[-1])}; the sweep ended there")
+        remarks.append(f"the loss was not finite after rate {sweep.short(rates[-1])}; the sweep ended there")
     found = "no rate can be suggested: the loss does not fall clearly; try more --sweep-steps, a larger --batch or other ends"
     if suggestion:
         low, high, best = map(sweep.short, suggestion)
         found = f"suggested: --lr {best} (range {low} .. {high})"
-    return [*told, f"{found}; plot: {out}, numbers: {out.with_suffix('.json')}"]
+    return [*remarks, f"{found}; plot: {out}, numbers: {out.with_suffix('.json')}"]
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Landmarks of images, under as many views at once as you like, and how far off each is expected to be.
+"""Predict landmarks of images with test-time augmentation, and the expected error of each point.
 
     python scripts/predict.py --run runs/NAME --data PATH --out submission.csv
     python scripts/predict.py --run runs/NAME --images FOLDER --out points.csv --spread errors.csv --overlays FOLDER
     python scripts/predict.py --run runs/A --run runs/B --data PATH --out blend.csv
 
-The first writes the contest's submission for the test split (the points asked of each image, rounded), with
---all-points every point in the layout of its landmarks.csv. Of plain images, and of data in another format, every point is
-written as comma-separated file_name,x_0,y_0,x_1,...; --format asks for another layout. The views of an image are rendered
-and run in one vmapped call, un-warped exactly and merged. Weights of the views and expected errors are fitted at first use,
-on the run's validation split, and kept beside the run. Interrupted, the same command goes on. docs/prediction.md tells more.
+The first writes the contest's submission for the test split (the requested points of each image, rounded), with
+--all-points every point in the layout of its landmarks.csv. For plain images, and for data in another format, every point
+is written as comma-separated file_name,x_0,y_0,x_1,...; --format selects another layout. All views of a batch run in one
+call, are mapped back exactly and merged. Weights of the views and expected errors are fitted at first use, on the run's
+validation split, and stored in the run folder. If interrupted, the same command resumes. See docs/prediction.md.
 """
 
 import argparse
@@ -32,25 +32,23 @@ def arguments() -> console.Parser:
         help="data whose test split to predict, or all of it where it has none; default: what the run was trained on."
         " With --images: where that lies now, for what has to be fitted",
     )
-    parser.add_argument("--pictures", default="", help="the folder of the images, where the data does not say")
-    parser.add_argument("--boxes", default="", help="CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
+    parser.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
     parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
     )
-    parser.add_argument("--images", help="a folder, with the folders below it, or one image: what to predict")
-    parser.add_argument("--out", required=True, help="the file to write (with --format pts: the folder)")
-    parser.add_argument("--all-points", action="store_true", help="every point in place of the submission")
-    parser.add_argument("--format", choices=choices.FORMATS, help="every point, in the files of a format")
+    parser.add_argument("--images", help="images to predict: a folder with its subfolders, or one file")
+    parser.add_argument("--out", required=True, help="file to write (with --format pts: folder)")
+    parser.add_argument("--all-points", action="store_true", help="every point instead of the submission")
+    parser.add_argument("--format", choices=choices.FORMATS, help="every point, in the files of this format")
     parser.add_argument(
         "--spread",
-        help="CSV to write: the expected error of every point, asked for or not, in pixels of its image",
+        help="CSV to write: the expected error of every point, requested or not, in pixels of its image",
     )
-    parser.add_argument("--photographs", help="CSV to write: the expected error of each image, and how sure it is")
-    parser.add_argument("--limit", type=float, default=0.1, help="NME that the confidence is of (default: 0.1)")
-    parser.add_argument(
-        "--overlays", help="a folder for JPEG files: each image with its points, the crop and the confidence"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    parser.add_argument("--photographs", help="CSV to write: expected error and confidence of each image")
+    parser.add_argument("--limit", type=float, default=0.1, help="NME limit of the confidence (default: 0.1)")
+    parser.add_argument("--overlays", help="folder for JPEG files: each image with its points, crop and confidence")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
     return parser
 
 
@@ -62,7 +60,7 @@ from pipelines.inference import fitting, overlays, results, resume
 from pipelines.io import files
 from pipelines.packing import overwrites
 from pipelines.runs import boxed, run_data, run_folder
-from pipelines.sources.formats import contest, w300
+from pipelines.sources.formats import contest, pts
 
 
 def main() -> int:
@@ -72,7 +70,7 @@ def main() -> int:
     files_of = written(flags, source)
     overwrites.check(files_of, source, [data, run.config.data, flags.images, flags.boxes, flags.weights])
     overwrites.check_overlays("--overlays", files_of.get("--overlays", []))
-    if flags.format == w300.NAME and not resume.folder(out).is_dir():  # else this command wrote them and goes on
+    if flags.format == pts.NAME and not resume.folder(out).is_dir():  # else this command wrote them and goes on
         overwrites.check_new("--out", files_of["--out"])
     needed = bool(flags.spread or flags.photographs)
     if needed and (short := fitting.shortage(run)):
@@ -88,11 +86,11 @@ def main() -> int:
         taken, views = words.size(resume.size(len(source), net.scheme.num_points)), words.counted(net.views, "view")
         known = resume.known(out, about(flags, net, source), source)
         print(
-            f"{words.counted(len(source), 'photograph')} under {views}{f', {known} of them done' if known else ''};"
+            f"{words.counted(len(source), 'image')} under {views}{f', {known} of them done' if known else ''};"
             f" {taken} beside {out} until it is written"
         )
         return 0
-    progress = console.Progress(len(source), "photograph")
+    progress = console.Progress(len(source), "image")
     progress.start()
     with resume.locked(out):
         found = resume.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
@@ -107,7 +105,7 @@ def main() -> int:
 
 
 def refuse(why: str) -> NoReturn:
-    """Raises ValueError: errors were asked for, and cannot be expected."""
+    """Raise ValueError: errors were asked for, and cannot be expected."""
     raise ValueError(
         f"--spread and --photographs need expected errors, and there are none: {why}. Leave them out for the points alone"
     )
@@ -125,7 +123,7 @@ def parsed() -> argparse.Namespace:
     flags = arguments().parse_args()
     if flags.images and flags.pictures:
         raise ValueError("--pictures goes with --data; --images is a folder of images already")
-    files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == w300.NAME else [])})
+    files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == pts.NAME else [])})
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     predictor.asked(flags)
@@ -140,8 +138,8 @@ def outs(flags: argparse.Namespace) -> dict[str, str | None]:
 def written(flags: argparse.Namespace, source: example.Source) -> dict[str, list[Path]]:
     """The files that each flag stands for."""
     found = {flag: [Path(path)] for flag, path in outs(flags).items() if path}
-    if flags.format == w300.NAME:
-        found["--out"] = [overwrites.below(Path(flags.out), w300.file_of(name)) for name in dict.fromkeys(source.names)]
+    if flags.format == pts.NAME:
+        found["--out"] = [overwrites.below(Path(flags.out), pts.file_of(name)) for name in dict.fromkeys(source.names)]
     if flags.overlays:
         found["--overlays"] = overlays.paths(Path(flags.overlays), source.names)
     return found
@@ -151,7 +149,7 @@ def opened(run: run_folder.Run, flags: argparse.Namespace) -> example.Source:
     """What to predict."""
     if flags.images:
         return boxed.cropped(
-            run, opening.open_pictures(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
+            run, opening.open_images(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
         )
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
     source = run_data.test_split(run, flags.data, **where)
@@ -165,7 +163,7 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: example.
         results.write_spread(Path(flags.spread), source, found)
         print(f"expected errors: {flags.spread}")
     if flags.photographs:
-        least = results.write_photographs(Path(flags.photographs), source, net, found, flags.limit)
+        least = results.write_image_table(Path(flags.photographs), source, net, found, flags.limit)
         print(f"expected errors of images: {flags.photographs}; the least certain: {', '.join(least)}")
     if flags.overlays:
         places = overlays.paths(Path(flags.overlays), source.names)
@@ -177,7 +175,7 @@ def finish(flags: argparse.Namespace, net: predictor.Predictor, source: example.
     count = len(found.index())
     short = f" of {len(source)} (the others could not be used)" if count < len(source) else ""
     steps = ", ".join(map(str, net.steps))
-    print(f"{words.counted(count, 'photograph')}{short}, step {steps}, views {flags.tta}: {flags.out}")
+    print(f"{words.counted(count, 'image')}{short}, step {steps}, views {flags.tta}: {flags.out}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Checks every row and image of a data set and packs it: ArrayRecord shards with TFDS metadata.
+"""Check every row and image of a data set, and pack it: ArrayRecord shards with TFDS metadata.
 
     python scripts/prepare.py --data PATH --out DIR
     python scripts/prepare.py --data PATH --out DIR --look
     python scripts/prepare.py --data DIR --look
     python scripts/train.py   --data DIR
 
-DIR/report.json and DIR/report.txt say what was rejected, with file and line; --look adds look.html, a page on which a person
-sees in a minute what the set is like. Interrupted, the same command goes on. Several machines: --part 0/4 ... --part 3/4
-into one folder (or copied into one, notes/ too), then --merge.
+DIR/report.json and DIR/report.txt list what was rejected, with file and line; --look adds look.html, an overview of the
+set. If interrupted, the same command resumes. Several machines: --part 0/4 ... --part 3/4 into one folder (or copied into
+one, with notes/), then --merge.
 """
 
 import sys
@@ -23,20 +23,23 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
-    parser.add_argument("--out", help="the folder of the packed set; not needed to --look at one that is there")
-    parser.add_argument("--pictures", default="", help="the folder of the images, where the format does not say")
-    parser.add_argument("--boxes", default="", help="a CSV of file_name,x,y,width,height: what to look at in each")
+    parser.add_argument("--out", help="folder of the packed set; not needed for --look at an existing one")
+    parser.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
+    parser.add_argument("--boxes", default="", help="a CSV of bounding boxes: file_name,x,y,width,height")
     parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
     )
     parser.add_argument(
-        "--size", type=int, default=0, help="reduce short sides (or boxes) to so many pixels and encode again; 0: no"
+        "--size",
+        type=int,
+        default=0,
+        help="reduce short sides (or boxes) to this many pixels and encode again; 0: keep",
     )
     parser.add_argument("--look", action="store_true", help="write DIR/look.html as well")
     parser.add_argument("--part", default="", metavar="I/N", help="write only the shards s with s mod N = I")
-    parser.add_argument("--merge", action="store_true", help="make a whole set of the parts that were written")
+    parser.add_argument("--merge", action="store_true", help="complete the set from the parts that were written")
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
     return parser
 
 
@@ -46,7 +49,7 @@ from pipelines import example
 from pipelines import open as opening
 from pipelines.packing import dataset, inspection, overwrites, pack, report, seal
 from pipelines.reports import packed, rejected
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 
 def main() -> int:
@@ -105,15 +108,17 @@ def verify(folder: Path) -> None:
 
 
 def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> int:
-    """What the packed set is like, and where to read on."""
-    told = report.read(out / seal.REPORT, dataset.parts(out))
-    print(report.text(told))
-    seen = rejected.thumbnails(parts, told)
+    """Print the report of the packed set, and where to read on."""
+    summary = report.read(out / seal.REPORT, dataset.parts(out))
+    print(report.text(summary))
+    seen = rejected.thumbnails(parts, summary)
     if seen:
-        print(f"rejected, with what can be seen of them: {rejected.sheet(out, seen, told)}")
+        print(f"rejected images: {rejected.sheet(out, seen, summary)}")
     if look:
-        print(f"look at {', '.join(packed.write(out, data, seen))}")
-    print(f"{out} is whole: {words.counted(told['accepted'], 'record')}; python scripts/train.py --data {out}")
+        print(f"overview: {', '.join(packed.write(out, data, seen))}")
+    console.say(
+        f"{out} is complete: {words.counted(summary['accepted'], 'record')}; python scripts/train.py --data {out}"
+    )
     return 0
 
 
@@ -129,9 +134,9 @@ def _part(text: str) -> tuple[int, int]:
 
 def _foreseen(source: example.Source) -> list[str]:
     """Lines on the rows of a source that are rejected and the images that will be."""
-    rows = source.table.refused if isinstance(source, Pictures) else []
-    told = [f"{words.counted(len(rows), 'record')} cannot be used:", *report.examples(rows)] if rows else []
-    return told + inspection.foreseen(source)
+    rows = source.table.rejected if isinstance(source, Images) else []
+    lines = [f"{words.counted(len(rows), 'record')} cannot be used:", *report.examples(rows)] if rows else []
+    return lines + inspection.foreseen(source)
 
 
 if __name__ == "__main__":

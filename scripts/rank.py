@@ -1,13 +1,13 @@
-"""Which labels are probably wrong: all of them ranked, and a page on which a person decides about the first.
+"""Rank labels by how likely they are wrong, and write a page to review the first.
 
     python scripts/train.py --data PATH --name one --fold 1/3        and 2/3 as two, 3/3 as three
     python scripts/rank.py --run runs/one --run runs/two --run runs/three --out review
     python scripts/train.py --data PATH --name cleaned --review decisions.csv
 
-Each image is predicted by the runs that had not trained on it, if there are any. Writes to --out: review.csv
+Each image is predicted by the runs that were not trained on it, if there are any. Writes to --out: review.csv
 (file_name, score, reason; the most suspicious first, every labelled image) and review.html, which needs no other
 file and no network: image, label and prediction; keep, exclude or take the prediction, by mouse or keys; it gives
-decisions.csv. What the score is made of: docs/review.md.
+decisions.csv. docs/review.md explains the score.
 """
 
 import argparse
@@ -24,14 +24,16 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", action="append", required=True, help="a run folder; several of one data set")
-    parser.add_argument("--data", help="where the runs' data lies now; default: where it was")
+    parser.add_argument("--data", help="path of the runs' data, if it was moved")
     parser.add_argument("--out", required=True, help="the folder to write to")
-    parser.add_argument("--show", type=int, default=200, help="images on the page (default: %(default)s)")
+    parser.add_argument(
+        "--show", type=int, default=200, help="number of number of images on the page (default: %(default)s)"
+    )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument(
         "--near-duplicates",
         action=argparse.BooleanOptionalAction,
-        help="compare what lies beside near-duplicates (default: unless the first run was trained with --no-near-duplicates)",
+        help="compare near-duplicates (default: unless the first run was trained with --no-near-duplicates)",
     )
     return parser
 

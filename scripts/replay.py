@@ -1,18 +1,17 @@
-"""Re-creates a batch of a run from its saved key: the images as the network saw them, and their checksum.
+"""Re-create a batch of a run from its saved key: the images as the network saw them, and their checksum.
 
     python scripts/replay.py --run runs/NAME --step 120
     python scripts/replay.py --run runs/NAME --step 120 --verify
     python scripts/replay.py --run runs/NAME --step 100:140 --verify
     python scripts/replay.py --run runs/NAME --why a1b2.jpg
 
-Step N (from 0) is the one that took the run from N to N + 1 steps; one that the run has yet to take is re-created too,
-and said not to be trained, one beyond its last is an error. Writes a PNG sheet with the points drawn, and prints
-the checksum of the re-created batch beside the one in the run's log; exits 1 where they differ, or where the log is not
-what the run's checkpoints counted. --verify takes the steps
-again from the nearest checkpoint before them, and holds loss, gradient norm, rate, checksum and each example's loss
-against the log, bit for bit (promised for the same code, versions, devices, cores and flags; on a GPU only with
---deterministic, else within a tolerance). --why tells each step at which an image was seen: how it was augmented, its
-loss, and whether it was trimmed.
+Step N (from 0) takes the run from N to N + 1 steps; one that the run has yet to take is re-created too, with a note, one
+beyond its last is an error. Writes a PNG sheet with the points drawn, and prints the checksum of the re-created batch
+beside the logged one; exits with 1 if they differ, or if the log does not match the run's checkpoints. --verify repeats
+the steps from the nearest checkpoint before them, and compares loss, gradient norm, rate, checksum and each example's loss
+with the log, bit for bit (guaranteed for the same code, versions, devices, cores and flags; on a GPU only with
+--deterministic, else within a tolerance). --why prints the image history: each step that saw the image, how it was
+augmented, its loss, and whether it was trimmed.
 """
 
 import sys
@@ -28,11 +27,11 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     parser.add_argument("--run", required=True, help="a run folder")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--step", help="which step, from 0; with --verify also FIRST:LAST, both included")
-    what.add_argument("--why", metavar="FILE_NAME", help="tell what the run did to an image")
-    parser.add_argument("--verify", action="store_true", help="take the steps again, and compare with the log")
-    parser.add_argument("--data", help="where the run's data lies now; default: where it was")
-    parser.add_argument("--out", help="the sheet to write (default: runs/NAME/replay/STEP.png)")
+    what.add_argument("--step", help="step, from 0; with --verify also FIRST:LAST, inclusive")
+    what.add_argument("--why", metavar="FILE_NAME", help="print the history of an image")
+    parser.add_argument("--verify", action="store_true", help="repeat the steps, and compare them with the log")
+    parser.add_argument("--data", help="path of the run's data, if it was moved")
+    parser.add_argument("--out", help="sheet to write (default: runs/NAME/replay/STEP.png)")
     return parser
 
 
@@ -77,12 +76,12 @@ def _range(text: str, many: bool) -> tuple[int, int]:
 
 
 def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> int:
-    """Takes the steps again; exit code 1 where one is not what the log says."""
+    """Take the steps again; exit code 1 where one is not what the log says."""
     plan = experiment.assemble(run.config, run.key, run.scheme, len(part))
     logged = log.read_examples(run.root, run.config.batch)
     if last >= len(logged):
         raise ValueError(f"--step {last}: {taken(run, len(logged))}; only steps that were trained are verified")
-    state = checkpoint.anchor_before(run.root, experiment.template(plan), first)
+    state = checkpoint.anchor_before(run.root, plan.template(), first)
     for note in run_folder.other_versions(run):
         print(f"note: {note}; the same bits are not promised")
     print(
@@ -91,9 +90,9 @@ def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> 
     )
     feed = loader.batches(part, run.config, run.key, int(state.step), weights=run_folder.weights(run), ready=plan.split)
     damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
-    take, first_state = experiment.training_step(plan), experiment.place(plan, state)
+    take, first_state = plan.training_step(), plan.place(state)
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
-        print(replay.told(r, tolerance), flush=True)
+        print(replay.describe(r, tolerance), flush=True)
         different += bool(r.differ)
     print(f"{words.counted(last + 1 - first, 'step')} verified, {different} different")
     return int(different > 0 or damage)
@@ -106,12 +105,14 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
     if number >= plan.steps:
         raise ValueError(f"--step {number}: the last step of {run.root} is {plan.steps - 1}, counted from 0")
     batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=run_folder.weights(run)))
-    images, points = experiment.render(plan)(sharding.split(plan.mesh, batch))
-    found = int(step.checksum(images, points))
+    shown = plan.render()(plan.split(batch))
+    found = int(step.checksum(shown.images, shown.points))
     logged = log.read_examples(run.root, run.config.batch)
     row = logged[number] if number < len(logged) else None
     path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
-    sheets.write_batch(path, np.asarray(images), np.asarray(points), example.names_at(part, batch.index), row)
+    sheets.write_batch(
+        path, np.asarray(shown.images), np.asarray(shown.points), example.names_at(part, batch.index), row
+    )
     equal = row is None or row["checksum"] == found
     said = f"not trained, only re-created: {taken(run, len(logged))}"
     if row is not None:
@@ -123,18 +124,18 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
 
 
 def taken(run: run_folder.Run, count: int) -> str:
-    """Which steps a run has in its log."""
+    """Return the steps that a run has in its log."""
     return (
         f"the last step in the log of {run.root} is {count - 1}, counted from 0" if count else f"{run.root} took none"
     )
 
 
 def damaged(run: run_folder.Run) -> bool:
-    """Whether the log is not what the run's checkpoints counted, which is told."""
-    told = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
-    if told:
-        print(told)
-    return bool(told)
+    """Return whether the log is not what the run's checkpoints counted, which is told."""
+    fault = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
+    if fault:
+        print(fault)
+    return bool(fault)
 
 
 def why(run: run_folder.Run, part: example.Source, name: str) -> int:

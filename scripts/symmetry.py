@@ -1,10 +1,10 @@
-"""Finds the mirror permutation of a data set's points from its labels alone, or checks a table against them.
+"""Find the mirror permutation of a data set's points from its labels, or check a table against them.
 
     python scripts/symmetry.py --data drawn:200 --out scheme.json --sheet sheet.png
     python scripts/symmetry.py --data PATH --check known
 
-Writes a scheme (see pipelines/shapes/schemes.py) and a sheet for a person to judge. Exits 1 where the labels contradict the
-table, 2 where they support no permutation.
+Writes a scheme (see pipelines/shapes/schemes.py) and a sheet to check by eye. Exits with 1 if the labels contradict the
+table, with 2 if they support no permutation.
 """
 
 import sys
@@ -20,11 +20,13 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
     parser.add_argument(
-        "--category", default="", help="COCO: the category to read, where several have keypoints (its name or id)"
+        "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
     )
-    parser.add_argument("--out", help="the scheme to write")
-    parser.add_argument("--check", help="a file of a scheme or of pairs, or `known`: ours for this number of points")
-    parser.add_argument("--sheet", help="a PNG of the pairs, of the table where one is checked")
+    parser.add_argument("--out", help="scheme file to write")
+    parser.add_argument(
+        "--check", help="a scheme file, a file of pairs, or `known`: the built-in one for this number of points"
+    )
+    parser.add_argument("--sheet", help="PNG of the pairs, of the table if one is checked")
     return parser
 
 
@@ -88,11 +90,11 @@ def _table(name: str, num_points: int) -> np.ndarray:
 
 
 def _report(against: list[symmetry.Contradiction], limit: int = 10) -> int:
-    """Prints what speaks against the table; 1 where something does."""
+    """Print what speaks against the table; 1 where something does."""
     wrong = [row for row in against if row.margin > symmetry.WEAK]
     print(
         f"the table: {words.counted(len(wrong), 'point')} contradicted,"
-        f" {len(against) - len(wrong)} on which the labels cannot tell"
+        f" {len(against) - len(wrong)} undecided by the labels"
     )
     for row in wrong[:limit]:
         print(f"  point {row.point}: the table says {row.table}, the labels {row.found} (margin {row.margin:.2f})")

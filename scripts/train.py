@@ -1,4 +1,4 @@
-"""Trains a run, or goes on with it.
+"""Train a run, or resume it.
 
     python scripts/train.py --data PATH --name mine
     python scripts/train.py --data PATH --name entry --recipe resnet50
@@ -7,10 +7,10 @@
     python scripts/train.py --name mine --fork calmer --step 3000 --lr 1e-4
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
 
-The last is a two-minute trial on a laptop. The same command again goes on from the newest checkpoint; Ctrl-C saves
+The last is a two-minute trial on a laptop. The same command again resumes from the newest checkpoint; Ctrl-C saves
 first. A run folder holds config.json, key.json, split.json, checkpoints/, log/ (TensorBoard) and metrics.jsonl. PATH is a
-contest folder, another known format (docs/formats.md), or a folder packed by prepare.py; what is not packed yet is
-checked and packed into the cache first. Recipes and what the flags do: docs/training.md.
+contest folder, another known format (docs/formats.md), or a folder packed by prepare.py; data that is not packed
+is checked and packed into the cache first. docs/training.md describes recipes and flags.
 """
 
 import sys
@@ -26,13 +26,13 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--name", default="run", help="the run folder is runs/NAME (default: run)")
-    parser.add_argument("--runs", default="runs", help="where run folders lie (default: runs)")
+    parser.add_argument("--name", default="run", help="name of the run folder, runs/NAME (default: run)")
+    parser.add_argument("--runs", default="runs", help="folder of the run folders (default: runs)")
     told = "; ".join(f"{name}: {r.about}" for name, r in recipes.NAMES.items())
-    parser.add_argument("--recipe", default="", help=f"settings by name, flags have the last word. {told}")
-    parser.add_argument("--fork", help="go on from a checkpoint of runs/NAME under other settings, as runs/FORK")
-    parser.add_argument("--step", help="with --fork: the checkpoint to go on from, a step or best (default: newest)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and stop")
+    parser.add_argument("--recipe", default="", help=f"settings by name, overridden by flags. {told}")
+    parser.add_argument("--fork", help="continue from a checkpoint of runs/NAME under other settings, as runs/FORK")
+    parser.add_argument("--step", help="with --fork: checkpoint to continue from, a step or best (default: newest)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
     configs.add_arguments(parser)
     return parser
 
@@ -71,7 +71,7 @@ def main() -> int:
     with run_folder.lock(root):
         run, notes = run_folder.resume(run_folder.load(root), asked, source) if run_folder.exists(root) else (None, [])
         print("".join(f"note: {n}; the same bits as in one session are not promised\n" for n in notes), end="")
-        return sit(run or run_folder.create(root, asked, source, restore.origin(asked)), source)
+        return train(run or run_folder.create(root, asked, source, restore.origin(asked)), source)
 
 
 def planned(root: Path, asked: configs.Config, source: example.Source) -> run_folder.Run:
@@ -87,22 +87,15 @@ def describe(run: run_folder.Run, source: example.Source, *, fresh: bool) -> int
     """--dry-run: sizes and steps, and nothing is written; fresh: the run would begin at step 0."""
     plan = experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]))
     notes = restore.check(run) if fresh else []
-    print(
-        "\n".join(
-            [
-                *remarks(run, plan, source, counted=True),
-                *notes,
-                *experiment.describe(plan),
-                *configs.unusual(run.config),
-            ]
-        )
+    console.say(
+        *remarks(run, plan, source, counted=True), *notes, *experiment.describe(plan), *configs.unusual(run.config)
     )
     if run_folder.exists(run.root):
-        print(f"{run.root} is there already; it would go on from step {checkpoint.newest_step(run.root)}")
+        print(f"{run.root} already exists; it would resume from step {checkpoint.newest_step(run.root)}")
     return 0
 
 
-def remarks(run: run_folder.Run, plan: experiment.Assembly, source: example.Source, *, counted: bool) -> list[str]:
+def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.Source, *, counted: bool) -> list[str]:
     """What a person should know before training, a line each; counted: of the labels too."""
     chooses = halves.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
@@ -113,10 +106,10 @@ def remarks(run: run_folder.Run, plan: experiment.Assembly, source: example.Sour
     )
     return [
         *own,
-        *decisions.told(source),
+        *decisions.describe(source),
         *halves.described(run, source),
         *(label_remarks.remarks(source, run.config, run.scheme) if counted else []),
-        *boxes.told(source, run.config.box_margin),
+        *boxes.describe(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),
         *experiment.remarks(plan),
     ]
@@ -128,19 +121,19 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> 
         overwrites.check_run("--fork", root)
     run, at = restore.fork(parent, root, flags, step, dry=dry)
     if dry:
-        print(f"{root}: would go on from {parent} at step {at}")
+        print(f"{root}: would continue from {parent} at step {at}")
         return describe(run, run_data.of_run(run, dry=True, brief=False), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
     with run_folder.lock(root):
-        return sit(run, run_data.of_run(run, brief=False))
+        return train(run, run_data.of_run(run, brief=False))
 
 
-def sit(run: run_folder.Run, source: example.Source) -> int:
-    """One sitting: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
+def train(run: run_folder.Run, source: example.Source) -> int:
+    """One session: from the newest checkpoint, or step 0, to the end or to Ctrl-C."""
     faults, stop = loader.Faults(run.config.max_faults), console.Stop()
     train_part, weights = run_data.split_of(run, source, "train"), run_folder.weights(run)
     plan = experiment.assemble(run.config, run.key, run.scheme, len(train_part))
-    found = checkpoint.restore(run.root, experiment.template(plan))
+    found = checkpoint.restore(run.root, plan.template())
     begin = found[1].step if found else 0
     if found and begin >= plan.steps:
         log.restore(run.root, found[1])
@@ -150,16 +143,16 @@ def sit(run: run_folder.Run, source: example.Source) -> int:
     chooses = halves.held(run, source).chooses
     by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
     lines = [*remarks(run, plan, source, counted=not found), *notes, *experiment.describe(plan)[:1]]
-    print("\n".join([*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network"]), flush=True)
+    console.say(*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network")
     progress, done = console.Progress(plan.steps, "step"), begin
-    first = experiment.place(plan, found[0]) if found else experiment.initial_state(plan, given)
+    first = plan.place(found[0]) if found else plan.initial_state(given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
     judge = validation.judging(plan, train_part, chooses, weights, faults, by_labels)
     judge = pace.announced(judge, progress.say, "first validation: compiling it, or reading it from the cache")
-    take_step = pace.paced(experiment.training_step(plan), progress, begin, plan.steps, run.config)
+    take_step = pace.paced(plan.training_step(), progress, begin, plan.steps, run.config)
     try:
-        for event in session.sit(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
-            progress.show(event.step, f"{session.describe(event)}{faults.told()}")
+        for event in session.train(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
+            progress.show(event.step, f"{session.describe(event)}{faults.describe()}")
             done = event.step
     finally:
         progress.close()
@@ -184,7 +177,7 @@ def finish(run: run_folder.Run, part: example.Source) -> int:
         *restore.best_line(run),
         *run_folder.finish(run, last.step, last.digest),
     ]
-    print("\n".join(lines))
+    console.say(*lines)
     return 0
 
 

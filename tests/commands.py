@@ -68,7 +68,7 @@ def begun(root: Path, **settings) -> Path:
     config = dataclasses.replace(CONFIG, cache=False, **settings)
     made = run_folder.create(root, config, run_data.of_config(config))
     plan = experiment.assemble(config, made.key, made.scheme, len(made.parts["train"]))
-    checkpoint.save(root, experiment.initial_state(plan), 0.5, {name: 0 for name in log.FILES}, anchor=True)
+    checkpoint.save(root, plan.initial_state(), 0.5, {name: 0 for name in log.FILES}, anchor=True)
     return root
 
 
@@ -91,7 +91,7 @@ def command(monkeypatch, capsys):
 
 
 @pytest.fixture
-def refused(command):
+def rejected(command):
     """The one line of a command that must be rejected."""
 
     def call(script: str, *arguments: object) -> str:

@@ -1,4 +1,5 @@
-"""A strict house: four fake CPU devices, typed keys that may not be used twice, warnings are errors (pyproject.toml)."""
+"""A strict house: four fake CPU devices, typed keys that may not be used twice, no broadcasting to more axes, warnings are
+errors (pyproject.toml)."""
 
 import os
 import shutil
@@ -23,9 +24,10 @@ import pytest
 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_legacy_prng_key", "error")
+jax.config.update("jax_numpy_rank_promotion", "raise")  # an axis that broadcasts is written
 
 pytest.register_assert_rewrite("tests.commands")
-from tests.commands import command, refused, trained  # noqa: E402, F401  fixtures
+from tests.commands import command, rejected, trained  # noqa: E402, F401  fixtures
 
 FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
 

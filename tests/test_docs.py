@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "jax.md"
 
 
+@pytest.mark.slow
 def test_every_example_for_users_of_jax_runs_and_gives_what_is_said():
     known: dict = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmarks import keys, models
+from jaxmarks import experiment, keys, models
 from jaxmarks.config import Config
+from jaxmarks.training import step
 from jaxmarks.types import Batch
 
 CONFIG = Config(model="resnet18", size=32, batch=8, steps=4, augment="auto", val_fraction=0.0, warmup=0)
@@ -31,6 +32,14 @@ def batch_of(seed=0, batch=8, points=5, size=32):
 def thumbnails(image):
     """[batch, 32, 32, 3] -> [batch, 48], about -1..1."""
     return image.reshape(-1, 4, 8, 4, 8, 3).mean((2, 4)).reshape(-1, 48) / 128 - 1
+
+
+def step_of(plan: experiment.Experiment, tx, **options):
+    """The training step of a run with another optimizer."""
+    c = plan.config
+    objective = step.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep)
+    settings = {"render": plan.render(), "accumulate": c.accumulate, **options}
+    return step.make_step(plan.model, tx, objective=objective, schedule=lambda _: 0.0, size=c.size, **settings)
 
 
 class Linear:

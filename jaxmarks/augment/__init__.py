@@ -1,4 +1,4 @@
-"""Augmentation: what a run's configuration means, and sets of fixed ones.
+"""Augmentation: sampling from a configuration, and fixed sets of views.
 
 `preset(name)` and `sample(key, config, size)` are the public face: a configuration is data, one draw is one Transform.
 """
@@ -13,14 +13,14 @@ import numpy as np
 from jaxmarks import keys
 from jaxmarks.augment import parsing
 from jaxmarks.augment.presets import PRESETS, preset
-from jaxmarks.augment.samplers import Caption, Chain, Config, CutOut, Geometry, OneOf, bounds, sample
+from jaxmarks.augment.samplers import Chain, Config, Geometry, OneOf, bounds, sample
 from jaxmarks.transform import Transform
 
-__all__ = ["PRESETS", "check", "configure", "fixed", "is_fixed", "mirrors", "preset", "sample", "told"]
+__all__ = ["PRESETS", "check", "configure", "describe", "fixed", "is_fixed", "mirrors", "preset", "sample"]
 
 
 def check(text: str) -> None:
-    """Raises ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
+    """Raise ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
     _read(text if text != "auto" else "light")
 
 
@@ -69,7 +69,7 @@ def fixed(configs: list[Config], size: int) -> Transform:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
 
-def told(t: Transform, size: int) -> str:
+def describe(t: Transform, size: int) -> str:
     """One drawn Transform of a size x size frame in words: what its matrices amount to, seen from the centre."""
     matrix, colour, blur, covered = (np.asarray(leaf, np.float64) for leaf in t)
     linear, middle = matrix[:, :2], np.full(2, (size - 1) / 2)
@@ -95,22 +95,23 @@ def told(t: Transform, size: int) -> str:
 
 
 def is_fixed(config: Config) -> bool:
-    """Whether `sample` gives the same Transform for every key."""
+    """Return whether `sample` gives the same Transform for every key."""
     if isinstance(config, Chain):
         return all(is_fixed(part) for part in config.parts)
     if isinstance(config, OneOf):
         return any(p == 1 and is_fixed(part) for part, p in zip(config.parts, config.probabilities, strict=True))
-    if isinstance(config, Caption | CutOut):
+    if config.always_draws:
         return False
-    values = {f.name: bounds(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    fields = dataclasses.fields(config)
+    values = {f.name: bounds(getattr(config, f.name)) for f in fields}
     if isinstance(config, Geometry) and values["crop"] == (1, 1):
         values = {name: v for name, v in values.items() if name not in ("crop_x", "crop_y")}
-    chances = {"mirror", "grey", "chance"}
+    chances = {f.name for f in fields if f.type is float}
     return all(low == high and (name not in chances or low in (0, 1)) for name, (low, high) in values.items())
 
 
 def mirrors(config: Config) -> bool:
-    """Whether the configuration can ever mirror, and so needs a permutation of the points."""
+    """Return whether the configuration can ever mirror, and so needs a permutation of the points."""
     if isinstance(config, Chain | OneOf):
         return any(mirrors(part) for part in config.parts)
     return isinstance(config, Geometry) and config.mirror > 0

@@ -1,4 +1,4 @@
-"""Augmenter configurations as plain data, for files: what `--augment FILE` and a run's config.json hold.
+"""Augmenter configurations from and to plain data, as in augmentation files and a run's config.json.
 
 "light"                                                     a preset
 {"geometry": {"rotation": [-20, 20], "mirror": 0.5}}        one augmenter, its fields as in samplers.py
@@ -8,32 +8,16 @@
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
 from jaxmarks.augment.presets import preset
-from jaxmarks.augment.samplers import (
-    Bars,
-    Blur,
-    Caption,
-    Chain,
-    Colour,
-    Config,
-    CutOut,
-    Geometry,
-    Identity,
-    OneOf,
-    sometimes,
-)
+from jaxmarks.augment.samplers import SAMPLERS, Chain, Config, OneOf, sometimes
 
-KINDS: dict[str, type] = {
-    "identity": Identity,
-    "geometry": Geometry,
-    "colour": Colour,
-    "blur": Blur,
-    "bars": Bars,
-    "caption": Caption,
-    "cut_out": CutOut,
+# The name of CutOut is cut_out; lists and one_of have forms of their own.
+KINDS: dict[str, type[Config]] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in SAMPLERS if kind not in (Chain, OneOf)
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -72,7 +56,7 @@ def _one(kind: type, fields: Any, place: str) -> Config:
 
 
 def _made(place: str, make: Callable[..., Config], *arguments: Any, **fields: Any) -> Config:
-    """What `make` makes; what it rejects, a value of a wrong type among it, with the place."""
+    """Return what `make` makes; raise its error, or that of a wrong type, with the place."""
     try:
         return make(*arguments, **fields)
     except (ValueError, TypeError) as error:

@@ -1,9 +1,10 @@
-"""Augmentation by name: configurations as data.
+"""Augmentation presets: configurations by name.
 
 `recipe` is the 2020 entry's table exactly; `contest` follows what its author saw in two thousand images; `light` is
 what a short training gains most from; `strong` is for long ones.
 """
 
+from jaxmarks import choices
 from jaxmarks.augment.samplers import (
     Bars,
     Blur,
@@ -26,7 +27,9 @@ def _equally(*parts: Config) -> OneOf:
     return OneOf(parts, (1 / len(parts),) * len(parts))
 
 
-_RECIPE = _equally(
+NONE = Identity()
+
+RECIPE = _equally(
     Geometry(rotation=(-45, 45), scale=(0.9, 1.1), shift_x=(-0.1, 0.1), shift_y=(-0.1, 0.1)),
     Geometry(crop=(0.8, 1.0)),
     Colour(brightness=(-0.3, 0.3), contrast=(0.7, 1.3)),
@@ -34,14 +37,14 @@ _RECIPE = _equally(
     Identity(),
 )
 
-_LIGHT = Chain(
+LIGHT = Chain(
     (
         Geometry(rotation=(-15, 15), scale=(0.9, 1.1), shift_x=(-0.05, 0.05), shift_y=(-0.05, 0.05), mirror=0.5),
         Colour(brightness=(-0.1, 0.1), contrast=(0.8, 1.2)),
     )
 )
 
-_CONTEST = Chain(
+CONTEST = Chain(
     (
         Geometry(
             rotation=(-20, 20),
@@ -59,7 +62,7 @@ _CONTEST = Chain(
     )
 )
 
-_STRONG = Chain(
+STRONG = Chain(
     (
         Geometry(
             rotation=(-45, 45),
@@ -79,13 +82,7 @@ _STRONG = Chain(
     )
 )
 
-PRESETS: dict[str, Config] = {
-    "none": Identity(),
-    "recipe": _RECIPE,
-    "light": _LIGHT,
-    "contest": _CONTEST,
-    "strong": _STRONG,
-}
+PRESETS: dict[str, Config] = {name: globals()[name.upper()] for name in choices.PRESETS}
 
 
 def preset(name: str) -> Config:

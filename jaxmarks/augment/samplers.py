@@ -1,4 +1,4 @@
-"""Augmenters: a configuration is data, `sample` draws a Transform from it, and that is all.
+"""Augmenters: configurations as data, and `sample`, which draws a Transform from one.
 
 Every range is (low, high), drawn uniformly; a single number fixes it. Angles in degrees, lengths as fractions of the
 frame's side; what is drawn is a record of the parameters, never an image.
@@ -6,7 +6,9 @@ frame's side; what is drawn is a record of the parameters, never an image.
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -47,12 +49,20 @@ def _check_single(config: object, name: str, kind: type, most: float) -> None:
 
 
 @dataclass(frozen=True)
-class Identity:
+class Config:
+    """Base of a sampler's configuration: a frozen dataclass of ranges, with its function in SAMPLERS. A field that is a
+    `float` and no Range is a probability."""
+
+    always_draws: ClassVar[bool] = False  # whether it draws at random however its fields are fixed
+
+
+@dataclass(frozen=True)
+class Identity(Config):
     """Leaves the image as it is."""
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Geometry(Config):
     """Every affine motion, in this order: mirror, side view, stretch, shear, scale, rotation, shift, crop."""
 
     rotation: Range = 0.0  # degrees about the centre; positive turns clockwise on the screen
@@ -74,7 +84,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Colour:
+class Colour(Config):
     """Brightness (x + 255 b), then contrast ((x - 128) c + 128), then saturation or grey, then tint."""
 
     brightness: Range = 0.0
@@ -89,7 +99,7 @@ class Colour:
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(Config):
     """A Gaussian of this variance in output pixels squared."""
 
     variance: Range = 0.0
@@ -99,7 +109,7 @@ class Blur:
 
 
 @dataclass(frozen=True)
-class Bars:
+class Bars(Config):
     """Bars of one colour along the sides, each side with its own chance and depth, as round a letterboxed film."""
 
     chance: float = 0.5  # of each side
@@ -112,8 +122,10 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Caption:
+class Caption(Config):
     """A band across the image with strokes on it, as of writing."""
+
+    always_draws = True
 
     top: Range = (0.6, 0.85)
     height: Range = (0.05, 0.15)
@@ -126,8 +138,10 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class CutOut:
+class CutOut(Config):
     """A square of one random colour, anywhere."""
+
+    always_draws = True
 
     side: Range = (0.1, 0.3)
 
@@ -136,17 +150,17 @@ class CutOut:
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(Config):
     """All of the parts, one after another."""
 
-    parts: tuple["Config", ...]
+    parts: tuple[Config, ...]
 
 
 @dataclass(frozen=True)
-class OneOf:
+class OneOf(Config):
     """One of the parts, drawn with these probabilities."""
 
-    parts: tuple["Config", ...]
+    parts: tuple[Config, ...]
     probabilities: tuple[float, ...]
 
     def __post_init__(self):
@@ -157,9 +171,6 @@ class OneOf:
         numbers = all(isinstance(p, int | float) and p >= 0 for p in self.probabilities)
         if not numbers or not math.isclose(sum(self.probabilities), 1, abs_tol=1e-6):
             raise ValueError(f"OneOf.probabilities must be 0 or more and sum to 1, got {self.probabilities}")
-
-
-Config = Identity | Geometry | Colour | Blur | Bars | Caption | CutOut | Chain | OneOf
 
 
 def sometimes(part: Config, chance: float) -> OneOf:
@@ -256,7 +267,7 @@ def _caption(key: jax.Array, config: Caption, size: int) -> Transform:
 
 def _cut_out(key: jax.Array, config: CutOut, size: int) -> Transform:
     side = size * _uniform(key, config, "side", (1,))
-    x, y = jax.random.uniform(keys.named(key, "place"), (2, 1)) * (size - side)
+    x, y = jax.random.uniform(keys.named(key, "place"), (2, 1)) * (size - side)[None]
     return _boxes(x, y, side, side, jax.random.uniform(keys.named(key, "colour"), (3,), maxval=255.0))
 
 
@@ -275,7 +286,7 @@ def _one_of(key: jax.Array, config: OneOf, size: int) -> Transform:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves)[chosen], *padded)
 
 
-SAMPLERS = {
+SAMPLERS: dict[type[Config], Callable[..., Transform]] = {
     Identity: _identity,
     Geometry: _geometry,
     Colour: _colour,

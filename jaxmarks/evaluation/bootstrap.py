@@ -1,4 +1,4 @@
-"""How sure a number is: the percentile bootstrap over groups of images.
+"""Percentile bootstrap intervals over groups of images.
 
 A group is drawn with all of its images, so that twenty frames of one person are not taken for twenty people. The
 draws follow from a fixed seed and the number of groups alone: numbers of the same images are drawn together, which

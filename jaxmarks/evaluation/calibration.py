@@ -1,4 +1,4 @@
-"""How far a prediction is off, expected from what is known without the truth, and how sure that is.
+"""Calibration: expected errors of predictions without ground truth, and their confidence.
 
 The expected error of point p of an image is a_p * size + b * spread, both terms 0 or more: a_p what the point is
 usually missed by, as a share of the predicted face's size; spread how far the views disagree on it. Quantiles are by split
@@ -21,7 +21,7 @@ _SHRUNK = 20.0  # images for which all points together count in what one point i
 
 
 class Calibration(NamedTuple):
-    """What expected errors are computed with."""
+    """Parameters of the expected errors."""
 
     usual: np.ndarray  # f64[points]  a, as a share of the face's size
     spread: float  # b
@@ -75,7 +75,7 @@ def fit(
     names = sorted({g for g, known in zip(groups, labelled, strict=True) if known})
     if labelled.sum() < LEAST or len(names) < 2:
         raise ValueError(
-            f"{words.counted(labelled.sum(), 'labelled photograph')} of {words.counted(len(names), 'group')} are too"
+            f"{words.counted(labelled.sum(), 'labelled image')} of {words.counted(len(names), 'group')} are too"
             " few to calibrate expected errors on:"
             f" {LEAST} of 2 groups are needed; validate on more (--val-fraction)"
         )

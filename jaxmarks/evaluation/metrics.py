@@ -1,4 +1,4 @@
-"""What a prediction is worth. Functions of arrays, on NumPy (float64 on the host) and JAX alike."""
+"""Evaluation metrics, as functions of arrays of NumPy (float64 on the host) or JAX."""
 
 import numpy as np
 
@@ -44,11 +44,11 @@ def fallback(truth, mask, scheme: Scheme, diagonal):
 
 
 def norm(truth, mask, scheme: Scheme, diagonal, instead=None):
-    """[...]: the length NME divides by: between the scheme's two points (a scheme without them: `box_norm`), or what
-    stands in for it, so that it is above 0 wherever the diagonal is.
+    """Return [...]: the length that NME divides by, the distance between the scheme's two points (`box_norm` for a
+    scheme without them), or its replacement, so that it is positive wherever the diagonal is.
 
-    truth [..., points, 2] and diagonal [...], the image's, in one frame. instead: as `fallback` gives it, where that is
-    not to be told from these points.
+    truth [..., points, 2] and diagonal [...], of the image, in one frame. instead: the result of `fallback`, if it
+    cannot be determined from these points.
     """
     instead = fallback(truth, mask, scheme, diagonal) if instead is None else instead
     own = box = box_norm(truth, mask)
@@ -70,7 +70,28 @@ def diagonal_norm(truth, mask):
 
 
 def by_limit(errors: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """f64[faces] twice, whose means are AUC and failure rate at `limit` of NMEs [faces]: the exact area under a face's own
-    step of the cumulative curve, and whether it lies over the limit; NaN where the NME is."""
+    """Return f64[faces] twice, whose means are AUC and failure rate at `limit` of NMEs [faces]: the exact area under a
+    face's own step of the cumulative curve, and whether the NME exceeds the limit; NaN where the NME is."""
     errors = np.asarray(errors, np.float64)
     return np.clip(1 - errors / limit, 0, 1), np.where(np.isnan(errors), np.nan, errors > limit)
+
+
+def by_norm(prediction, truth, mask, scheme: Scheme, diagonal):
+    """[...]: NME by the scheme's norm, or what stands in for it."""
+    return nme(prediction, truth, mask, norm(truth, mask, scheme, diagonal))
+
+
+def by_box(prediction, truth, mask, scheme: Scheme, diagonal):
+    """[...]: NME by the box of the labelled points; by the diagonal of the image where that box has no area."""
+    return nme(prediction, truth, mask, norm(truth, mask, scheme._replace(norm=None), diagonal))
+
+
+def by_diagonal(prediction, truth, mask, scheme: Scheme, diagonal):
+    """[...]: NME by the diagonal of that box; by the image's where it has no length."""
+    across = diagonal_norm(truth, mask)
+    return nme(prediction, truth, mask, np.where(across > ZERO * diagonal, across, diagonal))
+
+
+# What is reported of each image: functions of prediction and truth [..., points, 2], mask [..., points], the scheme and the
+# images' diagonals [...], whose means, intervals and comparisons the report has by these names.
+METRICS = {"nme": by_norm, "nme_box": by_box, "nme_diagonal": by_diagonal}

@@ -1,4 +1,4 @@
-"""What an expected error is worth: does it rank points and images by their true error, and is it true on average?
+"""Reliability of expected errors: rank correlation with the true errors, coverage and reliability curve.
 
 expected and error f64[n, points] in one unit (pixels of the image), mask bool[n, points] of what is labelled. A point
 counts where it is labelled and its expected error is finite.
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
-    """Of the values that are finite; NaN where none is."""
+    """Return the mean of the finite values; NaN without any."""
     known = np.isfinite(values)
     total = weights[known].sum()
     return float(values[known] @ weights[known] / total) if total > 0 else np.nan
@@ -67,7 +67,7 @@ def over_points(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> fl
     return spearman(expected[mask], error[mask])
 
 
-def within_photographs(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def within_images(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """f64[n]: Spearman over the points of each image; NaN where it has fewer than three that count."""
     used = mask & np.isfinite(expected)
     rows = zip(expected, error, used, strict=True)
@@ -82,7 +82,7 @@ def confidence(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.
     return np.where(count > 0, np.where(used, expected, 0).sum(1) / count.clip(1) / scale, np.nan)
 
 
-def over_photographs(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray, nme: np.ndarray) -> float:
+def over_images(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray, nme: np.ndarray) -> float:
     """Spearman, over images, of the NME that is expected and the true one f64[n]."""
     return spearman(confidence(expected, mask, scale), nme)
 
@@ -187,7 +187,7 @@ def _numbers(
     of, faces = np.nonzero(used)[0], used.any(1)
     fall, best = (_fall(key, error, used, scale, SHARE) for key in (expected, np.where(used, error, np.nan)))
     nme = np.where(used, error, 0).sum(1) / used.sum(1).clip(1) / scale
-    points, within = _spearman(expected[used], error[used]), within_photographs(expected, error, used)
+    points, within = _spearman(expected[used], error[used]), within_images(expected, error, used)
     whole = _spearman(confidence(expected, used, scale)[faces], nme[faces])
     counts = {f"coverage_{level:g}": covered(error, used, radius) for level, radius in radii.items()}
 

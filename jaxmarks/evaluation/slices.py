@@ -1,4 +1,4 @@
-"""Slices: images of a kind, by what their landmarks and pixels show, in terciles."""
+"""Slices of a data set: terciles of images by size, pose and brightness."""
 
 from typing import NamedTuple
 

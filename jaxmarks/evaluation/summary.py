@@ -1,4 +1,4 @@
-"""From predictions and truth to the numbers of a report. Host arrays, float64."""
+"""Numbers of an evaluation report from predictions and ground truth. Host arrays, float64."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,27 +16,21 @@ Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN wh
 
 
 class Judged(NamedTuple):
-    """What a validation gives while a run trains."""
+    """Result of a validation during training."""
 
     metrics: dict[str, float]  # "nme" among them; empty where there is nothing to validate on
     pictures: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
 
 
-def per_photograph(
+def per_image(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """NME by the scheme's norm, by the box and by the box's diagonal, f64[faces] each; NaN where no point of a face is
-    labelled. A norm of zero is replaced as `metrics.norm` says, that of a box by the diagonal of the image.
+    """Each of `metrics.METRICS` by its name, f64[faces]; NaN where no point of a face is labelled.
 
     prediction and truth [faces, points, 2] in one frame, mask bool[faces, points], diagonal f64[faces]: of the images.
     """
-    across, instead = metrics.diagonal_norm(truth, mask), metrics.fallback(truth, mask, scheme, diagonal)
-    scales = {
-        "nme": metrics.norm(truth, mask, scheme, diagonal, instead),
-        "nme_box": metrics.norm(truth, mask, scheme._replace(norm=None), diagonal),
-        "nme_diagonal": np.where(across > metrics.ZERO * diagonal, across, diagonal),
-    }
-    return {name: _nme(prediction, truth, mask, scale) for name, scale in scales.items()}
+    found = {name: metric(prediction, truth, mask, scheme, diagonal) for name, metric in metrics.METRICS.items()}
+    return {name: np.where(mask.any(1), values, np.nan) for name, values in found.items()}
 
 
 def _nme(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -55,7 +49,7 @@ def by_region(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
     """NME over the points of each region, by the norm of the whole face, f64[faces]; NaN where none of them is labelled.
-    Nothing where the scheme has one region only. Arguments as `per_photograph` takes them."""
+    Nothing where the scheme has one region only. Arguments as `per_image` takes them."""
     scale = metrics.norm(truth, mask, scheme, diagonal)
     parts = scheme.regions if len(scheme.regions) > 1 else {}
     return {name: _nme(prediction[:, p], truth[:, p], mask[:, p], scale) for name, p in parts.items()}
@@ -65,7 +59,9 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
     """f64[faces]: the run's loss, of each image; NaN where no point is labelled. In input pixels, as in training."""
     prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
     scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
-    factor = np.asarray(step.factor_of(config, found.frame, scale))[:, None, None] / (config.size / 2)
+    factor = np.asarray(step.loss_factor(config.loss_unit, config.size, found.frame, scale))[:, None, None] / (
+        config.size / 2
+    )
     each = losses.NAMES[config.loss](factor * prediction, factor * truth, found.mask)
     return np.where(found.mask.any(1), np.asarray(each, np.float64), np.nan)
 
@@ -73,7 +69,7 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
 def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
     """Mean loss of a validation, untrimmed, and mean NME by the scheme's norm and by the box; empty where nothing is
     labelled. "norm_fallbacks": how many of `fallbacks` are in it, where there are any."""
-    errors = per_photograph(found.points, found.truth, found.mask, scheme, found.diagonal)
+    errors = per_image(found.points, found.truth, found.mask, scheme, found.diagonal)
     if not np.isfinite(errors["nme"]).any():
         return {}
     each = {"loss": loss_of(found, config, scheme), "nme": errors["nme"], "nme_box": errors["nme_box"]}
@@ -98,7 +94,7 @@ def report(rows: Rows, limit: float, groups: np.ndarray | None = None) -> dict[s
     groups: the group of each image; None: each is its own. Raises ValueError where "nme" is finite nowhere.
     """
     if not (count := int(np.isfinite(rows["nme"]).sum())):
-        raise ValueError("no image has a labelled point: there is nothing to compare with")
+        raise ValueError("expected labelled points to compare with, got none")
     auc, failed = metrics.by_limit(rows["nme"], limit)
     numbers = table({**rows, "auc": auc, "failure_rate": failed}, groups)
     means = {name: line["mean"] for name, line in numbers.items()}
@@ -167,12 +163,12 @@ def said(percent: float | None, interval: list[float] | None) -> str:
     if percent is None:
         return "compared with 0"
     word, sign = ("lower", -1) if percent < 0 else ("higher", 1)
-    told = f"{word} by {sign * percent:.1f} %"
+    change = f"{word} by {sign * percent:.1f} %"
     if interval is None:
-        return f"{told}, with no interval: there is one group only"
+        return f"{change}, with no interval: there is one group only"
     low, high = sorted(sign * edge for edge in interval)
     chance = "" if low > 0 else ", which may be chance"
-    return f"{told} [{low:.1f}, {high:.1f}]{chance}"
+    return f"{change} [{low:.1f}, {high:.1f}]{chance}"
 
 
 def aligned(rows: Rows, index: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Weights of views, or of the views of several runs, fitted to labels: the convex mix with the least mean NME.
+"""Weights of views, of one run or several, fitted to labels: the convex combination with the least mean NME.
 
 A mix p = sum w_v p_v with weights on the simplex has the residual sum w_v r_v, so the mean distance
 is convex in w. It is minimised by reweighted least squares (Weiszfeld's iteration): each round weighs every point by the

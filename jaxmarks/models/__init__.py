@@ -1,10 +1,11 @@
-"""Networks that regress landmarks, behind two pure functions. Nothing outside this folder knows of flax.
+"""Landmark regression networks behind two pure functions. Nothing outside this folder imports flax.
 
 Parameters and statistics are plain nested dicts, `backbone` and `head`, so that a backbone can be frozen or
 exchanged by name. A model with an auxiliary output has its parameters under `aux`.
 """
 
 import contextlib
+import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,26 +13,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from jaxmarks.models import inception as _inception
+from jaxmarks import choices
 from jaxmarks.models import ops as _ops
 from jaxmarks.models.adopt import adopt
 from jaxmarks.models.fold import fold as _fold
-from jaxmarks.models.resnet import resnet18, resnet50
+from jaxmarks.models.layers import Backbone
 
 __all__ = ["NAMES", "Model", "Tree", "adopt", "build"]
 
-NAMES: dict[str, Callable[[_ops.Ops], nn.Module]] = {
-    "resnet18": resnet18,
-    "resnet50": resnet50,
-    "inception_v3": _inception.inception_v3,
+NAMES: dict[str, Callable[[_ops.Ops], Backbone]] = {
+    name: getattr(importlib.import_module(f"{__name__}.{file}"), name) for name, file in choices.MODELS.items()
 }
-
-# Of those whose backbone returns (features, middle): the module that makes an output of middle, its loss's weight.
-_AUXILIARY: dict[str, tuple[Callable[..., nn.Module], float]] = {
-    "inception_v3": (_inception.Auxiliary, _inception.AUX_WEIGHT),
-}
-
-_EPSILON = {"inception_v3": _inception.EPS}  # of the batch norms, where they have another than those of `ops`
 
 Tree = dict  # nested dicts of f32 arrays
 
@@ -99,7 +91,7 @@ class Model(NamedTuple):
 class _Regressor(nn.Module):
     """Normalised pixels, backbone, mean over positions, one linear layer; the auxiliary head where asked for."""
 
-    backbone: Callable[[_ops.Ops], nn.Module]
+    backbone: Callable[[_ops.Ops], Backbone]
     num_points: int
     ops: _ops.Ops
     auxiliary: Callable[..., nn.Module] | None = None
@@ -145,12 +137,12 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision:
     if num_points < 1:
         raise ValueError(f"num_points must be 1 or more, got {num_points}")
 
-    auxiliary, aux_weight = _AUXILIARY.get(name, (None, 0.0))
+    kind = NAMES[name](_ops.chosen())
 
     def network(folded: bool = False) -> _Regressor:
         forms = _ops.chosen(folded) if ops is None else ops._replace(folded=folded)
         forms = forms._replace(half=precision == "bfloat16")
-        return _Regressor(NAMES[name], num_points, forms, auxiliary, precision)
+        return _Regressor(NAMES[name], num_points, forms, kind.auxiliary, precision)
 
     def init(key: Array, size: int) -> tuple[Any, Any]:
         variables = network().init(key, jnp.zeros((1, size, size, 3), jnp.float32), False, True)
@@ -173,14 +165,14 @@ def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision:
         return forward(params, stats, image, train, "aux" in params)
 
     def folding(params: Tree, stats: Tree) -> Tree:
-        backbone = _fold(params["backbone"], stats["backbone"], _EPSILON.get(name, _ops.BATCH_NORM_EPS))
+        backbone = _fold(params["backbone"], stats["backbone"], kind.epsilon)
         return {"backbone": backbone, "head": params["head"]}
 
     def apply_folded(folded: Tree, image: Array) -> Any:
         _check(image, folded["head"]["bias"].dtype)
         return network(folded=True).apply({"params": folded}, image, False, False)[0]
 
-    return Model(init, apply, apply_aux if auxiliary else None, aux_weight, folding, apply_folded)
+    return Model(init, apply, apply_aux if kind.auxiliary else None, kind.aux_weight, folding, apply_folded)
 
 
 def _check(image: Array, dtype: jnp.dtype) -> None:

@@ -1,4 +1,4 @@
-"""Weights from elsewhere into a network: the backbone whole, heads where they fit."""
+"""Initial weights from another run or file: the whole backbone, and heads that fit."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""The same operations where XLA on a CPU has slow forms: as matrix products and element-wise passes.
+"""Network operations for CPUs, where XLA's own are slow: matrix products and element-wise passes.
 
 Each agrees with its form in `plain` but for rounding. What is fast was measured on two cores of an Intel Xeon with AMX and
 of an AMD EPYC (docs/performance.md).
@@ -100,7 +100,7 @@ _half_product.defvjp(_half_product_forward, _half_product_backward)
 
 
 def _nine_shifts(x: Array, stride: int, padding: float) -> list[Array]:
-    """What the nine taps of a 3x3 window see, row by row, each f32[b, ceil(h / s), ceil(w / s), c]."""
+    """Return the inputs of the nine taps of a 3x3 window, row by row, each f32[b, ceil(h / s), ceil(w / s), c]."""
     rows, columns = -(-x.shape[1] // stride), -(-x.shape[2] // stride)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=padding)
     height, width = stride * (rows - 1) + 1, stride * (columns - 1) + 1
@@ -141,7 +141,7 @@ def max_pool(x: Array) -> Array:
 
 
 def _max_pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    """Keeps each window's winner as its tap, 0 to 8; of equals the first, as torch and reduce_window."""
+    """Keep each window's winner as its tap, 0 to 8; of equals the first, as torch and reduce_window."""
     shifts = _nine_shifts(x, 2, -jnp.inf)
     y = functools.reduce(jnp.maximum, shifts)
     winner = jnp.full(y.shape, 8, jnp.uint8)

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array, lax
 
-from jaxmarks.models.layers import MOMENTUM
+from jaxmarks.models.layers import MOMENTUM, Backbone
 from jaxmarks.models.ops import BATCH_NORM_EPS, CPU, Ops, full_products, per_channel
 
-AUX_WEIGHT = 0.4  # of the auxiliary loss, to the main loss's 1; torchvision's and the paper's authors' value
 EPS = 1e-3  # of its batch norms
 
 # The norm of y / r with eps / r^2 is that of y with eps: so the forms of `ops` serve, whose epsilon is fixed.
@@ -39,7 +38,7 @@ def grid(size: int) -> int:
 
 
 def _fits_auxiliary(side: int) -> bool:
-    """Whether the mean over windows of 5 with stride 3 leaves the 5x5 convolution its window."""
+    """Return whether the mean over windows of 5 with stride 3 leaves the 5x5 convolution its window."""
     return (side - 5) // 3 + 1 >= 5
 
 
@@ -76,7 +75,7 @@ def _max_pool(x: Array, ops: Ops) -> Array:
 
 
 def _mean_pool(x: Array) -> Array:
-    """Means over 3x3 windows, padded with zeros that count: rows, then columns.
+    """Mean over 3x3 windows, padded with zeros that count: rows, then columns.
 
     By slices and not by indices, which are gathers where the batch's size is a symbol (jax.export).
     """
@@ -226,12 +225,34 @@ def _mixed_e(ops: Ops, name: str) -> Mixed:
     return Mixed(branches, 192, ops, name=name)
 
 
-class Inception(nn.Module):
+class Auxiliary(nn.Module):
+    """The auxiliary head: middle f32[b, g, g, 768], g >= 17 -> f32[b, outputs]; kernel_init is for its linear layer."""
+
+    outputs: int
+    kernel_init: Callable[..., Array]
+    ops: Ops
+
+    @nn.compact
+    def __call__(self, middle: Array, train: bool) -> Array:
+        x = nn.avg_pool(middle, (5, 5), (3, 3))
+        x = BasicConv(128, (1, 1), self.ops, name="conv0")(x, train)
+        x = BasicConv(768, (5, 5), self.ops, 1, False, name="conv1")(x, train)
+        with full_products():
+            return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="head")(
+                jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
+            )
+
+
+class Inception(Backbone):
     """f32[b, s, s, 3] -> (features f32[b, s', s', 2048], middle f32[b, g, g, 768] or None), g = grid(s).
 
     middle feeds the auxiliary head; None below LEAST_SIZE_AUXILIARY, where that does not fit. Raises ValueError
     below LEAST_SIZE.
     """
+
+    auxiliary = Auxiliary
+    aux_weight = 0.4  # torchvision's and the paper's authors' value
+    epsilon = EPS
 
     ops: Ops
 
@@ -257,24 +278,6 @@ class Inception(nn.Module):
         return _mixed_e(ops, "Mixed_7c")(x, train), middle
 
 
-class Auxiliary(nn.Module):
-    """The auxiliary head: middle f32[b, g, g, 768], g >= 17 -> f32[b, outputs]; kernel_init is for its linear layer."""
-
-    outputs: int
-    kernel_init: Callable[..., Array]
-    ops: Ops
-
-    @nn.compact
-    def __call__(self, middle: Array, train: bool) -> Array:
-        x = nn.avg_pool(middle, (5, 5), (3, 3))
-        x = BasicConv(128, (1, 1), self.ops, name="conv0")(x, train)
-        x = BasicConv(768, (5, 5), self.ops, 1, False, name="conv1")(x, train)
-        with full_products():
-            return nn.Dense(self.outputs, kernel_init=self.kernel_init, name="head")(
-                jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
-            )
-
-
-def inception_v3(ops: Ops) -> nn.Module:
+def inception_v3(ops: Ops) -> Backbone:
     """Inception v3: 2048 channels at the end."""
     return Inception(ops, name="backbone")

@@ -1,4 +1,6 @@
-"""The layers of the backbones as Linen modules: parameters and statistics around the forms of `ops`."""
+"""Layers of the backbones as Linen modules: parameters and statistics around the forms of `ops`."""
+
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -9,6 +11,17 @@ from jaxmarks.models.ops import BATCH_NORM_EPS, Ops, per_channel
 MOMENTUM = 0.9  # what is kept of the old running statistic at a step; torch calls this 0.1
 
 _kaiming = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Backbone(nn.Module):
+    """What a backbone is: its name is `backbone`, its call f32[b, s, s, 3] -> features f32[b, h, w, c].
+
+    One with an auxiliary output returns (features, middle), where `auxiliary` makes that output of middle.
+    """
+
+    auxiliary: ClassVar[type[nn.Module] | None] = None
+    aux_weight: ClassVar[float] = 0.0  # of the auxiliary loss, to the main loss's 1
+    epsilon: ClassVar[float] = BATCH_NORM_EPS  # of the batch norms
 
 
 class Conv(nn.Module):

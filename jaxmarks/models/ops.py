@@ -1,4 +1,4 @@
-"""The operations that cost a convolutional network its time, each in two forms that agree.
+"""Convolutional operations, each in two forms that agree: one for CPUs, one for accelerators.
 
 `PLAIN` is what GPUs and TPUs want: one library call an operation. XLA on a CPU has slow forms of several of
 these, so `CPU` writes them as matrix products and element-wise passes.

@@ -1,4 +1,4 @@
-"""The operations of a convolutional network as XLA has them: one library call each, what GPUs and TPUs want."""
+"""Network operations as XLA has them, one library call each, for GPUs and TPUs."""
 
 import jax.numpy as jnp
 from jax import Array, lax

@@ -1,4 +1,4 @@
-"""ResNet's backbones, layer for layer torchvision's (v1.5: a bottleneck strides in its 3x3 convolution).
+"""ResNet backbones, layer for layer torchvision's (v1.5: a bottleneck strides in its 3x3 convolution).
 
 Names map to torchvision's by `layer1_0` for `layer1.0`, and by `downsample_0` and `downsample_1` for the
 convolution `downsample.0` and its norm `downsample.1`. Source: He et al. 2015, "Deep Residual Learning for
@@ -8,7 +8,7 @@ Image Recognition".
 from flax import linen as nn
 from jax import Array
 
-from jaxmarks.models.layers import BatchNorm, Conv
+from jaxmarks.models.layers import Backbone, BatchNorm, Conv
 from jaxmarks.models.ops import Ops
 
 
@@ -54,7 +54,7 @@ class Bottleneck(nn.Module):
         return nn.relu(y + _shortcut(x, 4 * self.width, self.stride, self.ops, train))
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """A stem and four stages, f32[b, h, w, 3] -> f32[b, ceil(h / 32), ceil(w / 32), c]."""
 
     block: type[BasicBlock] | type[Bottleneck]
@@ -73,11 +73,11 @@ class ResNet(nn.Module):
         return x
 
 
-def resnet18(ops: Ops) -> nn.Module:
+def resnet18(ops: Ops) -> Backbone:
     """ResNet18: 512 channels at the end."""
     return ResNet(BasicBlock, (2, 2, 2, 2), ops, name="backbone")
 
 
-def resnet50(ops: Ops) -> nn.Module:
+def resnet50(ops: Ops) -> Backbone:
     """ResNet50: 2048 channels at the end."""
     return ResNet(Bottleneck, (3, 4, 6, 3), ops, name="backbone")

@@ -1,4 +1,4 @@
-"""torchvision's weights as our backbones' parameters and statistics.
+"""Parameters and statistics of the backbones from torchvision's weights.
 
 Which of torchvision's names an entry of ours has is written in the modules that copy its networks. Here each of ours
 asks for the one it wants, in torch's layout, and what nobody asks for is an error. Left out are `fc`, the classifier,
@@ -90,7 +90,7 @@ def _ours(value: np.ndarray) -> np.ndarray:
 
 
 def _fold_pixels(conv: dict, norm: dict) -> None:
-    """Makes an unpadded convolution of (x / 255 - 0.5) / 0.5 one of our normalised pixels; see `models.inception`."""
+    """Make an unpadded convolution of (x / 255 - 0.5) / 0.5 one of our normalised pixels; see `models.inception`."""
     mean, deviation = np.asarray(models._PIXEL_MEAN) / 255, np.asarray(models._PIXEL_DEVIATION) / 255
     kernel = conv["kernel"].astype(np.float64)
     conv["kernel"] = (kernel * (deviation / 0.5)[:, None]).astype(np.float32)

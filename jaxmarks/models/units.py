@@ -1,4 +1,4 @@
-"""The network's own unit: (x - (size - 1) / 2) / (size / 2), about -1..1 over the frame."""
+"""Network units: (x - (size - 1) / 2) / (size / 2), about -1..1 over the frame."""
 
 LOSS_SCALE = 64.0  # residuals times this are pixels of a 128-pixel crop, whatever the size
 

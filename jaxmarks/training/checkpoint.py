@@ -1,4 +1,4 @@
-"""Checkpoints by orbax, each with the digest of its state and of its files, which every restore verifies.
+"""Checkpoints by orbax, with digests of state and files that every restore verifies.
 
 checkpoints/00000120/state is orbax's; commit.json beside it is written last, by rename: without it the folder is
 unfinished and does not exist as far as a run is concerned. It also counts the run's log files, with the digest of what
@@ -83,7 +83,7 @@ def commits(root: Path) -> list[Commit]:
 
 
 def drop_after(root: Path, step: int) -> None:
-    """Drops what a run that goes on from `step` will make anew: later checkpoints, which were found damaged."""
+    """Drop what a run that goes on from `step` will make anew: later checkpoints, which were found damaged."""
     for folder in root.glob("checkpoints/[0-9]*"):
         if int(folder.name) > step:
             shutil.rmtree(folder)
@@ -104,7 +104,7 @@ def save(
     *,
     anchor: bool = False,
 ) -> Commit:
-    """Saves the state whole or not at all, then drops the checkpoints that are not kept; an anchor always is.
+    """Save the state whole or not at all, then drops the checkpoints that are not kept; an anchor always is.
 
     offsets, digests: of the log files, as `RunLog.commit` gives them. Raises OSError where the disk takes no more.
     """

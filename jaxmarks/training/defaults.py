@@ -1,4 +1,4 @@
-"""What is chosen for a run that does not say how long it trains, or how much it holds out: by the number of images.
+"""Defaults for the length of a run and its validation share, by the number of images.
 
 A share and a number of passes that suit a large set leave a small one with 7 images to validate on and 41 steps.
 """

@@ -1,4 +1,4 @@
-"""What a run did to each image, from the rows of its log (`log.read_examples`) and the order of its draws. NumPy."""
+"""Image history: what training did to each image, from the log (`log.read_examples`) and the order of draws. NumPy."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -38,7 +38,7 @@ def seen(rows: np.ndarray, order: Callable[[int], np.ndarray], length: int, firs
     return Seen(steps, places, draws, index, rows["each"].ravel(), kept.ravel(), worst.ravel())
 
 
-def per_photograph(found: Seen, length: int) -> dict[str, np.ndarray]:
+def per_image(found: Seen, length: int) -> dict[str, np.ndarray]:
     """[length] each: how often an image was seen, left out as too hard ("worst") and as too easy, its mean loss, and
     the loss when it was last seen; NaN where it never was."""
     seen_times = np.bincount(found.index, minlength=length)

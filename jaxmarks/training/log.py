@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: metrics.jsonl, timing.jsonl, examples.bin and TensorBoard.
+"""Logs of a run: metrics.jsonl, timing.jsonl, examples.bin and TensorBoard.
 
 metrics.jsonl and examples.bin hold deterministic values only; rates and waits go to timing.jsonl and TensorBoard. Each
 checkpoint notes the files' lengths and the digest of so much of them. A resumed run verifies both and cuts the files there,
@@ -45,7 +45,7 @@ def rows(record: Record, dtype: np.dtype) -> np.ndarray:
 
 
 def _no_link(path: str, flags: int) -> int:
-    """Opens a log file, which is the run's own: never what a symbolic link in the run folder leads to."""
+    """Open a log file, which is the run's own: never what a symbolic link in the run folder leads to."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
@@ -55,7 +55,7 @@ def _no_link(path: str, flags: int) -> int:
 
 
 def _read_on(file, running, count: int) -> int:
-    """Takes the next `count` bytes of a file into a running digest; how many there were."""
+    """Take the next `count` bytes of a file into a running digest; how many there were."""
     left = count
     while left and (piece := file.read(min(left, _PIECE))):
         running.update(piece)
@@ -81,12 +81,12 @@ def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
                 found = "their digest differs" if at == commit.offsets[name] else f"got {path.stat().st_size}"
                 after = "" if sound is None else f"; up to step {sound} it is whole"
                 lengths = f"expected {commit.offsets[name]} bytes, {found}"
-                told = f"{path} is not what the checkpoint of step {commit.step} counted ({lengths}){after}"
+                told = f"{path} does not match the checkpoint of step {commit.step} ({lengths}){after}"
     return told
 
 
 def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -> None:
-    """Raises ValueError, with the remedy, where a log file is not what the last of these checkpoints counted. The rates of
+    """Raise ValueError, with the remedy, where a log file is not what the last of these checkpoints counted. The rates of
     timing.jsonl, on which nothing depends, are told in a warning alone."""
     for name in names:
         if not (told := damage(root, counted, name)):
@@ -138,7 +138,7 @@ class RunLog:
         self._board = SummaryWriter(str(root / "log"), purge_step=0 if commit is None else commit.step)
 
     def steps(self, first: int, record: Record) -> None:
-        """Appends the stacked records of the steps first, first + 1, ..., and their scalars to TensorBoard."""
+        """Append the stacked records of the steps first, first + 1, ..., and their scalars to TensorBoard."""
         for n in range(len(record.loss)):
             one = {name: float(getattr(record, name)[n]) for name in ("loss", "nme", "lr")}
             self._scalars(first + n + 1, "batch", one)
@@ -195,7 +195,7 @@ class RunLog:
         return lengths, {name: running.hexdigest() for name, running in self._running.items()}
 
     def close(self) -> None:
-        """Closes the files and TensorBoard."""
+        """Close the files and TensorBoard."""
         self._board.close()
         for file in self._files.values():
             file.close()

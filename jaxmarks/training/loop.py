@@ -1,4 +1,4 @@
-"""The loop: batches in, blocks of finished steps out. It owns no file and no clock but the one it waits with."""
+"""Training loop: batches in, blocks of finished steps out, without files."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def blocks(
     until: int,
     stop: Callable[[], bool],
 ) -> Iterator[Block]:
-    """Trains from state.step to `until`, yielding at every multiple of one of `ends` and at the end.
+    """Train from state.step to `until`, yielding at every multiple of one of `ends` and at the end.
 
     Nothing is fetched from the device in between. When `stop()` turns true the block ends early and is the last; so it
     does where no batch can be had (ValueError, OSError), which is raised once the block was taken.

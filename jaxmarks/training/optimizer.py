@@ -1,4 +1,4 @@
-"""The optimiser: AdamW with decay on kernels only, a rate by step or on plateau, a backbone that may lag or stand still."""
+"""Optimiser: AdamW with decay on kernels only, a rate by step or on plateau, a separate rate or freeze for the backbone."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ def plateau(factor: float, patience: int, smoothing: int) -> optax.GradientTrans
 
 
 def frozen_steps(config: Config, steps_per_epoch: int) -> int:
-    """The steps, from 0, in which the backbone stands still."""
+    """The steps, from 0, in which the backbone is frozen."""
     return round(config.freeze * steps_per_epoch)
 
 
@@ -68,7 +68,7 @@ def rate(config: Config, steps: int, frozen: int = 0) -> optax.Schedule:
     warm = min(config.warmup, steps // 2)
     if config.schedule == "onecycle":
         if steps < 5:
-            raise ValueError(f"--schedule onecycle needs 5 steps or more, the run has {steps}")
+            raise ValueError(f"`schedule` onecycle needs 5 steps or more, the run has {steps}")
         shape = optax.cosine_onecycle_schedule(max(steps - 1, 1), config.lr, 0.3, 25.0, 1e4)
     elif config.schedule == "cosine":
         shape = optax.warmup_cosine_decay_schedule(0.0 if warm else config.lr, config.lr, warm, steps)

@@ -1,4 +1,4 @@
-"""Settings that belong together, by name: `train.py --recipe NAME`; flags beside it have the last word.
+"""Recipes: named settings for training, which given flags override.
 
 The first seven are the 2020 entry's own experiments, the last two ours: `small` is the row `baseline` of the table in
 docs/training.md; `large` carries its settings to what the contest's best entries trained on, and was never trained.
@@ -61,9 +61,9 @@ NAMES: dict[str, Recipe] = {
 def settings(name: str, flags: dict[str, Any]) -> dict[str, Any]:
     """The fields that a recipe sets, with those that were given in their place. Raises ValueError in one line."""
     if name not in NAMES:
-        raise ValueError(f"--recipe {name!r} is not known: choose one of {', '.join(NAMES)}")
+        raise ValueError(f"`recipe` {name!r} is not known: choose one of {', '.join(NAMES)}")
     if NAMES[name].needs_weights and not flags.get("init_from"):
-        raise ValueError(f"--recipe {name} goes on from weights: give them with --init-from RUN or FILE")
+        raise ValueError(f"`recipe` {name} starts from weights: give them as `init_from`, a run or a file")
     return over(NAMES[name].settings, flags)
 
 

@@ -1,4 +1,4 @@
-"""Steps taken again, and held against what the run wrote down. Takes states and iterators, gives values."""
+"""Replay: repeat training steps and compare them with the log. From states and iterators to values."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -30,7 +30,7 @@ def replayed(
     last: int,
     tolerance: float = 0.0,
 ) -> Iterator[Replayed]:
-    """Takes the steps state.step .. last again and compares those from `first` on with the rows `logged` of the run.
+    """Take the steps state.step .. last again and compares those from `first` on with the rows `logged` of the run.
 
     batches: from step state.step on, on the devices. Loss, NME, gradient norm, rate, checksum and every example's loss
     are compared bit for bit: promised for the same code, versions, devices, cores and flags. tolerance: a relative one, of
@@ -53,7 +53,7 @@ def _equal(found: np.ndarray, logged: np.ndarray, tolerance: float) -> bool:
     return found.tobytes() == logged.tobytes()
 
 
-def told(r: Replayed, tolerance: float = 0.0) -> str:
+def describe(r: Replayed, tolerance: float = 0.0) -> str:
     """A step in one line."""
     found = f"loss {r.found['loss']:.6g}, gradient {r.found['grad_norm']:.6g}, {r.found['checksum']:08x}"
     logged = f"loss {r.logged['loss']:.6g}, gradient {r.logged['grad_norm']:.6g}, {r.logged['checksum']:08x}"

@@ -1,7 +1,7 @@
-"""One sitting of a run: blocks of steps, the log, validations and checkpoints, in the one order that loses nothing.
+"""Training session: blocks of steps, log, validations and checkpoints, in the order that loses nothing.
 
 A line is written before the checkpoint that counts it; what is written after the newest checkpoint is cut off by the
-next sitting and written again, the same.
+next session and written again, the same.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmarks.evaluation import summary
-from jaxmarks.experiment import Assembly
+from jaxmarks.experiment import Experiment
 from jaxmarks.training import checkpoint, loop, optimizer
 from jaxmarks.training.log import RunLog
 from jaxmarks.types import Batch, State
@@ -50,9 +50,9 @@ def _summary(rows: np.ndarray) -> dict[str, float]:
     return {**means, "kept": float(np.mean(kept)), "loss_left_out": out, "lr": float(rows["lr"][-1])}
 
 
-def sit(
+def train(
     root: Path,
-    a: Assembly,
+    a: Experiment,
     state: State,
     commit: checkpoint.Commit | None,
     take_step: Callable,
@@ -60,18 +60,18 @@ def sit(
     judge: Judge,
     stop: Callable[[], bool],
 ) -> Iterator[Event]:
-    """Trains from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
-    Where `stop()` is true after a first step that is due for validation, that step is left to the next sitting.
+    """Train from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
+    Where `stop()` is true after a first step that is due for validation, that step is left to the next session.
 
     `commit` is the checkpoint that `state` is from, whose logs are verified (ValueError); None for a new run. Raises
     NotFiniteError at the log step after a step that was not, and what `batches` or `judge` raises (ValueError, OSError)
     once all steps before it are saved.
     """
     with contextlib.closing(RunLog(root, a.config.batch, commit)) as log:
-        yield from _sit(root, a, state, commit is None, take_step, batches, judge, stop, log)
+        yield from _train(root, a, state, commit is None, take_step, batches, judge, stop, log)
 
 
-def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[Event]:
+def _train(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[Event]:
     every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
     anchors = max(a.steps // _ANCHORS, _APART)
     checkpoint.drop_after(root, int(state.step))
@@ -119,8 +119,8 @@ def _sit(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[
         raise failed
 
 
-def _log_block(a: Assembly, log: RunLog, block: loop.Block, step: int) -> dict[str, float]:
-    """Writes a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
+def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int) -> dict[str, float]:
+    """Write a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
     every, seconds = a.config.log_every, block.seconds
     log.steps(block.first, block.record)
     summary = _summary(log.window((step - 1) // every * every, step))

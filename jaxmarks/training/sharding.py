@@ -1,4 +1,4 @@
-"""Arrays over devices. The only mesh is one axis, `data`: batches are split over it, the state is on every device."""
+"""Sharding over one mesh axis, `data`: batches are split over it, the state is replicated."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def mesh(devices: list | None = None) -> Mesh:
 
 
 def check_batch(batch: int, devices: int, parts: int = 1) -> None:
-    """Raises ValueError, with the nearest sizes that fit, unless the devices can share the batch evenly, in `parts`."""
+    """Raise ValueError, with the nearest sizes that fit, unless the devices can share the batch evenly, in `parts`."""
     each = devices * parts
     if batch % each:
         low = batch - batch % each

@@ -1,4 +1,4 @@
-"""The train state: its beginning, and the digest that says whether two are the same."""
+"""Train state: initialisation, and its digest."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Reading a learning-rate sweep: the loss without its noise, and the rates at which it falls.
+"""Analysis of a learning-rate sweep: smoothed loss, and the rates at which it falls.
 
 In a sweep up, the loss falls, stops falling and blows up, so that what is too much is seen at the end (Smith 2017,
 "Cyclical learning rates", section 3.3). In a sweep down it may blow up first and then falls as long as training goes on,

@@ -1,1 +1,1 @@
-"""Probes: pure functions that return a worst case, shared by `scripts/audit.py` and the tests."""
+"""Probes of the geometry: pure functions that return a worst case, shared by `scripts/audit.py` and the tests."""

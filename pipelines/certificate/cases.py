@@ -1,4 +1,4 @@
-"""What is probed: every sampler with wide ranges, every preset, every view; and the images it is probed with."""
+"""Cases of the audit: every sampler with wide ranges, every preset, every view; and the images to probe them with."""
 
 from collections.abc import Callable, Iterable
 
@@ -99,7 +99,7 @@ def swaps(count: int) -> np.ndarray:
     return order
 
 
-def photograph(index: int = 0) -> np.ndarray:
+def sample_image(index: int = 0) -> np.ndarray:
     """u8[h, w, 3]: a drawn face."""
     return synthetic.draw(index, faults=False).image
 

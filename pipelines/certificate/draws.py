@@ -1,4 +1,4 @@
-"""Probes of randomness: what was drawn is read back from the records, and must be independent; and what a mix costs.
+"""Probes of randomness: independence of the drawn parameters, and the cost of a mix.
 
 Parameters are solved for from the finished matrices, together, so that nothing is taken on trust about keys.
 """
@@ -144,10 +144,10 @@ def _equations(jaxpr) -> Iterator:
 
 
 def gathers(config: Config, size: int = 32, render: Callable = transform.apply_image, draw: Callable = sample) -> int:
-    """How many gathers over a whole image sampling and rendering under `config` hold, branches included."""
+    """Return the number of gathers over a whole image in sampling and rendering under `config`, including branches."""
 
-    def whole(seed, picture):
-        return render(draw(jax.random.key(seed), config, size), picture, size)
+    def whole(seed, image):
+        return render(draw(jax.random.key(seed), config, size), image, size)
 
     traced = jax.make_jaxpr(whole)(jnp.uint32(0), jnp.zeros((size, size, 3), jnp.uint8))
     found = (e for e in _equations(traced.jaxpr) if e.primitive.name == "gather")

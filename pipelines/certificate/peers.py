@@ -1,4 +1,4 @@
-"""kornia and albumentations, as released, through the probes we answer to; imported only when asked for.
+"""kornia and albumentations, as released, under the same probes; imported only on request.
 
 A library is a function (name of an operation, image f32[n, n, 3] in 0..255, points [points, 2]) -> (image, points):
 probes judge the image against the points that it returned itself, so conventions such as the sign of an angle do not
@@ -127,7 +127,7 @@ def waves(library: Library, size: int) -> float:
 
 
 def lost(library: Library, size: int) -> float:
-    """How many of three points outside the frame a mirror does not return where they belong; all, if it rejects."""
+    """Return how many of three points outside the frame a mirror does not map to their place; all, if it rejects them."""
     points = np.array([[-22.0, 1308.0], [size + 5.5, 3.0], [10.0, -0.75]])
     try:
         _, moved = library("mirror", np.zeros((size, size, 3), np.float32), points)

@@ -1,4 +1,4 @@
-"""Probes of images. Each returns a worst case; the unit is in its docstring; 0 is perfect.
+"""Probes of pixels. Each returns a worst case, 0 at best, in the unit of its docstring.
 
 `render` is `transform.apply_image` unless a test puts a wrong one in its place.
 """
@@ -33,20 +33,20 @@ def _blobs(render: Callable, records: Transform, centres: jax.Array, size: int) 
     def one(t: Transform, centre: jax.Array) -> jax.Array:
         axis = jnp.arange(size, dtype=jnp.float32)
         across, down = (jnp.exp(-jnp.square(axis - c) / (2 * _SIGMA**2)) for c in centre)
-        grey = jnp.broadcast_to((250 * down[:, None] * across)[..., None], (size, size, 3))
+        grey = jnp.broadcast_to((250 * down[:, None] * across[None])[..., None], (size, size, 3))
         return render(t, grey, size, jnp.asarray(_EVERYWHERE))[..., 0]
 
     return jax.lax.map(lambda pair: one(*pair), (records, centres))
 
 
 def _reach(t: reference.Record, sigma: float = _SIGMA) -> float:
-    """How far from its centre a blob's light falls after the record, in pixels: 4.5 deviations."""
+    """Return how far from its centre a blob reaches after the record, in pixels: 4.5 deviations."""
     widest = np.linalg.norm(t.affine[:, :2], 2)
     return 4.5 * float(np.sqrt(sigma**2 * max(widest, 1) ** 2 + t.blur + 1))
 
 
 def _place_for(t: reference.Record, size: int, random: np.random.RandomState) -> np.ndarray | None:
-    """A centre whose blob lies whole in the frame before and after the record, if one of 200 does."""
+    """Return a centre whose blob is complete in the frame before and after the record, if one of 200 is."""
     tried = random.uniform(6 * _SIGMA, size - 1 - 6 * _SIGMA, (200, 2)).astype(np.float32)  # the repeated edge is black
     after = reference.move(t.affine, tried)
     good = ((after > _reach(t)) & (after < size - 1 - _reach(t))).all(1)
@@ -54,9 +54,10 @@ def _place_for(t: reference.Record, size: int, random: np.random.RandomState) ->
 
 
 def blobs(records: Transform, size: int, render: Callable = transform.apply_image) -> float:
-    """Centroids of blobs at sub-pixel places, under the geometry and blur of records, against the mapped places: px.
+    """Return the worst distance in pixels between the centroids of blobs at sub-pixel places, under the geometry and
+    blur of records, and the mapped places.
 
-    Records under which no blob lies whole in both frames are left out; infinite where less than half are left.
+    Records under which no blob is complete in both frames are omitted; infinite if fewer than half remain.
     """
     geometry, random = cases.geometry_of(records), np.random.RandomState(0)
     rows = reference.rows(geometry)
@@ -70,10 +71,10 @@ def blobs(records: Transform, size: int, render: Callable = transform.apply_imag
     return float(np.max(np.abs(errors)))
 
 
-def blob_in_photograph(
+def blob_in_image(
     records: Transform,
     size: int,
-    photograph: tuple[int, int],
+    image_size: tuple[int, int],
     place: Callable = decode.place,
     render: Callable = transform.apply_image,
 ) -> float:
@@ -81,8 +82,8 @@ def blob_in_photograph(
 
     Records under which it does not lie whole in the frame are left out; infinite where all are.
     """
-    width, height = photograph
-    short = min(photograph)
+    width, height = image_size
+    short = min(image_size)
     sigma = max(_SIGMA * short / size, 2.5)  # px of the image: finer ones show the beat of bilinear enlargement
     centre = np.array([width, height]) / 2 + np.array([0.07, -0.05]) * short + (0.37, -0.21)
     grey = np.rint(cases.blob(width, height, centre, sigma)).astype(np.uint8)
@@ -106,14 +107,12 @@ def _after_fit(records: Transform, canvas: decode.Canvas) -> Transform:
     return jax.jit(jax.vmap(lambda t: transform.compose(fit, t)))(records)
 
 
-def against_scipy(
-    records: Transform, size: int, photograph: np.ndarray, render: Callable = transform.apply_image
-) -> float:
+def against_scipy(records: Transform, size: int, image: np.ndarray, render: Callable = transform.apply_image) -> float:
     """An image u8[h, w, 3] placed and rendered, against the float64 reference: largest difference, grey levels.
 
     Over contrast where a record raises it. Left out are pixels within 1e-3 px of an edge of what is seen or covered.
     """
-    canvas = decode.place(photograph, size, decode.canvas_side(size, 1.25))
+    canvas = decode.place(image, size, decode.canvas_side(size, 1.25))
     whole = _after_fit(records, canvas)
     extent = jnp.asarray(canvas.extent, jnp.float32)
     found = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, extent))

@@ -1,4 +1,4 @@
-"""Probes of coordinates. Each returns a worst case, in pixels unless it says otherwise; 0 is perfect.
+"""Probes of coordinates. Each returns a worst case, 0 at best, in pixels unless stated otherwise.
 
 The functions under test are arguments, so that a wrong one can be seen to fail.
 """
@@ -15,7 +15,7 @@ from jaxmarks.transform import Transform
 from pipelines.certificate import cases, reference
 from pipelines.images import decode
 
-PHOTOGRAPHS = ((60, 60), (61, 83), (129, 131), (300, 211), (481, 640), (975, 1300), (1300, 701), (1300, 1300))
+IMAGE_SIZES = ((60, 60), (61, 83), (129, 131), (300, 211), (481, 640), (975, 1300), (1300, 701), (1300, 1300))
 
 
 def _worst(difference: np.ndarray) -> float:
@@ -81,34 +81,32 @@ def moved(records: Transform, size: int, apply_points: Callable = transform.appl
     return _worst((found - expected) / np.maximum(1, reach / (1.5 * size)))
 
 
-def through_photograph(
+def through_image(
     records: Transform,
     size: int,
-    photograph: tuple[int, int],
+    image_size: tuple[int, int],
     place: Callable = decode.place,
     invert: Callable = transform.invert,
 ) -> float:
-    """Points of an image (width, height), far outside too, to the augmented input in float32 and home.
-
-    In pixels of the image.
-    """
-    width, height = photograph
+    """Map points of an image (width, height), also far outside, to the augmented input in float32 and back; worst error
+    in pixels of the image."""
+    width, height = image_size
     canvas = place(np.zeros((height, width, 3), np.uint8), size, decode.canvas_side(size, 1.25))
     inner = np.random.RandomState(0).uniform((-0.2 * width, -0.2 * height), (1.2 * width, 1.2 * height), (40, 2))
     points = np.concatenate(
-        [inner, [[-22.0, 1308.0 * max(photograph) / 1300], [0.0, 0.0], [width - 1.0, height - 1.0]]]
+        [inner, [[-22.0, 1308.0 * max(image_size) / 1300], [0.0, 0.0], [width - 1.0, height - 1.0]]]
     )
     there = jnp.asarray(affine.apply(canvas.frame, points), jnp.float32)
     found = np.asarray(_both(transform.apply_points, invert, records, there)[1], np.float64)
     return _worst(affine.apply(affine.invert(canvas.frame), found) - points)
 
 
-def frame_of_photograph(size: int, photograph: tuple[int, int], place: Callable = decode.place) -> float:
+def frame_of_image(size: int, image_size: tuple[int, int], place: Callable = decode.place) -> float:
     """The image's corners, by area, in the input: the short side from edge to edge and the long one centred.
 
     Centred up to half a pixel of the reduced image: where nothing is enlarged the cut is by whole pixels.
     """
-    width, height = photograph
+    width, height = image_size
     frame = place(np.zeros((height, width, 3), np.uint8), size, decode.canvas_side(size, 1.25)).frame
     low, high = reference.move(frame, np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
     axis = int(width > height)

@@ -1,4 +1,4 @@
-"""What the images and points must be: NumPy and SciPy in float64, sharing no line with what is probed.
+"""Reference images and points: NumPy and SciPy in float64, independent of the probed code.
 
 Written from the rules (pixel centres at whole numbers, the record's canonical order), not from the code: matrices are
 3x3 products, pixels come from `scipy.ndimage`, covers from solving for the unit square's coordinates.
@@ -70,14 +70,14 @@ def blurred(image: np.ndarray, variance_x: float, variance_y: float) -> np.ndarr
     return image
 
 
-def warped(picture: np.ndarray, to_picture: np.ndarray, size: int) -> np.ndarray:
+def warped(picture: np.ndarray, to_image: np.ndarray, size: int) -> np.ndarray:
     """f64[size, size, 3]: the documented prefilter (a variance of (s^2 - 1) / 6 where s > 1), then SciPy's bilinear."""
     picture = np.asarray(picture, np.float64)
-    shrink = np.square(to_picture[:, :2]).sum(1)
+    shrink = np.square(to_image[:, :2]).sum(1)
     variance = np.maximum(shrink - 1, 0) / 6
     if variance.max() > 0.01:
         picture = blurred(picture, variance[0], variance[1])
-    x, y = np.moveaxis(move(to_picture, pixels(size)), -1, 0)
+    x, y = np.moveaxis(move(to_image, pixels(size)), -1, 0)
     channels = (ndimage.map_coordinates(picture[..., c], [y, x], order=1, mode="nearest") for c in range(3))
     return np.stack(list(channels), -1)
 
@@ -107,9 +107,9 @@ def apply_image(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(f64[size, size, 3], certain bool[size, size]): the image under a float64 record, in the canonical order."""
     whole = np.array([0, 0, picture.shape[1] - 1, picture.shape[0] - 1]) if extent is None else np.asarray(extent)
-    to_picture = back(t.affine)
-    seen, certain = _within(move(to_picture, pixels(size)), whole)
-    image = warped(picture, to_picture, size)
+    to_image = back(t.affine)
+    seen, certain = _within(move(to_image, pixels(size)), whole)
+    image = warped(picture, to_image, size)
     if t.blur > 0.01:
         image = blurred(image, float(t.blur), float(t.blur))
     image = np.einsum("ij,yxj->yxi", t.colour[:, :3], image) + t.colour[:, 3]
@@ -120,9 +120,10 @@ def apply_image(
 
 
 def restorable(t: Record, augmented: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(known, certain) bool[size, size]: whether the image before can be told from the augmented one at each pixel.
+    """Return (known, certain) bool[size, size]: whether the original image can be determined from the augmented one at
+    each pixel.
 
-    Known where all neighbours that bilinear interpolation would mix were seen, uncovered and not clipped.
+    Known where all neighbours that bilinear interpolation would mix were visible, uncovered and not clipped.
     """
     side = augmented.shape[0]
     kept, sure = _within(move(back(t.affine), pixels(side)), np.array([0, 0, size - 1, size - 1]))

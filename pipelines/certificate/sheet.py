@@ -1,4 +1,4 @@
-"""The sheet of the certificate: what each sampler, preset and view does to an image, and what comes back."""
+"""Sheet of the audit: an image under each sampler, preset and view, and its restoration."""
 
 import logging
 from pathlib import Path
@@ -31,7 +31,7 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
         drawn = [synthetic.draw(index, num_points=68, faults=False) for index in range(4)]
         return [(face.image, face.truth) for face in drawn]
     plain = Path(data).is_dir() and not opening.is_set(data)
-    source = opening.open_pictures(data, 1) if plain else opening.open_source(data)
+    source = opening.open_images(data, 1) if plain else opening.open_source(data)
     found = []
     for index in range(len(source)):
         try:
@@ -53,7 +53,7 @@ def _bytes(image: jax.Array | np.ndarray) -> np.ndarray:
 
 
 def _telling(records: Transform) -> int:
-    """Which of the records is farthest from changing nothing: the one to show."""
+    """Return the index of the record farthest from the identity: the one to show."""
     moved, coloured = (
         np.abs(np.asarray(leaf) - neutral).reshape(len(leaf), -1).sum(1)
         for leaf, neutral in ((records.affine, np.eye(2, 3)), (records.colour, np.eye(3, 4)))

@@ -1,4 +1,4 @@
-"""The table of the certificate: which probe runs on what, its worst case, and the bound it must keep."""
+"""Table of the audit: each probe with its cases, worst value and bound."""
 
 import time
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Row(NamedTuple):
         return bool(self.value <= self.bound)  # NaN is not
 
     def to_dict(self) -> dict:
-        """As audit.json has it; a value that is no number becomes null."""
+        """Return the row as in audit.json; a value that is not a number becomes null."""
         name = ", ".join([self.probe, self.case, *([str(self.size)] if self.size else [])])
         value = self.value if np.isfinite(self.value) else None
         return {"name": name, "value": value, "bound": self.bound, "unit": BOUNDS[self.probe][1], "ok": self.ok}
@@ -60,13 +60,13 @@ def _of_case(
     case: str, n: int, records: Transform, size: int, photographs: list[np.ndarray]
 ) -> Iterator[tuple[str, float]]:
     few = cases.some(records, max(8, len(records.affine) // 8))
-    sizes = points.PHOTOGRAPHS[n % 4 :: 4]
+    sizes = points.IMAGE_SIZES[n % 4 :: 4]
     yield "points there and back, own order", points.there_and_back(records, size)
     yield "points and order against float64", points.moved(records, size)
-    yield "points through images", max(points.through_photograph(records, size, p) for p in points.PHOTOGRAPHS)
+    yield "points through images", max(points.through_image(records, size, p) for p in points.IMAGE_SIZES)
     yield "algebra of records", points.algebra(few, size)
     yield "centroid of blobs", pixels.blobs(records, size)
-    yield "blobs in images, end to end", max(pixels.blob_in_photograph(few, size, p) for p in sizes)
+    yield "blobs in images, end to end", max(pixels.blob_in_image(few, size, p) for p in sizes)
     yield "pixels against SciPy", pixels.against_scipy(few, size, photographs[n % len(photographs)])
     error, disagreement = pixels.restored(few, size)
     yield "restored image, within the mask", error
@@ -74,8 +74,8 @@ def _of_case(
 
 
 def _of_size(size: int) -> Iterator[tuple[str, str, float]]:
-    for photograph in points.PHOTOGRAPHS:
-        yield "frame of images", f"{photograph[0]} x {photograph[1]}", points.frame_of_photograph(size, photograph)
+    for image_size in points.IMAGE_SIZES:
+        yield "frame of images", f"{image_size[0]} x {image_size[1]}", points.frame_of_image(size, image_size)
     for name in tta.NAMES:
         yield "oracle under views", name, points.oracle(tta.views(name, True, size), size, tta.merge)
     yield "mirror is image[:, ::-1]", "noise", pixels.mirrored(size)
@@ -112,7 +112,7 @@ def measure(sizes: list[int], keys: int, chosen: list[str], photographs: list[np
 
 
 def worst(rows: list[Row]) -> list[Row]:
-    """Of each probe and size the row nearest to its bound, or farthest beyond; in the order of BOUNDS."""
+    """Return, for each probe and size, the row nearest to its bound, or farthest beyond; in the order of BOUNDS."""
     found: dict[tuple[str, int], Row] = {}
     for row in rows:
         old = found.setdefault((row.probe, row.size), row)
@@ -158,7 +158,7 @@ def parse_sizes(text: str) -> list[int]:
 
 
 def count(sizes: list[int], chosen: list[str]) -> int:
-    """How many rows `measure` gives."""
-    of_size, of_case = len(points.PHOTOGRAPHS) + len(tta.NAMES) + 4, 9
+    """Return the number of rows of `measure`."""
+    of_size, of_case = len(points.IMAGE_SIZES) + len(tta.NAMES) + 4, 9
     sampled = sum(case in cases.CASES for case in chosen)
     return len(sizes) * (of_size + of_case * len(chosen)) + len(draws.SOLVED) + sampled

@@ -1,4 +1,4 @@
-"""A comparison: settings under a name, each trained with several seeds, and the table that sets them side by side.
+"""Comparison of named settings, each trained with several seeds, as a table.
 
 A row of the table is a name and flags of train.py. Runs are known by row and seed; what a run was made with is written
 beside it, and a run that was made with the same is taken as it is.
@@ -31,7 +31,7 @@ class Row(NamedTuple):
     seeds: int = 0  # of this row alone: 1 for what all others begin from; 0: as many as of all
 
     def has(self, seed: int) -> bool:
-        """Whether the row is to be made with a seed."""
+        """Return whether the row is to be made with a seed."""
         return not self.seeds or seed < self.seeds
 
 
@@ -50,7 +50,7 @@ def read(path: Path) -> list[Row]:
     try:
         found = files.parse_json(files.read_bytes(path), path)
     except FileNotFoundError:
-        raise ValueError(f"--rows {path}: there is no such file") from None
+        raise ValueError(f"--rows {path}: does not exist") from None
     if not isinstance(found, list) or not found or not all(isinstance(r, dict) for r in found):
         raise ValueError(f'{path}: expected a list of rows such as {{"name": "l1", "flags": "--loss l1"}}')
     return _checked([_row(f"{path}, row {place}", r) for place, r in enumerate(found, 1)], str(path))
@@ -90,7 +90,7 @@ def _checked(rows: list[Row], where: str) -> list[Row]:
 
 
 def check_flags(flags: Sequence[str]) -> None:
-    """Raises ValueError where one of train.py's flags is the comparison's to give."""
+    """Raise ValueError where one of train.py's flags is the comparison's to give."""
     if own := [flag for flag in flags if flag.partition("=")[0] in _OWN]:
         raise ValueError(f"{own[0]} is given by the comparison itself")
 
@@ -125,7 +125,7 @@ def commands(row: Row, seed: int, common: Sequence[str], data: str, out: Path, v
 
 
 def note(run: Path, made: Commands) -> None:
-    """Writes down that a run is complete, and what it was made with."""
+    """Write down that a run is complete, and what it was made with."""
     files.write_json(run / "compared.json", {"commands": made})
 
 

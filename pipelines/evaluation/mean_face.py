@@ -1,4 +1,4 @@
-"""The mean face: the prediction that knows nothing, to compare with."""
+"""Mean face of the training labels, the trivial prediction to compare with."""
 
 import numpy as np
 

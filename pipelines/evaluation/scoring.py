@@ -1,4 +1,4 @@
-"""What evaluate.py measures: which images of which data, in which groups, and what is known of each."""
+"""Scoring: the images of an evaluation, their groups, and the facts of each."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +51,7 @@ def photographs(
 
 
 def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
-    """Raises ValueError where another run cannot be judged, or mixed in, on the same images: those of `source`, which
+    """Raise ValueError where another run cannot be judged, or mixed in, on the same images: those of `source`, which
     are the part `test` or `val` of `ours`."""
     run_folder.check_points(theirs, source)
     boxed.check_same(ours, theirs)
@@ -80,7 +80,7 @@ def groups(names: Sequence[str], asked: str | None, own: str) -> tuple[np.ndarra
 def scores(source: Source, found: Predicted, scheme: Scheme, index: np.ndarray | None = None) -> Scores:
     """What predictions come to on each image of `index` (default: those of `found`); NaN where one is not there."""
     judged = found.points, found.truth, found.mask, scheme, found.diagonal
-    rows = summary.per_photograph(*judged)
+    rows = summary.per_image(*judged)
     if (asked := source.asked) is not None:
         rows["contest_score"] = summary.contest_scores(found.points, found.truth, [asked[i] for i in found.index])
     every = Scores(rows, summary.by_region(*judged))
@@ -130,7 +130,7 @@ def comparison(ours: Scores, theirs: Scores, groups: np.ndarray, against: dict[s
     return {"against": against, "said": said, "numbers": numbers, "regions": regions}
 
 
-def properties(source: Source, found: Predicted, plan: experiment.Assembly) -> dict[str, np.ndarray]:
+def properties(source: Source, found: Predicted, plan: experiment.Experiment) -> dict[str, np.ndarray]:
     """What slices are made by, f64[n] each: size, pose where it is known how the points mirror, brightness."""
     result = {"size": slices.sizes(found.truth, found.mask)}
     if plan.scheme.mirror is not None:

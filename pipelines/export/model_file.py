@@ -1,4 +1,4 @@
-"""A run's network as a file for other programs: images in, points in pixels out, and what a stranger must know beside it.
+"""Export of a run's network as a file for other programs: images in, points in pixels out, and a description beside it.
 
 Weights are folded, normalisation is inside, everything is float32. The operations are the plain forms, which any
 compiler knows; products are taken in full precision where a device has a coarser default.
@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmarks import choices, landmarks, models, transform
+from jaxmarks import choices, landmarks, models, tta
 from jaxmarks.models import ops, units
-from jaxmarks.training import sharding, state
+from jaxmarks.training import rendering, state
 from pipelines import loader
 from pipelines.example import Source
 from pipelines.export import onnx_graph, preprocessing
@@ -28,7 +28,7 @@ Network = Callable[[np.ndarray], np.ndarray]  # images [n, size, size, 3] -> poi
 
 
 def check(kind: str) -> None:
-    """Raises ValueError, with what to install, where a format's packages are missing."""
+    """Raise ValueError, with what to install, where a format's packages are missing."""
     if kind == "onnx":
         for name in ("onnx", "onnxruntime"):
             onnx_graph.package(name)
@@ -88,14 +88,10 @@ def difference(network: Network, trained: Trained, source: Source, dtype: str, b
 def _inputs(trained: Trained, source: Source) -> Iterator[np.ndarray]:
     """The images as the network sees them, f32[n, size, size, 3]."""
     size = trained.run.config.size
-
-    def render(fit, canvas, extent):
-        t = jax.vmap(transform.from_affine)(fit)
-        return transform.apply_images(t, canvas, jnp.arange(len(canvas)), size, extent)
-
-    rendered = jax.jit(sharding.over_batches(render, trained.plan.mesh))
+    plain = tta.views("none", False, size)
+    render = jax.jit(lambda batch: rendering.under_views(batch, plain, size, trained.plan.mesh))
     for batch, count in loader.ordered(source, trained.run.config):
-        yield np.asarray(rendered(batch.fit, batch.image, batch.extent))[:count]
+        yield np.asarray(render(batch))[:count]
 
 
 def _in_parts(network: Network, pictures: np.ndarray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, from its jaxpr: the dozen operations of our backbones, a node each.
+"""ONNX graph of a network from its jaxpr, with a node for each of the dozen operations of our backbones.
 
 Images of four axes are NHWC in JAX and stored NCHW here, as ONNX's convolutions want them: axes are translated on the
 way, and one transposition is left, the input's. What depends on no input is computed here and now. No converter of JAX's

@@ -80,9 +80,9 @@ def _crop(example: Example, config: Config) -> np.ndarray:
         side = max(example.box[2:]) * (1 + 2 * config.box_margin)
         return np.array([*(example.box[:2] + (example.box[2:] - side) / 2), side, side])
     size, stored = config.size, example.picture
-    sides = np.array(decode.photograph_size(example._replace(size=None)))  # of the file
+    sides = np.array(decode.image_size(example._replace(size=None)))  # of the file
     is_jpeg = isinstance(stored, bytes) and jpeg.is_jpeg(stored)
-    turn = jpeg.orientation(stored) if is_jpeg else 1
+    turn = jpeg.orientation(stored) if isinstance(stored, bytes) and is_jpeg else 1
     r = next((r for r in (8, 4, 2) if is_jpeg and min(sides) / r >= size), 1)
     reduced = -(-sides // r)
     shown = np.array([round(n * min(1, size / min(reduced))) for n in reduced.tolist()])

@@ -1,4 +1,4 @@
-"""Images: bytes to RGB arrays, and the one reduction onto the canvas.
+"""Decoding: encoded bytes to RGB arrays, and the single reduction to the canvas.
 
 Frames: image -> canvas happens here, in float64; canvas -> input is left to the device.
 """
@@ -39,9 +39,9 @@ def decode(data: bytes, reduction: int = 1) -> np.ndarray:
     return cv2.cvtColor(decoded(data, reduction), cv2.COLOR_BGR2RGB)
 
 
-def photograph_size(example: Example) -> tuple[int, int]:
-    """(width, height) of the image that an example's points are in, from its header where that tells, else decoded.
-    Raises DecodeError."""
+def image_size(example: Example) -> tuple[int, int]:
+    """Return (width, height) of the image that an example's points refer to, from its header if possible, else by
+    decoding. Raises DecodeError."""
     if example.size is not None:
         return example.size
     if isinstance(example.picture, np.ndarray):
@@ -50,7 +50,7 @@ def photograph_size(example: Example) -> tuple[int, int]:
 
 
 def displayed_size(data: bytes) -> tuple[int, int]:
-    """(width, height) of an encoded image as it is displayed, from its header where that tells, else decoded. Raises
+    """Return (width, height) of an encoded image as displayed, from its header if possible, else by decoding. Raises
     DecodeError."""
     known = headers.read(data)
     if known is None or known.kind not in _UNTURNED or (known.kind == "PNG" and b"eXIf" in data[:_HEADER]):
@@ -61,14 +61,14 @@ def displayed_size(data: bytes) -> tuple[int, int]:
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
-    """u8[h, w, 3] RGB as JPEG."""
+    """Encode u8[h, w, 3] RGB as JPEG."""
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[
         1
     ].tobytes()
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """u8[h, w, 3] RGB as PNG."""
+    """Encode u8[h, w, 3] RGB as PNG."""
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
@@ -83,7 +83,7 @@ def reduced(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def canvas_side(size: int, factor: float) -> int:
-    """The side of the canvas for an input of `size` pixels."""
+    """Return the side of the canvas in pixels for an input of `size` pixels."""
     return int(np.ceil(round(factor * size, 6)))
 
 
@@ -106,7 +106,7 @@ class _Axes(NamedTuple):
 
 
 def _resize(a: float, c: float) -> _Axes:
-    """Of sides made a and c times as long, pixel centres at whole numbers."""
+    """Return the map that makes sides a and c times as long, pixel centres at whole numbers."""
     return _Axes(a, c, (a - 1) / 2, (c - 1) / 2)
 
 
@@ -128,7 +128,7 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
         image, shown = picture, (picture.shape[1], picture.shape[0])
     else:
         stored = header_size(picture) if is_jpeg(picture) else None
-        reduction = next((r for r in (8, 4, 2) if _looked_at(example, stored, margin) / r >= size), 1)
+        reduction = next((r for r in (8, 4, 2) if _square_side(example, stored, margin) / r >= size), 1)
         image = decoded(picture, reduction)
         turn = orientation(picture) if stored and reduction > 1 else 1
         shown = image.shape[1], image.shape[0]
@@ -148,8 +148,9 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
 
 
 def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
-    """Of a JPEG of `shown` pixels as displayed that is decoded smaller: its pixels are made from the corner that it is
-    stored from, and where EXIF brings that corner to the other end of an axis, the odd pixels are at this one."""
+    """Return the map of a JPEG of `shown` pixels (as displayed) that is decoded at 1/`reduction`: reduced pixels start
+    at the stored corner, so where EXIF moves that corner to the other end of an axis, the partial pixels are at the
+    start."""
     left = (-(-n // reduction) - n / reduction for n in shown)
     over = [rest if turn in ends else 0.0 for rest, ends in zip(left, ((2, 3, 6, 7), (3, 4, 7, 8)), strict=True)]
     return _resize(1 / reduction, 1 / reduction).then(_shift(*over))
@@ -160,8 +161,9 @@ def place(image: np.ndarray, size: int, side: int) -> Canvas:
     return _centred(image, _Axes(), size, side, (image.shape[1], image.shape[0]))
 
 
-def _looked_at(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
-    """The side, in pixels of the file, of the square that becomes the input; 0 where the header does not tell."""
+def _square_side(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
+    """Return the side, in pixels of the file, of the square that becomes the input; 0 if the header does not state the
+    size."""
     if stored is None:
         return 0
     if example.box is None:
@@ -174,7 +176,7 @@ def _box_side(box: np.ndarray, margin: float) -> float:
 
 
 def check_box(box: np.ndarray, width: int, height: int) -> None:
-    """Raises DecodeError unless a box x, y, width, height has an area and shares some of it with the image."""
+    """Raise DecodeError unless a box x, y, width, height has an area and overlaps the image."""
     x, y, w, h = box
     if not (np.isfinite(box).all() and w > 0 and h > 0 and x < width and y < height and x + w > 0 and y + h > 0):
         raise DecodeError(f"box outside the image: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")
@@ -183,8 +185,8 @@ def check_box(box: np.ndarray, width: int, height: int) -> None:
 def _boxed(
     image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int, whole: tuple[int, int]
 ) -> Canvas:
-    """The square about a box, and what lies around it as far as the canvas reaches. before: image, of size `whole`,
-    -> image."""
+    """Return the canvas of the square around a box, with its surroundings as far as the canvas reaches. before: map
+    from the image, of size `whole`, to `image`."""
     height, width = image.shape[:2]
     x, y, w, h = (float(v) for v in box)
     centre, reach = (x + w / 2 - 0.5, y + h / 2 - 0.5), _box_side(box, margin)
@@ -207,7 +209,8 @@ def _boxed(
 
 
 def _centred(image: np.ndarray, before: _Axes, size: int, side: int, whole: tuple[int, int]) -> Canvas:
-    """The image whole, its short side at the input's full width. before: image, of size `whole`, -> image."""
+    """Return the canvas of the whole image, its short side at the input's full width. before: map from the image, of
+    size `whole`, to `image`."""
     height, width = image.shape[:2]
     image = reduced(image, min(1.0, size / min(height, width)))
     new = image.shape[1], image.shape[0]

@@ -1,4 +1,4 @@
-"""Encoded images to pixels: one bound, held before anything is decoded, and a decoder for each format.
+"""Decoders, one for each format, behind one bound on size that is checked before decoding.
 
 An image of at most 2^27 pixels by its header is decoded, whatever its format and whoever asks.
 """
@@ -26,7 +26,7 @@ _MODES = {
 
 
 class DecodeError(ValueError):
-    """An image that cannot be had: missing, truncated, or not an image. The message is the reason."""
+    """Raised for an image that cannot be decoded: missing, truncated, or not an image. The message is the reason."""
 
 
 def check(data: bytes) -> Header:
@@ -52,7 +52,7 @@ def _undecodable(data: bytes) -> DecodeError:
 
 
 def decoded(data: bytes, reduction: int = 1) -> np.ndarray:
-    """As `decode.decode`, in OpenCV's order of channels."""
+    """Decode as `decode.decode`, in OpenCV's order of channels."""
     found = check(data)
     if found.kind == "HEIC":
         return _heic(data)

@@ -1,4 +1,4 @@
-"""Headers of encoded images: format, size and depth of everything that is decoded, read before a pixel is.
+"""Headers of encoded images: format, size and depth, read before decoding.
 
 No decoder sees what these lines do not know, so that an image's size is bounded before memory is asked for. Sizes are as
 stored, before EXIF rotation; where a file states several, the largest counts.
@@ -22,7 +22,7 @@ _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 class Header(NamedTuple):
-    """What an encoded image says of itself."""
+    """Format, size and depth of an encoded image, from its header."""
 
     kind: str  # "JPEG", "PNG", ...
     width: int
@@ -34,12 +34,12 @@ class Header(NamedTuple):
 
     @property
     def deep(self) -> bool:
-        """Whether it has more than 8 bits a channel: whole numbers, or floating-point ones."""
+        """Whether the image has more than 8 bits a channel, as integers or floating point."""
         return self.bits > 8
 
     @property
     def too_large(self) -> bool:
-        """Whether it is beyond the bound, at which decoding takes 2.5 GB at most."""
+        """Whether the image exceeds the bound, at which decoding takes at most 2.5 GB."""
         return self.width * self.height * max(self.bits // 16, 1) > MAX_PIXELS
 
 
@@ -81,7 +81,7 @@ def read(data: bytes) -> Header | None:
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) as the header of an image has them, before EXIF rotation; None where it cannot be told."""
+    """Return (width, height) from the header of an image, before EXIF rotation; None if it cannot be read."""
     found = read(data)
     return None if found is None else (found.width, found.height)
 
@@ -145,7 +145,7 @@ def _gif(data: bytes) -> Header:
 
 
 def _gif_frames(data: bytes) -> bool:
-    """Whether a GIF has more than one frame."""
+    """Return whether a GIF has more than one frame."""
     at, found = 13 + _palette(data, 10), 0
     while at + 10 < len(data) and data[at] in b"\x21\x2c":
         found += data[at] == 0x2C
@@ -174,7 +174,7 @@ def _webp(data: bytes) -> Header | None:
 
 
 def _tiff(data: bytes) -> Header | None:
-    """Of the first page. A tile or strip counts where it is larger than the page: it is decoded whole."""
+    """Return the header of the first page. A tile or strip counts if it is larger than the page: it is decoded whole."""
     order, large = "little" if data[:2] == b"II" else "big", 43 in data[2:4]
     first = _number(data, *((8, 8) if large else (4, 4)), order)
     count, head, step = _number(data, first, 8 if large else 2, order), 8 if large else 2, 20 if large else 12
@@ -239,7 +239,7 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _meta_end(data: bytes) -> int:
-    """Where the description of an AVIF's or HEIC's images ends."""
+    """Return where the metadata of an AVIF's or HEIC's images ends."""
     return next((end for name, _, end in _boxes(data, 0, len(data)) if name == b"meta"), 0)
 
 

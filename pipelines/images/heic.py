@@ -1,4 +1,4 @@
-"""HEIC images, by a package that is installed where they are wanted: pillow-heif."""
+"""HEIC images, by the optional package pillow-heif."""
 
 import importlib.util
 import io
@@ -11,7 +11,7 @@ MISSING = "a HEIC image, which needs the package pillow-heif (pip install pillow
 
 
 def available() -> bool:
-    """Whether HEIC images can be decoded here."""
+    """Return whether HEIC images can be decoded here."""
     return importlib.util.find_spec("pillow_heif") is not None
 
 

@@ -1,10 +1,10 @@
-"""The segments before a JPEG's pixels, and what its EXIF data say."""
+"""Segments of a JPEG before its pixels, and its EXIF data."""
 
 from collections.abc import Iterator
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether an encoded image begins as a JPEG does."""
+    """Return whether an encoded image begins as a JPEG does."""
     return data[:3] == b"\xff\xd8\xff"
 
 
@@ -30,7 +30,7 @@ def orientation(data: bytes) -> int:
 
 
 def exif_orientation(data: bytes) -> int:
-    """As `orientation`, of EXIF data, which begin as a TIFF file does; 1 where they are none."""
+    """Return `orientation` from EXIF data, which begin as a TIFF file does; 1 if they are not EXIF data."""
     order = {b"II": "little", b"MM": "big"}.get(data[:2])
     if order is None:
         return 1

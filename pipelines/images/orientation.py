@@ -1,5 +1,6 @@
-"""Images that are displayed turned or mirrored against how they are stored: labels of the stored frame would lie elsewhere,
-which no size tells where an image is square, mirrored or turned by half."""
+"""EXIF orientation: images displayed rotated or mirrored, whose labels may have been made on the stored frame.
+
+The size does not reveal that for an image that is square, mirrored or turned by half."""
 
 from pipelines.images import headers, jpeg
 
@@ -7,7 +8,7 @@ _START = 1 << 16  # bytes of a PNG in which its EXIF data are looked for
 
 
 def turned(data: bytes) -> bool:
-    """Whether an encoded image asks to be displayed turned or mirrored, as far as its header tells."""
+    """Return whether the header of an encoded image asks to display it rotated or mirrored."""
     kind = headers.kind(data)
     if kind == "JPEG":
         return jpeg.orientation(data) > 1
@@ -16,7 +17,7 @@ def turned(data: bytes) -> bool:
     return jpeg.exif_orientation(_exif(data, kind)) > 1
 
 
-def told(count: int, of: int) -> list[str]:
+def describe(count: int, of: int) -> list[str]:
     """The line that says how many of some images are turned; none where none is."""
     have, them = ("has", "it") if count == 1 else ("have", "them")
     said = f"{count} of {of} images {have} an EXIF orientation that turns or mirrors {them}"

@@ -1,4 +1,4 @@
-"""The size that a format says an image has, against the image's own: labels of another size lie in the wrong place."""
+"""Check of image sizes stated by a format: labels made on an image of another size are in the wrong place."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,15 +10,15 @@ _START = 1 << 18  # bytes in which a JPEG tells its size
 
 
 def check(data: bytes, stated: Sequence[int], where: str) -> None:
-    """Raises DecodeError unless an encoded image has, as it is displayed, the size (width, height) that the table `where`
+    """Raise DecodeError unless an encoded image has, as it is displayed, the size (width, height) that the table `where`
     states; the message says what kind of difference it is, and the remedy."""
     if (size := decode.displayed_size(data)) != tuple(stated):
         raise decode.DecodeError(_contradiction(size, stated, headers.header_size(data), where))
 
 
 def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
-    """What `check` will find of an image, or that it is missing, by the start of the file alone; None where that tells of no
-    fault."""
+    """Return the fault that `check` will find in an image, or that it is missing, from the start of the file alone;
+    None if that shows no fault."""
     if files.size(path) < 0:
         return f"the image is missing{guesses.same_but_case(path)}"
     if stated is None:
@@ -31,8 +31,8 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
 
 
 def _contradiction(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None, where: str) -> str:
-    told = f"{where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
-    return f"size contradicts the table: {told} {_difference(size, stated, stored)}"
+    detail = f"{where} says {stated[0]} x {stated[1]}, the image is {size[0]} x {size[1]}"
+    return f"size contradicts the table: {detail} {_difference(size, stated, stored)}"
 
 
 def _difference(size: tuple[int, int], stated: Sequence[int], stored: tuple[int, int] | None) -> str:

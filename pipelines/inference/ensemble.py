@@ -1,4 +1,4 @@
-"""Networks looking at images: every view of every network, merged, and a closer look where a face is small.
+"""Ensemble inference with test-time augmentation: every view of every network, merged, with optional refinement of small faces.
 
 Views are chunked so that a bounded number of images goes through a network at one time; what several networks say meets
 in the first one's input frame, and is mapped back to the image by one inverse.
@@ -106,7 +106,7 @@ def _moved(points: np.ndarray, frame: np.ndarray, to: np.ndarray) -> np.ndarray:
 @partial(jax.jit, static_argnames="how")
 def _merge(points: jax.Array, weights: jax.Array, how: str) -> tuple[jax.Array, jax.Array]:
     valid = jnp.all(jnp.isfinite(points), -1)
-    merged, spread = tta.merge(points, weights, valid, how)
+    merged, spread = tta.merge(points, weights, valid, how=how)
     return merged, jnp.where(jnp.isnan(spread), spread, tta.disagreement(points, merged, valid))
 
 

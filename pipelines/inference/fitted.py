@@ -1,4 +1,4 @@
-"""What predictions were fitted with on a run's validation split, kept beside the run, for one network and set of views.
+"""Fitted weights and calibration, stored with the run for one set of networks and views.
 
 runs/NAME/fitted/DIGEST.json: the digest is of what it was fitted for, which stands in it in clear; for anything else it
 is not found, and so never used.
@@ -62,7 +62,7 @@ def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
 
 
 def write(root: Path, purpose: dict[str, Any], found: Fitted) -> Path:
-    """Keeps a fit beside the run; where it lies."""
+    """Keep a fit beside the run; where it lies."""
     where = path(root, purpose)
     files.write_sealed(where, {"purpose": purpose, **to_data(found)})
     return where

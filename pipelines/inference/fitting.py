@@ -1,4 +1,4 @@
-"""What predictions are fitted with: weights of views and expected errors, from the run's validation split.
+"""Fitting of view weights and expected errors on the run's validation split.
 
 Weights are fitted on the half of it that chose the checkpoint, expected errors on the other (`halves.held`). Where a half
 has too few images both are fitted on all of it, crosswise: what is said of an image's error comes of weights fitted to others.
@@ -33,7 +33,7 @@ Watch = Callable[[int, int, str], None]  # images done, of how many, what for
 
 
 def unwatched(done: int, total: int, what: str) -> None:
-    """Says nothing."""
+    """Say nothing."""
 
 
 class Settings(NamedTuple):
@@ -92,7 +92,7 @@ def _data(run: run_folder.Run, elsewhere: str | None) -> Source:
 
 
 def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
-    """Keeps a whole fit beside the run, and says so: half a one may be made whole by the next command."""
+    """Keep a whole fit beside the run, and says so: half a one may be made whole by the next command."""
     if found.calibration is None:
         return []
     try:
@@ -104,7 +104,7 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
     if found.photographs:
-        told = f", weighed by a fit to {words.counted(found.photographs, 'photograph')} of the validation split"
+        told = f", weighed by a fit to {words.counted(found.photographs, 'image')} of the validation split"
     elif views > 1:
         told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:

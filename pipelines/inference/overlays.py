@@ -1,4 +1,4 @@
-"""Overlays: images with what was predicted for them drawn on top, for a person to look through."""
+"""Overlays: images with their predictions drawn on them."""
 
 import os
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def paths(folder: Path, names: Sequence[str]) -> list[Path]:
     that name already. Raises ValueError for a name that leads out of the folder."""
     taken: dict[str, None] = {}  # in the order of the names
     for name in names:
-        image = plain.picture_of(name)
+        image = plain.image_of(name)
         stem = made = os.path.splitext(image)[0] + name[len(image) :]
         number = 1
         while made in taken:

@@ -1,30 +1,38 @@
-"""The flags that say which networks to ask, and how: `pipelines.predictor.from_flags` obeys them."""
+"""Flags that select networks, views and merging, for `pipelines.predictor.from_flags`."""
 
 import argparse
+import logging
 
 from jaxmarks import choices
 
 
+class _Renamed(argparse.Action):
+    """--weights, as --view-weights was called: train.py's --weights are how often images are drawn."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        namespace.weights = values
+        if logging.getLogger().handlers:  # not yet where the command line is read before anything else
+            logging.getLogger("jaxmarks").warning("--weights is called --view-weights now")
+
+
 def add(parser: argparse.ArgumentParser, views: str) -> None:
     """The flags that say which networks to ask, and how; views: of each image, by default."""
-    parser.add_argument(
-        "--run", required=True, action="append", help="a run folder; again for others, whose answers are mixed"
-    )
+    parser.add_argument("--run", required=True, action="append", help="a run folder; repeat for an ensemble")
     parser.add_argument(
         "--tta",
         default=views,
         help=f"views of each image: {', '.join(choices.VIEWS)}, or a .json list (default: {views})",
     )
     parser.add_argument(
-        "--weights",
+        "--view-weights",
+        dest="weights",
         default="auto",
-        help="of the views: equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list",
+        help="equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list (default: auto)",
     )
+    parser.add_argument("--weights", action=_Renamed, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(choices.MERGES)} (default: mean)")
     parser.add_argument(
-        "--refine", action="store_true", help="look again, closer, at objects that fill little of the frame"
+        "--refine", action="store_true", help="predict objects that fill little of the frame again, in a closer crop"
     )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
-    parser.add_argument(
-        "--at-once", type=int, help="images that pass through a network at one time (default: 128, on a CPU 32)"
-    )
+    parser.add_argument("--at-once", type=int, help="images in a network at one time (default: 128, on a CPU 32)")

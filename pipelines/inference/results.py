@@ -1,4 +1,4 @@
-"""Predictions as files: the submission, every point in any format, expected errors, what to expect of each image."""
+"""Prediction files: the submission, every point in any format, expected errors of points and images."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipelines.io import csv_text, files
 from pipelines.predictor import Predictor
 from pipelines.sources import formats
 from pipelines.sources.formats import coco, contest, plain
-from pipelines.sources.tables import Pictures, Row
+from pipelines.sources.tables import Images, Row
 
 
 def layout(source: Source, data: str | None) -> str:
@@ -37,7 +37,7 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
     """
 
     def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the images are
-        return decode.photograph_size(source[index]) if kind == coco.NAME else (0, 0)
+        return decode.image_size(source[index]) if kind == coco.NAME else (0, 0)
 
     rows = (
         Row(source.names[int(i)], points, np.ones(len(points), bool), sized(int(i)))
@@ -45,7 +45,7 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
         for i, points in zip(some.index, some.points, strict=True)
     )
     if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
-        category = source.table.category if isinstance(source, Pictures) else ""
+        category = source.table.category if isinstance(source, Images) else ""
         coco.write_results(out, rows, source.num_points, Path(data), category)
     else:
         formats.FORMATS[kind].write(out, rows, source.num_points)
@@ -71,7 +71,7 @@ def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
                 file.write(csv_text.row([source.names[int(i)], *(f"{v:.4g}" for v in errors)]))
 
 
-def write_photographs(out: Path, source: Source, net: Predictor, found: Iterable[Predicted], limit: float) -> list[str]:
+def write_image_table(out: Path, source: Source, net: Predictor, found: Iterable[Predicted], limit: float) -> list[str]:
     """What to expect of each image: mean expected error in its pixels, expected NME, how likely its NME is `limit` at
     most, and at how many points no view gave a finite answer. Returns the names of the least certain, at most three."""
     worst: list[tuple[float, str]] = []

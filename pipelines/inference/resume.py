@@ -1,4 +1,4 @@
-"""Predictions of a long list of images, kept block by block until what they are for is written.
+"""Resumable predictions: finished blocks of images, kept until the output is written.
 
 Interrupted at any instant, the same command goes on after the last whole block; however long the list, one block is in
 memory. Beside each block lies a sealed note of its digest and of the content of its images: a block that is damaged,
@@ -103,17 +103,17 @@ def predicted(
     faults = [line for path in _blocks(where) for line in _array(path, "faults").tolist()]
     if not len((kept := Kept(where, faults)).index()):
         done_with(out)
-        raise ValueError(f"no image to predict: none could be decoded ({faults[0] if faults else 'there is none'})")
+        raise ValueError(f"no image to predict: none could be decoded ({faults[0] if faults else 'none'})")
     return kept
 
 
 def done_with(out: Path) -> None:
-    """Removes the blocks for a file."""
+    """Remove the blocks for a file."""
     shutil.rmtree(folder(out), ignore_errors=True)
 
 
 def _is(where: Path, about: dict[str, Any]) -> bool:
-    """Whether the blocks in a folder are of all that `about` says; what is damaged is not."""
+    """Return whether the blocks in a folder are of all that `about` says; what is damaged is not."""
     try:
         return files.read_sealed(where / _ABOUT) == {**about, "block": BLOCK}
     except FileNotFoundError:
@@ -124,7 +124,7 @@ def _is(where: Path, about: dict[str, Any]) -> bool:
 
 
 def _kept(path: Path, source: Source, part: range) -> bool:
-    """Whether a block is there, as it was written, and of the images as they are."""
+    """Return whether a block is there, as it was written, and of the images as they are."""
     try:
         note = files.read_sealed(_note(path))
         return note == {"content": example.content(source, part), "block": files.digest(path).hex()}

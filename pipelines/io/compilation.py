@@ -1,4 +1,4 @@
-"""What JAX compiled is kept between commands: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/compiled/MACHINE, two gigabytes at most.
+"""Compilation cache shared by all commands: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/compiled/MACHINE, at most 2 GB.
 
 MACHINE stands for what JAX's own key leaves out though compiled code depends on it: the processor and the cores at hand.
 So a step from the cache is the very code that would be compiled here, and gives the same bits.
@@ -33,7 +33,8 @@ def root() -> Path:
 
 
 def folder() -> Path:
-    """The folder of this machine: its name tells the processor's features and the number of cores this process may use."""
+    """Return the folder of this machine, named by the processor's features and the number of cores this process may
+    use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     known = f"{platform.machine()} {_features()} {os.environ.get('NPROC', '')}"  # XLA takes NPROC for the cores
     return root() / f"{hashlib.sha256(known.encode()).hexdigest()[:12]}-{cores}"
@@ -48,10 +49,10 @@ def _features() -> str:
 
 
 def keep() -> None:
-    """Has JAX keep what it compiles, whether it is imported already or later in this process.
+    """Make JAX store what it compiles, whether it is imported already or later in this process.
 
-    A folder that the user gave JAX (JAX_COMPILATION_CACHE_DIR) is used as it is, and JAX_ENABLE_COMPILATION_CACHE=false
-    switches all off. A folder that cannot be used, or a processor whose code JAX cannot keep, is one line on stderr.
+    A folder set by JAX_COMPILATION_CACHE_DIR is used as it is, and JAX_ENABLE_COMPILATION_CACHE=false disables the
+    cache. A folder that cannot be used, or a processor whose code JAX cannot store, is one line on stderr.
     """
     jax = sys.modules.get("jax")
     given = jax.config.jax_compilation_cache_dir if jax else os.environ.get("JAX_COMPILATION_CACHE_DIR")
@@ -78,7 +79,7 @@ class Kept(NamedTuple):
 
 
 def listing() -> list[Kept]:
-    """What is kept, of all machines, the longest unused first."""
+    """Return the stored files of all machines, least recently used first."""
     found = []
     for path in root().rglob("*"):
         with contextlib.suppress(OSError):  # another command deleted it
@@ -89,7 +90,7 @@ def listing() -> list[Kept]:
 
 
 def bound(limit: int) -> None:
-    """Deletes the longest unused until the rest takes at most so many bytes."""
+    """Delete the least recently used files until the rest takes at most `limit` bytes."""
     found = listing()
     total = sum(k.bytes for k in found)
     for k in found:
@@ -100,7 +101,7 @@ def bound(limit: int) -> None:
 
 
 def prune(days: float) -> list[Kept]:
-    """Deletes what was not used for so many days; gives what it was."""
+    """Delete and return the files that were not used for `days` days."""
     old = [k for k in listing() if time.time() - k.used >= days * 86400]
     for k in old:
         _delete(k.path)
@@ -113,8 +114,10 @@ def _delete(path: Path) -> None:
 
 
 def _say_trouble_once(where: Path, ours: bool) -> None:
-    """JAX warns at every computation that it cannot read or write: the first becomes one line, the others none. A damaged
-    file of ours is deleted, so that it is written anew: JAX, killed while it writes, leaves half a one."""
+    """Print JAX's first warning that it cannot read or write the cache as one line, and drop the others.
+
+    A damaged file of ours, as JAX leaves one if it is killed while writing, is deleted, so that it is written anew.
+    """
     before, said = warnings.showwarning, []
 
     def show(message, category, filename, lineno, file=None, line=None):
@@ -131,14 +134,14 @@ def _say_trouble_once(where: Path, ours: bool) -> None:
     warnings.showwarning = show
 
 
-def first_told(take_step: Callable, say: Callable[[str], None]) -> Callable:
-    """take_step, whose first call is waited for, and followed by a line: the seconds since this process began and those
-    of the call, and whether all code that it compiles came from the cache."""
-    told = False
+def report_first_call(take_step: Callable, say: Callable[[str], None]) -> Callable:
+    """Return take_step with a wait after its first call and a line from `say`: the seconds since this process began and
+    those of the call, and whether all code that it compiles came from the cache."""
+    done = False
 
     def step(*arguments):
-        nonlocal told
-        if told:
+        nonlocal done
+        if done:
             return take_step(*arguments)
         import jax
 
@@ -147,7 +150,7 @@ def first_told(take_step: Callable, say: Callable[[str], None]) -> Callable:
         jax.monitoring.register_event_listener(note)
         result = jax.block_until_ready(take_step(*arguments))
         jax.monitoring.unregister_event_listener(note)
-        took, told = time.monotonic() - began, True
+        took, done = time.monotonic() - began, True
         read = events["cache_hits"] and not events["cache_misses"]
         how = "with compiled code from the cache" if read else "with compiling it"
         say(f"first step after {_running():.1f} s, {took:.1f} s of them for the step {how}")

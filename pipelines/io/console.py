@@ -1,4 +1,4 @@
-"""What a person reads on a terminal: progress with a rate and the time left, and errors of one line."""
+"""Terminal output: progress with a rate and the time left, and errors of one line."""
 
 import argparse
 import contextlib
@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -16,25 +17,35 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from pipelines.io import compilation, failures, files, guesses
+from pipelines.io import compilation, failures, files, flags, guesses
 
 T = TypeVar("T")
 
 
 def clock(seconds: float) -> str:
-    """h:mm:ss, or m:ss below an hour."""
+    """Format seconds as h:mm:ss, or m:ss below an hour."""
     whole = int(round(max(seconds, 0)))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
+_INSTALLED = "jaxmarks "  # how sys.argv begins where a command was started by its installed name
+
+
+def named(text: str) -> str:
+    """A text with the project's commands as they are started here: `jaxmarks NAME` where this one was."""
+    if not sys.argv[0].startswith(_INSTALLED):
+        return text
+    return re.sub(r"(python )?\bscripts/(\w+)\.py\b", rf"{_INSTALLED}\2", text)
+
+
 def say(*lines: str) -> None:
-    """Lines on stdout, seen at once."""
-    print("\n".join(lines), flush=True)
+    """Print lines on stdout and flush, with flags in place of the fields that they name."""
+    print(named(flags.named("\n".join(lines))), flush=True)
 
 
 class Progress:
-    """One line that is rewritten on a terminal; plain lines, at most one in five seconds, elsewhere."""
+    """Progress on one rewritten line of a terminal; elsewhere plain lines, at most one in five seconds."""
 
     def __init__(self, total: int, unit: str):
         self._total, self._unit = total, unit
@@ -44,18 +55,18 @@ class Progress:
         self._live = sys.stderr.isatty()
 
     def start(self, detail: str = "compiling, at first use") -> None:
-        """Shows at once that nothing is done yet, and what is going on."""
+        """Show at once that nothing is done yet, with a detail."""
         text = f"{self._unit} 0/{self._total}  {detail}"
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
-        """A line that stays, on stdout, above the one that is rewritten."""
+        """Print a line that stays, on stdout, above the rewritten one."""
         if self._live:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         print(text, flush=True)
 
     def show(self, done: int, detail: str = "") -> None:
-        """`done` of the total, with a detail such as the loss."""
+        """Show that `done` of the total are done, with a detail such as the loss."""
         now = time.monotonic()
         if self._first is None:  # what compilation took says nothing about the rest
             self._first = done
@@ -69,7 +80,7 @@ class Progress:
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
     def over(self, batches: Iterable[tuple[T, int]]) -> Iterator[tuple[T, int]]:
-        """The batches as they are, each counted by its number of examples when the next is asked for."""
+        """Yield the batches of (batch, number of examples), counting each when the next is requested."""
         done = 0
         for batch, count in batches:
             yield batch, count
@@ -77,13 +88,13 @@ class Progress:
             self.show(done)
 
     def close(self) -> None:
-        """Ends the rewritten line."""
+        """End the rewritten line."""
         if self._live and self._shown:
             print(file=sys.stderr)
 
 
 class Passes:
-    """Shows the progress of one pass over images after another, as `fitting` tells it: (done, of how many, what for)."""
+    """Progress of several passes over images, called with (done, total, purpose)."""
 
     def __init__(self):
         self._progress, self._what = None, ""
@@ -121,13 +132,14 @@ _TUNABLES, _LARGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 
 
 def large_pages() -> None:
-    """Starts this command anew, in its own process, with large pages for large buffers, where the C library has them on
-    request: training steps map theirs anew each time, which is a fifth of a step in small pages.
+    """Restart this command in its own process with large pages for large buffers, if the C library has them on request:
+    training steps map their buffers anew each time, which takes a fifth of a step with small pages.
 
-    To be called before JAX is imported. Does nothing where GLIBC_TUNABLES is set, to whatever, or where this is no command
-    of its own.
+    Call before JAX is imported. Does nothing if GLIBC_TUNABLES is set, to any value, or if this process is not a
+    command of its own.
     """
-    own = sys.orig_argv[1:2] == sys.argv[:1] and sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
+    started = sys.orig_argv[1:2] == sys.argv[:1] or sys.argv[0].startswith(_INSTALLED)
+    own = started and sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
     if not own or _TUNABLES in os.environ:
         return
     try:
@@ -139,8 +151,8 @@ def large_pages() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose errors are one line, as all others, with a guess at what was meant; the module's docstring is its
-    help."""
+    """Command line parser with the module's docstring as help and errors of one line, with a suggestion for a mistyped
+    flag."""
 
     def __init__(self, description: str | None):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,6 +165,9 @@ class Parser(argparse.ArgumentParser):
         )
         self._given: list[str] = []
 
+    def format_help(self) -> str:
+        return named(super().format_help())
+
     def parse_known_args(self, args=None, namespace=None):
         self._given = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(self._given, namespace)
@@ -161,40 +176,42 @@ class Parser(argparse.ArgumentParser):
         typed = [word.partition("=")[0] for word in itertools.takewhile(lambda w: w != "--", self._given)]
         known = [name for action in self._actions for name in action.option_strings]
         odd = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
-        told = [f"{name} is no flag of this command{guesses.flag(name, self._actions)}" for name in odd]
-        raise ValueError(f"{'; '.join(told) or message}; --help lists the flags")
+        lines = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in odd]
+        raise ValueError(f"{'; '.join(lines) or message}; --help lists the flags")
 
 
 _NEEDED = ("numpy", "cv2", "jax", "flax", "optax", "orbax")  # what no command that trains or predicts does without
 
 
 def begin(name: str, arguments: Callable[[], Parser]) -> None:
-    """Read the command line before JAX is imported, where a script of this `__name__` was started as a command: --help is
-    shown, and what cannot be read is an error of one line, at once. So is an interpreter without what the project needs."""
+    """Read the command line before JAX is imported, if a script of this `__name__` was started as a command: --help is
+    printed, an invalid command line or a missing package is an error of one line."""
     if name != "__main__":
         return
     if missing := [module for module in _NEEDED if importlib.util.find_spec(module) is None]:
-        _refuse(f"{sys.executable} has no {', '.join(missing)}: {_environment()}")
+        _reject(f"{sys.executable} has no {', '.join(missing)}: {_environment()}")
     try:
         arguments().parse_args(list(itertools.takewhile(lambda word: word != "--", sys.argv[1:])))
     except ValueError as error:
-        _refuse(files.escaped(str(error)))
+        _reject(files.escaped(str(error)))
 
 
 def _environment() -> str:
-    """How to start a script in the project's environment."""
-    root = Path(__file__).parents[1]
+    """Return how to start a script in the project's environment."""
+    root = Path(__file__).parents[2]
+    if not (root / "Makefile").exists():  # installed from a wheel
+        return "python -m pip install jaxmarks installs it with all it needs"
     make = "" if (root / ".venv/installed").exists() else "`make install` once, then "
     return f"in {root} run {make}`. .venv/bin/activate`, or start scripts by .venv/bin/python"
 
 
-def _refuse(told: str) -> NoReturn:
-    print(f"error: {' '.join(told.split())}", file=sys.stderr)
+def _reject(message: str) -> NoReturn:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
 
 class _Shown(argparse.Action):
-    """--traceback, which is of this process and none of a command's settings."""
+    """The flag --traceback, which belongs to this process and not to a command's settings."""
 
     asked = False
 
@@ -203,7 +220,7 @@ class _Shown(argparse.Action):
 
 
 class _OneLine(logging.Formatter):
-    """A log record as one line; the traceback that may come with it is for --traceback."""
+    """Formatter of log records as one line, with the traceback only under --traceback."""
 
     def __init__(self):
         super().__init__("warning: %(message)s")
@@ -215,8 +232,8 @@ class _OneLine(logging.Formatter):
 
 
 def _one_line_each() -> None:
-    """Has what libraries say of their own accord said in one line each: logs, and what fails in threads or at the end of
-    objects, which is left out, since whoever waited for it tells."""
+    """Print what libraries report of their own accord as one line each: logs, and failures in threads. Failures at the
+    end of objects are dropped, because whoever waited for the object reports them."""
     logging.basicConfig(level=logging.WARNING)  # with a handler there, orbax and absl, imported later, add none
     for handler in logging.getLogger().handlers:  # absl, imported before, made one with a form of its own
         if type(handler) is logging.StreamHandler:
@@ -228,8 +245,7 @@ def _one_line_each() -> None:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a command; whatever fails is one line and an exit code, as `failures.told` has it. What JAX compiles for it is
-    kept."""
+    """Run a command. A failure is one line and an exit code, by `failures.describe`. The code that JAX compiles is cached."""
     _Shown.asked = False
     _one_line_each()
     try:
@@ -238,9 +254,7 @@ def run(main: Callable[[], int | None]) -> None:
         sys.stdout.flush()  # a full disk is told here, not as Python ends
         sys.exit(code)
     except KeyboardInterrupt:
-        print(
-            "\nended at once; no file is half-written, and the same command goes on from what it kept", file=sys.stderr
-        )
+        print("\nended at once; no file is half-written, and the same command resumes", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # whoever read what is printed has read enough
         _discard_output()
@@ -248,8 +262,8 @@ def run(main: Callable[[], int | None]) -> None:
     except Exception as error:
         if _Shown.asked:
             traceback.print_exc()
-        line, code = failures.told(error)
-        print(f"error: {files.escaped(line)}", file=sys.stderr)
+        line, code = failures.describe(error)
+        print(f"error: {files.escaped(named(line))}", file=sys.stderr)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.exit(code)
@@ -258,15 +272,15 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def _discard_output() -> None:
-    """What is still to be printed is not, nor that it could not be."""
+    """Discard output that is still to be printed, and the error that it could not be."""
     with contextlib.suppress(OSError, ValueError):  # a stdout that is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def faults(lines: list[str], limit: int = 10) -> None:
-    """The images that could not be used, at the end of a command."""
+    """Print the images that could not be used, at the end of a command."""
     if lines:
-        print(f"{len(lines)} {'picture' if len(lines) == 1 else 'pictures'} could not be used:")
+        print(f"{len(lines)} {'image' if len(lines) == 1 else 'images'} could not be used:")
         print("\n".join(f"  {files.escaped(line)}" for line in lines[:limit]))
         if len(lines) > limit:
             print(f"  ... and {len(lines) - limit} more")

@@ -1,4 +1,4 @@
-"""Any failure of a command as one line: what failed, on which file or at which place, and what to do about it."""
+"""Failures of a command as one line: what failed, where, and what to do."""
 
 import errno
 import os
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.io import files
+from pipelines.io import files, flags
 
-REFUSED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
+REJECTED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
 
-_ROOT = Path(__file__).parents[1]
-_OWN = ("jaxmarks", "pipelines", "scripts")
+_ROOT = Path(__file__).parents[2]
+_OWN = ("jaxmarks", "pipelines", "scripts", "jaxmarks_commands")
 _REMEDIES = {
-    errno.ENOSPC: "free some space there or name another place; the same command again goes on from what it kept",
-    errno.EDQUOT: "free some of your quota or name another place; the same command again goes on from what it kept",
+    errno.ENOSPC: "free some space there or name another place; the same command resumes",
+    errno.EDQUOT: "free some of your quota or name another place; the same command resumes",
     errno.EFBIG: "raise the limit of a file's size (ulimit -f) or name another place",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or give fewer --workers",
-    errno.ENFILE: "the system has too many files open; end what holds them",
+    errno.ENFILE: "the system has too many files open; close the programs that hold them",
     errno.EROFS: "nothing can be written there; name another place",
     errno.EACCES: "its owner must give you the right, or name another place",
-    errno.EIO: "the disk or the network could not be read or written; the same command again goes on from what it kept",
+    errno.EIO: "the disk or the network could not be read or written; the same command resumes",
     errno.ENAMETOOLONG: "choose shorter names",
 }
 _LESS = (
-    "give it less at one time: a smaller --batch, --size or --workers, more --accumulate (training) or a smaller --at-once"
+    "reduce memory use: a smaller --batch, --size or --workers, more --accumulate (training) or a smaller --at-once"
     " (prediction)"
 )
 _EXTRAS = {
@@ -39,26 +39,28 @@ _EXTRAS = {
 _EXTRAS |= {"orbax": "orbax-checkpoint", "tensorflow_datasets": "tensorflow-datasets importlib_resources"}
 
 
-def told(error: BaseException) -> tuple[str, int]:
-    """(one line on a failure, the exit code). A failure that nothing here knows is a fault of this program: its traceback
-    is kept in a file, which the line names."""
+def describe(error: BaseException) -> tuple[str, int]:
+    """Return (one line on a failure, exit code).
+
+    An unknown failure is a bug of this program: its traceback is stored in a file, which the line names.
+    """
     for each in _chain(error):
         if (line := _known(each)) is not None:
-            return " ".join(line.split()), REFUSED
+            return " ".join(line.split()), REJECTED
     if (line := _device()) is not None:
-        return line, REFUSED
+        return line, REJECTED
     if isinstance(error, ValueError):
-        return _without_file(error), REFUSED
+        return _without_file(error), REJECTED
     message = " ".join(str(error).split())[:300]
     return (
-        f"{type(error).__name__}{f': {message}' if message else ''}{_at(error)}; that is a fault of this program, please"
+        f"{type(error).__name__}{f': {message}' if message else ''}{_at(error)}; this is a bug, please"
         f" report it with its traceback: {_keep(error)}",
         FAULT,
     )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it came of; of a ValueError, which says all there is to say, none."""
+    """Yield the error and its causes; a ValueError or OSError ends the chain, because it says all there is to say."""
     seen: BaseException | None = error
     for _ in range(20):
         if seen is None:
@@ -70,7 +72,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _known(error: BaseException) -> str | None:
-    """A line on a failure of the machine or of its installation; None where it is neither."""
+    """Return a line on a failure of the machine or of its installation, or None for others."""
     text = str(error)
     if isinstance(error, OSError):
         remedy = _REMEDIES.get(error.errno or 0)
@@ -97,7 +99,7 @@ def _of_jax(error: BaseException, text: str) -> str | None:
         if (line := _device()) is not None:
             return line
         first = text.strip().partition("\n")[0][:300]
-        return f"JAX's device failed: {first}{_at(error)}; the same command again goes on from the newest checkpoint"
+        return f"JAX's device failed: {first}{_at(error)}; the same command resumes from the newest checkpoint"
     asked = re.search(r"allocat\w*[^\d\n]{0,20}([\d.]+ ?(?:[KMGT]i?B|bytes?))", text)
     busy = "" if _backend() == "cpu" else ", or see whether another process holds the device's memory"
     return f"out of memory on the device ({_backend()}){f', asked for {asked[1]}' if asked else ''}{_at(error)}; {_LESS}{busy}"
@@ -110,7 +112,7 @@ def _backend() -> str:
 
 
 def _device() -> str | None:
-    """A line where JAX finds none of the devices it was told to use; None where it does, or was not needed."""
+    """Return a line if JAX finds none of the requested devices, or None."""
     if (jax := sys.modules.get("jax")) is None:
         return None
     try:
@@ -119,18 +121,18 @@ def _device() -> str | None:
         asked = os.environ.get("JAX_PLATFORMS", "")
         why = f" ({' '.join(str(error).split())[:200]})" if str(error) else ""
         gpu = "; for an NVIDIA GPU: python -m pip install 'jax[cuda12]'" if asked in ("cuda", "gpu") else ""
-        return f"JAX_PLATFORMS={asked}: JAX finds no such device here{why}; unset it to take what there is{gpu}"
+        return f"JAX_PLATFORMS={asked}: no such device{why}; unset it to use the available devices{gpu}"
     return None
 
 
 def _without_file(error: ValueError) -> str:
-    """The line of a rejection; of text that is not UTF-8, where nothing better was said, also the place in the program."""
-    line = " ".join(str(error).split())
+    """Return the line of a ValueError; of text that is not UTF-8 with the place in the program."""
+    line = flags.named(" ".join(str(error).split()))
     return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
 
 
 def _at(error: BaseException) -> str:
-    """The innermost place of ours that a failure passed through."""
+    """Return the innermost place of our code that a failure passed through."""
     found = ""
     for frame in traceback.extract_tb(error.__traceback__):
         path = Path(frame.filename)
@@ -140,7 +142,7 @@ def _at(error: BaseException) -> str:
 
 
 def _keep(error: BaseException) -> str:
-    """Writes a traceback into the cache; where it is, or how to see it."""
+    """Write a traceback into the cache; return its path, or how to see it."""
     path = files.cache_root() / "traceback.txt"
     try:
         with files.whole(path) as file:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic file writes, locks, digests and JSON."""
 
 import errno
 import fcntl
@@ -24,13 +24,15 @@ _PAUSES = (0.1, 0.5, 2.0)  # seconds before a failed read is tried again
 
 
 def cache_root() -> Path:
-    """The folder of what is kept between commands."""
+    """Return the folder of the cache."""
     return Path(os.environ.get("JAXMARKS_CACHE") or "~/.cache/jaxmarks").expanduser()
 
 
 def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
-    """Raises ValueError where a folder lies at what is to become a file, or the other way round, and where nothing can be
-    written there: by writing a file without a name, which leaves nothing."""
+    """Raise ValueError unless `path` can be written as a file (folder=True: as a folder).
+
+    Tested by writing a file without a name, which leaves nothing behind. flag: the name in the message.
+    """
     path = Path(path)
     if (length := len(os.fsencode(path.name))) > _LONGEST_OUT:
         raise ValueError(
@@ -38,10 +40,10 @@ def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
         )
     if path.exists() and path.is_dir() != folder:
         there, wanted = ("a file", "a folder") if folder else ("a folder", "a file")
-        raise ValueError(f"{flag} {path}: {there} is there; name {wanted}")
+        raise ValueError(f"{flag} {path}: is {there}; expected {wanted}")
     around = next(p for p in (path if folder else path.parent, *path.absolute().parents) if p.exists())
     if not around.is_dir():
-        raise ValueError(f"{flag} {path}: {around} is a file, so nothing can lie in it; name another place")
+        raise ValueError(f"{flag} {path}: {around} is a file, expected a directory; choose another path")
     try:
         tempfile.TemporaryFile(dir=around).close()
     except OSError as error:
@@ -49,7 +51,7 @@ def check_out(flag: str, path: str | Path, folder: bool = False) -> None:
 
 
 def check_outs(outs: Mapping[str, str | None], folders: Iterable[str] = ()) -> None:
-    """`check_out` of each flag that names an output, and ValueError where two name the same."""
+    """Call `check_out` for each output by its flag; raise ValueError if two name the same path."""
     taken: dict[Path, str] = {}
     for flag, path in outs.items():
         if path:
@@ -60,9 +62,9 @@ def check_outs(outs: Mapping[str, str | None], folders: Iterable[str] = ()) -> N
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[BinaryIO]:
-    """A file open for writing bytes under a temporary name, renamed to `path` when the block ends well.
+    """Open a file for writing bytes under a temporary name, renamed to `path` when the block ends without an error.
 
-    The temporary file is locked: one that a killed process left is taken over by the next to write there.
+    The temporary file is locked: one left by a killed process is taken over by the next writer.
     """
     path = Path(path)
     temporary = path.with_name(_temporary(path.name))
@@ -88,14 +90,16 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _temporary(name: str) -> str:
-    """The name under which a file is written."""
+    """Return the name under which a file is written."""
     long = len(os.fsencode(name)) > 250
     return f".{hashlib.sha256(os.fsencode(name)).hexdigest() if long else name}.tmp"
 
 
 def _own(path: Path, how: int = fcntl.LOCK_EX) -> int:
-    """A descriptor of the file at a path, made where there is none, and its lock. Waits for the lock, or with LOCK_NB in
-    `how` raises BlockingIOError. A symbolic link at the path is never followed: OSError (ELOOP)."""
+    """Return a descriptor of the file at `path`, created if missing, with its lock.
+
+    Waits for the lock, or with LOCK_NB in `how` raises BlockingIOError. Never follows a symbolic link: OSError (ELOOP).
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -109,7 +113,7 @@ def _own(path: Path, how: int = fcntl.LOCK_EX) -> int:
 
 
 def _flock(descriptor: int, how: int) -> None:
-    """Takes a lock; where a file system has none, who would wait for it goes on without."""
+    """Take a lock; on a file system without locks, continue without one if the caller would wait for it."""
     try:
         fcntl.flock(descriptor, how)
     except OSError as error:
@@ -118,7 +122,7 @@ def _flock(descriptor: int, how: int) -> None:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is the one at a path."""
+    """Return whether an open file is the one at a path."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:
@@ -126,8 +130,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content. An input/output error is tried again three times, with longer and longer pauses, then raised;
-    a file that is not there or is none is told at once (FileNotFoundError, IsADirectoryError)."""
+    """Return a file's content. Input/output errors are retried three times with increasing pauses.
+
+    Raises FileNotFoundError or IsADirectoryError at once, OSError after the retries.
+    """
 
     def read() -> bytes:
         try:
@@ -144,8 +150,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def patiently(action: Callable[[], T]) -> T:
-    """What an action gives; an input/output error (OSError, but for a file that is not there, is none, or is not ours) is
-    met by trying again three times, with longer and longer pauses."""
+    """Return action(), retried three times with increasing pauses after an input/output error.
+
+    An OSError that no retry can change (no such file, a directory, no permission) is raised at once.
+    """
     for pause in _PAUSES:
         try:
             return action()
@@ -161,13 +169,13 @@ def _no_waiting(path: str, flags: int) -> int:
 
 
 def digest(path: Path) -> bytes:
-    """sha256 of a file's content, read in pieces."""
+    """Return the sha256 of a file's content, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def size(path: Path) -> int:
-    """The bytes of a file, or -1 where there is none."""
+    """Return the size of a file in bytes, or -1 if it does not exist."""
     try:
         return path.stat().st_size
     except OSError as error:
@@ -177,17 +185,18 @@ def size(path: Path) -> int:
 
 
 @contextmanager
-def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock of a file, alone or with others that share it; raise ValueError with `told` where that cannot be.
+def locked(path: Path, message: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a file, exclusively or shared; raise ValueError with the message `told` if another process holds
+    it.
 
-    The last to hold it takes the file away, also one that a killed process left. A symbolic link there is an error, and
-    what it leads to is not touched.
+    The last holder deletes the file, including one left by a killed process. A symbolic link there is an error, and its
+    target is not touched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = _own(path, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ValueError(told) from None
+        raise ValueError(message) from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ValueError(f"{path}: a symbolic link, where a lock is to be made; remove it") from None
@@ -203,15 +212,15 @@ def locked(path: Path, told: str, *, shared: bool = False) -> Iterator[None]:
 
 
 def escaped(text: str) -> str:
-    """Text as it can be printed: what moves a terminal's cursor or turns the direction of writing, and what is no Unicode
-    text, as \\x1b, \\ud800 and the like."""
+    """Return text that is safe to print: control and direction characters and invalid Unicode as \\x1b, \\ud800 and the
+    like."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def write_json(path: str | Path, data: dict[str, Any]) -> None:
-    """`data` with a `format_version`, as JSON that rejects NaN."""
+    """Write `data` with a `format_version` as JSON; NaN is rejected."""
     text = json.dumps({"format_version": FORMAT_VERSION, **data}, indent=1, allow_nan=False)
     with whole(path) as file:
         file.write(text.encode() + b"\n")
@@ -254,7 +263,7 @@ def _line(text: str, at: int) -> int:
 
 
 def _deep(text: str, limit: int = 500) -> int:
-    """Where brackets are `limit` deep for the first time."""
+    """Return the first position where brackets are `limit` deep."""
     depth = 0
     for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
@@ -264,7 +273,7 @@ def _deep(text: str, limit: int = 500) -> int:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """What `write_json` wrote. Raises ValueError, naming the file, when it is not that."""
+    """Read a file of `write_json`. Raises ValueError with the file's name if it is anything else."""
     data = parse_json(read_bytes(Path(path)), path)
     if not isinstance(data, dict) or data.pop("format_version", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of format_version {FORMAT_VERSION}")
@@ -272,7 +281,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def read_text(path: str | Path) -> str:
-    """A file's text, UTF-8 with or without a byte order mark. Raises ValueError, naming file and place, where it is not."""
+    """Return a file's text, UTF-8 with or without a byte order mark. Raises ValueError with file and place if it is not
+    UTF-8."""
     try:
         return read_bytes(Path(path)).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -280,21 +290,21 @@ def read_text(path: str | Path) -> str:
 
 
 def not_text(error: UnicodeDecodeError) -> str:
-    """What is not text, and where."""
+    """Describe text that cannot be decoded, with its place."""
     line = error.object.count(b"\n", 0, error.start) + 1
     return f"line {line}: the byte 0x{error.object[error.start]:02x} is not {error.encoding.upper()}"
 
 
 def write_sealed(path: str | Path, data: dict[str, Any]) -> None:
-    """As `write_json`, with a digest of the content in it."""
+    """Write as `write_json`, with a digest of the content."""
     write_json(path, {**data, "digest": _seal(data)})
 
 
 def read_sealed(path: str | Path) -> dict[str, Any]:
-    """What `write_sealed` wrote. Raises ValueError, naming the file, when it is not that, or not any more."""
+    """Read a file of `write_sealed`. Raises ValueError with the file's name if its form or its digest does not match."""
     data = read_json(path)
     if data.pop("digest", None) != _seal(data):
-        raise ValueError(f"{path}: its digest does not fit its content; it was changed or damaged")
+        raise ValueError(f"{path}: its digest does not match its content; it was changed or damaged")
     return data
 
 

@@ -1,4 +1,4 @@
-"""Corrections of what was mistyped: flags, and paths of what lies near."""
+"""Suggestions for mistyped flags and paths."""
 
 import argparse
 import difflib
@@ -11,16 +11,21 @@ _LIKE = 0.65  # of difflib: --modle is .83 like --model, --batch-size .74 like -
 
 
 def flag(typed: str, actions: Iterable[argparse.Action]) -> str:
-    """Return `: did you mean ...?` for a flag that does not exist, empty where nothing is like it.
+    """Return `: did you mean ...?` for a flag that does not exist, empty if no flag is similar.
 
-    Looks for like names, then for flags whose help has every word of the typed one: --learning-rate is --lr.
+    Searches similar names, then flags whose help has every word of the typed one: --learning-rate is --lr.
     """
     helps = {
         a.option_strings[-1]: a.help for a in actions if a.option_strings and a.help not in (None, argparse.SUPPRESS)
     }
     wanted = set(typed.strip("-").lower().replace("_", "-").split("-"))
-    told = [name for name, text in helps.items() if len(wanted) > 1 and wanted <= set(_words(text or ""))]
-    return _asked(told[:2] or difflib.get_close_matches(typed, helps, 1, _LIKE))
+    similar = [name for name, text in helps.items() if len(wanted) > 1 and wanted <= set(_words(text or ""))]
+    return _asked(similar[:2] or difflib.get_close_matches(typed, helps, 1, _LIKE))
+
+
+def word(typed: str, known: Iterable[str]) -> str:
+    """Return `: did you mean ...?` for a word that is none of the known ones, empty where none is like it."""
+    return _asked(difflib.get_close_matches(typed, known, 1, _LIKE))
 
 
 def _words(text: str) -> list[str]:
@@ -28,9 +33,9 @@ def _words(text: str) -> list[str]:
 
 
 def path(typed: Path, good: Callable[[Path], bool], *folders: str) -> str:
-    """Return `: did you mean ...?` for a path that does not exist, empty where nothing good is near.
+    """Return `: did you mean ...?` for a path that does not exist, empty if nothing suitable is near.
 
-    good: which paths would do. folders: where else such things lie; `mine` is likely to be `runs/mine`.
+    good: predicate of suitable paths. folders: further places to search; `mine` is likely to be `runs/mine`.
     """
     if found := [p for p in (Path(folder) / typed for folder in folders) if good(p)]:
         return _asked(map(str, found[:1]))

@@ -1,4 +1,4 @@
-"""Data from a JSON file held against the form that it must have, so that what reads it need not doubt it."""
+"""Validation of JSON data against a required form."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ class Text(NamedTuple):
     """Texts that a regular expression matches whole."""
 
     matches: Callable[[str], object]  # such as re.compile(...).fullmatch
-    told: str  # what is expected, for messages
+    expected: str  # what is expected, for messages
 
 
 class Whole(NamedTuple):
@@ -34,7 +34,7 @@ def check(data: Any, form: Any, where: str) -> None:
         for place, entry in enumerate(data):
             check(entry, form[0], f"{where}[{place}]")
     elif isinstance(form, Text):
-        _is(isinstance(data, str) and form.matches(data), form.told, data, where)
+        _is(isinstance(data, str) and form.matches(data), form.expected, data, where)
     elif isinstance(form, Whole):
         whole = isinstance(data, int) and not isinstance(data, bool) and form.low <= data <= form.high
         _is(whole, f"a whole number of {form.low}..{form.high}", data, where)

@@ -1,5 +1,5 @@
-"""What runs know of every labelled image: predictions, by a run that had not trained on it where there is one, how
-far the views of it disagree, and how often training left it out."""
+"""Predictions for label review: of every labelled image, by a run that was not trained on it if possible, with the spread of
+its views and how often training left it out."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import experiment, inference
+from jaxmarks import inference
 from pipelines import loader
 from pipelines.example import Source, Subset
 from pipelines.io import console
@@ -88,7 +88,7 @@ def assignments(names: Sequence[str], trained_on: Sequence[Sequence[str]]) -> tu
 
 
 def _predicted(t: Trained, source: Source, indices: np.ndarray, faults: loader.Faults) -> Iterator[inference.Predicted]:
-    forward = experiment.forward(t.plan, VIEWS)
+    forward = t.plan.forward(VIEWS)
     batches = loader.ordered(Subset(source, indices.tolist()), t.run.config, faults=faults)
     yield from inference.predictions(forward, t.state, batches, t.plan.mesh)
 
@@ -99,7 +99,7 @@ def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.n
     seen, trimmed = np.zeros(len(source), int), np.zeros(len(source), int)
     for t in found:
         part = run_data.split_of(t.run, source, "train")
-        told, at = restore.fates(t.run, part), [places[name] for name in part.names]
+        told, at = restore.outcomes(t.run, part), [places[name] for name in part.names]
         seen[at] += told["seen"]
         trimmed[at] += told["worst"]
     return seen, trimmed

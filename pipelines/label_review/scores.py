@@ -1,4 +1,4 @@
-"""How suspicious each label is, and why in words.
+"""Scores of possible label errors, and their reasons in words.
 
 The score is a sum of four robust z-scores: how far a value lies above the median of its kind, over 1.4826 times the
 median absolute deviation, which is the standard deviation where values are normal. Medians because the wrong labels

@@ -1,4 +1,4 @@
-"""Data sets packed once and kept: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
+"""Cache of packed data sets: ${JAXMARKS_CACHE:-~/.cache/jaxmarks}/KEY, by names, sizes and times of their files.
 
 The key is cheap and may change where the data does not (a copy has other times): then a set is packed twice, never
 taken for another one.
@@ -19,7 +19,7 @@ from pipelines.io import console, files
 from pipelines.open import described, open_any
 from pipelines.packing import dataset, duplicates, inspection, pack, report, seal
 from pipelines.sources.boxes import replaced_line
-from pipelines.sources.tables import Pictures, Refused, Table
+from pipelines.sources.tables import Images, Rejected, Table
 
 _ABOUT = "cached.json"
 
@@ -50,16 +50,17 @@ def training_set(
     dry: bool = False,
     brief: bool = False,
 ) -> Source:
-    """The training split of the data at a path, every row and image of it checked: packed into the cache when it is
-    first used, or with packed=False only looked through, each time; dry: packed if it is already, else looked through; brief: of
-    what cannot be used only the count is told, and where to read the rest. All hold the same records under one identity, and
-    the same near-duplicates.
+    """Return the training split of the data at a path, with every row and image checked.
 
-    Drawn and packed sets are what they are. Says what it does, and how far it is. Raises ValueError in one line where
+    It is packed into the cache when first used; packed=False: only checked, each time; dry: packed if it is already,
+    else checked; brief: for what cannot be used print only the count and where to read the rest. All give the same
+    records under one identity, and the same near-duplicates.
+
+    Synthetic and packed sets are used as they are. Prints what it does, with progress. Raises ValueError in one line if
     there is nothing to train on.
     """
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
-    if not isinstance(source, Pictures):
+    if not isinstance(source, Images):
         return _told(source, path, source.replaced)
     if not brief:
         console.say(f"{path}: {described(source)}")
@@ -72,11 +73,11 @@ def training_set(
         _pack(path, source, folder, workers)
     try:
         found = dataset.Packed(folder, "train")
-        refused = report.read(folder / seal.REPORT, ["train"])["refused"]
+        rejected = report.read(folder / seal.REPORT, ["train"])["refused"]
     except ValueError as error:
         raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
     pack.tidy(folder)
-    _tell([Refused(r["file"], r["line"], r["reason"]) for r in refused], f": {folder / 'report.txt'}", brief)
+    _tell([Rejected(r["file"], r["line"], r["reason"]) for r in rejected], f": {folder / 'report.txt'}", brief)
     with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
@@ -84,7 +85,7 @@ def training_set(
     return _told(found, path, found.replaced)
 
 
-def _pack(path: str, source: Pictures, folder: Path, workers: int) -> None:
+def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
     try:
         files.check_out("the cache", folder, folder=True)
     except ValueError as error:
@@ -106,29 +107,29 @@ def _told(source: Source, path: str, replaced: int) -> Source:
     return source
 
 
-def _tell(refused: list[Refused], where: str, brief: bool) -> None:
-    if count := len(refused):
+def _tell(rejected: list[Rejected], where: str, brief: bool) -> None:
+    if count := len(rejected):
         several = f"{count} records cannot be used and are"
         console.say(f"{'1 record cannot be used and is' if count == 1 else several} left out{where}")
         if not brief:
-            console.say(*report.examples(refused))
+            console.say(*report.examples(rejected))
 
 
-def _survey(source: Pictures, path: str, workers: int, brief: bool) -> Source:
-    seen, refused, progress = [], list(source.table.refused), console.Progress(len(source), "record")
+def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
+    seen, rejected, progress = [], list(source.table.rejected), console.Progress(len(source), "record")
     for found in inspection.over(source, 0, len(source), workers):
         if found.reason is None:
             seen.append((found.index, found.digest, found.fingerprint))
         else:
-            refused.append(source.table.refusal(found.index, found.reason))
-        progress.show(found.index + 1, f"rejected {len(refused)}")
+            rejected.append(source.table.rejection(found.index, found.reason))
+        progress.show(found.index + 1, f"rejected {len(rejected)}")
     progress.close()
     if not seen:
         raise ValueError(
-            f"none of the {len(refused)} records of {source.table.root} can be used: {report.by_kind(refused)}; the"
-            f" first: {report.line(refused[0]) if refused else 'there is none'}"
+            f"none of the {len(rejected)} records of {source.table.root} can be used: {report.by_kind(rejected)}; the"
+            f" first: {report.line(rejected[0]) if rejected else 'none'}"
         )
-    _tell(refused, "; prepare.py tells of each", brief)
+    _tell(rejected, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
     return _told(Surveyed(source, seen), path, replaced)
@@ -167,7 +168,7 @@ class Cached(NamedTuple):
 
 
 def listing() -> list[Cached]:
-    """What is in the cache, the longest unused first."""
+    """Return the entries of the cache, least recently used first."""
     return sorted(_listed(), key=lambda c: c.used)
 
 
@@ -188,7 +189,7 @@ def _listed() -> Iterator[Cached]:
 
 
 def prune(days: float) -> list[Cached]:
-    """Takes away what was not used for so many days; gives what it was."""
+    """Delete and return the entries that were not used for `days` days."""
     old = [c for c in listing() if time.time() - c.used >= days * 86400]
     for c in old:
         shutil.rmtree(c.folder)

@@ -1,4 +1,4 @@
-"""What a conversion keeps of a set: what was sent to a format's files against what a reader finds in them."""
+"""Verification of a conversion: the set that was written against the set that is read back."""
 
 import hashlib
 from collections import Counter
@@ -11,10 +11,8 @@ import numpy as np
 from pipelines.example import Source
 from pipelines.io import csv_text, files
 from pipelines.sources import boxes, formats
-from pipelines.sources.formats import contest, plain
+from pipelines.sources.formats import plain
 from pipelines.sources.tables import Label, Row, Table
-
-UNBOXED = (contest.NAME, "pts", "deeplabcut")  # formats that have no boxes
 
 
 class Sent(NamedTuple):
@@ -33,9 +31,11 @@ def noted(rows: Iterable[Row], sent: list[Sent]) -> Iterator[Row]:
 
 
 def boxes_beside(kind: str, out: Path, source: Source) -> Path | None:
-    """Where the boxes of a set go whose format has none; None where there are no boxes, or the format has them."""
-    folder = out.parent if kind == "deeplabcut" else out
-    return folder / "boxes.csv" if source.boxed and kind in UNBOXED else None
+    """Return where to write the boxes of a set whose format has none; None if there are no boxes, or the format has
+    them."""
+    written = formats.FORMATS[kind]
+    folder = out.parent if written.SUFFIX else out
+    return folder / "boxes.csv" if source.boxed and not written.BOXED else None
 
 
 def with_boxes_beside(rows: Iterable[Row], path: Path) -> Iterator[Row]:
@@ -49,21 +49,21 @@ def with_boxes_beside(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
 
 def changes(sent: list[Sent], table: Table) -> list[str]:
-    """What is not in the table, read again, as it was sent to its files, each with the number of records; empty where a
-    reader finds the same records."""
+    """Return the differences between the table that is read back and what was written, each with the number of records;
+    empty if there are none."""
     places = {name: index for index, name in enumerate(table.names)}
     pairs = [(record, places[record.name]) for record in sent if record.name in places]
     counts = Counter(kind for record, index in pairs for kind in _changed(record, table, index))
     missing = len(sent) - len(pairs)
-    rejected = min(missing, len(table.refused))
-    counts[f"rejected ({table.refused[0].reason})" if rejected else ""] = rejected
+    rejected = min(missing, len(table.rejected))
+    counts[f"rejected ({table.rejected[0].reason})" if rejected else ""] = rejected
     counts["under another name"] = missing - rejected
     counts["that were there before"] = len(places) - len(pairs) - (missing - rejected)
     return [f"{count} {kind}" for kind, count in counts.items() if count > 0]
 
 
 def _changed(record: Sent, table: Table, index: int) -> list[str]:
-    """What of a record is not as it was sent."""
+    """Return the parts of a record that differ from what was written."""
     assert table.label is not None
     box = None if table.boxes is None else table.boxes[index]
     found = ["rounded labels"] if record.label != _digest(table.label(index)) else []

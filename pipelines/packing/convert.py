@@ -1,4 +1,4 @@
-"""From any source to the files of a format, streaming: two threads read and write images a little ahead of the labels."""
+"""Conversion of any source to the files of a format, streaming, with two threads for the images."""
 
 import json
 import os
@@ -12,37 +12,37 @@ from pipelines import example
 from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import conversion, overwrites, report
-from pipelines.sources import text_tables
-from pipelines.sources.formats import contest, plain, w300
-from pipelines.sources.tables import Pictures, Row
+from pipelines.sources import formats, text_tables
+from pipelines.sources.formats import contest, plain, pts
+from pipelines.sources.tables import Images, Row
 from pipelines.synthetic.drawn import DrawnSource
 
-ENDINGS = {"coco": ".json", "plain": ".csv", "wflw": ".txt", "deeplabcut": ".csv"}  # of formats of one file
-BESIDE = {"coco": "images", "plain": "images", "wflw": "WFLW_images", "deeplabcut": ""}  # its folder of images
 _AHEAD = 8
 
 
-def home_of(kind: str, out: Path) -> Path:
-    """The folder in which a format looks for the images of what is written to `out`."""
-    return out.parent / BESIDE[kind] if kind in ENDINGS else out / ("images" if kind == contest.NAME else "")
+def image_folder_of(kind: str, out: Path) -> Path:
+    """Return the folder in which a format looks for the images of what is written to `out`."""
+    written = formats.FORMATS[kind]
+    return (out.parent if written.SUFFIX else out) / written.IMAGES
 
 
 def check(kind: str, out: Path, home: Path | None, source: example.Source) -> list[str]:
     """Rejects, before anything is written, what cannot be; gives the rows that the source left out."""
-    table = source.table if isinstance(source, Pictures) else None
+    table = source.table if isinstance(source, Images) else None
     taken = {path.resolve() for path in (table.files if table else [])}
     if not source.labelled:
-        raise ValueError("nothing is labelled there: there is nothing to convert")
-    if kind in ENDINGS and (out.suffix.lower() != ENDINGS[kind] or out.is_dir()):
-        raise ValueError(f"--out {out}: expected a file that ends in {ENDINGS[kind]}, as files of {kind} do")
-    if out.resolve() in taken.union(*(path.parents for path in taken if kind not in ENDINGS)):
-        raise ValueError(f"--out {out}: the data's own files are there; take another place")
+        raise ValueError("expected labels to convert, got none")
+    suffix = formats.FORMATS[kind].SUFFIX
+    if suffix and (out.suffix.lower() != suffix or out.is_dir()):
+        raise ValueError(f"--out {out}: expected a file that ends in {suffix}, as files of {kind} do")
+    if out.resolve() in taken.union(*(path.parents for path in taken if not suffix)):
+        raise ValueError(f"--out {out}: contains the data's own files; choose another path")
     if table and home and home.resolve() == table.root.resolve():
-        raise ValueError(f"--out {out}: the images are there already; leave out --copy-pictures")
+        raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
-    return [report.line(r) for r in (table.refused if table else [])]
+    return [report.line(r) for r in (table.rejected if table else [])]
 
 
 def written(kind: str, out: Path, home: Path | None, source: example.Source) -> dict[str, list[Path]]:
@@ -50,9 +50,9 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
     written = [out]
     if kind == contest.NAME:
         written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
-    elif kind == w300.NAME:
+    elif kind == pts.NAME:
         names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
-        written = [overwrites.below(out, w300.file_of(name)) for name in names]
+        written = [overwrites.below(out, pts.file_of(name)) for name in names]
     pictures = [target(home, name, source) for name in source.names] if home else []
     beside = conversion.boxes_beside(kind, out, source)
     return {
@@ -62,13 +62,13 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
 
 
 def target(home: Path, name: str, source: example.Source) -> Path:
-    """Where the image of a record is written; drawn ones as JPEG."""
+    """Return the path to write the image of a record to; synthetic ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
-    return overwrites.below(home, plain.picture_of(made))
+    return overwrites.below(home, plain.image_of(made))
 
 
 def check_images(home: Path, source: example.Source) -> None:
-    """Raises ValueError where another image is already in the place of one that will be written."""
+    """Raise ValueError where another image is already in the place of one that will be written."""
     for index, name in enumerate(source.names):
         if os.path.lexists(path := target(home, name, source)):
             with suppress(decode.DecodeError):  # which the conversion itself tells
@@ -77,7 +77,7 @@ def check_images(home: Path, source: example.Source) -> None:
 
 def _encoded(source: example.Source, index: int) -> bytes:
     """The file of a record's image as it is written."""
-    if isinstance(source, Pictures):
+    if isinstance(source, Images):
         return source.encoded(index)
     data = source[index].picture
     return data if isinstance(data, bytes) else decode.encode_jpeg(data)
@@ -85,14 +85,14 @@ def _encoded(source: example.Source, index: int) -> bytes:
 
 def _check_same(path: Path, data: bytes) -> None:
     if os.path.lexists(path) and not (path.is_file() and files.read_bytes(path) == data):
-        raise ValueError(f"{path}: another image is there already; name another place with --out")
+        raise ValueError(f"{path}: already exists with another image; choose another --out")
 
 
 def converted(
     source: example.Source, home: Path | None, kind: str, kept: list[int], faults: list[str]
 ) -> Iterator[Row]:
     """The rows in order, made by two threads a little ahead, each with its image written. kept: their indices."""
-    first = {plain.picture_of(source.names[i]): i for i in reversed(range(len(source)))}  # an image is written once
+    first = {plain.image_of(source.names[i]): i for i in reversed(range(len(source)))}  # an image is written once
 
     def load(index: int) -> Row | str:
         name = source.names[index]
@@ -106,15 +106,15 @@ def converted(
                 size = decode.decode(data).shape[1::-1]
         except decode.DecodeError as error:
             return f"{name}: {error}"
-        if home and first[plain.picture_of(source.names[index])] == index:
+        if home and first[plain.image_of(source.names[index])] == index:
             _copy(
                 target(home, source.names[index], source),
-                source.encoded(index) if isinstance(source, Pictures) else data,
+                source.encoded(index) if isinstance(source, Images) else data,
             )
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
 
-    progress, waiting = console.Progress(len(source), "photograph"), deque()
+    progress, waiting = console.Progress(len(source), "image"), deque()
     with ThreadPoolExecutor(2) as pool:
         for index in range(len(source) + _AHEAD):
             if index < len(source):
@@ -129,10 +129,10 @@ def converted(
                     faults.append(row)
     progress.close()
     if not kept:
-        raise ValueError(f"no record could be converted: {faults[0] if faults else 'there is none'}")
+        raise ValueError(f"no record could be converted: {faults[0] if faults else 'none'}")
 
 
-def told(
+def describe(
     kind: str,
     out: Path,
     part: str,
@@ -142,11 +142,12 @@ def told(
     kept: list[int],
     beside: Path | None,
 ) -> str:
-    """Whether the files that were written are, read again, the set that they were written from, and what is not, in a line.
+    """Return a line on whether the written files, read back, are the set that they were written from, or the
+    differences.
 
     home: where images were written; None: they are where they were. beside: the file of boxes.
     """
-    images = home or (source.table.root if isinstance(source, Pictures) else out.parent)
+    images = home or (source.table.root if isinstance(source, Images) else out.parent)
     try:
         table = conversion.read_again(kind, out, part, images, beside)
     except ValueError as error:
@@ -162,8 +163,8 @@ def told(
     same = f"read again, it is the same set: {len(sent)} records with the same {kept_too}"
     if home or _finds(kind, out, part, images, beside):
         return same
-    if not isinstance(source, Pictures):
-        return f"{same}; its images are not written: --copy-pictures writes them to {home_of(kind, out)}"
+    if not isinstance(source, Images):
+        return f"{same}; its images are not written: --copy-pictures writes them to {image_folder_of(kind, out)}"
     return f"{same}; its images are in {images}: open it with --pictures {images}, or write them too by --copy-pictures"
 
 
@@ -176,7 +177,7 @@ def _finds(kind: str, out: Path, part: str, images: Path, beside: Path | None) -
 
 
 def _copy(path: Path, data: bytes) -> None:
-    """Writes an image where none is, or the same."""
+    """Write an image where none is, or the same."""
     _check_same(path, data)
     with files.whole(path) as file:
         file.write(data)

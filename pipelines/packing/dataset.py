@@ -1,4 +1,4 @@
-"""Packed data sets: ArrayRecord shards with TFDS metadata, as `tfds.data_source` and grain read them, without TensorFlow.
+"""Packed data sets: ArrayRecord shards with TFDS metadata, for `tfds.data_source` and grain, without TensorFlow.
 
 A folder holds jaxmarks-PART.array_record-*, features.json, dataset_info.json, a table PART.csv with a row a record, and
 jaxmarks.json, the seal of all of these (the last to be written: the sign that the set is whole). Nothing in it depends on
@@ -23,7 +23,7 @@ _UNKNOWN = np.iinfo(np.int16).min  # a coordinate that is not labelled, where co
 
 
 class Layout(NamedTuple):
-    """What is the same for all records of a set, and so how they are stored."""
+    """Properties shared by all records of a set, which determine how they are stored."""
 
     num_points: int
     whole: bool  # coordinates are whole numbers: int16, -32768 where a point is not labelled; else float32, NaN
@@ -140,18 +140,18 @@ def finish(
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether this is the folder of a packed set, whole or not."""
+    """Return whether this is the folder of a packed set, complete or not."""
     begun = (folder / LOCK).is_file()  # a packer was there
     return begun or (folder / seal.INFO).is_file() or any(folder.glob(f"{NAME}-*.array_record-*"))
 
 
 def parts(folder: Path) -> list[str]:
-    """Which parts a packed set has. Raises ValueError as `seal.read` does."""
+    """Return the splits of a packed set. Raises ValueError as `seal.read` does."""
     return seal.read(folder).parts
 
 
 class Packed(Source):
-    """A part of a packed set as a source. Every record is held against the digest it was packed with."""
+    """Source of a split of a packed set. Every record is verified against the digest it was packed with."""
 
     def __init__(self, folder: Path, part: str, sealed: Sealed | None = None):
         """sealed: what `seal.read` gave, where it was read already. Raises ValueError as that does, and where the set has no

@@ -1,4 +1,4 @@
-"""Near-duplicate images: copies made smaller or coded again, frames of one video, known by a perceptual hash.
+"""Near-duplicate images (resized or re-encoded copies, frames of one video), found by a perceptual hash and their pixels.
 
 The hash says where the 64 lowest frequencies of a small grey image lie above their median: 64 bits that light, size
 and coding hardly touch. All pairs within a few bits are found exactly, without looking at all pairs. Images of one studio agree
@@ -143,21 +143,21 @@ def small(image: np.ndarray) -> np.ndarray:
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two small grey images u8[64, 64] show the same scene: nearly every block of either that has any texture is
-    found again, near its place, in the other.
+    """Return whether two small grey images u8[64, 64] show the same scene: nearly every block of either that has any
+    texture is found again, near its place, in the other.
 
-    Blocks, since a studio's images agree in ground, light and pose, which is most of them, and differ in the face. Measured
-    on pairs whose hashes are near (6 bits): of 277 people of faces68, frontal, set onto one ground in one light, 3,120 of
-    37,950 pairs are near, and of 240 of these none is alike; of 300 drawn people in one studio 1,897 of 44,850, and 1 in 20
-    of these; of copies (smaller, JPEG 30, darker, cut by a hundredth, grey, blurred, with noise) 99 in 100 are alike; of
-    successive video frames of one person, which move, 2 in 5.
+    Blocks, because the images of a studio agree in background, light and pose, which is most of them, and differ in the
+    face. Measured on pairs whose hashes are near (6 bits): of 277 people of faces68, frontal, on one background in one
+    light, 3,120 of 37,950 pairs are near, and of 240 of these none is alike; of 300 synthetic people in one studio
+    1,897 of 44,850, and 1 in 20 of these; of copies (smaller, JPEG 30, darker, cropped by a hundredth, grey, blurred,
+    with noise) 99 in 100 are alike; of successive video frames of one person, who moves, 2 in 5.
     """
     first, second = _even(one), _even(other)
     return _found_again(first, second) and _found_again(second, first)
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
-    """Of one mean and contrast."""
+    """Normalise to one mean and contrast."""
     values = picture.astype(np.float32)
     return (values - values.mean()) * (50 / max(float(values.std()), 1e-3))
 
@@ -176,9 +176,10 @@ def _found_again(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def confirmed(prints: Sequence[int | None], small_of: Callable[[int], np.ndarray | None]) -> np.ndarray:
-    """`groups` whose members the pixels confirm: i64[n] as there. small_of(i): `small` of image i; None where it cannot be had.
+    """Return `groups` whose members the pixels confirm: i64[n] as there. small_of(i): `small` of image i, or None if it
+    cannot be decoded.
 
-    Each is compared with the nearest by hash of those before it, 16 of them at most that it is not yet joined to.
+    Each is compared with the nearest by hash of those before it, at most 16 that it is not yet joined to.
     """
     family = groups(prints)
     result = np.arange(len(prints))

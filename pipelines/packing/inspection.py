@@ -1,4 +1,4 @@
-"""Each record of a table opened once: its fate, its digest, and what a report wants to know of it."""
+"""Inspection of each record of a table, once: its outcome, its digest, and facts for the report."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ import numpy as np
 from pipelines.example import Example, Source, record_digest
 from pipelines.images import decode, orientation, sizes
 from pipelines.packing import duplicates, report
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 _QUALITY = 95  # of images that are encoded again
 
 
 class Seen(NamedTuple):
-    """What is known of a record once its image was decoded."""
+    """Facts of a record once its image was decoded."""
 
     index: int
     reason: str | None  # why it cannot be used; None: it can
@@ -29,7 +29,7 @@ class Seen(NamedTuple):
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
-    """Opens one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
+    """Open one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
     try:
         example = source[index]
         picture = example.picture
@@ -74,18 +74,18 @@ def _spread(example: Example, width: int, height: int) -> float | None:
 def foreseen(source: Source) -> list[str]:
     """Lines on what opening each image of a source will find, by headers alone: how many are missing, or have another size
     than the format says, with the first of each."""
-    if not isinstance(source, Pictures):
+    if not isinstance(source, Images):
         return []
     table, found = source.table, []
     for index, name in enumerate(table.pictures or table.names):
         stated = None if table.sizes is None or not table.sizes[index].all() else table.sizes[index].tolist()
         if (reason := sizes.glance(table.root / name, stated, table.where)) is not None:
-            found.append(table.refusal(index, reason))
+            found.append(table.rejection(index, reason))
     return [f"{len(found)} of {len(source)} images cannot be used:", *report.examples(found)] if found else []
 
 
 def over(source: Source, start: int, stop: int, workers: int, working_size: int = 0) -> Iterator[Seen]:
-    """`look` at the records start .. stop - 1 in order, by threads, few of them in memory at a time."""
+    """Yield `look` at the records start .. stop - 1 in order, by threads, with few of them in memory at a time."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
         for index in range(start, stop):

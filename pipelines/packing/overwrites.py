@@ -1,4 +1,4 @@
-"""What a command is to write, held against what must not be lost: its data, packed sets, and what runs are made of.
+"""Protection from overwriting: outputs checked against inputs, packed sets and files of runs.
 
 Every path that will be written is looked at, before the work: the table beside a report, each overlay, each copied image.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.example import Source
 from pipelines.packing import seal
 from pipelines.sources import text_tables
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 _RUN = {
     "config.json", "key.json", "split.json", "versions.json", "weights.csv", "decisions.csv", "checkpoints", "log",
@@ -46,8 +46,8 @@ def check(outs: Mapping[str, Paths], source: Source | None = None, inputs: Paths
             raise ValueError(f"{flag} {path}: that is part of the data, which would be lost; name another place")
         if path.suffix.lower() in _IMAGES and str(home) in folders:
             raise ValueError(f"{flag} {path}: {home} holds the images of the data; name another folder")
-        if told := around(home, Path(place).name):
-            raise ValueError(f"{flag} {path}: {told}; name another place")
+        if reason := around(home, Path(place).name):
+            raise ValueError(f"{flag} {path}: {reason}; name another place")
         if place in taken:
             other, first = taken[place]
             raise ValueError(f"{other} {first} and {flag} {path}: one would take the other's place")
@@ -60,10 +60,10 @@ def check_run(flag: str, root: Path, inputs: Paths = ()) -> None:
     found = sorted(p.name for p in root.iterdir()) if root.is_dir() else []
     if others := [name for name in found if name not in _RUN and not name.startswith(".")]:
         raise ValueError(
-            f"{flag} {root.name}: {root} holds other files ({others[0]}), and is no run; take another name"
+            f"{flag} {root.name}: {root} holds other files ({others[0]}), and is not a run; take another name"
         )
     if (root / "config.json").exists():
-        raise ValueError(f"{flag} {root.name}: {root / 'config.json'} is no file of a run; take another name")
+        raise ValueError(f"{flag} {root.name}: {root / 'config.json'} is not a file of a run; take another name")
     check({flag: [root / "config.json"]}, inputs=inputs)
 
 
@@ -85,13 +85,13 @@ def check_overlays(flag: str, paths: Iterable[Path]) -> None:
             with suppress(OSError), open(path, "rb") as file:
                 if _OVERLAY in file.read(256):
                     continue
-            raise ValueError(f"{flag} {path}: exists, and is no overlay of ours; name another folder")
+            raise ValueError(f"{flag} {path}: already exists and is not an overlay; choose another folder")
 
 
 def check_new(flag: str, paths: Iterable[Path]) -> None:
     """Raise ValueError where one of the files exists already: labels of somebody's, which are not made again."""
     if found := next(filter(os.path.lexists, paths), None):
-        raise ValueError(f"{flag} {found}: exists already; name a new place, or remove the file")
+        raise ValueError(f"{flag} {found}: already exists; choose another path, or remove the file")
 
 
 def below(folder: Path, name: str) -> Path:
@@ -109,7 +109,7 @@ def _place(path: Path) -> str:
 
 def _of(source: Source | None) -> tuple[set[str], set[str]]:
     """(the files that a source is read from, the folders of its images)."""
-    if not isinstance(source, Pictures):
+    if not isinstance(source, Images):
         return set(), set()
     table = source.table
     folder = cache(lambda name: str((table.root / name).resolve()))
@@ -125,5 +125,5 @@ def _around(home: Path, name: str) -> str:
             return f"{folder} is a packed set, which stays as it was packed"
         first = inner[0] if inner else name
         if first in _RUN and (folder / "config.json").is_file() and (folder / "key.json").is_file():
-            return f"{first} is what the run {folder} consists of"
+            return f"{first} is a file of the run {folder}"
     return ""

@@ -1,4 +1,4 @@
-"""Packs a data set: checks every row and image, writes shards one by one, and makes a whole set of them at the end.
+"""Packing of a data set: check every row and image, write shards one by one, and complete the set at the end.
 
 A shard is done when its note lies in notes/; what was interrupted goes on behind the last one that is done.
 Shards are contiguous ranges of listed records and each is written alone, so several machines can share the work.
@@ -20,11 +20,11 @@ from pipelines.io import files
 from pipelines.packing import dataset, duplicates, inspection, record_table, report, seal, shards
 from pipelines.packing.dataset import Layout
 from pipelines.sources import label_counts
-from pipelines.sources.tables import Refused, table_of
+from pipelines.sources.tables import Rejected, table_of
 
 _NOTES = "notes"
 ROWS = 2048  # listed records of a shard
-Told = Callable[[int, str], None]  # records done, a detail
+Progress = Callable[[int, str], None]  # records done, a detail
 
 
 class Shard(NamedTuple):
@@ -43,7 +43,7 @@ class Shard(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What is to be packed, and where to."""
+    """Data set to pack, and where to."""
 
     out: Path
     sources: dict[str, Source]
@@ -58,7 +58,7 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     do not fit together, or `out` holds another set."""
     counts = {source.num_points for source in sources.values()}
     if len(counts) > 1:
-        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: they are no set")
+        raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: expected one number")
     tables = [table_of(source) for source in sources.values()]
     whole = all(table is not None and (table.whole or table.label is None) for table in tables)
     boxes = any(table is not None and table.boxes is not None for table in tables)
@@ -71,8 +71,8 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
         for number in range(of)
     ]
     job = Job(out, sources, layout, digest, size, shards)
-    if not any(len(source) for source in sources.values()) and not any(t.refused for t in tables if t is not None):
-        raise ValueError(f"no record is listed there: there is nothing to pack into {out}")
+    if not any(len(source) for source in sources.values()) and not any(t.rejected for t in tables if t is not None):
+        raise ValueError(f"expected records, got none to pack into {out}")
     others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
     if others and not dataset.is_packed(out):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
@@ -99,7 +99,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
 
 
 def check_space(job: Job) -> str:
-    """What the packed set will take, in words. Raises ValueError where the disk has less."""
+    """Return the space that the packed set will take, in words. Raises ValueError if the disk has less."""
     need = int((job.bytes if not job.layout.working_size else 0) * 1.01) + sum(
         len(s) * (job.layout.num_points * (4 if job.layout.whole else 8) + 200) for s in job.sources.values()
     )
@@ -112,32 +112,32 @@ def check_space(job: Job) -> str:
     return words.size(need)
 
 
-def write(job: Job, workers: int, told: Told, mine: tuple[int, int] = (0, 1)) -> None:
-    """Writes the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
+def write(job: Job, workers: int, progress: Progress, mine: tuple[int, int] = (0, 1)) -> None:
+    """Write the shards s with s mod n = i, for (i, n) = mine, that are not done yet.
 
     Raises ValueError while another process writes the same ones.
     """
     number, of = mine
     with _locked(job, shared=of > 1):
         _discard_foreign(job)
-        shards, done, refused = [s for i, s in enumerate(job.shards) if i % of == number], 0, 0
+        shards, done, rejected = [s for i, s in enumerate(job.shards) if i % of == number], 0, 0
         for shard in shards:
             if _note(job, shard) is None:
                 for count, bad in _write_shard(job, shard, workers):
-                    told(done + count, f"rejected {refused + bad}")
+                    progress(done + count, f"rejected {rejected + bad}")
             done += shard.stop - shard.start
-            refused += len((_note(job, shard) or {})["refused"])
-        told(done, f"rejected {refused}")
+            rejected += len((_note(job, shard) or {})["refused"])
+        progress(done, f"rejected {rejected}")
 
 
 def _locked(job: Job, *, shared: bool) -> AbstractContextManager[None]:
     """Several may write parts at once, one alone writes all, and one alone makes the whole."""
-    told = f"{job.out} is being packed by another process; wait for it, or take another folder"
-    return files.locked(job.out / dataset.LOCK, told, shared=shared)
+    message = f"{job.out} is being packed by another process; wait for it, or take another folder"
+    return files.locked(job.out / dataset.LOCK, message, shared=shared)
 
 
 def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
-    """How many records `write` goes through."""
+    """Return the number of records that `write` goes through."""
     return sum(s.stop - s.start for i, s in enumerate(job.shards) if i % mine[1] == mine[0])
 
 
@@ -146,7 +146,8 @@ def _notes(job: Job) -> Path:
 
 
 def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
-    """What is known of a shard that is done, None where it is not, or its note is damaged: it is written again."""
+    """Return the note of a completed shard; None if the shard is not complete, or its note is damaged: it is written
+    again."""
     path = job.out / shard.name
     found = _read_note(_notes(job) / f"{shard.name}.json")
     whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
@@ -162,7 +163,7 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 
 def _discard_foreign(job: Job) -> None:
-    """Takes away notes and shards of another plan: the data was changed since they were written."""
+    """Take away notes and shards of another plan: the data was changed since they were written."""
     for note in sorted(_notes(job).glob("*.json")) if _notes(job).is_dir() else []:
         if _read_note(note)["plan"] != job.plan:
             (job.out / note.name.removesuffix(".json")).unlink(missing_ok=True)
@@ -170,29 +171,35 @@ def _discard_foreign(job: Job) -> None:
 
 
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
-    """Writes one shard, then its note; yields (records looked at, rejected) on the way."""
+    """Write one shard, then its note; yield (records inspected, rejected) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
-    accepted, refused, labelled, turned = [], [], [], 0
+    accepted, rejected, labelled, turned = [], [], [], 0
     with shards.writing(job.out / shard.name) as writer:
         for seen in inspection.over(source, shard.start, shard.stop, workers, job.layout.working_size):
             if seen.example is None:
-                refused.append([seen.index, seen.reason])
+                rejected.append([seen.index, seen.reason])
             else:
                 writer.write(encode(source.names[seen.index], seen.example, seen.size))
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
                 labelled.append((source.names[seen.index], seen.example._replace(picture=b""), seen.size))
                 turned += seen.turned
-            yield len(accepted) + len(refused), len(refused)
+            yield len(accepted) + len(rejected), len(rejected)
     path = job.out / shard.name
     counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
     about = {"plan": job.plan, "bytes": path.stat().st_size, "sha256": files.digest(path).hex()}
-    note = {**about, "accepted": accepted, "refused": refused, "labels": label_counts.to_data(counts), "turned": turned}
+    note = {
+        **about,
+        "accepted": accepted,
+        "refused": rejected,
+        "labels": label_counts.to_data(counts),
+        "turned": turned,
+    }
     files.write_sealed(_notes(job) / f"{shard.name}.json", note)
 
 
 def merge(job: Job) -> dict[str, Any]:
-    """Makes a whole set of all shards, and gives its report. Raises ValueError where a shard is missing, or while another
-    process writes one."""
+    """Complete the set from all shards, and return its report. Raises ValueError if a shard is missing, or while
+    another process writes one."""
     missing = [shard.name for shard in job.shards if _note(job, shard) is None]
     if missing:
         raise ValueError(
@@ -205,16 +212,16 @@ def merge(job: Job) -> dict[str, Any]:
 def _merge(job: Job) -> dict[str, Any]:
     found = {part: _gather(job, part) for part in job.sources}
     if not all(len(f.prints) for f in found.values()):
-        refused = next(f.refused for f in found.values() if not len(f.prints))
+        rejected = next(f.rejected for f in found.values() if not len(f.prints))
         raise ValueError(
-            f"{job.out}: no record can be used: {report.by_kind(refused)}; first: {report.line(refused[0])}"
+            f"{job.out}: no record can be used: {report.by_kind(rejected)}; first: {report.line(rejected[0])}"
         )
     groups = {part: _near_duplicates(job.sources[part], f) for part, f in found.items()}
     identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
-    told = report.make(job.sources, found, groups)
-    files.write_json(job.out / "report.json", told)
+    summary = report.make(job.sources, found, groups)
+    files.write_json(job.out / "report.json", summary)
     with files.whole(job.out / "report.txt") as file:
-        file.write((report.text(told) + "\n").encode())
+        file.write((report.text(summary) + "\n").encode())
     labelled = {part: source.labelled for part, source in job.sources.items()}
     notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
     written = {
@@ -225,7 +232,7 @@ def _merge(job: Job) -> dict[str, Any]:
     about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
     dataset.finish(job.out, job.layout, written, about, digests)
     _clear(job.out)
-    return told
+    return summary
 
 
 def tidy(folder: Path) -> None:
@@ -239,7 +246,7 @@ def tidy(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Removes what only a set in the making has, temporary files of killed processes too."""
+    """Remove what only a set in the making has, temporary files of killed processes too."""
     for left in [folder / _NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
@@ -250,16 +257,18 @@ def _near_duplicates(source: Source, found: report.Found) -> np.ndarray:
 
 def _gather(job: Job, part: str) -> report.Found:
     table = table_of(job.sources[part])
-    refused = list(table.refused) if table else []
+    rejected = list(table.rejected) if table else []
     rows, counts, turned = [], [], 0
     for shard in (s for s in job.shards if s.part == part):
         note = _note(job, shard) or {}
         counts.append(label_counts.from_data(note["labels"]))
         turned += note["turned"]
         names = job.sources[part].names
-        refused += [table.refusal(i, why) if table else Refused(names[int(i)], None, why) for i, why in note["refused"]]
+        rejected += [
+            table.rejection(i, why) if table else Rejected(names[int(i)], None, why) for i, why in note["refused"]
+        ]
         rows += [(i, w, h, np.nan if spread is None else spread, seen) for i, _, w, h, spread, seen in note["accepted"]]
-    refused.sort(key=lambda r: (r.line or 0, r.file))
+    rejected.sort(key=lambda r: (r.line or 0, r.file))
     index, width, height, spread, prints = zip(*rows, strict=True) if rows else ((),) * 5
     replaced = 0 if table is None or table.replaced is None else int(table.replaced[np.array(index, int)].sum())
     return report.Found(
@@ -267,7 +276,7 @@ def _gather(job: Job, part: str) -> report.Found:
         np.array([width, height]).T,
         np.array(spread),
         list(prints),
-        refused,
+        rejected,
         label_counts.added(counts),
         replaced,
         turned,

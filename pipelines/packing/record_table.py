@@ -1,4 +1,4 @@
-"""The table of a packed part, PART.csv: a row a record, written from what packing saw, every field checked when it is read."""
+"""Record table of a packed split, PART.csv: one row a record, every field checked when it is read."""
 
 import csv
 import hashlib
@@ -25,7 +25,7 @@ _PLAIN = re.compile("[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200}")  # most names
 
 
 class Record(NamedTuple):
-    """What the table says of a record."""
+    """Row of the table: the facts of a record."""
 
     name: str
     width: int  # of the image, as displayed
@@ -85,12 +85,12 @@ def _record(row: list[str]) -> Record | None:
 
 
 def _fault(row: list[str]) -> str:
-    """What is wrong with a row that is not sound."""
+    """Describe the fault of an invalid row."""
     if len(row) != len(_HEADER):
         return f"{len(row)} fields, expected {len(_HEADER)}"
-    for place, (form, told) in _FORMS.items():
+    for place, (form, expected) in _FORMS.items():
         if not re.fullmatch(form, row[place]):
-            return f"{_HEADER[place]}: expected {told}, got {row[place][:40]!r}"
+            return f"{_HEADER[place]}: expected {expected}, got {row[place][:40]!r}"
     return f"{row[0][:80]!r} names no file in a folder or below it"
 
 

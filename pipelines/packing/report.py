@@ -1,4 +1,4 @@
-"""What packing a data set found, as data for report.json and as text for a person."""
+"""Report of packing, as data for report.json and as text."""
 
 import os
 from collections import Counter
@@ -16,7 +16,7 @@ from pipelines.sources import label_counts, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
 from pipelines.sources.image_folder import ENDINGS
-from pipelines.sources.tables import Refused, Table, table_of
+from pipelines.sources.tables import Rejected, Table, table_of
 
 _COUNT = schema.Whole(0, 1 << 50)
 _QUANTILES = {f"{percent}%": float for percent in (0, 5, 50, 95, 100)}
@@ -26,10 +26,10 @@ _PART = {
     "near_duplicates": {"groups": _COUNT, "photographs": _COUNT, "largest": [{"photographs": _COUNT, "first": str}]},
     "not_listed": ({"files": _COUNT, "first": [str]}, None),
 }  # fmt: skip
-_REFUSED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
+_REJECTED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
 _SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: which sizes and spreads are told
 _EXAMPLES = 5
-_LOOKED_AT = 100_000  # files, beside the images of a set in several folders
+_SAMPLED = 100_000  # files, beside the images of a set in several folders
 
 
 class Found(NamedTuple):
@@ -39,43 +39,45 @@ class Found(NamedTuple):
     sizes: np.ndarray  # i64[n, 2]: width, height
     spread: np.ndarray  # f64[n]: side of the labels' box over that of the image; NaN: unlabelled
     prints: list[int | None]
-    refused: list[Refused]
+    rejected: list[Rejected]
     labels: label_counts.Counts
     replaced: int  # boxes without area, for which that of the labelled points was taken
     turned: int  # images displayed turned or mirrored against how they are stored
 
 
 def kind(reason: str) -> str:
-    """What reasons are counted by: their words before the colon."""
+    """Return the kind of a reason: its words before the colon."""
     return reason.split(":")[0]
 
 
-def line(refused: Refused) -> str:
+def line(rejected: Rejected) -> str:
     """A rejected row or image in one line, as it can be printed."""
-    return files.escaped(f"{refused.file}{f' (line {refused.line})' if refused.line else ''}: {refused.reason}")
+    return files.escaped(f"{rejected.file}{f' (line {rejected.line})' if rejected.line else ''}: {rejected.reason}")
 
 
-def by_kind(refused: Sequence[Refused]) -> str:
-    """How many were rejected for what, the most frequent first."""
-    counts = Counter(kind(r.reason) for r in refused)
+def by_kind(rejected: Sequence[Rejected]) -> str:
+    """Return the number of rejections by kind, most frequent first."""
+    counts = Counter(kind(r.reason) for r in rejected)
     return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
 
 
-def examples(refused: Sequence[Refused]) -> list[str]:
+def examples(rejected: Sequence[Rejected]) -> list[str]:
     """A line for each kind of rejection: how many, and the first of them."""
-    first: dict[str, Refused] = {}
-    for r in refused:
+    first: dict[str, Rejected] = {}
+    for r in rejected:
         first.setdefault(kind(r.reason), r)
-    counts = Counter(kind(r.reason) for r in refused)
-    told = {k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()}
-    return [f"  {count} {files.escaped(named)}; the first {told[named]}" for named, count in counts.most_common()]
+    counts = Counter(kind(r.reason) for r in rejected)
+    detail = {
+        k: line(r._replace(reason=r.reason.partition(":")[2].strip())).removesuffix(": ") for k, r in first.items()
+    }
+    return [f"  {count} {files.escaped(named)}; the first {detail[named]}" for named, count in counts.most_common()]
 
 
 def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
     """The content of report.json."""
     parts = {part: _part(sources[part], found[part], groups[part]) for part in sources}
-    refused = [{"part": part, **r._asdict()} for part, f in found.items() for r in f.refused]
-    return {"accepted": sum(p["accepted"] for p in parts.values()), "refused": refused, "parts": parts}
+    rejected = [{"part": part, **r._asdict()} for part, f in found.items() for r in f.rejected]
+    return {"accepted": sum(p["accepted"] for p in parts.values()), "refused": rejected, "parts": parts}
 
 
 def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
@@ -91,9 +93,9 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
     spread = found.spread[~np.isnan(found.spread)]
     return {
         "num_points": source.num_points,
-        "listed": len(source) + (len(table.refused) if table else 0),
+        "listed": len(source) + (len(table.rejected) if table else 0),
         "accepted": len(names),
-        "refused": dict(sorted(Counter(kind(r.reason) for r in found.refused).items())),
+        "refused": dict(sorted(Counter(kind(r.reason) for r in found.rejected).items())),
         "short_side": _shares(found.sizes.min(1)),
         "long_side": _shares(found.sizes.max(1)),
         "spread": _shares(spread) if len(spread) else None,
@@ -116,9 +118,9 @@ def _shares(values: np.ndarray) -> dict[str, float]:
 
 def _not_listed(table: Table) -> dict[str, Any] | None:
     """Images beside those of the table, in each folder that holds one, that no row names. None where they lie in several
-    folders of more than _LOOKED_AT files."""
+    folders of more than _SAMPLED files."""
     paths = table.pictures or table.names
-    known = {*paths, *(plain.picture_of(r.file) for r in table.refused)}
+    known = {*paths, *(plain.image_of(r.file) for r in table.rejected)}
     labelled = {
         path.removesuffix(".pts") for path in known if path.endswith(".pts")
     }  # a rejected file names its image so
@@ -127,7 +129,7 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
     others, looked = [], 0
     for folder in folders:
         found = _files_in(table.root / folder)
-        if (looked := looked + len(found)) > _LOOKED_AT and len(folders) > 1:
+        if (looked := looked + len(found)) > _SAMPLED and len(folders) > 1:
             return None
         for path in (f"{folder}/{name}".lstrip("/") for name in found if not name.startswith(".")):
             stem, ending = os.path.splitext(path)
@@ -137,7 +139,7 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
 
 
 def _files_in(folder: Path) -> list[str]:
-    """The names of the files in a folder; none where there is no such folder."""
+    """The names of the files in a folder; none where does not exist."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.is_file()]
@@ -146,14 +148,14 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
-    """What `make` gave of a set of these parts, from report.json. Raises ValueError, with the place, where it is of another
-    form."""
-    told = files.read_json(path)
-    schema.check(told, {"accepted": _COUNT, "refused": [_REFUSED], "parts": dict.fromkeys(parts, _PART)}, str(path))
+    """Return the content of report.json as `make` gave it for a set of these splits. Raises ValueError, with the place,
+    if it has another form."""
+    data = files.read_json(path)
+    schema.check(data, {"accepted": _COUNT, "refused": [_REJECTED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
-        schema.check(told["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
-        schema.check(told["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
-    return {**told, "parts": {part: told["parts"][part] for part in parts}}
+        schema.check(data["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
+        schema.check(data["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
+    return {**data, "parts": {part: data["parts"][part] for part in parts}}
 
 
 def text(report: dict[str, Any]) -> str:
@@ -163,12 +165,12 @@ def text(report: dict[str, Any]) -> str:
 
 def _lines(part: str, report: dict[str, Any]) -> list[str]:
     about = report["parts"][part]
-    refused = [r for r in report["refused"] if r["part"] == part]
-    rows = [f"{part}: {about['listed']} listed, {about['accepted']} accepted, {len(refused)} rejected"]
+    rejected = [r for r in report["refused"] if r["part"] == part]
+    rows = [f"{part}: {about['listed']} listed, {about['accepted']} accepted, {len(rejected)} rejected"]
     for reason, count in about["refused"].items():
         rows.append(f"  {count:6d}  {reason}")
-        which = [r for r in refused if kind(r["reason"]) == reason][:3]
-        rows += [f"          {line(Refused(r['file'], r['line'], r['reason']))}" for r in which]
+        which = [r for r in rejected if kind(r["reason"]) == reason][:3]
+        rows += [f"          {line(Rejected(r['file'], r['line'], r['reason']))}" for r in which]
     if (others := about["not_listed"]) and others["files"]:
         rows.append(f"  {others['files']} files that no row names: {files.escaped(', '.join(others['first']))}")
     if (about.get("boxes") or {}).get("replaced"):
@@ -178,8 +180,8 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
         rows.append(f"  points' box over the image, by side: {_spelled(about['spread'], 2)}")
     scheme = label_counts.default(about["num_points"])[1]
     if about.get("labels"):
-        rows += [f"  {row}" for row in label_remarks.told(label_counts.from_data(about["labels"]), scheme)]
-    rows += [f"  {row}" for row in orientation.told(about.get("turned") or 0, about["accepted"])]
+        rows += [f"  {row}" for row in label_remarks.describe(label_counts.from_data(about["labels"]), scheme)]
+    rows += [f"  {row}" for row in orientation.describe(about.get("turned") or 0, about["accepted"])]
     twins = about["near_duplicates"]
     if twins["largest"]:
         kept = " kept on one side of the split;" * (part == "train")

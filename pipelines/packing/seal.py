@@ -1,4 +1,4 @@
-"""The seal of a packed set: jaxmarks.json, written last, with the size and sha256 of every other file of the set.
+"""Seal of a packed set: jaxmarks.json, written last, with the size and sha256 of every other file of the set.
 
 Nothing in it is trusted: its form is checked, and the names of files are ours, never its own. Digests tell a set that was
 changed from one that was not; they do not tell who made it.
@@ -41,7 +41,7 @@ _CLASSES = {
 
 
 class Sealed(NamedTuple):
-    """What jaxmarks.json says of a whole set."""
+    """Content of jaxmarks.json of a complete set."""
 
     layout: dict[str, Any]  # the fields of `dataset.Layout`
     plan: str  # digest of what it was packed from
@@ -67,7 +67,7 @@ def shard_name(part: str, number: int, of: int) -> str:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds a packed set that is whole."""
+    """Return whether a folder holds a complete packed set."""
     return (folder / WHOLE).is_file() and (folder / INFO).is_file()
 
 
@@ -82,14 +82,14 @@ def write(folder: Path, about: Mapping[str, Any], digests: Mapping[str, str]) ->
 
 
 def read(folder: Path) -> Sealed:
-    """Return what a set's seal says, with every file but the shards held against it.
+    """Return a set's seal after verifying every file except the shards against it.
 
-    Raises ValueError, in one line that names the file, where the set is not whole, was packed before there were seals, or
-    is not as it was packed.
+    Raises ValueError, in one line that names the file, if the set is not complete, was packed before there were seals,
+    or has changed since it was packed.
     """
     path = folder / INFO
     if not is_whole(folder):
-        raise ValueError(f"{folder}: this packed set is not whole yet; the same prepare.py command goes on with it")
+        raise ValueError(f"{folder}: this packed set is not complete; run the same prepare.py command to resume")
     if (found := path.stat().st_size) > _LARGEST:
         raise ValueError(f"{path}: has {found} bytes, expected {_LARGEST} at most; {AGAIN}")
     if "files" not in files.read_json(path):
@@ -113,7 +113,7 @@ def _checked(path: Path, data: dict[str, Any]) -> Sealed:
             raise ValueError(f"{path}: {field}: not of the parts {', '.join(sealed.parts)}")
     if sealed.files.keys() != set(_names(sealed)):
         odd = min(sealed.files.keys() ^ set(_names(sealed)))
-        raise ValueError(f"{path}: files: {ascii(odd)[:80]} is missing, or is no file of a packed set")
+        raise ValueError(f"{path}: files: {ascii(odd)[:80]} is missing, or is not a file of a packed set")
     return sealed
 
 

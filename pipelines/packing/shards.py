@@ -1,4 +1,4 @@
-"""The shards of a packed set: ArrayRecord files of tf.Example records.
+"""Shards of a packed set: ArrayRecord files of tf.Example records.
 
 They are read by ArrayRecord alone and parsed by a fixed description of tf.Example, so that nothing that lies in a set
 chooses what code runs. TFDS, which would import the classes that a set names, is not asked.
@@ -48,7 +48,7 @@ class Shards:
         self._lock = threading.Lock()
 
     def __getitem__(self, index: int) -> bytes:
-        """Raises ValueError where the record cannot be read."""
+        """Raise ValueError where the record cannot be read."""
         shard = bisect_right(self._starts, index) - 1
         try:
             return self._reader(shard).read([index - self._starts[shard]])[0]
@@ -114,7 +114,7 @@ def parsed(record: bytes, kinds: dict[str, type]) -> dict[str, Any]:
     try:
         pairs = _EXAMPLE.FromString(record).features.feature
     except DecodeError:
-        raise ValueError("is no tf.Example") from None
+        raise ValueError("is not a tf.Example") from None
     found = {}
     for pair in pairs:
         values = pair.value.bytes.value if kinds.get(pair.key) is bytes else pair.value.int64.value

@@ -1,1 +1,1 @@
-"""Images for people: sheets of batches, overlays."""
+"""Reports: pages, plots and sheets of images."""

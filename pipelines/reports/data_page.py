@@ -1,4 +1,4 @@
-"""A page by which a person sees in a minute what a data set is like, what was rejected, and what may be wrong in it."""
+"""Overview page of a data set: its contents, rejected files, and possible faults."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -23,12 +23,12 @@ _GREY = (128, 128, 128)
 
 
 class Facts(NamedTuple):
-    """What is known of a data set once each record was opened."""
+    """Facts of a data set whose records were all read."""
 
     title: str  # what the page is about, e.g. the data set's path
     source: Source  # the accepted records
     listed: int  # records listed, rejected ones too
-    refused: list[tables.Refused]  # file, line, reason ("kind: detail")
+    rejected: list[tables.Rejected]  # file, line, reason ("kind: detail")
     thumbnails: dict[str, np.ndarray]  # of rejected files that still give pixels: u8[h, w, 3] by file
     sizes: np.ndarray  # i64[n, 2] width, height
     spread: np.ndarray  # f64[n]: sqrt of the area of the labels' box over sqrt of the image's area; NaN: unlabelled
@@ -42,7 +42,7 @@ def page(facts: Facts, *, seed: int = 0) -> str:
     Images are read from facts.source for what is shown, labels of at most 20,000 records, evenly taken; a record that
     cannot be read is left out. Raises OSError where the source does.
     """
-    lead = f"{len(facts.source):,} of {facts.listed:,} records accepted, {len(facts.refused):,} rejected."
+    lead = f"{len(facts.source):,} of {facts.listed:,} records accepted, {len(facts.rejected):,} rejected."
     labels = _labels(facts.source)
     sections = [
         _headline(facts),
@@ -51,7 +51,7 @@ def page(facts: Facts, *, seed: int = 0) -> str:
         _oddest(facts, labels),
         _histograms(facts),
         _duplicates(facts),
-        _refused(facts),
+        _rejected(facts),
     ]
     return html.page(facts.title, lead, sections)
 
@@ -88,14 +88,14 @@ def _headline(facts: Facts) -> Section:
     many = many[many > 1]
     numbers = [
         (f"{count:,}", "accepted", False),
-        (f"{len(facts.refused):,}", "refused", bool(facts.refused)),
+        (f"{len(facts.rejected):,}", "rejected", bool(facts.rejected)),
         (f"{facts.source.num_points:,}" if facts.source.labelled else "none", "points labelled", False),
     ]
     if count:
         short = facts.sizes.min(1)
         numbers.append((f"{np.median(short):.0f} px", f"median short side ({short.min()} to {short.max()})", False))
     numbers.append((f"{many.sum():,}", f"images in {len(many):,} groups of near-duplicates", False))
-    kinds = Counter(kind(r.reason) for r in facts.refused)
+    kinds = Counter(kind(r.reason) for r in facts.rejected)
     rows = [(html.text(reason), f"{n:,}") for reason, n in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
     return "Numbers", "", html.tiles(numbers) + (html.table(["why rejected", "records"], rows) if rows else "")
 
@@ -181,15 +181,15 @@ def _shape(labels: _Labels) -> Section:
 
 
 def _oddest(facts: Facts, labels: _Labels) -> Section:
-    heading = "Oddest labels"
+    heading = "Shape outliers"
     odd = outliers.scores(labels.points, labels.mask)
     order = np.argsort(-odd, kind="stable")[:_ODDEST]
     order = order[odd[order] > 0]
     if not len(order):
         return heading, f"Nothing can be said: it takes {outliers.MIN_FACES} labelled faces or more.", ""
     about = (
-        "Labels farthest from the shapes of the others, the oddest first; the number is in robust standard deviations of"
-        " the set. Turned heads are odd, too; a good shape in the wrong place is not."
+        "Labels farthest from the shapes of the others, farthest first; the number is in robust standard deviations of"
+        " the set. Turned heads are outliers, too; a good shape in the wrong place is not."
     )
     remarks = {int(labels.index[i]): f"{odd[i]:.1f}" for i in order}
     return heading, about, html.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
@@ -198,9 +198,9 @@ def _oddest(facts: Facts, labels: _Labels) -> Section:
 def _histograms(facts: Facts) -> Section:
     plots = []
     if len(facts.sizes):
-        plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "photographs"))
+        plots.append(html.histogram(facts.sizes.min(1).astype(float), "short side, pixels", "images"))
     if len(spread := facts.spread[np.isfinite(facts.spread)]):
-        plots.append(html.histogram(spread, "side of the labels' box over the image's", "photographs", 2))
+        plots.append(html.histogram(spread, "side of the labels' box over the image's", "images", 2))
     about = "How large the images are, and how much of them the object fills." if plots else "Nothing was accepted."
     return "Sizes", about, f'<div class="plots">{"".join(plots)}</div>'
 
@@ -210,7 +210,7 @@ def _duplicates(facts: Facts) -> Section:
     several = np.flatnonzero(counts > 1)
     largest = several[np.argsort(-counts[several], kind="stable")][:_GROUPS]
     if not len(several):
-        return "Near-duplicates", "No two images look the same.", ""
+        return "Near-duplicates", "No near-duplicates.", ""
     rows = []
     for group in largest:
         members = np.flatnonzero(which == group)
@@ -218,15 +218,15 @@ def _duplicates(facts: Facts) -> Section:
         rows.append(f"<h3>{len(members):,} images</h3>{html.grid(figures, 110)}")
     sizes = ", ".join(f"{n:,} of {size}" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
     about = (
-        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They look the same to a hash, and"
+        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They are nearly identical, and"
         f" belong on one side of a split. The {len(largest)} largest groups, up to {_MEMBERS} of each:"
     )
     return "Near-duplicates", about, "".join(rows)
 
 
-def _refused(facts: Facts) -> Section:
-    kinds: dict[str, list[tables.Refused]] = {}
-    for record in facts.refused:
+def _rejected(facts: Facts) -> Section:
+    kinds: dict[str, list[tables.Rejected]] = {}
+    for record in facts.rejected:
         kinds.setdefault(kind(record.reason), []).append(record)
     parts = []
     for reason, records in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
@@ -235,11 +235,11 @@ def _refused(facts: Facts) -> Section:
         pictured = [r.file for r in records[:_ROWS] if r.file in facts.thumbnails][:_THUMBNAILS]
         rows = [_row(record, facts.thumbnails if record.file in pictured else {}) for record in records[:_ROWS]]
         parts.append(html.table(["file", "line", "reason", ""], rows))
-    about = f"{len(facts.refused):,} records cannot be used." if facts.refused else "Every record could be used."
-    return "Refused", about, "".join(parts)
+    about = f"{len(facts.rejected):,} records cannot be used." if facts.rejected else "Every record could be used."
+    return "Rejected", about, "".join(parts)
 
 
-def _row(record: tables.Refused, thumbnails: dict[str, np.ndarray]) -> list[str]:
+def _row(record: tables.Rejected, thumbnails: dict[str, np.ndarray]) -> list[str]:
     image = thumbnails.get(record.file)
     seen = "" if image is None else html.picture(sheets.fitted(image, 144), record.file)
     return [html.text(record.file), str(record.line or ""), html.text(record.reason), seen]

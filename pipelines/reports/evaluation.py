@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it: lines for a terminal, and plots. `report` is what evaluate.py writes to out.json."""
+"""Evaluation reports as lines for a terminal and as plots. `report` is the content of evaluate.py's out.json."""
 
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,9 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 
 def _fallbacks(counts: dict[str, int], images: int) -> list[str]:
-    told = {"box": "the box of their labelled points", "diagonal": "the diagonal of the image"}
+    names = {"box": "the box of their labelled points", "diagonal": "the diagonal of the image"}
     return [
-        f"NME of {count} of {images} divided by {told[name]}: the norm before it is zero or not labelled"
+        f"NME of {count} of {images} divided by {names[name]}: the norm before it is zero or not labelled"
         for name, count in counts.items()
         if count
     ]
@@ -76,8 +76,8 @@ def _slices(report: dict[str, Any]) -> list[str]:
     for kind, thirds in report["slices"].items():
         for third in thirds:
             edges = f"{words.number(third['low'])} to {words.number(third['high'])}{_UNITS[kind]}"
-            told = f"{third['mean_box']:.4f}  {third['count']:6d}, {edges}"
-            found.append(_line(f"  {kind}: {third['name']}", third["mean"], third["interval"], told))
+            detail = f"{third['mean_box']:.4f}  {third['count']:6d}, {edges}"
+            found.append(_line(f"  {kind}: {third['name']}", third["mean"], third["interval"], detail))
     return found
 
 
@@ -101,12 +101,13 @@ PLOTS = ("cumulative.png", "regions.png", "slices.png", "expected.png")
 
 
 def draw(folder: Path, report: dict[str, Any], nme: dict[str, np.ndarray], others: dict[str, Any] | None) -> list[str]:
-    """Writes cumulative.png, regions.png, slices.png and expected.png, those there is something for; their names.
+    """Write those of cumulative.png, regions.png, slices.png and expected.png that there are numbers for; return their
+    names.
 
-    nme: name -> f64[images] of what is judged and, second, of what it is compared with, whose "regions" and "slices"
-    `others` has.
+    nme: name -> f64[images] of the evaluated predictions and, second, of those they are compared with, whose "regions"
+    and "slices" are in `others`.
     """
-    many = words.counted(report["count"], "photograph")
+    many = words.counted(report["count"], "image")
     both = [report] if others is None else [report, others]
     series = {"regions": [r["regions"] for r in both], "slices": [_flat(r["slices"]) for r in both]}
     plots.cumulative(folder / "cumulative.png", f"Cumulative error, {many}", nme, report["limit"])

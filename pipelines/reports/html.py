@@ -1,4 +1,4 @@
-"""The pieces of a page that needs nothing beside itself: its skeleton and style, images inside it, plots as SVG.
+"""Pieces of self-contained HTML pages: skeleton and style, embedded images, plots as SVG.
 
 Whatever comes from files goes through `text`; all else here is written by the program.
 """
@@ -86,7 +86,7 @@ def document(title: str, body: str, *, style: str = "", head: str = "") -> str:
 
 
 def tiles(facts: Sequence[tuple[str, str, bool]]) -> str:
-    """Headline numbers: (number, what it is, whether it is a worry)."""
+    """Return headline numbers as HTML, from (number, caption, whether it is a warning)."""
     each = [
         f'<div class="tile{" warn" * bad}"><b>{text(n)}</b><span>{text(what)}</span></div>' for n, what, bad in facts
     ]
@@ -122,7 +122,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> str:
-    """How often f64[n] values, n > 0, occur, with their median; `what` is counted. Wide ranges get a logarithmic axis."""
+    """Return a histogram of f64[n] values, n > 0, with their median; `what` is counted. Wide ranges get a logarithmic
+    axis."""
     low, high = float(values.min()), float(values.max())
     wide = low > 0 and high > 8 * low
     step = 10.0**-decimals
@@ -141,10 +142,10 @@ def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> s
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         tall = 130 * count / counts.max()
         broad = across(right) - across(left) - 0.7
-        told = f"{left:.{decimals}f} to {right:.{decimals}f}: {count} {what}"
+        caption = f"{left:.{decimals}f} to {right:.{decimals}f}: {count} {what}"
         bars.append(
             f'<rect class="bar" x="{across(left):.1f}" y="{150 - tall:.1f}" width="{broad:.1f}" height="{tall:.1f}">'
-            f"<title>{text(told)}</title></rect>"
+            f"<title>{text(caption)}</title></rect>"
         )
     at, half = across(middle), f"{middle:.{decimals}f}"
     return (

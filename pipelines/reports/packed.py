@@ -1,4 +1,4 @@
-"""The page of a packed data set, from its own files."""
+"""Overview page of a packed data set, from its own files."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from pipelines.io import files
 from pipelines.packing import record_table, report, seal
 from pipelines.packing.dataset import Packed
 from pipelines.reports import data_page
-from pipelines.sources.tables import Refused
+from pipelines.sources.tables import Rejected
 
 
 def write(folder: Path, title: str, thumbnails: dict[str, np.ndarray]) -> list[str]:
-    """Writes folder/look.html for the training split and look-test.html for a test split; gives their paths.
+    """Write folder/look.html for the training split and look-test.html for a test split; return their paths.
 
-    thumbnails: of rejected files, by file. Raises ValueError where the set is not whole.
+    thumbnails: of rejected files, by file. Raises ValueError if the set is not complete.
     """
     sealed, written = seal.read(folder), []
-    told = report.read(folder / seal.REPORT, sealed.parts)
+    summary = report.read(folder / seal.REPORT, sealed.parts)
     for part in sealed.parts:
         source = Packed(folder, part, sealed)
         records = record_table.read(folder, part, source.num_points)
@@ -27,8 +27,8 @@ def write(folder: Path, title: str, thumbnails: dict[str, np.ndarray]) -> list[s
         facts = data_page.Facts(
             title=f"{title}: {part}",
             source=source,
-            listed=told["parts"][part]["listed"],
-            refused=[Refused(r["file"], r["line"], r["reason"]) for r in told["refused"] if r["part"] == part],
+            listed=summary["parts"][part]["listed"],
+            rejected=[Rejected(r["file"], r["line"], r["reason"]) for r in summary["refused"] if r["part"] == part],
             thumbnails=thumbnails,
             sizes=np.array([[r.width, r.height] for r in records]),
             spread=np.array([float(r.spread or "nan") for r in records]),

@@ -1,5 +1,4 @@
-"""Curves as PNG files: the one place that imports matplotlib. No global state, so that a file depends on its numbers
-alone."""
+"""Plots as PNG files: the only module that imports matplotlib. No global state, so a file depends only on its numbers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,8 +56,8 @@ def learning_rate(
         axes.plot(rates, smoothed, color=_SMOOTH, linewidth=2.4, label="smoothed")
         if suggestion is not None:
             low, high, best = suggestion
-            told = f"range {sweep.short(low)} .. {sweep.short(high)}"
-            axes.axvspan(low, high, color=_RANGE, alpha=0.16, linewidth=0, label=told)
+            label = f"range {sweep.short(low)} .. {sweep.short(high)}"
+            axes.axvspan(low, high, color=_RANGE, alpha=0.16, linewidth=0, label=label)
             axes.axvline(best, color=_RANGE, linewidth=2, linestyle="--", label=f"suggested {sweep.short(best)}")
         axes.set_xscale("log")
         axes.set_yscale("log", nonpositive="mask")
@@ -86,8 +85,8 @@ def cumulative(path: str | Path, title: str, curves: dict[str, np.ndarray], limi
             shown = errors[errors <= end]
             x = np.concatenate([[0], shown, [end]])
             y = 100 * np.concatenate([np.arange(len(shown) + 1), [len(shown)]]) / len(errors)
-            told = f"AUC {auc:.3f}, failures {100 * failed:.1f} %: {name}"
-            axes.step(x, y, where="post", color=colour, linewidth=2.2, label=told)
+            label = f"AUC {auc:.3f}, failures {100 * failed:.1f} %: {name}"
+            axes.step(x, y, where="post", color=colour, linewidth=2.2, label=label)
         axes.axvline(limit, color=_GREY, linewidth=1.4, linestyle="--", label=f"limit {limit:g}")
         axes.set_xlim(0, end)
         axes.set_ylim(0, 100)
@@ -124,8 +123,8 @@ def expected(path: str | Path, title: str, curve: reliability.Curve) -> None:
     def draw(axes: "Axes") -> None:
         end = 1.05 * max(curve.expected.max(), curve.error.max())
         axes.plot([0, end], [0, end], color=_GREY, linewidth=1.4, linestyle="--", label="expected = true")
-        told = f"points in {len(curve.count)} bins of equal number"
-        axes.plot(curve.expected, curve.error, color=_OURS, linewidth=2.2, marker="o", label=told)
+        label = f"points in {len(curve.count)} bins of equal number"
+        axes.plot(curve.expected, curve.error, color=_OURS, linewidth=2.2, marker="o", label=label)
         axes.set_xlim(0, end)
         axes.set_ylim(0, end)
         axes.set_xlabel("expected error, pixels of the image", fontsize=11)

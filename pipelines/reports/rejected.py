@@ -1,4 +1,4 @@
-"""A sheet of the images that were rejected, as far as anything can be seen of them."""
+"""Sheet of rejected images, as far as they can be shown."""
 
 import io
 from pathlib import Path
@@ -49,24 +49,24 @@ def salvaged(data: bytes) -> np.ndarray | None:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def thumbnails(sources: dict[str, Source], told: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
-    """Of the first rejected records: what can be seen of their files, by file."""
+def thumbnails(sources: dict[str, Source], summary: dict[str, Any], most: int = _MOST) -> dict[str, np.ndarray]:
+    """Return what can be shown of the first rejected records, by file."""
     found: dict[str, np.ndarray] = {}
-    for refused in told["refused"]:
-        table = table_of(sources[refused["part"]]) if refused["part"] in sources else None
-        if table is None or not text_tables.inner_path(refused["file"]):
+    for rejected in summary["refused"]:
+        table = table_of(sources[rejected["part"]]) if rejected["part"] in sources else None
+        if table is None or not text_tables.inner_path(rejected["file"]):
             continue
-        path = table.root / refused["file"]
+        path = table.root / rejected["file"]
         if not path.is_file() or not 0 < files.size(path) < _BYTES:
             continue
         if len(found) < most and (image := salvaged(files.read_bytes(path))) is not None:
-            found[refused["file"]] = image
+            found[rejected["file"]] = image
     return found
 
 
-def sheet(folder: Path, found: dict[str, np.ndarray], told: dict[str, Any]) -> str:
-    """Writes the thumbnails, each with the kind of its rejection, as folder/refused.png; gives its path."""
-    reasons = {r["file"]: report.kind(r["reason"]) for r in told["refused"]}
+def sheet(folder: Path, found: dict[str, np.ndarray], summary: dict[str, Any]) -> str:
+    """Write the thumbnails, each with the kind of its rejection, as folder/refused.png; return its path."""
+    reasons = {r["file"]: report.kind(r["reason"]) for r in summary["refused"]}
     pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
     with files.whole(folder / "refused.png") as file:
         file.write(decode.encode_png(sheets.contact(pictures, 8, [reasons[name][:22] for name in found])))

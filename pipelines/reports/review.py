@@ -1,4 +1,4 @@
-"""The page on which a person decides about suspicious labels, one image at a time, by mouse or keys.
+"""Label review page: one image at a time, decisions by mouse or keys.
 
 One file that needs no other and no network. What comes from data stands in one block of JSON; the script puts names into
 the page as text, never as HTML. Points are drawn over the image in pixels of the image.
@@ -79,8 +79,8 @@ def _numbers(values: np.ndarray) -> list[float]:
 
 
 def _around(points: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is shown: a square (x, y, side, side) about the points, no more than twice the image of `size` (width,
-    height), and the corners of what it has of the image, f64[2] each."""
+    """Return the shown square (x, y, side, side) around the points, at most twice the image of `size` (width, height),
+    and the corners of its part of the image, f64[2] each."""
     near = np.clip(points, -size / 2, 1.5 * size)
     low, high = near.min(0), near.max(0)
     side = max(float((high - low).max()) * (1 + 2 * _AROUND), 0.05 * float(size.max()))
@@ -249,8 +249,8 @@ function drawSimilar(other) {
   if (!other) return;
   sheet.setAttribute("viewBox", other.view.join(" "));
   sheet.setAttribute("aria-label", other.name);
-  ["x", "y", "width", "height"].forEach((name, n) => picture.setAttribute(name, other.place[n]));
-  picture.setAttribute("href", other.picture);
+  ["x", "y", "width", "height"].forEach((name, n) => image.setAttribute(name, other.place[n]));
+  image.setAttribute("href", other.picture);
   label.setAttribute("d", dots(other.label));
   label.setAttribute("stroke-width", other.view[2] * 2 * markerOf(other.label.length));
   figure.querySelector("figcaption").textContent = `similar image: ${other.name}, with its label`;

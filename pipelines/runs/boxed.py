@@ -1,4 +1,4 @@
-"""Whether a run was trained on bounding boxes, held against the data and the runs that it meets."""
+"""Bounding boxes of a run, checked against those of the data and of other runs."""
 
 import logging
 
@@ -10,7 +10,7 @@ _log = logging.getLogger("jaxmarks")
 
 
 def check(run: Run, source: Source) -> None:
-    """Raises ValueError where a run was trained on bounding boxes and the source has none."""
+    """Raise ValueError where a run was trained on bounding boxes and the source has none."""
     if run.boxed and not source.boxed:
         raise ValueError(
             f"{run.root} was trained on bounding boxes, and these images have none: give --boxes FILE (file_name, x, y,"
@@ -33,11 +33,11 @@ def cropped(run: Run, source: Source) -> Source:
 
 
 def check_same(one: Run, other: Run) -> None:
-    """Raises ValueError where of two runs one was trained on bounding boxes and the other not, or with another margin."""
+    """Raise ValueError where of two runs one was trained on bounding boxes and the other not, or with another margin."""
     if one.boxed != other.boxed:
         whole, boxed = sorted((one, other), key=lambda run: run.boxed)
         raise ValueError(
-            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be mixed"
+            f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be combined"
         )
     if (ours := one.config.box_margin) != (theirs := other.config.box_margin):
-        raise ValueError(f"{other.root} has --box-margin {theirs:g}, {one.root} {ours:g}: they cannot be mixed")
+        raise ValueError(f"{other.root} has --box-margin {theirs:g}, {one.root} {ours:g}: they cannot be combined")

@@ -1,4 +1,4 @@
-"""The validation split of a run in two, so that what is fitted on the one half is not flattered by the other."""
+"""Selection half and calibration half of a run's validation split."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How fast a run goes: what happens before its first step, and how long the whole will take, told after a few steps."""
+"""Messages about the start of a run and its estimated duration."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _LONG = 1800.0  # seconds, from which a shorter recipe is named
 
 def paced(take_step: Callable, progress: console.Progress, begin: int, until: int, config: Config) -> Callable:
     """take_step(state, batch), which says that it compiles, shows its first step and, after a few, the time of all."""
-    inner, taken, spent = compilation.first_told(take_step, progress.say), 0, 0.0
+    inner, taken, spent = compilation.report_first_call(take_step, progress.say), 0, 0.0
 
     def step(state, batch):
         nonlocal taken, spent
@@ -40,12 +40,12 @@ def paced(take_step: Callable, progress: console.Progress, begin: int, until: in
 
 
 def estimate(each: float, left: int) -> str:
-    """How long the steps that are left will take, at so many seconds each."""
+    """Return a line on how long the remaining steps will take, at so many seconds each."""
     return f"{each:.2g} s a step: about {console.clock(each * left)} for the {left} steps left, validation not counted"
 
 
 def advice(seconds: float, config: Config) -> str:
-    """What to do where that is long; empty where it is not, or nothing shorter is known."""
+    """Return a shorter alternative for a long run; empty for a short one, or if there is none."""
     small = recipes.NAMES["small"]
     mine = all(getattr(config, name) == small.settings[name] for name in ("model", "size"))
     if seconds < _LONG or mine or not backend.is_cpu():

@@ -1,4 +1,4 @@
-"""Runs with what they learned: a trained one opened, another's weights to begin with, and a fork that goes its own way."""
+"""Restoring runs from checkpoints: trained runs, initial weights, forks."""
 
 import difflib
 import shutil
@@ -11,7 +11,7 @@ from jaxmarks import augment, experiment, keys, models
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.models import torchvision
-from jaxmarks.training import checkpoint, history, log, recipes, sharding, state, step
+from jaxmarks.training import checkpoint, history, log, recipes, rendering, sharding, state
 from jaxmarks.training.checkpoint import Commit
 from jaxmarks.types import State
 from pipelines.example import Source
@@ -28,7 +28,7 @@ class Trained(NamedTuple):
     """A run's network at one of its checkpoints."""
 
     run: Run
-    plan: experiment.Assembly
+    plan: experiment.Experiment
     state: State
     commit: Commit
 
@@ -41,7 +41,7 @@ def load(root: Path, which: str = "best") -> Trained:
     run = run_folder.load(root)
     mesh = sharding.mesh_dividing(run.config.batch // run.config.accumulate)
     plan = experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]), mesh)
-    saved, commit = checkpoint.require(run.root, experiment.template(plan), which)
+    saved, commit = checkpoint.require(run.root, plan.template(), which)
     return Trained(run, plan, saved, commit)
 
 
@@ -51,7 +51,7 @@ def origin(config: Config) -> str:
         return ""
     path = Path(config.init_from)
     if not path.exists():
-        raise ValueError(f"--init-from {path}: there is no such file or run folder")
+        raise ValueError(f"--init-from {path}: does not exist")
     if path.is_dir():
         found = checkpoint.commits(path)
         best = checkpoint.best(found) or (found[-1] if found else None)
@@ -61,7 +61,7 @@ def origin(config: Config) -> str:
     return files.digest(path).hex()
 
 
-def first_weights(run: Run, plan: experiment.Assembly) -> tuple[tuple[dict, dict] | None, list[str]]:
+def first_weights(run: Run, plan: experiment.Experiment) -> tuple[tuple[dict, dict] | None, list[str]]:
     """(params, stats) that a run begins with, None where it draws them itself; and what a person should know, a line each.
 
     Raises ValueError in one line where they do not fit, or are not those that the run began with.
@@ -81,7 +81,7 @@ def first_weights(run: Run, plan: experiment.Assembly) -> tuple[tuple[dict, dict
         given = state.judged(other.state)
     else:
         given = _published(config.model, path)
-    weights, more = models.adopt(plan.model.init(experiment.first_key(plan), config.size), given)
+    weights, more = models.adopt(plan.model.init(plan.first_key, config.size), given)
     return weights, [f"begins with the weights of {path}", *notes, *more]
 
 
@@ -121,16 +121,16 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
         known = run_folder.parent_of(root)
         asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))
         if not known or not asked or configs.differences(run_folder.load(root).config, config):
-            raise ValueError(f"--fork: {root} is there already, and not what this command makes; take another name")
+            raise ValueError(f"--fork: {root} already exists with different settings; take another name")
         return run_folder.load(root)._replace(config=config), known["step"]
     if kept := [f"--{n.replace('_', '-')}" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
-        raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it goes on with")
+        raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it continues")
     plan = experiment.assemble(config, old.key, old.scheme, len(old.parts["train"]))
-    saved, commit = checkpoint.require(parent, experiment.template(plan), which or "newest")
+    saved, commit = checkpoint.require(parent, plan.template(), which or "newest")
     if plan.steps <= commit.step:
         raise ValueError(
             f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give --steps above"
-            f" {commit.step}, or an earlier --step to go on from"
+            f" {commit.step}, or an earlier --step"
         )
     if dry:
         return old._replace(root=root, config=config), commit.step
@@ -161,20 +161,22 @@ def _seen(run: Run, part: Source) -> history.Seen:
     return history.seen(rows, keys.ordering(run.key, len(part), run_folder.weights(run)), len(part))
 
 
-def fates(run: Run, part: Source) -> dict[str, np.ndarray]:
-    """What the run did to each image of its training split, as `history.per_photograph` has it."""
-    return history.per_photograph(_seen(run, part), len(part))
+def outcomes(run: Run, part: Source) -> dict[str, np.ndarray]:
+    """Return the history of each image of the training split, as `history.per_image` gives it."""
+    return history.per_image(_seen(run, part), len(part))
 
 
 def story(run: Run, part: Source, name: str) -> list[str]:
-    """What the run did to one image of its training split, a line for each step at which it was seen."""
+    """Return the history of one image of the training split, a line for each step that saw it."""
     found, config, lines = _seen(run, part), run.config, []
     settings = augment.configure(config.augment, run.scheme.mirror is not None)
     for at in np.flatnonzero(found.index == list(part.names).index(name)):
-        drawn = augment.sample(step.augment_key(run.key, found.draw[at]), settings, config.size)
-        fate = "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
+        drawn = rendering.augmentation(run.key, settings, config.size, found.draw[at])
+        outcome = (
+            "" if found.kept[at] else ", left out as one of the worst" if found.worst[at] else ", left out as easy"
+        )
         where = f"step {found.step[at]}, place {found.place[at]}, epoch {found.draw[at, 0]}"
-        lines.append(f"{where}: {augment.told(drawn, config.size)}: loss {found.loss[at]:.4g}{fate}")
+        lines.append(f"{where}: {augment.describe(drawn, config.size)}: loss {found.loss[at]:.4g}{outcome}")
     return lines
 
 
@@ -194,12 +196,12 @@ def where_is(run: Run, name: str) -> str:
 
 
 def write_history(run: Run, part: Source) -> list[str]:
-    """Writes history.csv, what the run did to each image of its training split, and says what stands out.
+    """Write history.csv, what the run did to each image of its training split, and say what stands out.
 
     Columns: file_name, seen, worst and easy (how often it was trimmed, as too hard or too easy), mean_loss, last_loss;
     the most often trimmed as too hard first, then by last loss.
     """
-    found = fates(run, part)
+    found = outcomes(run, part)
     share = found["worst"] / np.maximum(found["seen"], 1)
     ranked = np.lexsort((-np.nan_to_num(found["last_loss"]), -share))
     with files.whole(run.root / "history.csv") as file:

@@ -1,4 +1,4 @@
-"""The data of a run: its training set, its splits as they were written down, and what else it is asked to predict."""
+"""Data of a run: its training set, its stored splits, and other data to predict."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ def of_run(
     of the images and the file of boxes lie now, if they are not where they were; dry: nothing is packed; brief: what cannot
     be used, of which training told, is only counted. Raises ValueError in one line."""
     if path is None and not opening.exists(run.config.data):
-        raise ValueError(f"the run's data was at {run.config.data}; say with --data where it lies now")
+        raise ValueError(f"the run's data was at {run.config.data}; give its path with --data")
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
     known |= {name: value for name, value in (("pictures", pictures), ("boxes", boxes)) if value}
     if opening.is_packed(known["data"]):
@@ -48,7 +48,7 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
     one part only. Raises ValueError where that is what the run was trained on."""
     where, points = path or run.config.data, run.scheme.num_points
     if not opening.exists(where):
-        raise ValueError(f"{where}: there is nothing; say with --data what to look at")
+        raise ValueError(f"{where}: does not exist; give another path with --data")
     own = os.path.abspath(where) == os.path.abspath(run.config.data)
     pictures = pictures or (run.config.pictures if own else "")
     if own and run.config.boxes and not boxes:
@@ -67,7 +67,7 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
             f"{where} has no test split, only what the run was trained on; give other data with --data (evaluate.py:"
             " or --part val)"
         )
-    _log.warning("%s has no test split: all of its images are looked at", where)
+    _log.warning("%s has no test split: all of its images are used", where)
     return boxed.cropped(run, opening.open_source(where, "train", points, **given))
 
 

@@ -1,4 +1,4 @@
-"""The run folder: its configuration, key, split and versions, written before the first step and obeyed ever after."""
+"""Run folder: configuration, key, split and versions, written before the first step and binding afterwards."""
 
 import dataclasses
 import json
@@ -52,7 +52,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """What the same bits depend on: packages, device kind and count, visible cores, flags, the processor's units."""
+    """Return what bitwise equality depends on: packages, device kind and count, visible cores, flags, the processor's
+    units."""
     devices = jax.devices()
     return {
         "python": platform.python_version(),
@@ -71,8 +72,8 @@ def key_of(config: Config) -> jax.Array:
 
 
 def plan(root: Path, config: Config, source: Source) -> Run:
-    """What a run of this configuration would be, with numbers for what it leaves to the number of images; nothing is
-    written and no image read. Raises ValueError where there is no such split."""
+    """Return what a run of this configuration would be, with numbers for what it leaves to the number of images; writes
+    nothing and reads no image. Raises ValueError if there is no such split."""
     key = key_of(config)
     config = dataclasses.replace(config, val_fraction=defaults.val_fraction(config, len(source)))
     twins = source.groups if config.near_duplicates else None
@@ -91,7 +92,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     """
     if next(root.glob("checkpoints/*/commit.json"), None) is not None:
         raise ValueError(
-            f"{root / 'config.json'} is missing, but checkpoints of a run are there: put it back from a copy, or take"
+            f"{root / 'config.json'} is missing, but the folder has checkpoints: restore it from a copy, or take"
             " another --name"
         )
     _, config, key, scheme, parts, *_ = plan(root, config, source)
@@ -108,7 +109,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
 
 
 def _kept(path: str, own: Path) -> str:
-    """The digest of the run's own copy of a file, made here; empty where there is no such file."""
+    """The digest of the run's own copy of a file, made here; empty where does not exist."""
     if not path:
         return ""
     with files.whole(own) as file:
@@ -145,7 +146,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     config = Config(**flags).check()
     for name in ("scheme", "weights", "review", "boxes"):
         if (path := getattr(config, name)) and not Path(path).is_file():
-            raise ValueError(f"--{name} {path}: there is no such file")
+            raise ValueError(f"--{name} {path}: does not exist")
     if (config.pictures or config.boxes or config.category) and opening.is_packed(config.data):
         raise ValueError(
             f"--data {config.data} is packed: --pictures, --boxes and --category were for prepare.py, and do nothing here"
@@ -154,7 +155,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
 
 
 def write_faults(run: Run, lines: list[str]) -> None:
-    """Adds the images that could not be decoded to the run's faults.txt, one line each, by name."""
+    """Add the images that could not be decoded to the run's faults.txt, one line each, by name."""
     path = run.root / "faults.txt"
     known = path.read_text(errors="replace").splitlines() if path.is_file() else []
     if set(lines) - set(known):
@@ -163,7 +164,7 @@ def write_faults(run: Run, lines: list[str]) -> None:
 
 
 def finish(run: Run, step: int, digest: str) -> list[str]:
-    """Writes final.json, the step and digest of the last state, and says what to do with a finished run."""
+    """Write final.json, the step and digest of the last state, and say what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
     evaluated = f"python scripts/evaluate.py --run {run.root}"
     if "test" in opening.parts(run.config.data):
@@ -178,17 +179,17 @@ def finish(run: Run, step: int, digest: str) -> list[str]:
 def folder(parent: str, name: str) -> Path:
     """The run folder of a plain name. Raises ValueError for a name that leads elsewhere."""
     if not name or name in (".", "..") or "/" in name or "\\" in name:
-        raise ValueError(f"--name {name!r} is not a plain name; --runs says where run folders lie")
+        raise ValueError(f"--name {name!r} is not a plain name; --runs gives the folder of the run folders")
     return Path(parent) / name
 
 
 def parent_of(root: Path) -> dict[str, Any] | None:
-    """Where a fork is from: run, step and digest; None for a run that began by itself."""
+    """Return the origin of a fork: run, step and digest; None for a run that is not a fork."""
     return _read(root / "config.json").get("parent")
 
 
 def exists(root: Path) -> bool:
-    """Whether a run began here."""
+    """Return whether a run began here."""
     return (root / "config.json").is_file()
 
 
@@ -202,13 +203,13 @@ def load(root: Path) -> Run:
     known = stored.get("weights", ""), stored.get("origin", ""), stored.get("review", "")
     try:  # all of it is sealed, but another version or hand may have written it, or put it under another's name
         if parts.pop("names_digest") != split.digest(parts):
-            raise ValueError("the digest of split.json's names does not fit")
+            raise ValueError("the digest of the names in split.json does not match")
         config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
         boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
         return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, stored["data_identity"], *known, boxed)
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        told = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
-        raise ValueError(f"{root}: its files are not those of a run of this version ({told})") from None
+        reason = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
+        raise ValueError(f"{root}: its files do not match a run of this version ({reason})") from None
 
 
 def weights(run: Run) -> np.ndarray | None:
@@ -235,7 +236,7 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     if changed := configs.differences(run.config, asked):
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
         raise ValueError(
-            f"{said}. Take another --name, go on from it with --fork NAME, or give the flags it was started with:"
+            f"{said}. Take another --name, continue from it with --fork NAME, or give the flags it was started with:"
             f" {configs.as_flags(run.config)}"
         )
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
@@ -251,13 +252,13 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
 
 
 def other_versions(run: Run) -> list[str]:
-    """What the same bits depend on and is not as it was when the run began, a line each."""
+    """Return what bitwise equality depends on and has changed since the run began, a line each."""
     known, now = _read(run.root / "versions.json"), versions()
     return [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
 
 
 def check_identity(run: Run, source: Source, path: str) -> None:
-    """Raises ValueError unless the source holds the very records that the run was trained on."""
+    """Raise ValueError unless the source holds the very records that the run was trained on."""
     if identity(source) != run.data_identity:
         raise ValueError(
             f"--data {path}: not the data that {run.root} was trained on, or it was changed since;"
@@ -266,13 +267,13 @@ def check_identity(run: Run, source: Source, path: str) -> None:
 
 
 def check_same_data(one: Run, other: Run) -> None:
-    """Raises ValueError unless both runs were trained on the very same records, and as many points."""
+    """Raise ValueError unless both runs were trained on the very same records, and as many points."""
     if one.data_identity != other.data_identity or one.scheme.num_points != other.scheme.num_points:
         raise ValueError(f"{other.root} was trained on other data than {one.root}; take runs of one data set")
 
 
 def check_points(run: Run, source: Source) -> None:
-    """Raises ValueError unless the source has as many points as the run's network."""
+    """Raise ValueError unless the source has as many points as the run's network."""
     if source.num_points != run.scheme.num_points:
         raise ValueError(
             f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}:"

@@ -1,4 +1,4 @@
-"""Training and validation parts by groups, from the root key; what is written down decides from then on."""
+"""Training and validation split by groups, from the root key; the stored split is binding."""
 
 import hashlib
 import math
@@ -105,7 +105,7 @@ def _count(groups: Iterable[str], sizes: dict[str, int]) -> int:
 
 
 def _far(count: float, asked: float) -> bool:
-    """Whether so many images are farther from those asked for than half of them; one more or less is rounding."""
+    """Return whether so many images are farther from those asked for than half of them; one more or less is rounding."""
     return abs(count - asked) > max(asked / 2, 1)
 
 
@@ -133,7 +133,7 @@ def _reached(ranked: Sequence[str], sizes: dict[str, int], enough: float, most: 
 def _check(
     ranked: list[str], sizes: dict[str, int], held: set[str], asked: float, means: tuple[str, list[str]]
 ) -> None:
-    """Raises ValueError where the groups held out are not about what was asked. means: how it was asked, and ways out."""
+    """Raise ValueError where the groups held out are not about what was asked. means: how it was asked, and ways out."""
     total, count = sum(sizes.values()), _count(held, sizes)
     alone = asked > 0 and not held and total > 1  # one group of several images
     if not (_far(count, asked) or alone):
@@ -164,8 +164,8 @@ def _nearest(ranked: list[str], sizes: dict[str, int], asked: float) -> tuple[fl
 def _means(
     fraction: float, fold: tuple[int, int] | None, pattern: str, twins: Sequence[str] | None
 ) -> tuple[str, list[str]]:
-    """How a share was asked for, and what would change what comes of it."""
-    ways = ["--no-near-duplicates lets images that are nearly the same lie on both sides"] if any(twins or ()) else []
+    """Describe how a share was requested, and what would change the result."""
+    ways = ["--no-near-duplicates lets near-duplicates be on both sides"] if any(twins or ()) else []
     ways += [f"another --split-by than {pattern!r} makes other groups"] if pattern else []
     if fold:
         return f"--fold {fold[0]}/{fold[1]}", [*ways, "--fold takes fewer parts"]
@@ -173,7 +173,7 @@ def _means(
 
 
 def _fold(ranked: list[str], sizes: dict[str, int], which: int, of: int) -> set[str]:
-    """The groups whose middle image, counted through all groups, lies in the `which`-th of `of` equal stretches."""
+    """Return the groups whose middle image, counted through all groups, lies in the `which`-th of `of` equal ranges."""
     folds: list[set[str]] = [set() for _ in range(of)]
     total, before = sum(sizes.values()), 0
     for group in ranked:

@@ -1,4 +1,4 @@
-"""Validation while a run trains: its numbers, and the worst predictions drawn, of the validation split and of training."""
+"""Validation during training: metrics, and the worst predictions drawn, of the validation split and of training."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ _SIDE = 240  # of an image on a sheet, in pixels
 
 
 def judging(
-    plan: experiment.Assembly,
+    plan: experiment.Experiment,
     train: Source,
     val: Source,
     weights: np.ndarray | None,
@@ -29,7 +29,7 @@ def judging(
 ) -> Callable[[State, np.ndarray, int], Judged]:
     """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training split's draws;
     by_labels: how many images of `val` are cropped to boxes made from their own labels, told beside the scores as a share."""
-    forward = experiment.forward(plan, "none")
+    forward = plan.forward("none")
     order = keys.ordering(plan.key, len(train), weights)
 
     def predicted(state: State, source: Source) -> Predicted | None:
@@ -53,10 +53,10 @@ def judging(
     return judge
 
 
-def worst(source: Source, found: Predicted, plan: experiment.Assembly, count: int = _WORST) -> np.ndarray:
+def worst(source: Source, found: Predicted, plan: experiment.Experiment, count: int = _WORST) -> np.ndarray:
     """A sheet of the images with the largest NME, prediction green, truth red, as u8 RGB."""
     config, judged = plan.config, (found.points, found.truth, found.mask, plan.scheme, found.diagonal)
-    nme = summary.per_photograph(*judged)["nme"]
+    nme = summary.per_image(*judged)["nme"]
     pictures, captions = [], []
     for at in np.argsort(-np.nan_to_num(nme, nan=-1.0), kind="stable")[:count]:
         index = int(found.index[at])

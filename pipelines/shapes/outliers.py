@@ -1,4 +1,4 @@
-"""How odd a label is: how far from the shapes that the other labels of its set have.
+"""Shape outliers: distance of a label from the shapes of the other labels of its set.
 
 The idea: a linear model of aligned shapes, fitted on typical ones only, reads each label, believing its far points
 less. Odd is what the model misses, what it can only say in unusual coordinates, and a face that stands unlike the
@@ -110,7 +110,7 @@ def _doubled(some: np.ndarray) -> np.ndarray:
 
 
 def _typical(every: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which faces i64[m] a model is fitted on, and of which points i64[known]: all that a tenth of the faces have."""
+    """Return the faces i64[m] to fit a model on, and the points i64[known] that at least a tenth of the faces have."""
     labelled = np.flatnonzero(seen.any(1))
     columns = np.flatnonzero(seen[labelled].mean(0) >= 0.1) if len(labelled) else np.arange(0)
     asked = labelled[_evenly(len(labelled), 4 * _FACES)]  # some of them will not do
@@ -165,16 +165,16 @@ def _paired(flat: np.ndarray) -> np.ndarray:
 
 def _read(reader: _Reader, faces: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """f64[3, n]: the miss, how unusual the coordinates are (1: as usual), and the turn in radians, of each face."""
-    told, trust = np.broadcast_to(reader.mean, faces.shape), seen.astype(np.float64)
+    estimate, trust = np.broadcast_to(reader.mean, faces.shape), seen.astype(np.float64)
     products = (reader.modes[:, None] * reader.modes).reshape(-1, reader.modes.shape[1])
     for _ in range(_ROUNDS):
-        placed, turn = _placed(faces, told, trust)
+        placed, turn = _placed(faces, estimate, trust)
         loose = _flat(placed - reader.mean)
         weight = np.tile(trust / reader.usual**2, 2)
         gram = (weight @ products.T).reshape(len(faces), *(len(reader.modes),) * 2) + np.diag(1 / reader.powers)
         parts = np.linalg.solve(gram, ((weight * loose) @ reader.modes.T)[..., None])[..., 0]
-        told = reader.mean + _paired(parts @ reader.modes)
-        far = np.where(seen, np.abs(placed - told), 0) / reader.usual
+        estimate = reader.mean + _paired(parts @ reader.modes)
+        far = np.where(seen, np.abs(placed - estimate), 0) / reader.usual
         trust = seen / (1 + (far / _FAR) ** 2)
     miss = np.sqrt((far**2).sum(1) / seen.sum(1))
     unusual = np.sqrt((parts**2 / reader.powers).sum(1) / max(len(reader.modes), 1))
@@ -196,6 +196,6 @@ def _placed(faces: np.ndarray, onto: np.ndarray, trust: np.ndarray) -> tuple[np.
 
 
 def _above(values: np.ndarray) -> np.ndarray:
-    """By how many robust standard deviations each lies above the median."""
+    """Return how many robust standard deviations each lies above the median."""
     above = values - np.median(values)
     return above / (1.4826 * np.median(np.abs(above)) + 0.05)

@@ -1,4 +1,4 @@
-"""Schemes from files, and the sheet on which a person sees whether a mirror permutation is right.
+"""Scheme files, and a sheet that shows a mirror permutation.
 
 Two kinds of file. JSON (`format_version`): num_points, mirror (a list: mirrored point i is the old point mirror[i]), norm
 ([a, b] or null) and regions (name -> points). Or text: a pair "a,b" a line, counted from 0, # starts a comment; points not
@@ -104,29 +104,31 @@ def _points(path: str | Path, name: str, values: object, count: int) -> np.ndarr
 
 
 def sheet(found: Findings, table: np.ndarray | None = None, against: list[Contradiction] | None = None) -> np.ndarray:
-    """u8[h, w, 3] RGB: the mean shape, each pair of `table` (or of what was found) joined; below, every margin.
+    """Return u8[h, w, 3] RGB: the mean shape with each pair of `table` (or of the found permutation) joined; below,
+    every margin.
 
-    Right: all lines lie level, partners have one colour, what is white lies on the axis. Red and thick: the faces
-    contradict the pair, or cannot tell its points apart. Yellow rings: decided by the order of the list alone.
+    A correct permutation has horizontal lines, one colour for partners, and white points on the axis. Red and thick:
+    the faces contradict the pair, or do not distinguish its points. Yellow rings: decided by the order of the list
+    alone.
     """
     mirror = found.mirror if table is None else table
     bad = (found.margin < WEAK) & ~found.by_order | (found.misfit > 2) if table is None else np.zeros(len(mirror), bool)
     for row in against or []:
         bad[row.point] |= row.margin > WEAK
-    picture = np.full((_SIDE + _PLOT + 50, _SIDE + 2 * _LEFT, 3), 28, np.uint8)
-    _draw_shape(picture, found.shape, mirror, bad, found.by_order)
-    _draw_margins(picture, found, bad)
+    image = np.full((_SIDE + _PLOT + 50, _SIDE + 2 * _LEFT, 3), 28, np.uint8)
+    _draw_shape(image, found.shape, mirror, bad, found.by_order)
+    _draw_margins(image, found, bad)
     swaps = int((mirror != np.arange(len(mirror))).sum()) // 2
     fixed, objects = int((mirror == np.arange(len(mirror))).sum()), words.counted(found.faces, "object")
     head = f"{words.counted(len(mirror), 'point')}, {words.counted(swaps, 'pair')}, {fixed} fixed; {objects}"
-    _text(picture, f"{'found' if table is None else 'the table'}: {head}", (14, 24), _WHITE, 0.6)
+    _text(image, f"{'found' if table is None else 'the table'}: {head}", (14, 24), _WHITE, 0.6)
     verdict = f"{bad.sum()} points contradicted or in doubt: {named(bad)}" if bad.any() else "no point in doubt"
-    _text(picture, verdict, (14, 48), _RED if bad.any() else (120, 255, 140), 0.55)
-    return picture
+    _text(image, verdict, (14, 48), _RED if bad.any() else (120, 255, 140), 0.55)
+    return image
 
 
-def _text(picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float = 0.4) -> None:
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+def _text(image: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float = 0.4) -> None:
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
 
 
 def _hues(count: int, strength: int) -> list[tuple[int, int, int]]:
@@ -136,31 +138,31 @@ def _hues(count: int, strength: int) -> list[tuple[int, int, int]]:
     return [(int(r), int(g), int(b)) for r, g, b in cv2.cvtColor(wheel[None], cv2.COLOR_HSV2RGB)[0]]
 
 
-def _draw_shape(picture: np.ndarray, shape: np.ndarray, mirror: np.ndarray, bad: np.ndarray, tied: np.ndarray) -> None:
+def _draw_shape(image: np.ndarray, shape: np.ndarray, mirror: np.ndarray, bad: np.ndarray, tied: np.ndarray) -> None:
     low, high = shape.min(0), shape.max(0)
     scale = (_SIDE - 130) / max((high - low).max(), 2 * np.abs(shape[:, 0]).max())
     middle = np.array([_LEFT + _SIDE / 2, 40 + _SIDE / 2])
     places = [(int(x), int(y)) for x, y in np.rint((shape - (0, (low + high)[1] / 2)) * scale + middle)]
-    cv2.line(picture, (int(middle[0]), 60), (int(middle[0]), _SIDE + 20), (70, 70, 70), 1)
+    cv2.line(image, (int(middle[0]), 60), (int(middle[0]), _SIDE + 20), (70, 70, 70), 1)
     dim, bright = _hues(len(mirror), 120), _hues(len(mirror), 255)
     order = sorted(range(len(mirror)), key=lambda i: bool(bad[i]))
     radius, thick = 3 if len(mirror) > 200 else 6, int(bad.sum() <= 40)
     for i in order:
         colour = _RED if bad[i] else dim[min(i, mirror[i])]
-        cv2.line(picture, places[i], places[mirror[i]], colour, 1 + thick * bool(bad[i]), cv2.LINE_AA)
+        cv2.line(image, places[i], places[mirror[i]], colour, 1 + thick * bool(bad[i]), cv2.LINE_AA)
     for i in order:
-        cv2.circle(picture, places[i], radius, _WHITE if mirror[i] == i else bright[min(i, mirror[i])], -1, cv2.LINE_AA)
+        cv2.circle(image, places[i], radius, _WHITE if mirror[i] == i else bright[min(i, mirror[i])], -1, cv2.LINE_AA)
         if tied[i] or (bad[i] and thick):
-            cv2.circle(picture, places[i], radius + 4, _RED if bad[i] else _YELLOW, 2, cv2.LINE_AA)
+            cv2.circle(image, places[i], radius + 4, _RED if bad[i] else _YELLOW, 2, cv2.LINE_AA)
         if len(mirror) <= 200 or (bad[i] and thick):
-            _text(picture, str(i), (places[i][0] + 8, places[i][1] - 6), _WHITE, 0.38)
+            _text(image, str(i), (places[i][0] + 8, places[i][1] - 6), _WHITE, 0.38)
 
 
-def _draw_margins(picture: np.ndarray, found: Findings, bad: np.ndarray) -> None:
+def _draw_margins(image: np.ndarray, found: Findings, bad: np.ndarray) -> None:
     """A bar for each point: its margin from 0 to 1, the line below which it decides nothing."""
     base, count = _SIDE + _PLOT + 26, len(found.margin)
     _text(
-        picture,
+        image,
         "margin of each point over its closest rival (1: sure; yellow: a tie, decided by order)",
         (_LEFT, base - _PLOT + 12),
         _GREY,
@@ -172,7 +174,7 @@ def _draw_margins(picture: np.ndarray, found: Findings, bad: np.ndarray) -> None
             int(_LEFT + i * width),
             max(int(_LEFT + (i + 1) * width) - (count < 300), int(_LEFT + i * width) + 1),
         )
-        picture[base - max(3, int(value * high)) : base, start:end] = colour
-    cv2.line(picture, (_LEFT, base - int(WEAK * high)), (_LEFT + _SIDE, base - int(WEAK * high)), _WHITE, 1)
+        image[base - max(3, int(value * high)) : base, start:end] = colour
+    cv2.line(image, (_LEFT, base - int(WEAK * high)), (_LEFT + _SIDE, base - int(WEAK * high)), _WHITE, 1)
     for i in range(0, count, max(1, count // 10)):
-        _text(picture, str(i), (int(_LEFT + i * width), base + 16), _GREY)
+        _text(image, str(i), (int(_LEFT + i * width), base + 16), _GREY)

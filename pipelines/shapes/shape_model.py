@@ -1,4 +1,4 @@
-"""Shapes without place, size and turn, and the linear model of how they vary. A point is a complex number, x + iy."""
+"""Shape model: alignment of shapes and their linear modes of variation. A point is a complex number, x + iy."""
 
 from typing import NamedTuple
 
@@ -87,15 +87,16 @@ def completed(shapes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndar
     filled = np.where(seen, shapes, middle)
     for modes in (m for m in MODES if 0 < m <= most_modes(filled)):  # few at first: many would follow a wrong point
         for _ in range(2):
-            told = model(filled).read(filled, modes)
-            miss = np.abs(shapes - told)
+            estimate = model(filled).read(filled, modes)
+            miss = np.abs(shapes - estimate)
             seen = seen & (miss < 8 * np.maximum(np.median(miss, 0), np.median(miss)))
-            filled = np.where(seen, shapes, told)
+            filled = np.where(seen, shapes, estimate)
     return filled, kept
 
 
 def most_modes(shapes: np.ndarray) -> int:
-    """How many modes c128[faces, points] can support: a third of the points, a quarter of the faces."""
+    """Return the number of modes that c128[faces, points] can support: at most a third of the points and a quarter of
+    the faces."""
     faces, points = shapes.shape
     return max(m for m in MODES if m <= min(points // 3, faces // 4))
 

@@ -1,4 +1,4 @@
-"""The mirror permutation of a set of points, found from labels alone.
+"""Mirror permutation of a set of points, found from labels alone.
 
 The idea: seen in a mirror, a face is another face. Where `mirror` is right, mirrored faces with their points renamed by
 it are as well described by a small linear model of the faces as the faces themselves, whatever their pose. So: shapes
@@ -24,7 +24,7 @@ _TINY = 1e-5  # squared distance, below which two points are one place
 
 
 class Findings(NamedTuple):
-    """What the faces say. Lengths are in units of the mean shape's RMS radius."""
+    """Result of `examine`. Lengths are in units of the mean shape's RMS radius."""
 
     mirror: np.ndarray  # i32[points]: mirrored point i is the old point mirror[i]
     shape: np.ndarray  # f64[points, 2]: the mean shape as it is, x right, y down, its axis at x = 0
@@ -147,9 +147,9 @@ def _margins(cost: np.ndarray, apart: np.ndarray, mirror: np.ndarray) -> tuple[n
 
 
 def examine(points: np.ndarray, mask: np.ndarray | None = None) -> Findings:
-    """What labels f64[faces, points, 2] in pixels, known where bool mask[faces, points], say of the mirror.
+    """Find the mirror permutation in labels f64[faces, points, 2] in pixels, known where bool mask[faces, points].
 
-    Raises ValueError where there is too little to say anything; else see `objections`.
+    Raises ValueError if there is too little data; otherwise see `objections`.
     """
     points = np.asarray(points, np.float64)
     seen = np.asarray(np.isfinite(points).all(-1))
@@ -182,11 +182,11 @@ def _findings(faces: np.ndarray) -> Findings:
     apart, half = _apart(faces), len(faces) // 2
     halves, cost, own = [], np.zeros_like(apart), np.zeros(len(mirror))
     for mine, others in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
-        found, told = _fit(faces[mine])
+        found, fitted = _fit(faces[mine])
         modes = shape_model.most_modes(faces[mine])
         halves.append(found)
-        cost += _costs(told, faces[others], mirror, modes) / 2
-        own += _own(told, faces[others], modes) / 2
+        cost += _costs(fitted, faces[others], mirror, modes) / 2
+        own += _own(fitted, faces[others], modes) / 2
     margin, rival = _margins(cost, apart, mirror)
     near, paired = _support(mirror), cost[np.arange(len(mirror)), mirror]
     at = np.arange(len(mirror))
@@ -214,7 +214,7 @@ def _objections(found: Findings, split: np.ndarray) -> list[str]:
         )
     if len(weak := np.flatnonzero((found.margin < WEAK) & ~found.by_order)):
         pairs = [f"{i} and {found.rival[i]}" for i in weak[:4]]
-        reasons.append(f"the objects cannot tell apart the partners of {len(weak)} points: {', '.join(pairs)}")
+        reasons.append(f"the labels do not distinguish the partners of {len(weak)} points: {', '.join(pairs)}")
     if len(loose := np.flatnonzero(found.mirror[found.mirror] != np.arange(points))):
         reasons.append(f"what was found is not an involution at points {named(loose)}")
     return reasons
@@ -233,14 +233,14 @@ def insist(found: Findings) -> None:
 
 
 def contradictions(found: Findings, table: np.ndarray) -> list[Contradiction]:
-    """Where a table i32[points] is not what was found, and how strongly the faces are against it."""
+    """Return where a table i32[points] differs from what was found, and how strongly the faces contradict it."""
     if len(table) != len(found.mirror):
         raise ValueError(f"the table has {len(table)} points, the labels have {len(found.mirror)}")
     rows = []
     for i in np.flatnonzero(table != found.mirror):
-        told, own = int(table[i]), int(found.mirror[i])
-        more = found.cost[i, told] - found.cost[i, own]
-        rows.append(Contradiction(int(i), told, own, float(more / (found.apart[told, own] + _TINY))))
+        given, own = int(table[i]), int(found.mirror[i])
+        more = found.cost[i, given] - found.cost[i, own]
+        rows.append(Contradiction(int(i), given, own, float(more / (found.apart[given, own] + _TINY))))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Bounding boxes: x, y, width, height in pixels of an image, whose first pixel reaches from 0 to 1.
+"""Bounding boxes: x, y, width, height in pixels of an image whose first pixel reaches from 0 to 1.
 
 All records of a set have one, or none has: what to crop to is a property of the set, and a run keeps it. Where some
 boxes have no area, the box of the record's labelled points takes their place.
@@ -36,10 +36,10 @@ def have_area(boxes: np.ndarray) -> np.ndarray:
 
 
 def completed(table: Table) -> Table:
-    """The table with a box for every record, or for none.
+    """Return the table with a box for every record, or for none.
 
-    Where some have an area, that of its labelled points takes the place of a box without (`replaced` says which); a
-    record whose points have none is in `refused`.
+    If some boxes have an area, the box of the labelled points replaces a box without (`replaced`); a record whose
+    points have none is in `rejected`.
     """
     if table.boxes is None or not len(table.names):
         return table
@@ -52,23 +52,23 @@ def completed(table: Table) -> Table:
     for index in lacking.tolist():
         found = of_points(*table.label(index)) if table.label is not None else None
         if found is None:
-            gone.append(table.refusal(index, "box without area: and no labelled points to take one from"))
+            gone.append(table.rejection(index, "box without area: and no labelled points to take one from"))
         else:
             boxes[index], replaced[index] = found, True
-    table = dataclasses.replace(table, boxes=boxes, replaced=replaced, refused=[*table.refused, *gone])
+    table = dataclasses.replace(table, boxes=boxes, replaced=replaced, rejected=[*table.rejected, *gone])
     return table.chosen(np.flatnonzero(have_area(boxes)).tolist()) if gone else table
 
 
 def replaced_line(count: int, of: int) -> str:
-    """How many boxes without area the box of the points took the place of, for a person."""
+    """Return a line on the number of boxes without area that were replaced by the box of the points."""
     return f"{count} of {of} bounding boxes had no area: the box of the labelled points took their place"
 
 
 def of_labels(source: Source, indices: Sequence[int] | np.ndarray, workers: int = 4) -> int:
-    """How many of these records are cropped to a box that was made from their own labels.
+    """Return how many of these records are cropped to a box made from their own labels.
 
-    That is the box of the labelled points as far as rounding goes, or one that lies about it, in most of the records, by
-    the same pixels or the same share of its longer side. Records that cannot be read count as none.
+    That is the box of the labelled points up to rounding, or one extended, in most of the records, by the same pixels
+    or the same share of its longer side. Records that cannot be read count as none.
     """
     if not source.boxed:
         return 0
@@ -108,7 +108,7 @@ def _edges(boxes: np.ndarray) -> np.ndarray:
 
 
 def of_labels_lines(count: int, of: int, what: str) -> list[str]:
-    """What a person should know of scores on crops of which `count` of `of` are made from labels; none where no crop is."""
+    """Return lines on scores of crops of which `count` of `of` are made from labels; none if `count` is 0."""
     if not count:
         return []
     return [
@@ -117,6 +117,6 @@ def of_labels_lines(count: int, of: int, what: str) -> list[str]:
     ]
 
 
-def told(source: Source, margin: float) -> list[str]:
+def describe(source: Source, margin: float) -> list[str]:
     """To what images are cropped in training, a line for a person; none where they are seen whole."""
     return [f"images are cropped to their bounding boxes, --box-margin {margin:g}"] if source.boxed else []

@@ -1,4 +1,4 @@
-"""What a person decided about labels: the file that the review page gives, and the data that obeys it.
+"""Label decisions: the file that the review page gives, and the source that applies it.
 
 A file of decisions says all that training needs: which images are left out, and the points that replace a label.
 """
@@ -18,7 +18,7 @@ HEADER = ("file_name", "decision", "points")
 
 
 class Decisions(NamedTuple):
-    """What is to become of labels; those that are kept are not in it."""
+    """Label decisions: excluded and replaced labels; labels that are kept are not listed."""
 
     excluded: frozenset[str]  # file names
     replaced: dict[str, np.ndarray]  # file name -> f64[points, 2]  in pixels of the image
@@ -118,8 +118,8 @@ def applied(source: Source, path: Path | None) -> Source:
     return Reviewed(source, read(path, source.names, source.num_points)) if path else source
 
 
-def told(source: Source) -> list[str]:
-    """What decisions make of a source's labels, a line for a person; none where no decision was applied."""
+def describe(source: Source) -> list[str]:
+    """Return a line on the effect of decisions on a source's labels; none if no decision was applied."""
     if not isinstance(source, Reviewed):
         return []
     excluded, replaced = source.decisions

@@ -1,4 +1,4 @@
-"""The ways in which programs write a table: encoding, separator, quotes, decimal commas, a column of row numbers in front.
+"""Dialects of tables: encoding, separator, quotes, decimal commas, a leading column of row numbers.
 
 A table in one of them is read whole and brought into one form, which `labels` then reads as it reads any other.
 """
@@ -20,7 +20,7 @@ _DOTTED = re.compile(r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*")  # may be thousands
 
 
 class Dialect(NamedTuple):
-    """How a table is written."""
+    """Encoding, separator and number form of a table."""
 
     separator: str
     encoding: str = "utf-8-sig"
@@ -28,8 +28,8 @@ class Dialect(NamedTuple):
     commas: bool = False  # in numbers, as decimal points
     indexed: bool = False  # a column of row numbers is in front
 
-    def told(self, expected: str) -> str:
-        """What is not as expected of a table that is separated by `expected`."""
+    def describe(self, expected: str) -> str:
+        """Return the differences from a plain table separated by `expected`, in words."""
         separated = self.separator != expected
         parts = {
             f"{self.encoding.upper()} text": self.encoding != "utf-8-sig",
@@ -42,14 +42,14 @@ class Dialect(NamedTuple):
 
 
 def first_field(path: Path, separator: str = ",") -> str:
-    """What stands in the first field of a table."""
+    """Return the first field of a table."""
     dialect = sniff(path, separator)
     with open(path, encoding=dialect.encoding, errors="replace") as file:
         return file.readline(1 << 16).partition(dialect.separator)[0].strip(' "\n')
 
 
 def sniff(path: Path, separator: str) -> Dialect:
-    """How a table is written, by its beginning. separator: what is expected, and is taken where the header has it."""
+    """Return the dialect of a table, from its beginning. separator: the expected one, used if the header contains it."""
     with open(path, "rb") as file:
         data = file.read(_HEAD)
     encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "utf-8-sig")
@@ -70,8 +70,8 @@ def sniff(path: Path, separator: str) -> Dialect:
 
 
 def _has_commas(fields: list[str]) -> bool:
-    """Whether numbers have decimal commas: a fifth of them or more, and they cannot all be thousands; none has a point, but
-    such as may be thousands, which `rows` rejects."""
+    """Return whether numbers have decimal commas: a fifth of them or more, they cannot all be thousands, and none has a
+    point except possible thousands, which `rows` rejects."""
     with_comma = [field for field in fields if "," in field and _COMMA.fullmatch(field)]
     whole = sum(field.strip().lstrip("+-").isdigit() for field in fields)
     dotted = sum(bool(_DOTTED.fullmatch(f)) for f in fields)

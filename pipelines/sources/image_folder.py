@@ -1,4 +1,4 @@
-"""Images of a folder and of the folders below it: what begins as an image is one, whatever its name ends in.
+"""Images of a folder and its subfolders, recognised by their first bytes, not by their names.
 
 Whatever is passed over has a reason, so that it can be named.
 """
@@ -28,8 +28,8 @@ class Listed(NamedTuple):
 
 
 def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
-    """(folder, the images in it by name) of a folder, as `listed`, or of one file; what is passed over is told. Raises
-    ValueError where there is no image."""
+    """Return (folder, the images in it by name) of a folder, as `listed`, or of one file, and print what was skipped.
+    Raises ValueError if there is no image."""
     root = Path(path).expanduser()
     if root.is_file():
         if _fault(root, root.name) == "no image":
@@ -40,7 +40,7 @@ def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
             f"--images {path}: does not exist{guesses.path(root, Path.exists)}; give a folder of images or one image"
         )
     images, passed = listed(root, without)
-    what = f"{len(passed)} passed over: {told(passed)}" if passed else "it is empty"
+    what = f"{len(passed)} passed over: {describe(passed)}" if passed else "it is empty"
     if not images:
         raise ValueError(f"--images {path}: no image there; {what}")
     if passed:
@@ -63,8 +63,8 @@ def listed(root: Path, without: Iterable[Path] = ()) -> Listed:
     return Listed(images, passed)
 
 
-def told(passed: list[tuple[str, str]]) -> str:
-    """What was passed over, in one line: counts by reason, and the first names of each."""
+def describe(passed: list[tuple[str, str]]) -> str:
+    """Return what was skipped as one line: counts by reason, and the first names of each."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in passed:
         by_reason.setdefault(reason, []).append(name)

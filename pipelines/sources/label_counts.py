@@ -1,5 +1,5 @@
-"""What a person should know of labels before training on them, counted by kind: points that the network is not shown,
-placeholders that stand for "not labelled", objects of a few pixels, faces whose norm is zero, and boxes that are odd.
+"""Counts of unusual labels before training, by kind: points outside the crop, placeholders for "not labelled", objects of a
+few pixels, faces whose norm is zero, and unusual boxes.
 
 Everything is kept and trained on as it is: a point outside of the crop is a legal label.
 """
@@ -37,7 +37,7 @@ Read = tuple[
 
 
 class View(NamedTuple):
-    """What a network is shown of an image: the square about its box, or of its short side."""
+    """Crop of an image that a network sees: the square around its box, or of its short side."""
 
     size: int = Config.size  # pixels of the input
     canvas: float = Config.canvas  # times the crop: what augmentation can show
@@ -55,7 +55,7 @@ class Labels(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How often something was found."""
+    """Count of one kind of finding."""
 
     images: int
     points: int
@@ -63,7 +63,7 @@ class Kind(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What was found in the labels of `images` images, `points` labelled points; of each kind of KINDS."""
+    """Findings in the labels of `images` images with `points` labelled points, for each of KINDS."""
 
     images: int
     points: int
@@ -194,5 +194,5 @@ def from_data(data: dict[str, Any]) -> Counts:
 
 
 def default(num_points: int) -> tuple[View, Scheme]:
-    """What is counted by where no run says otherwise: the defaults of train.py, and the known scheme of so many points."""
+    """Return the view without a run: the defaults of train.py, and the known scheme of so many points."""
     return View(), landmarks.scheme(num_points)

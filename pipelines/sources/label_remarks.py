@@ -1,4 +1,4 @@
-"""What a person is told of the labels of a set before training on them, a line for each kind that was counted."""
+"""Remarks on the labels of a set before training, a line for each kind that was counted."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,7 +27,7 @@ _PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes 
 
 
 def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
-    """What a person should know of a source's labels before training on them, a line each: `told` of at most MOST images.
+    """What a person should know of a source's labels before training on them, a line each: `describe` of at most MOST images.
     Nothing of drawn faces, which are made by intent."""
     if config.data.startswith("drawn:") or not source.labelled:
         return []
@@ -38,7 +38,7 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
         found = pool.map(lambda i: _read(source, int(i)), chosen)
         read = (turned.append(one[1]) or still.seen(one[0]) for one in found if one is not None)
         counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
-    lines = told(counts, scheme) + still.told() + orientation.told(sum(turned), counts.images)
+    lines = describe(counts, scheme) + still.describe() + orientation.describe(sum(turned), counts.images)
     if len(chosen) < len(source):
         lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
     return lines
@@ -58,7 +58,7 @@ class _Still:
         self._count += mask
         return read
 
-    def told(self) -> list[str]:
+    def describe(self) -> list[str]:
         """A warning where there are such points."""
         found = np.flatnonzero((self._count >= _STILL) & (self._low == self._high).all(1))
         if not len(found):
@@ -76,12 +76,12 @@ def _read(source: Source, index: int) -> tuple[Read, bool] | None:
     try:
         example = source[index]
         turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
-        return (source.names[index], example._replace(picture=b""), decode.photograph_size(example)), turned
+        return (source.names[index], example._replace(picture=b""), decode.image_size(example)), turned
     except (ValueError, OSError):
         return None
 
 
-def told(c: Counts, scheme: Scheme) -> list[str]:
+def describe(c: Counts, scheme: Scheme) -> list[str]:
     """The counts for a person, a line for each kind that was found; what more than SHARE of the images have is a warning,
     with its remedy."""
     return [_line(name, c, scheme) for name in KINDS if c.kinds[name].images and name != "canvas"]

@@ -1,4 +1,4 @@
-"""Sampling weights from a file: how often each image is drawn, in proportion."""
+"""Sampling weights from a file: relative frequencies of the images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ def read(path: Path, names: Sequence[str]) -> np.ndarray:
     scan = text_tables.scan(path, b",", safe=text_tables.inner_path)
     if len(scan.columns) != 2:
         raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name,weight")
-    if scan.refused:
-        raise ValueError(f"{path}:{scan.refused[0].line}: {scan.refused[0].reason}")
+    if scan.rejected:
+        raise ValueError(f"{path}:{scan.rejected[0].line}: {scan.rejected[0].reason}")
     found = {name: float(scan.row(i)[0]) for i, name in enumerate(scan.names)}
     for name, line in zip(scan.names, scan.lines, strict=True):
         if found[name] < 0:

@@ -1,4 +1,4 @@
-"""What the files of a format list, before any image is opened, and the source of images that comes of it."""
+"""Tables of records as the files of a format list them, and the source of images made from one."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ _SAMPLE = 200  # images, evenly over a set, that are looked at for how many bits
 Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the image, mask bool[points]
 
 
-class Refused(NamedTuple):
+class Rejected(NamedTuple):
     """A row or an image that cannot be used."""
 
     file: str  # of the image, or of the table where a row names none; relative to the data set's path
@@ -45,7 +45,7 @@ class Table:
     replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
     sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says an image has; 0: it does not
     asked: list[np.ndarray] | None = None  # of each record: the points to hand in
-    refused: list[Refused] = field(default_factory=list)  # rows that cannot be used
+    rejected: list[Rejected] = field(default_factory=list)  # rows that cannot be used
     files: list[Path] = field(default_factory=list)  # what was read to know all this
     notes: list[str] = field(default_factory=list)  # what was read otherwise than it is written, a line each
     category: str = ""  # the one that was asked for
@@ -56,9 +56,9 @@ class Table:
         """The line of a record, or None where a format has no lines."""
         return int(self.lines[index]) or None
 
-    def refusal(self, index: int, reason: str) -> Refused:
+    def rejection(self, index: int, reason: str) -> Rejected:
         """A record that cannot be used."""
-        return Refused(self.pictures[index] if self.pictures else self.names[index], self.line(index), reason)
+        return Rejected(self.pictures[index] if self.pictures else self.names[index], self.line(index), reason)
 
     def chosen(self, indices: list[int]) -> "Table":
         """Some of the records, in the order given."""
@@ -91,7 +91,7 @@ def sorted_by_name(names: Sequence[str]) -> list[int]:
     return sorted(range(len(names)), key=names.__getitem__)
 
 
-class Pictures(Source):
+class Images(Source):
     """The images of a table, as a source; each file is read when it is asked for. Images of more than 8 bits are
     given as BMP of 8, all of a set by the same scale (`depth`)."""
 
@@ -149,7 +149,8 @@ class Pictures(Source):
         return shown
 
     def _set_whites(self) -> dict[str, float]:
-        """For each kind of number the value that is white in this set, by an even sample of it; found once, and told."""
+        """Return the white value of this set for each kind of number, from an even sample of it; computed once, and
+        reported."""
         with self._lock:
             if self._whites is None:
                 self._whites = self._found_whites()
@@ -179,4 +180,4 @@ class Pictures(Source):
 
 def table_of(source: Source) -> Table | None:
     """The table that a source was read from; None where there is none."""
-    return source.table if isinstance(source, Pictures) else None
+    return source.table if isinstance(source, Images) else None

@@ -1,4 +1,4 @@
-"""Tables of coordinates as text, streamed: checked once in blocks, each row parsed again when it is asked for.
+"""Text tables of coordinates, streamed: checked once in blocks, each row parsed again on request.
 
 What is wrong with a row begins with its kind, then a colon: kinds are what a report counts.
 
@@ -32,18 +32,18 @@ _BLANKS = (b" ", b"\t", b"\r", b"\v", b"\f")  # NumPy passes over them, in ways 
 
 
 def plain_name(name: str) -> bool:
-    """Whether this names a file and nothing else: no folder, no way out of one."""
+    """Return whether this is a bare file name, without a folder."""
     return "/" not in name and inner_path(name)
 
 
 def inner_path(name: str) -> bool:
-    """Whether this names a file in a folder or below it, in characters that a table and a terminal can show."""
+    """Return whether this is a path in a folder or below it, in characters that a table and a terminal can show."""
     return path_fault(name, "") is None
 
 
 def path_fault(name: str, expected: str) -> str | None:
-    """What is wrong with a name that should be a path below a folder, None where it is one. expected: what it is not, where
-    it leads elsewhere."""
+    """Describe the fault of a name that should be a path below a folder, None for a valid one. expected: what it is
+    not, if it leads elsewhere."""
     if _CONTROL.search(name):
         return "has a control character (a tab, a newline or the like): rename the file"
     if _NO_TEXT.search(name):
@@ -55,7 +55,7 @@ def path_fault(name: str, expected: str) -> str | None:
 
 
 def is_whole(values: np.ndarray) -> bool:
-    """Whether all known numbers are whole and small enough to be stored in 16 bits."""
+    """Return whether all known numbers are whole and small enough to be stored in 16 bits."""
     known = values[~np.isnan(values)]
     return bool((np.abs(known) < 32767).all() and (known == np.rint(known)).all())
 
@@ -69,7 +69,7 @@ class BadRow(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What is known of a table after one pass over it; `row` reads the rest."""
+    """Facts of a table after one pass over it; `row` reads the rest."""
 
     path: Path
     separator: bytes
@@ -79,7 +79,7 @@ class Scan(NamedTuple):
     lengths: np.ndarray  # i64[rows]
     lines: np.ndarray  # i64[rows]
     whole: bool  # every known number is a whole one, and 16 bits hold it
-    refused: list[BadRow]
+    rejected: list[BadRow]
     gaps: bool  # a field may be empty or nan: not known
     text: bytes | None = None  # the table in the one form of `dialects`, where the file has another
     note: str = ""  # in what way it is written, where that is not as expected
@@ -156,7 +156,7 @@ def _blocks(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
             yield start, block[:cut]
         start, kept = start + cut, block[cut:]
         if len(kept) > _LONGEST:
-            raise ValueError(f"{path}: a line of more than {_LONGEST >> 20} MB; this is no table")
+            raise ValueError(f"{path}: a line of more than {_LONGEST >> 20} MB; not a table")
     if kept:
         yield start, kept + b"\n"
 
@@ -179,9 +179,9 @@ def _header(file: BinaryIO, separator: bytes, path: Path) -> tuple[list[str], in
 
 
 def _plain(block: bytes, ends: np.ndarray, separator: int, fields: int) -> np.ndarray:
-    """bool[rows]: rows that surely have as many `fields`, a name and whole numbers of at most four digits.
+    """Return bool[rows]: rows that certainly have `fields` fields, a name and whole numbers of at most four digits.
 
-    ends: where the rows' newlines are. What is not sure is looked at field by field.
+    ends: positions of the rows' newlines. Uncertain rows are checked field by field.
     """
     data = np.frombuffer(block, np.uint8)
     cuts = np.flatnonzero((data == separator) | (data == 10))
@@ -238,7 +238,7 @@ def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str
 
 
 def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], bool]) -> str | None:
-    """What is wrong with the name of a row, None where it is good. seen: the lines of the names before it."""
+    """Describe the fault of a row's name, None for a valid one. seen: the lines of the names before it."""
     if name is None:
         return "bad file name: not UTF-8 text"
     if not safe(name):
@@ -252,7 +252,7 @@ class _Found:
     def __init__(self, separator: bytes, fields: int, gaps: bool, safe: Callable[[str], bool]):
         self.separator, self.fields, self.gaps, self.safe = separator, fields, gaps, safe
         self.names: list[str] = []
-        self.refused: list[BadRow] = []
+        self.rejected: list[BadRow] = []
         self.seen: dict[str, int] = {}
         self.places = array("q")  # offset, length and line of each
         self.whole = True
@@ -270,7 +270,7 @@ class _Found:
             reason = values if isinstance(values, str) else None
             self.whole = self.whole and (reason is not None or is_whole(np.asarray(values)))
         if reason is not None or name is None:
-            self.refused.append(BadRow(name or "", line, reason or ""))
+            self.rejected.append(BadRow(name or "", line, reason or ""))
             self.quoted = self.quoted or text.startswith(b'"')
             return
         self.seen[name] = line
@@ -279,14 +279,13 @@ class _Found:
 
 
 def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Callable[[str], bool] = plain_name) -> Scan:
-    """One pass over a table: a header of names, then rows of a name and numbers. CRLF, a byte order mark and a missing
-    last newline are all right, blank lines are passed over.
+    """Scan a table once: a header of names, then rows of a name and numbers. CRLF, a byte order mark and a missing last
+    newline are accepted, blank lines skipped.
 
-    gaps: an empty field is a number that is not known. safe: which names a row may have. Raises ValueError where the
-    file is missing or its header is none; rows that cannot be used are in `refused`, the second of two rows of one name
-    among them.
+    gaps: an empty field is a missing number. safe: predicate of valid names. Raises ValueError if the file is missing
+    or has no header; rows that cannot be used, including the second of two rows of one name, are in `rejected`.
 
-    A table in UTF-16, with another separator, quotes, decimal commas or a column of row numbers is read too, whole; the
+    A table in UTF-16, with another separator, quotes, decimal commas or a column of row numbers is read whole; the
     scan's `note` says so.
     """
     if not path.is_file():
@@ -300,7 +299,7 @@ def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Call
         dialect = dialect._replace(quoted=True)
     text = dialects.canonical(path, dialect)
     found, _ = _scan(path, io.BytesIO(text), dialects.SEPARATOR.encode(), gaps, safe)
-    return found._replace(text=text, note=f"{path}: read as a table with {dialect.told(expected.separator)}")
+    return found._replace(text=text, note=f"{path}: read as a table with {dialect.describe(expected.separator)}")
 
 
 def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, bool]:
@@ -317,8 +316,8 @@ def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callab
             if good or text.strip():
                 found.add(text, good, start + head, line)
             head = end + 1
-    if not found.names and not found.refused:
+    if not found.names and not found.rejected:
         raise ValueError(f"{path}: no row under the header")
     offsets, lengths, lines = np.array(found.places, np.int64).reshape(-1, 3).T
-    known = Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.refused, gaps)
+    known = Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.rejected, gaps)
     return known, found.quoted

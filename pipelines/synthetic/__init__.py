@@ -1,4 +1,4 @@
-"""Drawn faces: images that never were, with landmarks that are exact, for the demo and the tests.
+"""Synthetic faces with exact landmarks, for the demo and the tests.
 
 `draw` is a pure function of its arguments: points change with GENERATOR_VERSION only, pixels with it or with
 another release of OpenCV. Nothing is read from disk; a face takes some ten milliseconds.
@@ -27,7 +27,7 @@ class Face(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What is known of an image that was not drawn: the fields of Face, the size for the image."""
+    """Label of a face without its image: the fields of Face, with the size for the image."""
 
     size: tuple[int, int]  # width, height of the image
     points: np.ndarray
@@ -70,7 +70,7 @@ def _label(index: int, part: str, num_points: int, flawed: bool, shot: tuple) ->
 
 
 def label(index: int, *, part: str = "train", num_points: int = 971, faults: bool = True) -> Label:
-    """What `draw` with the same arguments says of its face, without drawing it: ten times as fast.
+    """Return the label of the face that `draw` with the same arguments gives, without drawing it: ten times as fast.
 
     Raises ValueError as `draw` does.
     """

@@ -1,4 +1,4 @@
-"""From head units to pixels: the turn of the head, perspective, and the frame around the face.
+"""Camera: from head units to pixels by rotation, perspective, and the frame around the face.
 
 Camera space keeps the head's axes: x right, y down, z towards the viewer, in head units. The canvas is the
 image before it gets its final size: about CLOSE pixels for a head unit, whatever the image's size.

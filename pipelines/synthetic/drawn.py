@@ -1,4 +1,4 @@
-"""`drawn:COUNT[:POINTS]`: the project's own faces as a source, no file needed."""
+"""Source of synthetic faces, `drawn:COUNT[:POINTS]`, without files."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Who is drawn, how, and what goes wrong: every random number of a face, drawn before anything is applied.
+"""Random parameters of a synthetic face: person, moment, faults, all drawn before anything is rendered.
 
 Each subject has its own stream, derived from a stable hash of the generator's version, the part, the
 subject and a number. RandomState is frozen by numpy's policy, so a face is the same on every machine and in
@@ -44,7 +44,7 @@ BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 @dataclass(frozen=True)
 class Person:
-    """What the faces of one person share. Shape numbers are about 1, or about 0 where they add."""
+    """Parameters shared by the faces of one person. Shape numbers are about 1, or about 0 where they add."""
 
     skin: np.ndarray
     hair: np.ndarray
@@ -75,7 +75,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Moment:
-    """What one image has for itself: pose (radians), expression (0..1), light, frame (pixels)."""
+    """Parameters of one image: pose (radians), expression (0..1), light, frame (pixels)."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -98,7 +98,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Faults:
-    """What is wrong with one image; the defaults are nothing at all."""
+    """Faults of one image; the defaults are none."""
 
     bars: tuple[float, float, float, float] = (
         0.0,
@@ -119,7 +119,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class Slip:
-    """How a label is wrong: a shift in parts of the face, or the face whose points it carries."""
+    """Error of a label: a shift in shares of the face, or the face whose points it carries."""
 
     shift: tuple[float, float] = (0.0, 0.0)
     other: int = -1
@@ -195,7 +195,7 @@ def _expression(rs: np.random.RandomState) -> dict[str, Any]:
 
 
 def moment(part: str, index: int) -> Moment:
-    """What image `index` has for itself."""
+    """Draw the parameters of image `index`."""
     rs = stream(part, "moment", index)
     turn = np.radians(np.clip(
         (rs.uniform(-90, 90) if rs.rand() < 0.18 else np.clip(rs.randn() * 19, -45, 45), *(rs.randn(2) * 9)),
@@ -223,7 +223,7 @@ def _bars(rs: np.random.RandomState) -> tuple[float, float, float, float]:
 
 
 def faults(part: str, index: int) -> Faults:
-    """What is wrong with image `index`."""
+    """Draw the faults of image `index`."""
     rs = stream(part, "faults", index)
     hits = rs.rand(10) < (0.06, 0.04, 0.10, 0.06, 0.06, 0.06, 0.05, 0.05, 0.5, 0.2)
     bars, words, stretch = (
@@ -247,7 +247,7 @@ def faults(part: str, index: int) -> Faults:
 
 
 def slip(part: str, index: int) -> Slip | None:
-    """How the label of face `index` is wrong; None for the 99 % that are right."""
+    """Draw the label error of face `index`; None for the 99 % that are right."""
     rs = stream(part, "slip", index)
     if rs.rand() >= 0.01:
         return None

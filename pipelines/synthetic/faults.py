@@ -1,4 +1,4 @@
-"""What happens to an image after it is taken: tone, blur, captions, bars, coding. No point moves."""
+"""Image faults applied after rendering: tone, blur, captions, bars, coding. No point moves."""
 
 import numpy as np
 

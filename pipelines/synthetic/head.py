@@ -1,4 +1,4 @@
-"""The solid head: rings from crown to neck, relief on its front, and what person and moment change.
+"""Head geometry: rings from crown to neck, relief on its front, changed by person and moment.
 
 Head units: about a tenth of a metre; x to the viewer's right, y down, z towards the viewer, eyes near y =
 0. A place on the surface is (theta, v): the angle about the vertical axis (0 in front, positive to the
@@ -118,7 +118,7 @@ def _bump(x: np.ndarray, y: np.ndarray, at: tuple[float, float], wide: float, hi
 
 
 def relief(x: np.ndarray, y: np.ndarray, person: Person, moment: Moment) -> np.ndarray:
-    """How far the features stand out of (positive) or into the smooth head at the plan point, f[...]."""
+    """Return how far the features protrude from (positive) or into the smooth head at the plan point, f[...]."""
     x, tip, wide = np.abs(x), nose_tip(person), person.nose_wide
     line, half, drop = mouth(person, moment)
     eye = 0.325 * person.eye_gap

@@ -1,4 +1,4 @@
-"""Where the landmarks lie: the curves of the features in plan, and the 971, 68 and 5 points taken from them.
+"""Landmark layout: the curves of the features in plan, and the 971, 68 and 5 points on them.
 
 Left and right are the viewer's: block "left" has the smaller x on an unturned face. The 971 points in
 RECIPE.md's order: ovals from the chin upwards; brows, irises and eye outlines round their curve from the

@@ -1,4 +1,4 @@
-"""What is on the skin: its colours and hair on the coarse grid, the features as curves on the fine one.
+"""Skin colours and hair on the coarse grid, and features as curves on the fine one.
 
 The fine grid is FINE times the coarse one in both directions; a painted image of it is draped over the
 head.
@@ -58,7 +58,7 @@ def _blob(x: np.ndarray, y: np.ndarray, wide: float, high: float) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def hair_mask(style: str) -> np.ndarray:
-    """How much of each coarse vertex is under hair, f[ROWS, COLUMNS] in 0..1."""
+    """Return the share of each coarse vertex under hair, f[ROWS, COLUMNS] in 0..1."""
     turn, ring, *_ = ground()
     degrees = np.abs(np.degrees(turn))
     front = {"fringe": 4.85, "bob": 4.75, "beanie": 4.3, "curls": 3.75, "crop": 3.7}.get(style, 3.6)
@@ -79,7 +79,7 @@ def hair_mask(style: str) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def beard_mask(beard: str) -> np.ndarray:
-    """How much of each coarse vertex is under beard, f[ROWS, COLUMNS] in 0..1."""
+    """Return the share of each coarse vertex under beard, f[ROWS, COLUMNS] in 0..1."""
     turn, ring, smooth, front = ground()
     x, y = np.abs(smooth[..., 0]), smooth[..., 1]
     lips = 1 - np.exp(-(((x / 0.26) ** 2 + ((y - 0.75) / 0.1) ** 2) ** 2))
@@ -132,7 +132,7 @@ def cap_colour(person: Person, moment: Moment) -> np.ndarray:
 
 
 def thickness(person: Person) -> np.ndarray:
-    """How far hair and beard stand off the head, in head units, f[ROWS, COLUMNS]."""
+    """Return the thickness of hair and beard in head units, f[ROWS, COLUMNS]."""
     turn, ring, *_ = ground()
     deep = {
         "crop": 0.025,

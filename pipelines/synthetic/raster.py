@@ -1,4 +1,4 @@
-"""Marks on pixels: the one file of the drawn faces that imports OpenCV.
+"""Rasterisation of the synthetic faces: the only module of them that imports OpenCV.
 
 Images are u8[h, w, 3] RGB (or u8[h, w]) and are marked in place; points are (x, y) with pixel centres at
 whole numbers. Positions carry four fractional bits, so a curve lies where it should to a sixteenth of a
@@ -25,17 +25,17 @@ def _colour(colour: Colour) -> tuple[float, ...]:
 
 
 def fill(image: np.ndarray, outline: np.ndarray, colour: Colour) -> None:
-    """Fills the closed outline f[n, 2], edges smoothed."""
+    """Fill the closed outline f[n, 2], edges smoothed."""
     cv2.fillPoly(image, [_fixed(outline)], _colour(colour), cv2.LINE_AA, SHIFT)
 
 
 def stroke(image: np.ndarray, path: np.ndarray, colour: Colour, width: float, *, closed: bool = False) -> None:
-    """Draws the path f[n, 2], `width` pixels wide (at least one), edges smoothed."""
+    """Draw the path f[n, 2], `width` pixels wide (at least one), edges smoothed."""
     cv2.polylines(image, [_fixed(path)], closed, _colour(colour), max(1, round(width)), cv2.LINE_AA, SHIFT)
 
 
 def inside(image: np.ndarray, outline: np.ndarray, paint: Callable[[np.ndarray, np.ndarray], None]) -> None:
-    """Lets paint(layer, origin) mark a copy of the outline's box, and keeps what fell inside the outline."""
+    """Let paint(layer, origin) mark a copy of the outline's box, and keep what fell inside the outline."""
     height, width = image.shape[:2]
     low = np.clip(np.floor(outline.min(0)).astype(int) - 1, 0, (width, height))
     high = np.clip(np.ceil(outline.max(0)).astype(int) + 2, 0, (width, height))
@@ -96,7 +96,7 @@ def closed(values: np.ndarray) -> np.ndarray:
 
 
 def write(image: np.ndarray, words: str, place: tuple[int, int], size: float, colour: Colour) -> None:
-    """Writes the words (ASCII), their lower left corner at `place`, about 22 * size pixels high."""
+    """Write the words (ASCII), their lower left corner at `place`, about 22 * size pixels high."""
     width = max(1, round(1.6 * size))
     cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, _colour(colour), width, cv2.LINE_AA)
 

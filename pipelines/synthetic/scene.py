@@ -1,4 +1,4 @@
-"""The image of a person: backdrop, clothes, the head's draped sheets, hair in strands, glasses.
+"""Scene of a person: backdrop, clothes, the head's surfaces, hair in strands, glasses.
 
 A sheet is a grid of points in camera space with a painted image on it. Its points, closer together than
 canvas pixels, are written farthest first, so the nearest stays: hidden features are hidden without any
@@ -33,7 +33,7 @@ class Canvas:
         self._waiting: list[tuple[np.ndarray, ...]] = []
 
     def drape(self, grid: np.ndarray, colours: np.ndarray) -> None:
-        """Adds a sheet: coarse f32[r, c, 4] (canvas x, y, camera z, facing: seen above 0), u8[R, C, 3]."""
+        """Add a sheet: coarse f32[r, c, 4] (canvas x, y, camera z, facing: seen above 0), u8[R, C, 3]."""
         height, width = self.pixels.shape[:2]
         seen = np.flatnonzero(raster.enlarge(np.ascontiguousarray(grid[..., 3]), paint.FINE) > 0)
         x, y, z = (raster.enlarge(np.ascontiguousarray(grid[..., k]), paint.FINE).ravel()[seen] for k in range(3))
@@ -42,7 +42,7 @@ class Canvas:
         self._waiting.append(((y * width + x)[kept], z[kept], seen[kept], colours.reshape(-1, 3)))
 
     def write(self) -> None:
-        """Writes the waiting sheets, far to near; pin-holes, where far shows between near, are closed."""
+        """Write the waiting sheets, far to near; pin-holes, where far shows between near, are closed."""
         starts = np.cumsum([0] + [len(sheet[3]) for sheet in self._waiting])
         source = np.concatenate([sheet[2] + start for sheet, start in zip(self._waiting, starts, strict=False)])
         place, z, _, colours = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
@@ -60,7 +60,7 @@ class Canvas:
         self._waiting = []
 
     def sees(self, spots: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Whether points at canvas (x, y) f[n, 2] and camera depth z f[n] lie before what is written."""
+        """Return whether points at canvas (x, y) f[n, 2] and camera depth z f[n] lie before what is written."""
         limit = np.array(self.depth.shape[::-1]) - 1
         column, row = np.clip(np.rint(spots), 0, limit).astype(int).T
         return z > self.depth[row, column] - 0.03
@@ -224,7 +224,7 @@ def _tinted(layer: np.ndarray, _: np.ndarray) -> None:
 
 
 def backdrop(width: int, height: int, rs: np.random.RandomState) -> np.ndarray:
-    """What is behind the person, u8[height, width, 3]: a gradient, soft shapes, a little texture."""
+    """Draw the background, u8[height, width, 3]: a gradient, soft shapes, a little texture."""
     small = (max(8, width // 8), max(8, height // 8))
     one, two = _GROUND[rs.choice(len(_GROUND), 2, replace=False)] * rs.uniform(0.55, 1.08)
     angle = rs.uniform(0, 2 * np.pi)

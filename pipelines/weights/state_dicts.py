@@ -1,4 +1,4 @@
-"""Published weights: the state dicts in `.safetensors`, and in torch's `.pth` and `.pt` without torch or pickle.
+"""State dicts of published weights, from `.safetensors` and torch's `.pth` and `.pt`, without torch or pickle.
 
 A tensor's numbers are copied once the notes of where they lie are checked against what the file holds: what a file
 claims to hold is never reserved, and a few times its own size is all that reading it takes.
@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 
 from pipelines.io import files
-from pipelines.weights.unpickling import SAVE_ANEW, Refused, Tensor, known, unpickle
+from pipelines.weights.unpickling import SAVE_ANEW, Rejected, Tensor, known, unpickle
 
 _Raw = bytes | memoryview
 
@@ -62,10 +62,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
             return _from_torch(_open_zip(data), len(data))
         if data[:1] == b"\x80":
             return _from_torch(_open_stream(data), len(data))
-        raise Refused(
+        raise Rejected(
             "no file of torch.save or safetensors: fetch or save it again" if data else "empty: fetch it again"
         )
-    except Refused as error:
+    except Rejected as error:
         raise ValueError(f"{path}: {error}") from None
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -76,7 +76,7 @@ def _from_safetensors(data: bytes) -> dict[str, np.ndarray]:
     named = {}
     for name, entry in safetensors.deserialize(data):
         if entry["dtype"] not in _SAFETENSORS:
-            raise Refused(f"{name!r} is of type {entry['dtype']}: save it as float32")
+            raise Rejected(f"{name!r} is of type {entry['dtype']}: save it as float32")
         numbers = np.frombuffer(entry["data"], np.dtype(_SAFETENSORS[entry["dtype"]])).reshape(entry["shape"])
         named[name] = _single(numbers if sys.byteorder == "little" else numbers.byteswap())
     return named
@@ -97,10 +97,10 @@ def _state_dict(content: Any) -> dict[str, Tensor]:
     if isinstance(content, dict):
         content = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict) or not content:
-        raise Refused(f"holds no state dict: {SAVE_ANEW}")
+        raise Rejected(f"holds no state dict: {SAVE_ANEW}")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise Refused(f"is no state dict, since its entry {str(name)[:100]!r} is no tensor: {SAVE_ANEW}")
+            raise Rejected(f"is no state dict, since its entry {str(name)[:100]!r} is no tensor: {SAVE_ANEW}")
     return content
 
 
@@ -111,12 +111,12 @@ def _unprefixed(named: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _check(name: str, tensor: Tensor) -> None:
-    """Raises ValueError where a tensor's size, stride and offset are no such."""
+    """Raise ValueError where a tensor's size, stride and offset are no such."""
     if tensor.storage is None or len(tensor.size) != len(tensor.stride) or len(tensor.size) > _MAX_DIMENSIONS:
         raise ValueError(f"{name[:100]!r} has no size")
     numbers = (tensor.storage.start, tensor.offset, *tensor.size, *tensor.stride)
     if not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
-        raise ValueError(f"{name[:100]!r} has a size, stride or offset that cannot be")
+        raise ValueError(f"{name[:100]!r} has an invalid size, stride or offset")
 
 
 def _array(name: str, tensor: Tensor, opened: _Opened) -> np.ndarray:
@@ -148,12 +148,12 @@ def _open_zip(data: bytes) -> _Opened:
         raise ValueError("its entries are larger than the file")
     roots = [name.removesuffix("data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(roots) != 1:
-        raise Refused(f"a zip file, but none of torch.save's: {SAVE_ANEW}")
+        raise Rejected(f"a zip file, but none of torch.save's: {SAVE_ANEW}")
 
     def entry(name: str) -> bytes:
         info = archive.getinfo(roots[0] + name)
         if info.compress_type != zipfile.ZIP_STORED:
-            raise Refused(f"{name[:100]!r} in it is compressed, and torch.save compresses nothing: {SAVE_ANEW}")
+            raise Rejected(f"{name[:100]!r} in it is compressed, and torch.save compresses nothing: {SAVE_ANEW}")
         return archive.read(info)
 
     order = entry("byteorder").decode() if f"{roots[0]}byteorder" in archive.namelist() else "little"
@@ -167,7 +167,7 @@ def _open_stream(data: bytes) -> _Opened:
     """torch's format before 1.6: five pickles, and for each key of the last a count, an i64, and as many numbers."""
     stream = io.BytesIO(data)
     if unpickle(stream)[0] != _MAGIC:
-        raise Refused(f"a pickle, but none of torch.save's: {SAVE_ANEW}")
+        raise Rejected(f"a pickle, but none of torch.save's: {SAVE_ANEW}")
     if unpickle(stream)[0] != _PROTOCOL:
         raise ValueError(f"its protocol is not {_PROTOCOL}")
     system, _ = unpickle(stream)

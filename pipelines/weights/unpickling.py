@@ -1,4 +1,4 @@
-"""Pickles of state dicts, read as data.
+"""Restricted unpickling: pickles of state dicts, read as data.
 
 A pickle is a program for a stack machine. Ours knows the instructions that a state dict is written with, and a handful
 of globals, which to it are names and never imported: so a file can ask for nothing but numbers, texts, tuples, lists,
@@ -39,7 +39,7 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (
 _MAX_INSTRUCTIONS = 1_000_000  # of a pickle: some 30,000 tensors; torchvision's largest files have a few hundred
 
 
-class Refused(ValueError):
+class Rejected(ValueError):
     """A file that is sound, perhaps, and not what is asked for; the message says what to do."""
 
 
@@ -59,7 +59,7 @@ class Storage(NamedTuple):
 
 @dataclass
 class Tensor:
-    """Where a tensor's numbers lie in its storage. A Parameter of torch's first years is filled in after it is made."""
+    """Place of a tensor's numbers in its storage. A Parameter of torch's first years is filled in after it is made."""
 
     storage: Storage | None = None
     offset: int = 0
@@ -122,8 +122,8 @@ def unpickle(stream: io.BytesIO) -> tuple[Any, dict[str, np.dtype]]:
             case "STOP":
                 return stack.pop(), dtypes
             case name if name not in ("PROTO", "FRAME"):
-                raise Refused(f"its pickle has the instruction {name}, as no state dict needs: {SAVE_ANEW}")
-    raise Refused(f"its pickle has more than {_MAX_INSTRUCTIONS} instructions: {SAVE_ANEW}")
+                raise Rejected(f"its pickle has the instruction {name}, as no state dict needs: {SAVE_ANEW}")
+    raise Rejected(f"its pickle has more than {_MAX_INSTRUCTIONS} instructions: {SAVE_ANEW}")
 
 
 def known(value: Any, kind: type) -> Any:
@@ -141,24 +141,25 @@ def _put(target: Any, pairs: Iterable[Any]) -> None:
 
 def _global(name: str) -> _Global:
     if name not in _GLOBALS:
-        raise Refused(f"it asks for {name[:100]!r}, which no state dict needs and nobody ran: {SAVE_ANEW}")
+        raise Rejected(f"it asks for {name[:100]!r}, which no state dict needs and nobody ran: {SAVE_ANEW}")
     return _Global(name)
 
 
 def _storage(identity: Any) -> Storage:
-    """Of torch's persistent id: ("storage", type, key, device, count), in streams and what view of it, or None."""
+    """Return the storage of torch's persistent id ("storage", type, key, device, count), in streams with its view, or
+    None."""
     match identity:
         case ("storage", _Global(kind), str(key), _, _) | ("storage", _Global(kind), str(key), _, _, None):
             start = 0
         case ("storage", _Global(kind), str(key), _, _, (_, int(start), _)):
             pass
         case _:
-            raise ValueError("something other than a storage lies outside the pickle")
+            raise ValueError("something other than a storage is outside the pickle")
     return Storage(key, np.dtype(_STORAGES[kind.removeprefix("torch.")]), start)
 
 
 def _called(function: Any, arguments: Any) -> Any:
-    """What a global makes of its arguments: all that a file can have done."""
+    """Return what a global makes of its arguments: all that a file can have done."""
     match known(function, _Global).name, arguments:
         case "collections.OrderedDict", ():
             return {}
@@ -170,7 +171,7 @@ def _called(function: Any, arguments: Any) -> Any:
         case "torch._utils._rebuild_tensor", (Storage() as storage, offset, tuple(size), tuple(stride)):
             return Tensor(storage, offset, size, stride)
         case "torch._utils._rebuild_tensor_v2", (_, _, _, _, _, _, metadata) if metadata:
-            raise Refused(f"it has a tensor still to be conjugated or negated: {SAVE_ANEW}")
+            raise Rejected(f"it has a tensor still to be conjugated or negated: {SAVE_ANEW}")
         case (
             "torch._utils._rebuild_tensor_v2",
             (Storage() as storage, offset, tuple(size), tuple(stride), _, _)

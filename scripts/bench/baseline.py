@@ -1,10 +1,10 @@
-"""The organisers' baseline as a plain PyTorch script, judged as ours is: ResNet18, MSE, Adam 1e-3, no augmentation.
+"""Train the organisers' baseline in plain PyTorch: ResNet18, MSE, Adam 1e-3, no augmentation; evaluated as ours.
 
     python scripts/bench/baseline.py --data PATH --steps 600 --batch 32 --size 64 --out out/baseline.json
 
 Images by OpenCV, resized to the short side and cut in the middle, ImageNet's mean and deviation, shuffled epochs by two
 worker processes, no schedule. Trained on the whole training split, where ours holds out 5 % to choose a checkpoint by; the
-newest weights are judged. The loss is of coordinates over half the crop, from its middle. NME is that of evaluate.py, on
+newest weights are evaluated. The loss is of coordinates over half the crop, from its middle. NME is that of evaluate.py, on
 the test split, in pixels of the images; seconds are of training, with reading and the workers' start.
 """
 
@@ -18,7 +18,7 @@ from pipelines import open as opening
 from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import overwrites
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=32, help="images a step (default: %(default)s)")
     parser.add_argument("--size", type=int, default=64, help="side of the crop in pixels (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
-    parser.add_argument("--out", required=True, help="the JSON file to write")
+    parser.add_argument("--out", required=True, help="JSON file to write")
     flags = parser.parse_args()
     files.check_out("--out", flags.out)
     overwrites.check({"--out": [flags.out]}, inputs=[flags.data])
@@ -44,8 +44,8 @@ def main() -> int:
     labels = [test.table.label(i) for i in range(len(test))]
     truth, mask = np.stack([points for points, _ in labels]).astype(np.float64), np.stack([mask for _, mask in labels])
     points = peers.predict(model, test, flags.size)
-    diagonal = np.array([math.hypot(*decode.photograph_size(test[i])) for i in range(len(test))])
-    errors = summary.per_photograph(points, truth, mask, landmarks.scheme(test.num_points), diagonal)
+    diagonal = np.array([math.hypot(*decode.image_size(test[i])) for i in range(len(test))])
+    errors = summary.per_image(points, truth, mask, landmarks.scheme(test.num_points), diagonal)
     found = {name: float(np.nanmean(values)) for name, values in errors.items()}
     rate = flags.steps * flags.batch / seconds
     print(f"NME {found['nme']:.4f} (box {found['nme_box']:.4f}), {seconds:.0f} s, {rate:.1f} images/s")
@@ -56,10 +56,10 @@ def main() -> int:
     return 0
 
 
-def photographs(path: str, part: str) -> Pictures:
+def photographs(path: str, part: str) -> Images:
     """A part of the data as files with labels. Raises ValueError where it is packed, drawn or unlabelled."""
     source = opening.open_source(path, part)
-    if not isinstance(source, Pictures) or not source.labelled:
+    if not isinstance(source, Images) or not source.labelled:
         raise ValueError(f"{path}: the {part} part is not files with labels, which is what this script reads")
     return source
 

@@ -1,4 +1,4 @@
-"""What the outputs of two sides differ by, before either is timed: a line for the table, and whether it is within bounds."""
+"""Comparison of the outputs of two sides before timing: a line for the table, and a check of the bound."""
 
 if __name__ == "__main__":
     raise SystemExit("compare.py is a part of run.py, and does nothing by itself")
@@ -11,7 +11,7 @@ Output = dict[str, np.ndarray]
 
 
 class Difference(NamedTuple):
-    """How far apart two outputs are, in words, and whether that is as little as it should be."""
+    """Difference of two outputs, in words, and whether it is within its bound."""
 
     words: str
     within: bool
@@ -28,7 +28,7 @@ def training(ours: Output, peer: Output, bound: float = 1e-3) -> Difference:
 
 
 def training_in_half(ours: Output, peer: Output) -> Difference:
-    """As `training`, of bfloat16 with its eight bits on both sides."""
+    """Compare as `training`, for bfloat16 with its eight bits on both sides."""
     return training(ours, peer, 0.05)
 
 

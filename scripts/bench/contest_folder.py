@@ -1,4 +1,4 @@
-"""The contest's layout read in the plainest way, for peers that do without this project."""
+"""Reader of the contest's layout for peers, independent of this project."""
 
 if __name__ == "__main__":
     raise SystemExit("contest_folder.py is a part of run.py, and does nothing by itself")

@@ -1,4 +1,4 @@
-"""Every way in which a data set comes damaged, and the fate that each is owed. Used by damaged.py."""
+"""Kinds of damage to a data set, and the expected outcome of each. Used by damaged.py."""
 
 if __name__ == "__main__":
     raise SystemExit("damage.py is a part of damaged.py, and does nothing by itself")
@@ -41,7 +41,7 @@ CUT, NONE, GONE, FOLDER = (
     "the image is missing",
     "not a file",
 )
-PICTURES: dict[str, tuple[Made, str | None]] = {  # what is made, and the kind of its rejection; None: to be accepted
+IMAGES: dict[str, tuple[Made, str | None]] = {  # what is made, and the kind of its rejection; None: to be accepted
     "half a JPEG": (lambda i, j: j[: len(j) // 2], CUT),
     "a JPEG without its last byte": (lambda i, j: j[:-1], CUT),
     "empty": (lambda i, j: b"", "empty file"),
@@ -66,7 +66,7 @@ PICTURES: dict[str, tuple[Made, str | None]] = {  # what is made, and the kind o
 def put(path: Path, way: str, jpeg: bytes) -> None:
     """The image at `path`, damaged in this way."""
     path.unlink()
-    data = PICTURES[way][0](np.asarray(Image.open(io.BytesIO(jpeg))), jpeg)
+    data = IMAGES[way][0](np.asarray(Image.open(io.BytesIO(jpeg))), jpeg)
     if data is not None:
         path.write_bytes(data)
     elif way == "a directory":
@@ -94,8 +94,8 @@ ROWS: dict[str, tuple[Callable[[bytes, bytes], bytes], str]] = {  # of (name, th
 }
 
 
-class Fate(NamedTuple):
-    """What must become of a row of the table."""
+class Outcome(NamedTuple):
+    """Expected outcome of a row of the table."""
 
     way: str  # how it was damaged; empty: it was not
     file: str  # as a report names it
@@ -103,10 +103,10 @@ class Fate(NamedTuple):
     kind: str | None  # of its rejection; None: to be accepted
 
 
-def table(clean: Path, out: Path, ways: dict[int, str], random: np.random.RandomState) -> list[Fate]:
-    """Writes the table `clean`, one row after another, as `out` with the rows `ways` damaged: a byte order mark, no last
+def table(clean: Path, out: Path, ways: dict[int, str], random: np.random.RandomState) -> list[Outcome]:
+    """Write the table `clean`, one row after another, as `out` with the rows `ways` damaged: a byte order mark, no last
     newline, here and there CRLF and blank lines besides. Gives the fate of every row."""
-    fates, line = [], 1
+    outcomes, line = [], 1
     with open(clean, "rb") as rows, open(out, "wb") as file:
         file.write(b"\xef\xbb\xbf" + rows.readline().rstrip(b"\n"))
         for number, row in enumerate(rows):
@@ -119,9 +119,9 @@ def table(clean: Path, out: Path, ways: dict[int, str], random: np.random.Random
                 blank = random.rand() < 0.02
                 file.write((b"\r\n" if random.rand() < 0.1 else b"\n") + b" \t\r\n" * blank + text)
                 line += 1 + blank
-                kind = ROWS[way][1] if way in ROWS else PICTURES[way][1] if way else None
+                kind = ROWS[way][1] if way in ROWS else IMAGES[way][1] if way else None
                 kind = None if way == "a name twice" and not place else kind
                 shown = text.partition(b"\t")[0].decode(errors="ignore")
                 unnamed = way in ("a name that is not UTF-8", "no name")
-                fates.append(Fate(way, "train/landmarks.csv" if unnamed else shown, line, kind))
-    return fates
+                outcomes.append(Outcome(way, "train/landmarks.csv" if unnamed else shown, line, kind))
+    return outcomes

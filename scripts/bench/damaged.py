@@ -1,10 +1,10 @@
-"""A data set with every kind of damage, through prepare.py: what each record's fate was, how fast, and in how much memory.
+"""Run prepare.py on a data set with every kind of damage: outcomes, speed and memory.
 
     python scripts/bench/damaged.py --data drawn:20000 --out DIR
     python scripts/bench/damaged.py --data drawn:300:5 --out DIR --share 0.2
 
-DIR/drawn keeps the faces as they were drawn, for the next time; DIR/set is the data set, DIR/packed what becomes of it.
-Prints a table and writes DIR/bench.json; exit code 1 where a record had another fate than it should.
+DIR/drawn keeps the synthetic faces for the next time; DIR/set is the data set, DIR/packed the result. Prints a table and
+writes DIR/bench.json; exit code 1 if a record had another outcome than expected.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from damage import PICTURES, ROWS, Fate, put, table
+from damage import IMAGES, ROWS, Outcome, put, table
 
 from pipelines import synthetic
 from pipelines.images import decode
@@ -34,20 +34,22 @@ UNOPENED = 86400  # when a file was last opened that nobody opened
 def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:20000", help="drawn:COUNT[:POINTS] (default: %(default)s)")
-    parser.add_argument("--out", required=True, help="the folder to work in")
-    parser.add_argument("--share", type=float, default=0.01, help="of the records, damaged (default: %(default)s)")
+    parser.add_argument("--out", required=True, help="folder to work in")
+    parser.add_argument(
+        "--share", type=float, default=0.01, help="share of the records that are damaged (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
     flags = parser.parse_args()
     out, (count, points) = Path(flags.out), drawn.parse(flags.data)
     draw(out, count, points)
-    fates = damage(out, count, flags.share)
+    outcomes = damage(out, count, flags.share)
     seconds, peak = prepare(out, flags.workers)
-    wrong, row = differences(out, fates), {"seconds": seconds, "peak_mb": peak / 1e6, "records": len(fates)}
-    ways = Counter(f.way for f in fates)
-    for way, owed in {way: made[1] for way, made in [*PICTURES.items(), *ROWS.items()]}.items():
-        print(f"{way:30s} {ways[way]:6d}   {f'refused: {owed}' if owed else 'accepted'}")
+    wrong, row = differences(out, outcomes), {"seconds": seconds, "peak_mb": peak / 1e6, "records": len(outcomes)}
+    ways = Counter(f.way for f in outcomes)
+    for way, owed in {way: made[1] for way, made in [*IMAGES.items(), *ROWS.items()]}.items():
+        print(f"{way:30s} {ways[way]:6d}   {f'rejected: {owed}' if owed else 'accepted'}")
     print(
-        f"{len(fates)} rows, {seconds:.1f} s, {len(fates) / seconds:.0f} photographs/s, peak {peak / 1e6:.0f} MB resident"
+        f"{len(outcomes)} rows, {seconds:.1f} s, {len(outcomes) / seconds:.0f} photographs/s, peak {peak / 1e6:.0f} MB resident"
     )
     print("\n".join(wrong[:20]) if wrong else "every record had the fate it should have")
     files.write_json(out / "bench.json", {**row, "ways": dict(ways), "wrong": wrong})
@@ -83,7 +85,7 @@ def draw(out: Path, count: int, points: int) -> None:
             progress.show(done)
 
 
-def damage(out: Path, count: int, share: float) -> list[Fate]:
+def damage(out: Path, count: int, share: float) -> list[Outcome]:
     """out/set, a contest folder of the drawn faces (links to them) with this share of the records damaged, every way
     as often; gives the fate that every row should have."""
     random, images = np.random.RandomState(0), out / "set/train/images"
@@ -91,14 +93,14 @@ def damage(out: Path, count: int, share: float) -> list[Fate]:
     images.mkdir(parents=True)
     for index in range(count):
         os.link(out / f"drawn/{index:06d}.jpg", images / f"{index:06d}.jpg")
-    names = [*PICTURES, *ROWS]
+    names = [*IMAGES, *ROWS]
     each = max(1, round(share * count / len(names)))
     if each * len(names) > count:
         raise ValueError(f"--data drawn:{count}: there are {len(names)} ways of damage; draw as many faces or more")
     places = random.choice(count, each * len(names), replace=False).tolist()
     ways = {place: names[n % len(names)] for n, place in enumerate(places)}
     for place, way in ways.items():
-        if way in PICTURES:
+        if way in IMAGES:
             put(images / f"{place:06d}.jpg", way, (out / f"drawn/{place:06d}.jpg").read_bytes())
     shutil.copy(out / "drawn/000000.jpg", out / "set/train/outside.jpg")
     os.utime(out / "set/train/outside.jpg", (UNOPENED, UNOPENED))
@@ -106,7 +108,7 @@ def damage(out: Path, count: int, share: float) -> list[Fate]:
 
 
 def prepare(out: Path, workers: int) -> tuple[float, int]:
-    """Packs out/set into out/packed by prepare.py; (seconds, peak resident bytes)."""
+    """Pack out/set into out/packed by prepare.py; (seconds, peak resident bytes)."""
     shutil.rmtree(out / "packed", ignore_errors=True)
     flags = ["--data", str(out / "set"), "--out", str(out / "packed"), "--workers", str(workers)]
     began, known = time.perf_counter(), {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -116,17 +118,17 @@ def prepare(out: Path, workers: int) -> tuple[float, int]:
     return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
-def differences(out: Path, fates: list[Fate]) -> list[str]:
+def differences(out: Path, outcomes: list[Outcome]) -> list[str]:
     """Every record whose fate in out/packed is not the one it should have, in a line."""
-    due = {(f.file, f.line, f.kind): f.way for f in fates if f.kind}
+    due = {(f.file, f.line, f.kind): f.way for f in outcomes if f.kind}
     told = {
         (r["file"], r["line"], report.kind(r["reason"])) for r in files.read_json(out / "packed/report.json")["refused"]
     }
     told = {(file, line, kind.split(",")[0]) for file, line, kind in told}
-    wrong = [f"{way}: {file} (line {line}) should be refused: {kind}" for (file, line, kind), way in due.items()
+    wrong = [f"{way}: {file} (line {line}) should be rejected: {kind}" for (file, line, kind), way in due.items()
              if (file, line, kind) not in told]  # fmt: skip
-    wrong += [f"{file} (line {line}) was refused: {kind}" for file, line, kind in sorted(told - set(due))]
-    kept, way_of = {f.file for f in fates if not f.kind}, {f.file: f.way for f in fates if not f.kind}
+    wrong += [f"{file} (line {line}) was rejected: {kind}" for file, line, kind in sorted(told - set(due))]
+    kept, way_of = {f.file for f in outcomes if not f.kind}, {f.file: f.way for f in outcomes if not f.kind}
     packed = dataset.Packed(out / "packed", "train")
     wrong += [f"{name} is lost" for name in sorted(kept - set(packed.names))]
     wrong += [f"{name} should not be there" for name in sorted(set(packed.names) - kept)]

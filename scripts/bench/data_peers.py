@@ -1,4 +1,4 @@
-"""The peers' side of the rows of data: OpenCV by hand, albumentations, kornia, augmax, DataLoader, pandas, polars.
+"""Peers in the data rows: OpenCV by hand, albumentations, kornia, augmax, DataLoader, pandas, polars.
 
 Runs in the peers' environment. Libraries that draw for themselves are given the ranges of our configuration.
 """
@@ -161,11 +161,11 @@ def augmax(settings: dict, folder: Path) -> Side:
 def load(settings: dict, folder: Path) -> Side:
     """torch.utils.data.DataLoader with a worker process for each core. settings: data, count, size, batch, best (files
     decoded at half their sides where that leaves enough)."""
-    from peers import Photographs, shuffled
+    from peers import ImageDataset, shuffled
 
     paths, _ = labelled(Path(settings["data"]))
     mode = cv2.IMREAD_REDUCED_COLOR_2 if settings["best"] else cv2.IMREAD_COLOR
-    files = Photographs.of_folder(Path(settings["data"]), settings["size"], mode)
+    files = ImageDataset.of_folder(Path(settings["data"]), settings["size"], mode)
     assert len(paths) == settings["count"]
     batches = shuffled(files, settings["batch"], _CORES)
     first = np.stack([files[i][0].numpy().transpose(1, 2, 0) for i in range(settings["batch"])])

@@ -1,4 +1,4 @@
-"""The peers' own environment, .bench-venv, made once: nothing of theirs comes into the environment of the project."""
+"""Environment of the peers, .bench-venv, made once and separate from that of the project."""
 
 if __name__ == "__main__":
     raise SystemExit("environment.py is a part of run.py, and does nothing by itself")
@@ -25,7 +25,7 @@ _SHOWN = ("torch", "albumentations", "kornia", "augmax", "opencv-python-headless
 
 
 def make() -> None:
-    """Makes the environment unless it was made from this very list; what cannot be had is told in a line."""
+    """Make the environment unless it was made from this very list; what cannot be had is told in a line."""
     asked, done = "\n".join(" ".join(packages) for packages in PEERS), FOLDER / "requirements.txt"
     if done.is_file() and done.read_text() == asked:
         return

@@ -1,8 +1,8 @@
-"""Ours on an NVIDIA card, in five minutes: first that it is right there, then how fast, beside PyTorch where that is there.
+"""Check correctness and measure speed on an NVIDIA GPU, in five minutes, beside PyTorch if it is installed.
 
     python scripts/bench/gpu.py
     python scripts/bench/gpu.py --minutes 20 --out out/h100.json
-    python scripts/bench/gpu.py --on-cpu        tries the script itself, at toy sizes; its numbers mean nothing
+    python scripts/bench/gpu.py --on-cpu        tests the script itself at toy sizes; its numbers mean nothing
 
 Checks: the audit's probes on the device; rendering under vmap beside a loop; float32 products beside float64, so that none
 is TF32 unasked; training steps under --deterministic taken again, bit for bit. Exits 1 where one fails.
@@ -35,9 +35,9 @@ from pipelines.packing import overwrites
 
 def main() -> int:
     parser = console.Parser(__doc__)
-    parser.add_argument("--minutes", type=float, default=5, help="no row is begun past these (default: %(default)s)")
-    parser.add_argument("--out", default="out/gpu.json", help="where checks and rows go (default: %(default)s)")
-    parser.add_argument("--on-cpu", action="store_true", help="try the script itself on a CPU, at toy sizes")
+    parser.add_argument("--minutes", type=float, default=5, help="no row starts after these (default: %(default)s)")
+    parser.add_argument("--out", default="out/gpu.json", help="JSON file for checks and rows (default: %(default)s)")
+    parser.add_argument("--on-cpu", action="store_true", help="test the script itself on a CPU, at toy sizes")
     flags = parser.parse_args()
     if not 0 < flags.minutes <= 1440:
         raise ValueError(f"--minutes must lie in 0..1440, got {flags.minutes:g}")
@@ -103,7 +103,7 @@ def measured(rows: Iterable[Row], left: Callable[[], float]) -> Iterable[tuple[s
 
 
 def fits(row: Row, longest: dict[str, float], left: float) -> bool:
-    """Whether a row may be begun with so many seconds left; longest: what a row of each kind took at most."""
+    """Return whether a row may be begun with so many seconds left; longest: what a row of each kind took at most."""
     return longest.get(row.kind, row.cost) <= left
 
 

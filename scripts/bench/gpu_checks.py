@@ -1,4 +1,4 @@
-"""Correctness on the device, before anything is timed: a named value for each, and the bound that it must keep."""
+"""Correctness checks on the device: a named value and its bound each."""
 
 if __name__ == "__main__":
     raise SystemExit("gpu_checks.py is a part of gpu.py, and does nothing by itself")
@@ -18,7 +18,7 @@ from jax import lax
 from jaxmarks import augment, keys, landmarks, models, transform
 from jaxmarks.config import Config
 from jaxmarks.models import ops
-from jaxmarks.training import step
+from jaxmarks.training.rendering import augmentation
 from jaxmarks.types import Batch
 from pipelines import loader, synthetic
 from pipelines import open as opening
@@ -76,7 +76,7 @@ def rendering(preset: str, count: int, size: int) -> Iterator[dict]:
     settings = augment.configure(preset, True)
 
     def one(each: Batch):
-        t = augment.sample(step.augment_key(root, each.draw), settings, size)
+        t = augmentation(root, settings, size, each.draw)
         whole = transform.compose(transform.from_affine(each.fit), t)
         rendered = transform.apply_image(whole, each.image, size, each.extent)
         return rendered, transform.apply_points(t, each.points, scheme.mirror)

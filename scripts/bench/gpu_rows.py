@@ -1,4 +1,4 @@
-"""The timed rows of gpu.py: ours in this process, PyTorch's in another, in turn; what each needs is on the device already."""
+"""Timed rows of gpu.py: ours in this process, PyTorch's in another, in turn, with all data on the device."""
 
 if __name__ == "__main__":
     raise SystemExit("gpu_rows.py is a part of gpu.py, and does nothing by itself")
@@ -103,7 +103,7 @@ class Peer:
             self.close()
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -121,8 +121,8 @@ class Training:
         mesh = sharding.mesh(jax.devices()[:1])
         self.plan = experiment.assemble(self.config, keys.root(0), landmarks.scheme(POINTS), 10**6, mesh)
         self.batch = self.plan.split(synthetic(self.config))
-        self.state = experiment.initial_state(self.plan)
-        step = experiment.training_step(self.plan)
+        self.state = self.plan.initial_state()
+        step = self.plan.training_step()
         self.take = step.lower(self.state, self.batch).compile()  # pyright: ignore[reportFunctionMemberAccess]
         self.run(3)
 
@@ -198,7 +198,7 @@ def train_row(shape: Shape, compiled: bool, peer: Peer, rounds: int, left: float
 def render_row(shape: Shape, rounds: int, left: float) -> dict:
     """The training step's rendering alone, and the share of the step that it takes."""
     ours = training(shape)
-    render = experiment.render(ours.plan)
+    render = ours.plan.render()
     jax.block_until_ready(render(ours.batch))
     alone = statistics.median(clocked(lambda: jax.block_until_ready(render(ours.batch))) for _ in range(5 * rounds))
     step = statistics.median(clocked(lambda: ours.run(3)) for _ in range(rounds)) / 3

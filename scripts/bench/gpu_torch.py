@@ -1,4 +1,4 @@
-"""PyTorch's side of gpu.py, in a process of its own: a line of JSON in, a line of JSON out; only gpu.py starts it.
+"""PyTorch's side of gpu.py, in a process that gpu.py starts: a line of JSON in, a line of JSON out.
 
 {"do": "ready", ...} makes a training step or a prediction and runs it three times, {"do": "round", "steps": N} runs it N times
 and gives the seconds, {"do": "memory"} the most bytes that it held. The networks are ours, layer for layer, channels last,
@@ -64,7 +64,7 @@ def inputs(job: dict) -> list[torch.Tensor]:
 
 
 def synchronise() -> None:
-    """Waits for the card."""
+    """Wait for the card."""
     if DEVICE == "cuda":
         torch.cuda.synchronize()
 
@@ -94,7 +94,7 @@ def answer(job: dict, held: list[Callable]) -> dict:
 
 
 def main() -> None:
-    """Answers until the input ends; an error is an answer."""
+    """Answer until the input ends; an error is an answer."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     torch.backends.cudnn.benchmark = True

@@ -1,4 +1,4 @@
-"""How the cost of our step grows with what it is given: one side, other settings."""
+"""Growth of the cost of our step with batch, points, size and views."""
 
 if __name__ == "__main__":
     raise SystemExit("growth.py is a part of run.py, and does nothing by itself")

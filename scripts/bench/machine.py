@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on, and how much work a network is."""
+"""Description of the machine of a benchmark, and operation counts of networks."""
 
 if __name__ == "__main__":
     raise SystemExit("machine.py is a part of run.py, and does nothing by itself")

@@ -1,4 +1,4 @@
-"""Files that benchmarks read, made once and kept."""
+"""Input files of the benchmarks, made once and kept."""
 
 if __name__ == "__main__":
     raise SystemExit("made.py is a part of run.py, and does nothing by itself")

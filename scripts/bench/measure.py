@@ -1,4 +1,4 @@
-"""A row measured: sides set up, outputs compared, turns taken, memory asked for."""
+"""Measurement of a row: set up sides, compare outputs, take turns, read memory."""
 
 if __name__ == "__main__":
     raise SystemExit("measure.py is a part of run.py, and does nothing by itself")
@@ -46,7 +46,7 @@ class Result:
 
 
 def limits(folder: Path) -> dict[str, float]:
-    """What the machine can do, by name. Raises Failed."""
+    """Return the limits of the machine, by name. Raises Failed."""
     with turns.closing([Worker(OURS, "limits", "ours_data.limits", {}, folder)]) as (worker,):
         return {name: float(value) for name, value in worker.output().items()}
 
@@ -127,7 +127,7 @@ def _speed(asked: Row, seconds: np.ndarray) -> float:
 
 
 def _share(asked: Row, speed: float, limits: Mapping[str, float]) -> float | None:
-    """Of the matrix product of the row's precision."""
+    """Return the share of the matrix product of the row's precision."""
     if asked.flops is None:
         return None
     name, size, passes = asked.flops

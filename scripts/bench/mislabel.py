@@ -1,4 +1,4 @@
-"""A copy of a contest folder in which a known share of the training labels is wrong on purpose.
+"""Copy a contest folder with a known share of its training labels made wrong on purpose.
 
     python scripts/bench/mislabel.py --data PATH --out DIR
     python scripts/bench/mislabel.py --data PATH --out DIR --share 0.1 --seed 1
@@ -7,7 +7,7 @@
 As many each of the --kinds: `another` image's label as it stands, in pixels; the label `shifted` by --shift (else
 10 to 25 %) of its box's longer side in any direction; the label `mirrored` in place but not renumbered, so that left
 and right change names; left and right `exchanged`, the points where they were but renumbered, where that is known for
-so many. Images are hard links where that can be, copies elsewhere; the test split stays as it is. DIR/wrong.csv tells
+so many. Images are hard links where that can be, copies elsewhere; the test split stays as it is. DIR/wrong.csv lists
 which are wrong, and how.
 """
 
@@ -32,8 +32,8 @@ def main() -> int:
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a contest folder")
     parser.add_argument("--out", required=True, help="the folder to make")
-    parser.add_argument("--share", type=float, default=0.05, help="of the labels, wrong (default: %(default)s)")
-    parser.add_argument("--kinds", default="another,shifted,mirrored", help="by commas (default: %(default)s)")
+    parser.add_argument("--share", type=float, default=0.05, help="share of wrong labels (default: %(default)s)")
+    parser.add_argument("--kinds", default="another,shifted,mirrored", help="comma-separated (default: %(default)s)")
     parser.add_argument("--shift", type=float, default=0.0, help="of the box's longer side; 0: 0.10 to 0.25 (default)")
     parser.add_argument("--seed", type=int, default=0, help="of which and how (default: %(default)s)")
     flags = parser.parse_args()
@@ -45,7 +45,7 @@ def main() -> int:
     if not 0 <= flags.shift <= 10:
         raise ValueError(f"--shift must lie in 0..10, got {flags.shift}")
     if out.exists():
-        raise ValueError(f"--out {out} is there already; remove it or name another folder")
+        raise ValueError(f"--out {out} already exists; remove it, or choose another folder")
     table = contest.read(data, "train")
     labels = labels_of(table)
     asked = {kind: CHANGES[kind] for kind in flags.kinds.split(",")}
@@ -72,7 +72,7 @@ def labels_of(table: Table) -> np.ndarray:
 def wrong(
     labels: np.ndarray, share: float, random: np.random.RandomState, whole: bool, changes: dict[str, Callable]
 ) -> dict[int, str]:
-    """Makes this share of the labels f[images, points, 2] wrong, in place; {which: how}. whole: to whole pixels."""
+    """Make this share of the labels f[images, points, 2] wrong, in place; {which: how}. whole: to whole pixels."""
     true = labels.copy()
     places = random.choice(len(labels), max(1, round(share * len(labels))), replace=False)
     kinds = {int(place): list(changes)[n % len(changes)] for n, place in enumerate(places)}

@@ -1,4 +1,4 @@
-"""Our side of the rows of data: rendering, loading, labels, the first step of a training, and the machine's limits."""
+"""Our side of the data rows: rendering, loading, labels, the first training step, and the machine's limits."""
 
 if __name__ == "__main__":
     raise SystemExit("ours_data.py is a part of run.py, and does nothing by itself")
@@ -22,7 +22,7 @@ from worker import Side, save
 
 from jaxmarks import augment, backend, keys, landmarks, transform
 from jaxmarks.config import Config
-from jaxmarks.training import sharding, step
+from jaxmarks.training import rendering, sharding
 from jaxmarks.types import Batch
 from pipelines import loader
 from pipelines.example import Example, Source
@@ -45,16 +45,16 @@ def render(settings: dict, folder: Path) -> Side:
     chosen = augment.configure(config.augment, scheme.mirror is not None)
 
     def drawn(fit, draw):
-        t = augment.sample(step.augment_key(key, draw), chosen, config.size)
+        t = rendering.augmentation(key, chosen, config.size, draw)
         return transform.compose(transform.from_affine(fit), t)
 
     records = jax.jit(jax.vmap(drawn))(batch.fit, batch.draw)
     save(folder, "records", {name: np.asarray(leaf) for name, leaf in records._asdict().items()})
     save(folder, "batch", {"images": batch.image, "points": batch.points})
-    on_device, run = sharding.split(mesh, batch), jax.jit(step.make_render(key, config, scheme, mesh))
-    images, points = run(on_device)
+    on_device, run = sharding.split(mesh, batch), jax.jit(rendering.make_render(key, chosen, scheme, config.size, mesh))
+    shown = run(on_device)
     inside = np.stack([_inside(np.asarray(m), config.size, batch.image.shape[1]) for m in records.affine])
-    output = {"images": np.asarray(images), "points": np.asarray(points), "inside": inside}
+    output = {"images": np.asarray(shown.images), "points": np.asarray(shown.points), "inside": inside}
     return Side(lambda: jax.block_until_ready(run(on_device)), output)
 
 
@@ -157,7 +157,7 @@ def feed(settings: dict, folder: Path) -> Side:
 
 
 def limits(settings: dict, folder: Path) -> Side:
-    """What this machine can do at most, by short loops; its output is the figures."""
+    """Measure the limits of this machine by short loops; its output is the figures."""
     square, options = np.ones((2048, 2048), np.float32), backend.compiler_options()
     found = {}
     for name, kind in (("float32", jnp.float32), ("bfloat16", jnp.bfloat16)):

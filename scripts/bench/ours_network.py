@@ -1,4 +1,4 @@
-"""Our side of the rows of networks: the training step, inference, and views of images."""
+"""Our side of the network rows: training step, inference, and views."""
 
 if __name__ == "__main__":
     raise SystemExit("ours_network.py is a part of run.py, and does nothing by itself")
@@ -78,12 +78,12 @@ def train(settings: dict, folder: Path) -> Side:
     """
     config = configs.from_dict({"steps": 1000} | {k: v for k, v in settings.items() if k != "points"})
     plan = experiment.assemble(config, keys.root(0), landmarks.scheme(settings["points"]), 4000)
-    step, state = experiment.training_step(plan), experiment.initial_state(plan)
+    step, state = plan.training_step(), plan.initial_state()
     batch = plan.split(batch_of(config, settings["points"]))
-    images, target = experiment.render(plan)(batch)
+    shown = plan.render()(batch)
     save(folder, "weights", exported(state.params, state.stats))
-    seen = {"images": np.asarray(images), "target": units.from_pixels(np.asarray(target), config.size)}
-    save(folder, "batch", seen)
+    target = units.from_pixels(np.asarray(shown.points), config.size)
+    save(folder, "batch", {"images": np.asarray(shown.images), "target": target})
     state, record = step(state, batch)
     output = {"loss": np.asarray(record.loss), "grad_norm": np.asarray(record.grad_norm)}
 
@@ -116,7 +116,7 @@ def views(settings: dict, folder: Path) -> Side:
     config = Config(data=settings["data"], cache=False, model=settings["model"], size=settings["size"], steps=4)
     run = run_folder.create(folder / "run", config, run_data.of_config(config))
     plan = experiment.assemble(config, run.key, run.scheme, len(run.parts["train"]))
-    state = experiment.initial_state(plan)
+    state = plan.initial_state()
     state = state._replace(**dict(zip(("params", "stats"), lively(state.params, state.stats), strict=True)))
     checkpoint.save(run.root, state, 0.5, {name: 0 for name in log.FILES}, anchor=True)
     asked = fitting.Settings(tta=settings["tta"], weights="equal")

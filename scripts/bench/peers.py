@@ -1,4 +1,4 @@
-"""What a plain PyTorch script does where ours does more; only the benchmarks import it."""
+"""Plain PyTorch counterparts of our code, imported only by the benchmarks."""
 
 if __name__ == "__main__":
     raise SystemExit("peers.py is a part of baseline.py, and does nothing by itself")
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset  # pyright: ignore[reportMissin
 from torch_resnet import ResNet, normalised
 
 
-class Photographs(Dataset):
+class ImageDataset(Dataset):
     """Files of a table: read, resized to the short side, cut in the middle, one at a time.
 
     Gives the image u8[3, size, size], the points in its pixels, and the map f64[2, 2] = (scale, shift) of x and y from
@@ -29,13 +29,13 @@ class Photographs(Dataset):
         self._paths, self._points, self._size, self._mode = paths, points, size, mode
 
     @classmethod
-    def of_table(cls, table, size: int) -> "Photographs":
+    def of_table(cls, table, size: int) -> "ImageDataset":
         """Of a table of this project's (`pipelines.sources.tables.Table`)."""
         points = [table.label(i)[0] for i in range(len(table.names))]
         return cls([str(table.root / name) for name in table.names], points, size)
 
     @classmethod
-    def of_folder(cls, root: Path, size: int, mode: int = cv2.IMREAD_COLOR) -> "Photographs":
+    def of_folder(cls, root: Path, size: int, mode: int = cv2.IMREAD_COLOR) -> "ImageDataset":
         """Of a contest folder, without this project."""
         paths, points = labelled(root)
         return cls(paths, list(points.reshape(len(points), -1, 2)), size, mode)
@@ -57,7 +57,7 @@ class Photographs(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), torch.from_numpy(points), home
 
 
-def shuffled(files: Photographs, batch: int, workers: int = 2) -> DataLoader:
+def shuffled(files: ImageDataset, batch: int, workers: int = 2) -> DataLoader:
     """Shuffled batches by worker processes, kept alive between epochs."""
     cv2.setNumThreads(0)
     return DataLoader(
@@ -82,7 +82,7 @@ def train(source, batch: int, size: int, steps: int, seed: int) -> tuple[nn.Modu
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     began = time.perf_counter()
     for images, points, _ in itertools.islice(
-        _epochs(shuffled(Photographs.of_table(source.table, size), batch)), steps
+        _epochs(shuffled(ImageDataset.of_table(source.table, size), batch)), steps
     ):
         target = ((points - (size - 1) / 2) / (size / 2)).flatten(1)
         loss = nn.functional.mse_loss(model(normalised(images)), target)
@@ -101,7 +101,7 @@ def predict(model: nn.Module, source, size: int) -> np.ndarray:
     """f64[images, points, 2] in pixels of each image, in the order of the source."""
     found = []
     with torch.inference_mode():
-        for images, _, home in DataLoader(Photographs.of_table(source.table, size), 64):
+        for images, _, home in DataLoader(ImageDataset.of_table(source.table, size), 64):
             heads = model.eval()(normalised(images)).double().view(len(images), -1, 2)
             points = heads * (size / 2) + (size - 1) / 2
             found.append(((points - home[:, 1:]) / home[:, :1]).numpy())

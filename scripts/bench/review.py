@@ -1,4 +1,4 @@
-"""How many of the labels made wrong on purpose are among the first that rank.py lists, as many as are wrong.
+"""Count how many of the labels made wrong on purpose are among as many first ranks of rank.py.
 
     python scripts/bench/mislabel.py --data PATH --out out/wrong --share 0.01 \\
         --kinds another,shifted,exchanged --shift 0.15

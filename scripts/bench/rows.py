@@ -1,4 +1,4 @@
-"""The rows of the table: what is done, by which sides, and how their outputs are held against each other."""
+"""Rows of the table: tasks, sides, and the comparison of their outputs."""
 
 if __name__ == "__main__":
     raise SystemExit("rows.py is a part of run.py, and does nothing by itself")

@@ -1,4 +1,4 @@
-"""Ours beside its peers, one table: training, inference, views, rendering, loading, labels, the first step, growth.
+"""Benchmark against peers, as one table: training, inference, views, rendering, loading, labels, first step, growth.
 
     make bench
     make bench BENCH_ARGS=--quick
@@ -30,10 +30,10 @@ _HEAD = f"{'name':26s} {'ours':>9s} {'peer':>9s}  {'unit':9s} {'ratio':>6s} {'qu
 
 def main() -> int:
     parser = console.Parser(__doc__)
-    parser.add_argument("--only", action="append", help="rows whose names begin so; may be repeated")
+    parser.add_argument("--only", action="append", help="rows whose names begin with this; may be repeated")
     parser.add_argument("--quick", action="store_true", help="some rows, on small sets")
-    parser.add_argument("--rounds", type=int, help="how often each takes its turn (default: by row, 2 to 15)")
-    parser.add_argument("--out", default="bench.json", help="where the figures go (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, help="turns of each side (default: by row, 2 to 15)")
+    parser.add_argument("--out", default="bench.json", help="JSON file for the results (default: %(default)s)")
     flags = parser.parse_args()
     if flags.rounds is not None and flags.rounds < 1:
         raise ValueError(f"--rounds must be 1 or more, got {flags.rounds}")

@@ -1,4 +1,4 @@
-"""PyTorch's side of the rows of networks, as its users write it and at its best; runs in the peers' environment.
+"""PyTorch's side of the network rows, plain and optimised; runs in the peers' environment.
 
 settings["best"]: channels_last, for inference with batch norm fused as well. Weights, images and targets are those that our
 side left in the folder.

@@ -1,4 +1,4 @@
-"""Sides of a row as processes that take turns, A B A B, and what their times say."""
+"""Sides of a row as processes that take turns, A B A B, and statistics of their times."""
 
 if __name__ == "__main__":
     raise SystemExit("turns.py is a part of run.py, and does nothing by itself")
@@ -76,7 +76,7 @@ class Worker:
         return self._ask("peak")["peak_mb"]
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
 

@@ -1,4 +1,4 @@
-"""One side of a benchmark row, in a process of its own; started by `turns.Worker` alone.
+"""Worker process of one side of a benchmark row, started by `turns.Worker`.
 
 Lines of JSON in, a line of JSON out for each, or {"error": line}:
     {"side": "module.function", "name": NAME, "settings": {...}, "folder": PATH}   first: sets up, {"ready": true}
@@ -33,12 +33,12 @@ class Side(NamedTuple):
 
 
 def save(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
-    """Leaves arrays in a row's folder, for another side or to be compared."""
+    """Leave arrays in a row's folder, for another side or to be compared."""
     np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
 
 
 def load(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """What `save` left."""
+    """Return the arrays of `save`."""
     with np.load(folder / f"{name}.npz") as found:
         return dict(found)
 
@@ -53,7 +53,7 @@ def begin(request: dict) -> Side:
 
 
 def answer(side: Side, question: str | dict[str, int]) -> dict:
-    """What a line after the first is answered with."""
+    """Return the answer to a line after the first."""
     if isinstance(question, str):
         return {"peak_mb": peak(os.getpid())}
     times, began = question["turn"], time.perf_counter()
@@ -74,7 +74,7 @@ def peak(process: int) -> float:
 
 
 def main() -> None:
-    """Answers until the input ends. What libraries print goes to the log, not among the answers."""
+    """Answer until the input ends. What libraries print goes to the log, not among the answers."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     side = None

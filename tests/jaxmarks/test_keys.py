@@ -37,6 +37,6 @@ def test_a_key_survives_json():
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_out_of_range_is_refused(seed):
+def test_a_seed_out_of_range_is_rejected(seed):
     with pytest.raises(ValueError, match=r"seed must lie in 0\.\."):
         keys.root(seed)

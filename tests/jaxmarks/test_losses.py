@@ -93,8 +93,8 @@ def test_only_kept_examples_have_a_gradient():
 
 
 @pytest.mark.parametrize("band", [(-0.1, 1), (0.5, 0.5), (0.6, 0.3), (0, 1.1)])
-def test_a_band_that_is_none_is_refused(band):
-    with pytest.raises(ValueError, match="must satisfy 0 <= top < keep <= 1"):
+def test_a_band_that_is_none_is_rejected(band):
+    with pytest.raises(ValueError, match="0 <= `trim_top` < `trim_keep` <= 1"):
         losses.trimmed_mean(jnp.ones(4), *band)
 
 

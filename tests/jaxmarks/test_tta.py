@@ -26,7 +26,7 @@ def test_an_oracle_is_recovered_under_every_set_of_views(name, known):
 
 
 @pytest.mark.parametrize("name", tta.NAMES)
-def test_an_oracle_in_place_of_the_network_comes_home_through_the_forward_pass(name, random):
+def test_an_oracle_in_place_of_the_network_is_mapped_back_through_the_forward_pass(name, random):
     scheme, views, count = landmarks.scheme(68), tta.views(name, True, SIZE), 4
     truth = random.uniform(-0.1 * SIZE, 1.1 * SIZE, (count, 68, 2))
     assert scheme.mirror is not None
@@ -38,7 +38,7 @@ def test_an_oracle_in_place_of_the_network_comes_home_through_the_forward_pass(n
     over = sharding.mesh()
     weights = jnp.ones(len(views.affine))
     forward = inference.make_forward(oracle, scheme, SIZE, views, weights, over)
-    canvases = [decode.place(cases.photograph(n), SIZE, 120) for n in range(count)]
+    canvases = [decode.place(cases.sample_image(n), SIZE, 120) for n in range(count)]
     empty = np.zeros(count)
     batch = Batch(
         image=np.stack([c.image for c in canvases]), points=empty, mask=empty, frame=empty, index=empty, draw=empty,
@@ -96,7 +96,7 @@ def test_where_no_view_is_valid_the_plain_one_is_given_and_flagged(found):
 
 
 def test_views_mapped_and_looped_are_equal():
-    views, picture = tta.views("standard", True, SIZE), jnp.asarray(cases.photograph()[:SIZE, :SIZE])
+    views, picture = tta.views("standard", True, SIZE), jnp.asarray(cases.sample_image()[:SIZE, :SIZE])
     xy = jnp.asarray(cases.scattered(SIZE, 20))
     draw = jax.jit(lambda t: (transform.apply_image(t, picture, SIZE), transform.apply_points(t, xy, cases.swaps(20))))
     together = jax.jit(jax.vmap(draw))(views)
@@ -112,7 +112,7 @@ def test_the_first_view_is_the_plain_one():
     assert len(tta.view_configs("standard", True)) == len(tta.view_configs("standard", False)) == 8
 
 
-def test_unknown_views_are_refused_with_the_known_ones():
+def test_unknown_views_are_rejected_with_the_known_ones():
     with pytest.raises(ValueError, match="none, flip, standard"):
         tta.views("swirl", True, SIZE)
     with pytest.raises(ValueError, match="mirror"):

@@ -46,7 +46,7 @@ def test_identity_changes_with_a_label_a_byte_or_a_name(tmp_path):
     assert known(root) == found[0]
 
 
-def test_two_photographs_that_swap_their_labels_are_another_set(tmp_path):
+def test_two_images_that_swap_their_labels_are_another_set(tmp_path):
     root = small_folder(tmp_path)
     before = known(root)
     table = root / "train/landmarks.csv"
@@ -69,7 +69,7 @@ def test_a_drawn_set_has_a_test_part_of_its_own_that_asks_for_points():
     assert not np.array_equal(train[0].points, test[0].points)
 
 
-def one_line_refusal(function, *arguments) -> str:
+def one_line_rejection(function, *arguments) -> str:
     with pytest.raises(ValueError) as caught:
         function(*arguments)
     assert "\n" not in str(caught.value)
@@ -81,49 +81,49 @@ def one_line_refusal(function, *arguments) -> str:
     [
         ("https://example.org/faces", "addresses are not read; copy the data here"),
         ("gs://bucket/faces", "addresses are not read"),
-        ("/no/such/folder", "there is no such folder or file; give a contest folder, "),
+        ("/no/such/folder", "does not exist; give a contest folder, "),
         *((f"drawn:{s}", "drawn:COUNT") for s in ("", "x", "1", "0", "-5", "5:", "5:x", "5:5:5", "1e3")),
         ("drawn:10:98", "not 98"),
     ],
 )
-def test_a_path_that_is_no_data_is_refused_in_one_line(path, told):
-    message = one_line_refusal(opening.open_source, path)
+def test_a_path_that_is_no_data_is_rejected_in_one_line(path, told):
+    message = one_line_rejection(opening.open_source, path)
     assert message.startswith(f"--data {path}: ") and told in message
 
 
 @pytest.mark.parametrize("path", ["drawn:²", "drawn:٣٣", "drawn:5:²"])
 def test_digits_of_other_scripts_are_no_count(path):
-    assert one_line_refusal(opening.open_source, path).startswith(f"--data {path}: ")
+    assert one_line_rejection(opening.open_source, path).startswith(f"--data {path}: ")
 
 
 def test_a_folder_that_is_no_contest_names_the_file_that_is_missing(tmp_path):
-    assert "train/landmarks.csv" in one_line_refusal(opening.open_source, str(tmp_path))
+    assert "train/landmarks.csv" in one_line_rejection(opening.open_source, str(tmp_path))
     (small_folder(tmp_path) / "test/test_points.csv").unlink()
-    assert "test/test_points.csv: the file is missing" in one_line_refusal(opening.open_source, str(tmp_path), "test")
+    assert "test/test_points.csv: the file is missing" in one_line_rejection(opening.open_source, str(tmp_path), "test")
 
 
-def test_plain_pictures_come_by_name_and_without_labels(tmp_path):
+def test_plain_images_come_by_name_and_without_labels(tmp_path):
     for name in ("b.JPG", "a.png", "c.jpeg"):
         (tmp_path / name).write_bytes(picture(1))
     for name in ("notes.txt", "list.csv"):
         (tmp_path / name).write_text("no image")
-    source = opening.open_pictures(str(tmp_path), 5)
+    source = opening.open_images(str(tmp_path), 5)
     assert source.names == ["a.png", "b.JPG", "c.jpeg"] and source.num_points == 5
     assert source[1].picture == picture(1) and not source[1].mask.any() and source[1].points.shape == (5, 2)
 
 
-def test_a_folder_without_pictures_or_no_folder_is_refused(tmp_path):
-    assert "no image there" in one_line_refusal(opening.open_pictures, str(tmp_path), 5)
-    assert "does not exist" in one_line_refusal(opening.open_pictures, str(tmp_path / "x"), 5)
+def test_a_folder_without_images_or_no_folder_is_rejected(tmp_path):
+    assert "no image there" in one_line_rejection(opening.open_images, str(tmp_path), 5)
+    assert "does not exist" in one_line_rejection(opening.open_images, str(tmp_path / "x"), 5)
 
 
-def test_a_folder_named_like_a_picture_is_none(tmp_path):
+def test_a_folder_named_like_a_image_is_none(tmp_path):
     (tmp_path / "a.png").write_bytes(picture(1))
     (tmp_path / "b.png").mkdir()
-    assert opening.open_pictures(str(tmp_path), 5).names == ["a.png"]
+    assert opening.open_images(str(tmp_path), 5).names == ["a.png"]
 
 
-def test_a_missing_picture_is_told_when_it_is_wanted(tmp_path):
+def test_a_missing_image_is_reported_when_it_is_wanted(tmp_path):
     root = small_folder(tmp_path)
     (root / "train/images/b.png").unlink()
     with pytest.raises(DecodeError, match="the image is missing"):

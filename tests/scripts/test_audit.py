@@ -98,10 +98,10 @@ def test_points(mirrored, chain):
     assert points.there_and_back(mirrored, SIZE, invert=invert_without_order) > bound
     assert points.moved(mirrored, SIZE, apply_points=points_in_old_order) > BOUND["points and order against float64"]
     assert points.moved(chain, SIZE, apply_points=clamped) > BOUND["points and order against float64"]
-    assert points.through_photograph(chain, SIZE, (300, 211), invert=lambda t: t) > BOUND["points through images"]
+    assert points.through_image(chain, SIZE, (300, 211), invert=lambda t: t) > BOUND["points through images"]
 
 
-def test_frames_of_photographs():
+def test_frames_of_images():
     def by_corners(picture, size, side):
         canvas = decode.place(picture, size, side)
         scale = (size - 1) / (min(picture.shape[:2]) - 1)
@@ -109,9 +109,9 @@ def test_frames_of_photographs():
         frame[:, :2] = np.eye(2) * scale
         return canvas._replace(frame=frame)
 
-    assert points.frame_of_photograph(SIZE, (300, 211), place=by_corners) > BOUND["frame of images"]
+    assert points.frame_of_image(SIZE, (300, 211), place=by_corners) > BOUND["frame of images"]
     one = cases.records("none", SIZE, 1)
-    error = pixels.blob_in_photograph(one, SIZE, (300, 211), place=by_corners)
+    error = pixels.blob_in_image(one, SIZE, (300, 211), place=by_corners)
     assert error > BOUND["blobs in images, end to end"]
 
 
@@ -125,11 +125,11 @@ def test_blobs(mirrored):
     bound = BOUND["centroid of blobs"]
     assert pixels.blobs(mirrored, SIZE, render=mirror_by_w) > 0.5 > bound
     assert pixels.blobs(cases.records("scale", SIZE, KEYS), SIZE, render=corners_aligned) > bound
-    assert pixels.blob_in_photograph(mirrored, SIZE, (300, 211), render=mirror_by_w) > 0.5
+    assert pixels.blob_in_image(mirrored, SIZE, (300, 211), render=mirror_by_w) > 0.5
 
 
 def test_pixels(chain):
-    photograph = cases.photograph()
+    photograph = cases.sample_image()
     for wrong in (border_of_zero, unfiltered, mirror_by_w):
         assert pixels.against_scipy(chain, SIZE, photograph, render=wrong) > 1 > BOUND["pixels against SciPy"]
     assert pixels.mirrored(SIZE, render=mirror_by_w) > 0
@@ -141,7 +141,7 @@ def test_shrinking_by_plain_bilinear_is_seen():
     assert pixels.zone_plate(SIZE, render=unfiltered) > 10 * BOUND["zone plate shrunk 4 times"]
 
 
-def test_one_interpolation_is_told_from_three():
+def test_one_interpolation_is_reported_from_three():
     twice = lambda t, p, s, e=None: transform.apply_image(  # noqa: E731
         sample(jax.random.key(0), Geometry(shift_x=0.5 / SIZE), SIZE),
         transform.apply_image(transform.compose(t, sample(jax.random.key(0), Geometry(shift_x=-0.5 / SIZE), SIZE)), p, s, e),
@@ -238,6 +238,6 @@ def test_script_exits_1_when_a_bound_fails(script, tmp_path, capsys, monkeypatch
 
 
 @pytest.mark.parametrize("wrong", [("--sizes", "9"), ("--sizes", "x"), ("--augment", "swirl"), ("--keys", "0")])
-def test_script_refuses_in_one_line(script, wrong):
+def test_script_rejects_in_one_line(script, wrong):
     with pytest.raises(ValueError, match=wrong[0]):
         script(*wrong)

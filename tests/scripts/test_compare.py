@@ -18,7 +18,7 @@ from pipelines.evaluation.experiments import Result, Row
 from pipelines.images import decode
 from pipelines.io import files
 from tests.commands import ROOT
-from tests.pipelines.runs.test_run_folder import refusal
+from tests.pipelines.runs.test_run_folder import rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder, landmarks, picture, small_folder, train_of
 
 COMMON = ["--model", "resnet18", "--split-by", "^(.*)_"]
@@ -57,23 +57,23 @@ def test_rows_are_read_as_they_are_written(tmp_path):
         ([{"name": "a", "flags": "--loss l1 --seed=4"}], "row a: --seed=4 is given by the comparison itself"),
     ],
 )
-def test_rows_that_cannot_be_meant_are_refused_in_a_line(tmp_path, rows, told):
-    assert told in refusal(experiments.read, rows_file(tmp_path / "rows.json", rows))
+def test_rows_that_cannot_be_meant_are_rejected_in_a_line(tmp_path, rows, told):
+    assert told in rejection(experiments.read, rows_file(tmp_path / "rows.json", rows))
 
 
-def test_a_missing_file_of_rows_and_an_unknown_name_are_told(tmp_path):
-    assert refusal(experiments.read, tmp_path / "none.json").endswith("none.json: there is no such file")
+def test_a_missing_file_of_rows_and_an_unknown_name_are_reported(tmp_path):
+    assert rejection(experiments.read, tmp_path / "none.json").startswith(f"{tmp_path}/none.json: ")
     rows = [Row("a", ""), Row("b", ""), Row("c", "")]
     assert experiments.chosen(rows, "c,a") == [rows[0], rows[2]] and experiments.chosen(rows, "") == rows
-    assert refusal(experiments.chosen, rows, "a,d") == "--only d: no such row; there are a, b, c"
+    assert rejection(experiments.chosen, rows, "a,d") == "--only d: no such row; there are a, b, c"
 
 
 def test_one_flag_is_varied_by_its_values():
     found = experiments.varied("augment=none,my own/mix.json")
     assert found == [Row("none", "--augment none"), Row("mix", "--augment 'my own/mix.json'")]
-    assert "two rows are named mix" in refusal(experiments.varied, "augment=a/mix.json,b/mix.json")
+    assert "two rows are named mix" in rejection(experiments.varied, "augment=a/mix.json,b/mix.json")
     for text in ("augment", "augment=", "=light"):
-        assert "expected FLAG=VALUE" in refusal(experiments.varied, text)
+        assert "expected FLAG=VALUE" in rejection(experiments.varied, text)
 
 
 def test_placeholders_are_filled_and_nothing_else():
@@ -214,15 +214,15 @@ def test_a_run_that_was_made_otherwise_is_not_taken(tmp_path):
     assert experiments.result(tmp_path / "runs" / "base-1", {}) is None
 
 
-def test_what_cannot_be_compared_is_refused_before_anything_is_trained(tmp_path, refused):
+def test_what_cannot_be_compared_is_rejected_before_anything_is_trained(tmp_path, rejected):
     data, out = small_folder(tmp_path / "data"), tmp_path / "out"
     given = ("compare", "--data", data, "--out", out)
-    assert "not allowed with argument" in refused(*given, "--vary", "loss=l1", "--rows", "rows.json")
-    assert "one of the arguments --vary --rows is required" in refused(*given)
-    assert "--seeds must be 1 or more" in refused(*given, "--vary", "loss=l1", "--seeds", 0)
-    assert "--name is given by the comparison" in refused(*given, "--vary", "loss=l1", "--", "--name", "x")
+    assert "not allowed with argument" in rejected(*given, "--vary", "loss=l1", "--rows", "rows.json")
+    assert "one of the arguments --vary --rows is required" in rejected(*given)
+    assert "--seeds must be 1 or more" in rejected(*given, "--vary", "loss=l1", "--seeds", 0)
+    assert "--name is given by the comparison" in rejected(*given, "--vary", "loss=l1", "--", "--name", "x")
     path = rows_file(tmp_path / "rows.json", [{"name": "a", "flags": "", "data": "{out}/wrong"}])
-    assert f"row a: there is nothing at {out}/wrong to train on" in refused(*given, "--rows", path)
+    assert f"row a: there is nothing at {out}/wrong to train on" in rejected(*given, "--rows", path)
     assert not out.exists()
 
 
@@ -239,7 +239,7 @@ def labels_of(root: Path) -> dict[str, np.ndarray]:
     return dict(zip(names, points.astype(np.float64), strict=True))
 
 
-def test_wrong_labels_are_wrong_in_the_way_that_is_told_and_all_others_as_they_were(forty, tmp_path, command):
+def test_wrong_labels_are_wrong_in_the_way_that_is_reported_and_all_others_as_they_were(forty, tmp_path, command):
     code, _ = command("bench/mislabel", "--data", forty, "--out", tmp_path / "wrong", "--share", 0.3)
     true, found = labels_of(forty), labels_of(tmp_path / "wrong")
     kinds = dict(list(csv.reader((tmp_path / "wrong" / "wrong.csv").read_text().splitlines()))[1:])
@@ -262,13 +262,13 @@ def test_wrong_labels_are_wrong_in_the_way_that_is_told_and_all_others_as_they_w
     assert np.array_equal(opening.open_source(str(tmp_path / "wrong"), "test")[0].points, [[1, 2]] * 4)
 
 
-def test_the_same_seed_makes_the_same_mistakes(forty, tmp_path, command, refused):
+def test_the_same_seed_makes_the_same_mistakes(forty, tmp_path, command, rejected):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         command("bench/mislabel", "--data", forty, "--out", tmp_path / name, "--share", 0.3, "--seed", seed)
     texts = [[(tmp_path / n / f).read_bytes() for f in ("wrong.csv", "train/landmarks.csv")] for n in "abc"]
     assert texts[0] == texts[1] and texts[0][0] != texts[2][0]
-    assert "is there already" in refused("bench/mislabel", "--data", forty, "--out", tmp_path / "a")
-    assert "--share" in refused("bench/mislabel", "--data", forty, "--out", tmp_path / "d", "--share", 0)
+    assert "already exists" in rejected("bench/mislabel", "--data", forty, "--out", tmp_path / "a")
+    assert "--share" in rejected("bench/mislabel", "--data", forty, "--out", tmp_path / "d", "--share", 0)
     assert not (tmp_path / "d").exists() and not list(tmp_path.glob(".*.tmp"))
 
 
@@ -286,12 +286,12 @@ def test_the_peer_is_torchvisions_resnet18_by_its_size(peers):
     assert model(peers.torch.zeros(2, 3, 64, 64)).shape == (2, 1000)
 
 
-def test_the_peers_predictions_come_home(peers, tmp_path):
+def test_the_peers_predictions_are_mapped_back(peers, tmp_path):
     """A network that says the truth of each crop is right in every image's own pixels, and a crop is where it says."""
     image = np.zeros((90, 130, 3), np.uint8)
     image[40:49, 60:69] = 255  # a square about (64, 44)
     source = train_of(contest_folder(tmp_path, {"a.png": (decode.encode_png(image), [[64, 44], [-20.5, 300]])}))
-    crop, points, home = peers.Photographs.of_table(source.table, 48)[0]
+    crop, points, home = peers.ImageDataset.of_table(source.table, 48)[0]
     rows, columns = np.nonzero(crop[0].numpy() > 127)
     assert [columns.mean(), rows.mean()] == pytest.approx(points[0].tolist(), abs=0.5)
 

@@ -25,10 +25,10 @@ from pipelines.images import decode
 from pipelines.io import files
 from pipelines.packing import seal
 from pipelines.runs import run_folder
-from pipelines.sources.tables import Pictures
+from pipelines.sources.tables import Images
 from tests.jaxmarks.training.test_session import SETTINGS, STEPS, _batches, _digest
 from tests.pipelines.packing.test_pack import some
-from tests.pipelines.runs.test_run_folder import refusal
+from tests.pipelines.runs.test_run_folder import rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.test_loader import Shades, config
 from tests.tiny import LINEAR
@@ -68,19 +68,19 @@ def bench() -> ModuleType:
     return module
 
 
-def test_every_damage_has_the_fate_that_it_should_have(damaged, bench):
+def test_every_damage_has_the_outcome_that_it_should_have(damaged, bench):
     out, code, said = damaged
     assert code == 0 and "every record had the fate it should have" in said and "Traceback" not in said, said
     told = json.loads((out / "bench.json").read_text())
     assert not told["wrong"] and told["records"] >= 200 and told["ways"].pop("") > 100
-    assert set(told["ways"]) == {*bench.PICTURES, *bench.ROWS} and min(told["ways"].values()) >= 1
+    assert set(told["ways"]) == {*bench.IMAGES, *bench.ROWS} and min(told["ways"].values()) >= 1
     kinds = {r["reason"].split(":")[0] for r in json.loads((out / "packed/report.json").read_text())["refused"]}
     assert len(kinds) == 9
 
 
 @pytest.fixture
-def fates(damaged, bench, tmp_path, monkeypatch) -> tuple[Path, list]:
-    """A copy of the folder, to be spoiled, and the fates that its rows should have."""
+def outcomes(damaged, bench, tmp_path, monkeypatch) -> tuple[Path, list]:
+    """A copy of the folder, to be spoiled, and the outcomes that its rows should have."""
     out = tmp_path / "out"
     for name in ("drawn", "drawn.csv", "packed", "set"):
         if name != "packed":
@@ -105,15 +105,15 @@ def rewritten(out: Path, report: dict) -> None:
     seal.write(out / "packed", {name: about[name] for name in seal.Sealed._fields if name != "files"}, {})
 
 
-def test_the_bench_sees_what_is_wrong(fates, bench):
-    out, known = fates
+def test_the_bench_sees_what_is_wrong(outcomes, bench):
+    out, known = outcomes
     assert not bench.differences(out, known)
     report = json.loads((out / "packed/report.json").read_text())
     gone, *kept = report["refused"]
     for changed, told in (
         (kept, f"{gone['file']} (line {gone['line']}) should be rejected"),
         ([{**gone, "line": gone["line"] + 1}, *kept], f"(line {gone['line'] + 1}) was rejected"),
-        ([{**gone, "reason": "bad luck: as ever"}, *kept], "was refused: bad luck"),
+        ([{**gone, "reason": "bad luck: as ever"}, *kept], "was rejected: bad luck"),
         ([*report["refused"], {**gone, "file": "good.jpg"}], "good.jpg (line"),
     ):
         rewritten(out, {**report, "refused": changed})
@@ -124,7 +124,7 @@ def test_the_bench_sees_what_is_wrong(fates, bench):
     assert {"other.jpg is lost", f"{known[good].file} should not be there"} <= set(bench.differences(out, lost))
 
 
-def test_a_picture_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
+def test_a_image_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
     data, opened = contest_folder(tmp_path / "data", some("train", 3)), []
     (data / "train/outside.jpg").write_bytes(b"secret")
     (tmp_path / "absolute.jpg").write_bytes(b"secret")
@@ -142,8 +142,8 @@ def test_a_picture_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
     watching[0] = False
     assert any(path.endswith("train00.jpg") for path in opened)
     assert not [path for path in opened if path.endswith(("outside.jpg", "absolute.jpg"))]
-    refused = json.loads((tmp_path / "out/report.json").read_text())["refused"]
-    assert [r["file"] for r in refused] == rows and {r["line"] for r in refused} == set(range(5, 11))
+    rejected = json.loads((tmp_path / "out/report.json").read_text())["refused"]
+    assert [r["file"] for r in rejected] == rows and {r["line"] for r in rejected} == set(range(5, 11))
 
 
 # Images that turn out to be damaged under a run
@@ -153,7 +153,7 @@ def test_past_the_limit_the_batches_end_with_an_error_of_one_line():
     for options in ({}, {"ready": lambda batch: batch}):
         faults = loader.Faults(2)
         steps = loader.batches(Shades(40, broken=(3, 9, 21, 30)), config(4), keys.root(0), faults=faults, **options)
-        message = refusal(lambda steps=steps: list(islice(steps, 40)))
+        message = rejection(lambda steps=steps: list(islice(steps, 40)))
         assert "--max-faults is 2; last: 0" in message
         assert 3 <= len(faults) <= 4
 
@@ -164,7 +164,7 @@ def test_up_to_the_limit_they_are_replaced_and_each_counts_once():
     assert len(list(islice(steps, 50))) == 50 and len(faults) == 4
     for _ in range(3):
         faults.add("003.png", "again")
-    message = refusal(faults.add, "005.png", "new")
+    message = rejection(faults.add, "005.png", "new")
     assert message.startswith("5 ") and "--max-faults is 4; last: 005" in message
 
 
@@ -178,13 +178,13 @@ def machinery():
     """(plan, compiled step): compiled once for all tests."""
     mesh = sharding.mesh(jax.devices()[:1])
     plan = experiment.assemble(SETTINGS, keys.root(0), landmarks.scheme(5), 100, mesh)._replace(model=LINEAR)
-    return plan, experiment.training_step(plan)
+    return plan, plan.training_step()
 
 
 def sit(root: Path, machinery, fail_at: int = 10**9, error: Exception | None = None, spoil: str = "batch") -> None:
     """One sitting; the batch of step `fail_at` cannot be had, or the validation after it."""
     plan, take = machinery
-    found = checkpoint.restore(root, template := experiment.initial_state(plan))
+    found = checkpoint.restore(root, template := plan.initial_state())
     now, commit = found or (template, None)
 
     def feed():
@@ -198,12 +198,12 @@ def sit(root: Path, machinery, fail_at: int = 10**9, error: Exception | None = N
             raise error
         return summary.Judged({"nme": 1.0}, {})
 
-    for _ in session.sit(root, plan, now, commit, take, feed(), judge, lambda: False):
+    for _ in session.train(root, plan, now, commit, take, feed(), judge, lambda: False):
         pass
 
 
 def result(root: Path, machinery) -> tuple:
-    state, commit = checkpoint.restore(root, experiment.initial_state(machinery[0]))
+    state, commit = checkpoint.restore(root, machinery[0].initial_state())
     return commit.step, _digest(state), *((root / name).read_bytes() for name in ("metrics.jsonl", "examples.bin"))
 
 
@@ -214,10 +214,11 @@ def unbroken(tmp_path_factory, machinery) -> tuple:
     return result(root, machinery)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fail_at", "error"), [(4, OSError(5, "Input/output error")), (5, ValueError("3 too many"))], ids=["io", "value"]
 )
-def test_where_no_batch_can_be_had_the_steps_before_are_saved_and_it_goes_on_from_there(
+def test_where_no_batch_can_be_had_the_steps_before_are_saved_and_it_resumes_from_there(
     tmp_path, machinery, unbroken, fail_at, error
 ):
     with pytest.raises(type(error)) as caught:
@@ -249,7 +250,7 @@ def test_what_could_not_be_decoded_is_written_down_by_name_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_whose_pictures_go_bad_stops_saved_and_goes_on_only_when_they_are_back(tmp_path):
+def test_a_run_whose_images_go_bad_stops_saved_and_resumes_only_when_they_are_back(tmp_path):
     drawn = [synthetic.draw(i, num_points=5) for i in range(24)]
     train = {f"{i:02d}.jpg": (decode.encode_jpeg(face.image), face.truth) for i, face in enumerate(drawn)}
     data = contest_folder(tmp_path / "data", train)
@@ -339,7 +340,7 @@ def test_an_input_error_that_stays_is_raised_after_the_last_pause(tmp_path, flak
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError])
-def test_what_waiting_does_not_mend_is_told_at_once(tmp_path, flaky, error):
+def test_what_waiting_does_not_mend_is_reported_at_once(tmp_path, flaky, error):
     left, pauses, opened = flaky
     left += [error("x")]
     with pytest.raises(error):
@@ -353,7 +354,7 @@ def test_a_pipe_keeps_nobody_waiting(tmp_path):
         files.read_bytes(tmp_path / "a")
 
 
-def pictures(tmp_path: Path) -> Pictures:
+def pictures(tmp_path: Path) -> Images:
     return opening.open_any(str(contest_folder(tmp_path / "data", some("train", 8))))
 
 
@@ -367,7 +368,7 @@ def test_an_input_error_stops_the_batches_and_replaces_nothing(tmp_path, flaky):
     assert not faults.report()
 
 
-def test_a_picture_that_goes_missing_under_a_run_is_replaced_and_told(tmp_path):
+def test_a_image_that_goes_missing_under_a_run_is_replaced_and_told(tmp_path):
     source, faults = pictures(tmp_path), loader.Faults(1)
     (source.table.root / "train02.jpg").unlink()
     steps = loader.batches(source, Config(size=32, batch=4, workers=2), keys.root(0), faults=faults)

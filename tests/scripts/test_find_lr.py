@@ -107,7 +107,7 @@ def test_a_rising_loss_or_too_few_steps_suggest_nothing():
         (np.arange(1.0, 31), np.zeros(30), "not all 0"),
     ],
 )
-def test_what_is_no_sweep_is_refused(rates, losses, told):
+def test_what_is_no_sweep_is_rejected(rates, losses, told):
     with pytest.raises(ValueError, match=told):
         sweep.suggested(rates, losses)
 
@@ -141,7 +141,9 @@ def linear(monkeypatch):
     monkeypatch.setattr(models, "build", lambda *arguments, **options: LINEAR)
 
 
-@pytest.mark.parametrize("ends", [("1e-2", "1e-4"), ("1e-4", "1e-2")], ids=["down", "up"])
+@pytest.mark.parametrize(
+    "ends", [pytest.param(("1e-2", "1e-4"), marks=pytest.mark.slow), ("1e-4", "1e-2")], ids=["down", "up"]
+)
 def test_the_command_writes_a_plot_and_its_numbers_and_nothing_else(tmp_path, monkeypatch, command, linear, ends):
     monkeypatch.chdir(tmp_path)
     flags = ("--from", ends[0], "--to", ends[1], "--sweep-steps", 60, "--seed", 3, "--out", "new/lr.png")
@@ -188,6 +190,7 @@ def test_a_loss_that_is_not_finite_ends_the_sweep_there(tmp_path, monkeypatch, c
     assert decode.decode((tmp_path / "lr.png").read_bytes()).shape == (810, 1350, 3)
 
 
+@pytest.mark.slow
 def test_a_flat_sweep_says_so_and_is_plotted(tmp_path, command, linear):
     rates = ("--from", "1e-9", "--to", "2e-9", "--sweep-steps", 20)
     code, said = command("find_lr", *SMALL, *rates, "--out", tmp_path / "lr.png")
@@ -233,9 +236,9 @@ def test_stopped_on_the_way_it_writes_nothing_and_after_the_last_step_all(tmp_pa
         (["--val-fraction", "0.9", "--data", "drawn:2:7"], "drawn with"),
     ],
 )
-def test_what_cannot_be_swept_is_refused_in_one_line(tmp_path, monkeypatch, refused, flags, told):
+def test_what_cannot_be_swept_is_rejected_in_one_line(tmp_path, monkeypatch, rejected, flags, told):
     monkeypatch.chdir(tmp_path)
-    assert told in refused("find_lr", "--out", "lr.png", *flags)
+    assert told in rejected("find_lr", "--out", "lr.png", *flags)
     assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxmarks import experiment
 from jaxmarks.training import checkpoint, log
 from tests.jaxmarks.training.test_session import _digest, _files, _sit, machinery, unbroken  # noqa: F401  fixtures
 
@@ -33,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 def ends_the_same(root: Path, machinery, unbroken) -> bool:  # noqa: F811
     """Goes on with the run in `root`, and holds what it ends with against the unbroken run."""
     last = _sit(root, machinery)
-    template = experiment.template(machinery[0])
+    template = machinery[0].template()
     (_, best), (_, known) = (checkpoint.require(r, template, "best") for r in (root, unbroken[0]))
     assert (best.step, best.digest, best.nme) == (known.step, known.digest, known.nme)
     return _digest(last) == _digest(unbroken[1]) and _files(root) == _files(unbroken[0])
@@ -89,6 +88,7 @@ def half_pruned(root: Path) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leavings", [(unfinished,), (torn,), (longer,), (half_pruned,), (unfinished, longer, torn, half_pruned)]
 )
@@ -167,7 +167,7 @@ def damaged(root: Path, template, caplog) -> bool:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flipped_bit_in_any_file_of_a_checkpoint_is_noticed_or_was_never_read(run, machinery, caplog, seed):  # noqa: F811
     random, noticed = np.random.RandomState(seed), {}
-    template = experiment.template(machinery[0])
+    template = machinery[0].template()
     for path in sorted(p for p in (run / "checkpoints/00000007").rglob("*") if p.is_file() and p.stat().st_size):
         whole = path.read_bytes()
         flip(path, random)
@@ -179,7 +179,7 @@ def test_a_flipped_bit_in_any_file_of_a_checkpoint_is_noticed_or_was_never_read(
 def test_a_flipped_bit_anywhere_in_the_commit_is_noticed(run, machinery, caplog):  # noqa: F811
     path, template, random = (
         run / "checkpoints/00000007/commit.json",
-        experiment.template(machinery[0]),
+        machinery[0].template(),
         np.random.RandomState(0),
     )
     whole = path.read_bytes()
@@ -325,7 +325,9 @@ def terminated(whole, compiled) -> tuple[Path, int]:
 
 
 @pytest.mark.slow
-def test_a_second_writer_is_refused_sigterm_saves_and_the_same_command_goes_on_past_damage(terminated, whole, compiled):
+def test_a_second_writer_is_rejected_sigterm_saves_and_the_same_command_resumes_past_damage(
+    terminated, whole, compiled
+):
     root, step = terminated
     found = checkpoint.commits(root)
     assert 0 < step == found[-1].step < STEPS
@@ -356,7 +358,7 @@ def test_twenty_random_steps_of_the_run_are_taken_again_bit_for_bit(whole, compi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("field", ["grad_norm", "each"])
-def test_a_flipped_bit_in_the_log_of_a_step_is_told_by_its_step_and_field(whole, compiled, tmp_path, field):
+def test_a_flipped_bit_in_the_log_of_a_step_is_reported_by_its_step_and_field(whole, compiled, tmp_path, field):
     root = Path(shutil.copytree(whole, tmp_path / "run"))
     dtype = log.example_dtype(4)
     place = 103 * dtype.itemsize + dtype.fields[field][1]

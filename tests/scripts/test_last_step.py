@@ -25,14 +25,14 @@ def test_a_step_that_was_not_taken_is_re_created_and_said_not_to_be_trained(root
 
 
 @pytest.mark.parametrize("flags", [("--step", 4), ("--step", 99)])
-def test_a_step_beyond_the_last_of_a_run_is_an_error_that_names_the_last(root, refused, flags):
-    told = refused("replay", "--run", root, *flags)
+def test_a_step_beyond_the_last_of_a_run_is_an_error_that_names_the_last(root, rejected, flags):
+    told = rejected("replay", "--run", root, *flags)
     assert f"--step {flags[1]}: " in told and "is 3," in told and not (root / f"replay/{flags[1]:08d}.png").exists()
 
 
 @pytest.mark.parametrize("step", ["3", "0:3", "99"])
-def test_a_step_that_was_not_taken_is_never_verified(root, refused, step):
-    assert "--step" in refused("replay", "--run", root, "--step", step, "--verify")
+def test_a_step_that_was_not_taken_is_never_verified(root, rejected, step):
+    assert "--step" in rejected("replay", "--run", root, "--step", step, "--verify")
 
 
 @pytest.mark.parametrize(("fraction", "part"), [(0.0, None), (0.5, "val")])

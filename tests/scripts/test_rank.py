@@ -80,7 +80,7 @@ def test_of_near_duplicates_that_disagree_the_one_farther_from_its_prediction_is
     assert not alone.twins.any() and (alone.twin == -1).all()
 
 
-def test_a_hard_photograph_is_allowed_more_than_one_whose_views_agree(truth):
+def test_a_hard_image_is_allowed_more_than_one_whose_views_agree(truth):
     labels = truth.copy()
     for i in (20, 30):
         labels[i] += 0.08 * np.ptp(truth[i], 0).max()
@@ -117,7 +117,7 @@ def test_scores_do_not_depend_on_scale_and_unseen_points_have_no_say(truth):
     )
 
 
-def test_a_photograph_that_training_saw_says_so(truth):
+def test_a_image_that_training_saw_says_so(truth):
     fresh = np.arange(COUNT) % 4 > 0
     k = known(truth, truth, fresh=fresh)
     reasons = ranked(k)[1]
@@ -133,13 +133,13 @@ def test_a_photograph_that_training_saw_says_so(truth):
     assert told.startswith(f"12 of {COUNT} ") and "box" in told
 
 
-def test_photographs_are_predicted_by_those_that_had_not_trained_on_them_if_there_are_any():
+def test_images_are_predicted_by_those_that_had_not_trained_on_them_if_there_are_any():
     fresh, asked = predictions.assignments("abcd", [["a", "b"], ["b", "c"], ["b"]])
     assert fresh.tolist() == [True, False, True, True]
     assert asked.tolist() == [[False, True, True, True], [True, True, False, True], [True, True, True, True]]
 
 
-def test_few_photographs_are_ranked_too(truth):
+def test_few_images_are_ranked_too(truth):
     for count in (1, 2, 5):
         k = Known(*(field[:count] for field in known(truth, truth)))
         p = scores.parts(k, None, [""] * count)
@@ -158,7 +158,8 @@ def test_labels_of_a_single_point_are_ranked_in_shares_of_the_image(random):
     assert np.isfinite(score).all() and np.argmax(score) == 7 and "diagonal" in reasons[7]
 
 
-def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, command, refused, tmp_path):
+@pytest.mark.slow
+def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, command, rejected, tmp_path):
     _, run, _ = trained
     code, said = command("rank", "--run", run, "--out", tmp_path / "review", "--show", 4)
     assert code == 0 and "of 22 images were predicted by runs that had trained on them" in said.out, said.err
@@ -169,14 +170,14 @@ def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, com
     page = (tmp_path / "review" / "review.html").read_text()
     assert "The 4 most suspicious of 22 labels" in page and page.count("data:image/jpeg") == 4
     assert sorted(p.name for p in (tmp_path / "review").iterdir()) == ["review.csv", "review.html"]
-    assert "the same run comes twice" in refused("rank", "--run", run, "--run", run, "--out", tmp_path / "no")
-    assert "--show must lie in 1..2000, got 0" in refused("rank", "--run", run, "--out", tmp_path / "no", "--show", 0)
-    assert "name a folder" in refused("rank", "--run", run, "--out", tmp_path / "review" / "review.csv")
-    assert "config.json: missing" in refused("rank", "--run", tmp_path, "--out", tmp_path / "no")
+    assert "the same run comes twice" in rejected("rank", "--run", run, "--run", run, "--out", tmp_path / "no")
+    assert "--show must lie in 1..2000, got 0" in rejected("rank", "--run", run, "--out", tmp_path / "no", "--show", 0)
+    assert "name a folder" in rejected("rank", "--run", run, "--out", tmp_path / "review" / "review.csv")
+    assert "config.json: missing" in rejected("rank", "--run", tmp_path, "--out", tmp_path / "no")
     assert not (tmp_path / "no").exists()
 
 
-def test_the_count_of_what_was_found(command, refused, tmp_path):
+def test_the_count_of_what_was_found(command, rejected, tmp_path):
     (tmp_path / "wrong.csv").write_text("file_name,kind\nb,shifted\nd,another\ne,shifted\n")
     table = "file_name,score,reason\n" + "".join(f"{n},{9 - i},x\n" for i, n in enumerate("bacde"))
     (tmp_path / "review.csv").write_text(table)
@@ -186,6 +187,6 @@ def test_the_count_of_what_was_found(command, refused, tmp_path):
     assert "shifted       1 of    2 (50%); places 1 5" in said.out and "33.3% of the first 3 of 5 listed" in said.out
     assert command("bench/review", *flags, "--least", 0.5)[0] == 1
     (tmp_path / "review.csv").write_text(table.replace("d,", "z,"))
-    assert "does not list d (1 in all)" in refused("bench/review", *flags)
+    assert "does not list d (1 in all)" in rejected("bench/review", *flags)
     (tmp_path / "review.csv").write_text("a,b\n")
-    assert "expected a table of file_name,score,reason" in refused("bench/review", *flags)
+    assert "expected a table of file_name,score,reason" in rejected("bench/review", *flags)

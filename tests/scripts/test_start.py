@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path):
     assert said.count("\n") == 1 and said.startswith("warning: ") and str(tmp_path / "compiled") in said
 
 
-def test_half_a_file_is_told_once_and_written_anew(tmp_path):
+def test_half_a_file_is_reported_once_and_written_anew(tmp_path):
     run(COMPILE, "first", JAXMARKS_CACHE=str(tmp_path))
     for path in tmp_path.rglob("*-cache"):
         path.write_bytes(path.read_bytes()[:40])
@@ -141,8 +141,8 @@ def test_other_cores_have_a_folder_of_their_own(monkeypatch):
     assert compilation.folder() != before == compilation.root() / before.name
 
 
-def test_only_the_first_step_is_told():
+def test_only_the_first_step_is_reported():
     lines: list[str] = []
-    step = compilation.first_told(lambda a, b: (a + b, a), lines.append)
+    step = compilation.report_first_call(lambda a, b: (a + b, a), lines.append)
     assert step(1, 2) == (3, 1) and step(2, 3) == (5, 2)
     assert len(lines) == 1 and lines[0].startswith("first step after ") and lines[0].endswith("with compiling it")

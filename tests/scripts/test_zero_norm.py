@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
     [[[30, 40]], [[30, 20], [30, 50]], [[20, 30], [20, 30], [35, 40], [25, 50], [40, 52]]],
     ids=["one point", "an upright line", "eyes in one place"],
 )
-def test_a_run_validates_has_a_best_checkpoint_and_is_judged(command, tmp_path, points):
+def test_a_run_validates_has_a_best_checkpoint_and_is_evaluated(command, tmp_path, points):
     random, rows = np.random.RandomState(0), {}
     for n in range(16):
         image = random.randint(0, 256, (80, 64, 3)).astype(np.uint8)

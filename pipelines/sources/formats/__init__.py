@@ -1,33 +1,36 @@
-"""Formats of data sets: a file for each, reading and writing; `foreign` names those that are not read.
+"""Data formats: one module each for reading and writing; `foreign` recognises formats that are not read.
 
-A format is a module with NAME, `recognises(path)`, `parts(path)`, `read(path, part, images, num_points) -> Table` and
-`write(out, rows, num_points)`.
+A format is a module with NAME, which is that of its file; SUFFIX of the file that it writes (empty: a folder); IMAGES, the
+folder of images beside that file or in that folder; BOXED, whether it holds boxes; `recognises(path)`, `parts(path)`,
+`read(path, part, images, num_points) -> Table` and `write(out, rows, num_points)`.
 """
 
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from jaxmarks import choices
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import text_tables
-from pipelines.sources.formats import coco, contest, deeplabcut, foreign, headers, image_folders, plain, w300, wflw
+from pipelines.sources.formats import coco, contest, deeplabcut, foreign, headers, image_folders, plain, pts, wflw
 from pipelines.sources.tables import Table
 
-FORMATS: dict[str, ModuleType] = {module.NAME: module for module in (contest, coco, wflw, deeplabcut, plain, w300)}
+FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in choices.FORMATS}
 
 
 def knows(path: Path) -> bool:
-    """Whether one of the formats recognises what lies at a path."""
+    """Return whether one of the formats recognises the path."""
     return any(module.recognises(path) for module in FORMATS.values())
 
 
 def recognise(path: Path) -> ModuleType:
-    """The format of what lies at a path: the first that recognises it. Raises ValueError where none does, with what it is
-    and where near it a data set lies, as far as that can be told."""
+    """Return the first format that recognises the path. Raises ValueError with what it is and where near it a data set
+    is, as far as known."""
     if (table := contest.folder_of(path)) is not None:
         raise ValueError(f"{path} is {'a table' if path.is_file() else 'a part'} of a contest folder: give {table}")
     for module in FORMATS.values():
@@ -35,27 +38,27 @@ def recognise(path: Path) -> ModuleType:
             return module
     what = foreign.of_folder(path) if path.is_dir() else foreign.of_file(path)
     near = [f"{place} ({name})" for place, name in itertools.islice(_near(path), 3)]
-    told = f"{what}, which is not read" if what else "of no known format"
-    hint = f"; near it lies {', '.join(near)}: give that path" if near else ""
-    raise ValueError(f"{path}: {told}{hint}; known are {foreign.KNOWN}")
+    reason = f"{what}, which is not read" if what else "of no known format"
+    hint = f"; near it is {', '.join(near)}: give that path" if near else ""
+    raise ValueError(f"{path}: {reason}{hint}; known are {foreign.KNOWN}")
 
 
 def _near(path: Path) -> Iterator[tuple[Path, str]]:
     """(path to give, format) of data sets in a folder, in the folders of it, and in those around it."""
     top = path if path.is_dir() else path.parent
-    inside = sorted(p for p in top.iterdir() if p.is_dir())[:_LOOKED_AT] if path.is_dir() else []
+    inside = sorted(p for p in top.iterdir() if p.is_dir())[:_SAMPLED] if path.is_dir() else []
     for folder in (top, *inside, *path.absolute().parents[:2]):
         named = [module.NAME for module in (contest, deeplabcut) if folder != path and module.recognises(folder)]
         yield from ((folder, name) for name in named)
-        for file in sorted(p for p in folder.iterdir() if p.is_file() and p != path)[:_LOOKED_AT]:
+        for file in sorted(p for p in folder.iterdir() if p.is_file() and p != path)[:_SAMPLED]:
             if file.suffix.lower() == ".pts" and folder != path:
-                yield folder, w300.NAME
+                yield folder, pts.NAME
                 break
             if not named and (module := next((m for m in (coco, plain, wflw) if m.likely(file)), None)):
                 yield file, module.NAME
 
 
-_LOOKED_AT = 200  # files and folders near a path, of which one may be meant
+_SAMPLED = 200  # files and folders near a path, of which one may be meant
 
 
 def respelled(table: Table) -> Table:
@@ -75,18 +78,18 @@ def respelled(table: Table) -> Table:
 
 
 def with_boxes(table: Table, path: Path) -> Table:
-    """The table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in pixels.
+    """Return the table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in
+    pixels.
 
-    Records that the file does not name are rejected; boxes without area become those of the points, as
-    `boxes.completed` has it. Raises ValueError, with the line, for a row that is no box or a
-    header that tells other numbers, and where none has an area.
+    Records without a row are rejected; boxes without area become those of the points, by `boxes.completed`. Raises
+    ValueError with the line for a row that is not a box, for a header of other columns, and if no box has an area.
     """
     scan = text_tables.scan(path, b",", safe=text_tables.inner_path)
     if len(scan.columns) != 5:
         raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name, x, y, width, height")
     headers.check_box(path, scan.columns)
-    if scan.refused:
-        raise ValueError(f"{path}:{scan.refused[0].line}: {scan.refused[0].reason}")
+    if scan.rejected:
+        raise ValueError(f"{path}:{scan.rejected[0].line}: {scan.rejected[0].reason}")
     places = {name: i for i, name in enumerate(scan.names)}
     kept = [i for i, name in enumerate(table.names) if name in places]
     boxes = np.array([scan.row(places[table.names[i]]) for i in kept], np.float64).reshape(-1, 4)
@@ -94,10 +97,10 @@ def with_boxes(table: Table, path: Path) -> Table:
         first = table.names[kept[0]]
         raise ValueError(f"{path}:{scan.lines[places[first]]}: the box of {first} has no area, nor has any other")
     gone = [
-        table.refusal(i, f"no box: {path.name} does not name it")
+        table.rejection(i, f"no box: {path.name} does not name it")
         for i in range(len(table.names))
         if table.names[i] not in places
     ]
     named = dataclasses.replace(table, boxes=None, replaced=None).chosen(kept)
     more = {"files": [*table.files, path], "notes": table.notes + [scan.note] * bool(scan.note)}
-    return boxes_.completed(dataclasses.replace(named, boxes=boxes, refused=table.refused + gone, **more))
+    return boxes_.completed(dataclasses.replace(named, boxes=boxes, rejected=table.rejected + gone, **more))

@@ -1,4 +1,4 @@
-"""The categories of a COCO file: which one's keypoints are read."""
+"""Categories of a COCO file, and the selection of the one to read."""
 
 from collections import Counter
 from pathlib import Path

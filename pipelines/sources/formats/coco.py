@@ -1,4 +1,4 @@
-"""COCO keypoints: one JSON of images, annotations and categories. The file is read whole; what stays is float32.
+"""COCO keypoints: one JSON of images, annotations and categories, read whole and kept as float32.
 
 Visibility 0 is not labelled, 1 (hidden) and 2 are. Coordinates are pixels from 0, as ours. An image of several
 annotations gives records FILE#ID. One category is read; the annotations of others are rejected, each by name.
@@ -17,9 +17,10 @@ from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.boxes import of_points
 from pipelines.sources.formats import categories, coco_images, foreign, image_folders, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "coco"
+SUFFIX, IMAGES, BOXED = ".json", "images", True
 _MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
 _ONE = (None, 0, "0", "")  # of iscrowd: of one object
 _FACE = "face"  # key of an annotation whose name in a set is not its id
@@ -37,17 +38,17 @@ class _Entry(NamedTuple):
 class _Read(NamedTuple):
     entries: list[_Entry]  # annotations that can be used
     count: int  # of points
-    refused: list[Refused]  # annotations that cannot
+    rejected: list[Rejected]  # annotations that cannot
     notes: list[str]
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a JSON file."""
+    """Return whether this is a JSON file."""
     return path.suffix.lower() == ".json" and path.is_file()
 
 
 def likely(path: Path) -> bool:
-    """Whether a JSON file seems to be one of these, by its bytes."""
+    """Return whether a JSON file seems to be one of these, by its bytes."""
     if not recognises(path) or path.stat().st_size > 1 << 28:
         return False
     data = path.read_bytes()
@@ -62,12 +63,12 @@ def parts(path: Path) -> list[str]:
 def read(
     path: Path, part: str, pictures: Path | None = None, num_points: int | None = None, category: str = ""
 ) -> Table:
-    """The annotations by name. category: the name or id of the one to read, where several have keypoints.
+    """Return the annotations by name. category: the name or id of the one to read, if several have keypoints.
 
-    Raises ValueError where the file is no COCO keypoints file or the images are not found; crowds, annotations without
-    a labelled point, those of other categories and entries that make no sense are in `refused`.
+    Raises ValueError if the file is not COCO keypoints or the images are not found; crowds, annotations without a
+    labelled point, those of other categories and invalid entries are in `rejected`.
     """
-    entries, count, refused, notes = _entries(path, category)
+    entries, count, rejected, notes = _entries(path, category)
     names = _names(entries)
     order = sorted_by_name(names)
     found = [entries[i].picture for i in order]
@@ -90,7 +91,7 @@ def read(
         pictures=found,
         boxes=boxes,
         sizes=np.array([entries[i].size for i in order], np.int64).reshape(-1, 2),
-        refused=refused,
+        rejected=rejected,
         files=[path],
         notes=notes + where,
         category=category,
@@ -98,25 +99,25 @@ def read(
 
 
 def _names(entries: list[_Entry]) -> list[str]:
-    """PICTURE#FACE where `write` kept what an annotation was named, else by ids where an image has several."""
+    """Return the names: IMAGE#OBJECT as kept by `write`, else by ids where an image has several."""
     names = plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
     kept = [
         f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
         for e, n in zip(entries, names, strict=True)
     ]
-    good = all(plain.picture_of(n) == e.picture for e, n in zip(entries, kept, strict=True))
+    good = all(plain.image_of(n) == e.picture for e, n in zip(entries, kept, strict=True))
     return kept if good and len(set(kept)) == len(kept) else names
 
 
 def _folders(path: Path) -> list[Path]:
-    """Where the images of annotations/person_keypoints_val2017.json and its like may be."""
+    """Return the possible image folders of annotations/person_keypoints_val2017.json and the like."""
     near, up, part = path.parent, path.parent.parent, re.search(r"(train|val|test)\d*", path.stem)
     folders = [near, near / "images", up / "images"]
     return folders + [folder / part[0] for folder in (near, up, up / "images") if part]
 
 
 def _entries(path: Path, category: str) -> _Read:
-    """What the file holds. Raises ValueError where it is no COCO keypoints file."""
+    """Return the content of the file. Raises ValueError if it is not a COCO keypoints file."""
     data = files.parse_json(files.read_bytes(path), path, _whole_number)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
     if known:
@@ -125,14 +126,14 @@ def _entries(path: Path, category: str) -> _Read:
     if not count:
         raise ValueError(f"{path}: {foreign.of_json(data)}")
     images = coco_images.read(data["images"], path.name)
-    entries, refused, seen = [], [], set()
+    entries, rejected, seen = [], [], set()
     for number, annotation in enumerate(data["annotations"]):
         entry = _entry(number, annotation, images, (count, keys), seen)
-        if isinstance(entry, Refused):
-            refused.append(entry if entry.file else entry._replace(file=path.name))
+        if isinstance(entry, Rejected):
+            rejected.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return _Read(entries, count, refused, images.notes + _above(path, entries))
+    return _Read(entries, count, rejected, images.notes + _above(path, entries))
 
 
 def _above(path: Path, entries: list[_Entry]) -> list[str]:
@@ -157,33 +158,33 @@ def _entry(
     images: coco_images.Images,
     wanted: tuple[int, frozenset[categories.Key]],
     seen: set[str],
-) -> _Entry | Refused:
+) -> _Entry | Rejected:
     """One annotation. wanted: number of points, keys of categories. seen: the ids of those before it."""
     if not isinstance(annotation, dict):
-        return Refused("", None, f"not an annotation: entry {number} of the annotations")
+        return Rejected("", None, f"not an annotation: entry {number} of the annotations")
     name, image = annotation.get("id"), annotation.get("image_id")
-    if not coco_images.is_id(name) or plain.path_fault(f"a{name}") or plain.picture_of(f"a#{name}") != "a":
-        return Refused("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
+    if not coco_images.is_id(name) or plain.path_fault(f"a{name}") or plain.image_of(f"a#{name}") != "a":
+        return Rejected("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
     if not coco_images.is_id(image) or image not in images.files:
-        return Refused("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
-    if told := coco_images.ambiguity(image, images.files[image]):
-        return Refused("", None, f"image id twice: annotation {name}: {told}")
+        return Rejected("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
+    if fault := coco_images.ambiguity(image, images.files[image]):
+        return Rejected("", None, f"image id twice: annotation {name}: {fault}")
     picture, size = images.files[image][0], images.sizes[image]
     if fault := plain.path_fault(picture):
-        return Refused("", None, fault)
+        return Rejected("", None, fault)
     if str(name) in seen:
-        return Refused(picture, None, f"id twice: annotation {name}")
+        return Rejected(picture, None, f"id twice: annotation {name}")
     seen.add(str(name))
     if (key := categories.key_of(annotation)) not in wanted[1]:
-        return Refused(picture, None, f"other category: annotation {name} is of category {key!r:.40}")
+        return Rejected(picture, None, f"other category: annotation {name} is of category {key!r:.40}")
     if annotation.get("iscrowd") not in _ONE:
-        return Refused(picture, None, f"crowd: annotation {name} is of many at once")
+        return Rejected(picture, None, f"crowd: annotation {name} is of many at once")
     values = _keypoints(annotation.get("keypoints") or [0] * 3 * wanted[0], wanted[0])
     if isinstance(values, str):
-        return Refused(picture, None, values.format(name))
+        return Rejected(picture, None, values.format(name))
     mask = values[:, 2] > 0
     if not mask.any():
-        return Refused(picture, None, f"no labelled point: annotation {name}")
+        return Rejected(picture, None, f"no labelled point: annotation {name}")
     points, above = np.where(mask[:, None], values[:, :2], 0).astype(np.float32), int(values[:, 2].max())
     return _Entry(annotation, picture, points, mask, size, above if above > 2 else 0)
 
@@ -195,7 +196,7 @@ def _keypoints(found: Any, count: int) -> np.ndarray | str:
         return f"wrong number of points: annotation {{}} has {size}, expected {3 * count}"
     values = _array(found)
     if values is None or bool in set(map(type, found)):
-        return "not a number: annotation {} has a coordinate or visibility that is none"
+        return "not a number: annotation {} has a coordinate or visibility that is not a number"
     values = values.reshape(-1, 3)
     if (wrong := ~((values[:, 2] >= 0) & (values[:, 2] == np.floor(values[:, 2])))).any():
         return f"bad visibility: annotation {{}} has {values[wrong.argmax(), 2]:.6g}; expected 0, 1 or 2"
@@ -226,7 +227,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     with files.whole(out) as file:
         file.write(b'{"info": {"description": "landmarks"}, "licenses": [],\n"annotations": [')
         for number, row in enumerate(rows, 1):
-            picture, (width, height) = plain.picture_of(row.name), row.size
+            picture, (width, height) = plain.image_of(row.name), row.size
             new = {"id": len(images) + 1, "file_name": picture, "width": int(width), "height": int(height)}
             box = plain.exact(_extent(row) if row.box is None else row.box)
             made = f'"{_MADE}": "keypoints", ' if row.box is None else ""

@@ -1,4 +1,4 @@
-"""The images that a COCO file lists, by their ids, and the ids themselves."""
+"""Images of a COCO file by their ids."""
 
 import posixpath
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ _UNSAID = (None, 0, "")
 
 
 class Images(NamedTuple):
-    """What is known of each image id."""
+    """Facts of each image id."""
 
     files: dict[int | str, list[str]]  # id: the paths it stands for, one where the file is sound
     sizes: dict[int | str, tuple[int, int]]  # id: width, height as the file has them; zeros: it does not say
@@ -18,7 +18,7 @@ class Images(NamedTuple):
 
 
 def whole_ids(data: dict[str, Any]) -> None:
-    """Makes ids that are whole numbers written as floats, as some programs do of a column with gaps, into those numbers:
+    """Make ids that are whole numbers written as floats, as some programs do of a column with gaps, into those numbers:
     4.0 is 4. A category's number that an annotation has as text, "1", is made that number where the file declares it."""
     declared = data["categories"] if isinstance(data.get("categories"), list) else []
     texts = {str(c["id"]): c["id"] for c in declared if isinstance(c, dict) and type(c.get("id")) is int}
@@ -34,7 +34,7 @@ def whole_ids(data: dict[str, Any]) -> None:
 
 
 def is_id(value: Any) -> bool:
-    """Whether a value is an id: a whole number or a text. True and False are none, though Python takes them for 1 and 0."""
+    """Return whether a value is an id: a whole number or a text, but not True or False."""
     return isinstance(value, int | str) and not isinstance(value, bool)
 
 
@@ -58,7 +58,7 @@ def read(entries: list[Any], where: str) -> Images:
 
 
 def ambiguity(key: int | str, names: list[str]) -> str | None:
-    """What is wrong with an id that stands for several files, None where it stands for one."""
+    """Describe the fault of an id that stands for several files, None for a unique one."""
     if len(names) == 1:
         return None
     more = ", ..." if len(names) > 3 else ""

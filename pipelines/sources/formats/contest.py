@@ -1,4 +1,4 @@
-"""The "thousand landmarks" layout: train/landmarks.csv, test/test_points.csv and the submission.
+"""Layout of the "thousand landmarks" contest: train/landmarks.csv, test/test_points.csv and the submission.
 
 Tables are tab-separated text with a header, whose names have to agree with x, y of each point where they tell axes.
 """
@@ -14,14 +14,15 @@ import numpy as np
 from pipelines.io import csv_text, files
 from pipelines.sources import text_tables
 from pipelines.sources.formats import headers, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "contest"
+SUFFIX, IMAGES, BOXED = "", "images", False
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a folder of this layout, with a training split, a test split or both."""
+    """Return whether this is a folder of this layout, with a training split, a test split or both."""
     return any((path / part / table).exists() for part, table in _TABLES.items())
 
 
@@ -34,7 +35,8 @@ def folder_of(path: Path) -> Path | None:
 
 
 def parts(path: Path) -> list[str]:
-    """Which of `train` and `test` are there; `train`, whose reading says what is missing, where neither is."""
+    """Return the existing splits of `train` and `test`; `train`, whose reading reports what is missing, if neither
+    exists."""
     return [part for part, table in _TABLES.items() if (path / part / table).exists()] or ["train"]
 
 
@@ -42,10 +44,11 @@ _TABLES = {"train": "landmarks.csv", "test": "test_points.csv"}
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The training split by file name, or the test split in the order of its list, with the truth where it is known.
+    """Return the training split by file name, or the test split in the order of its list, with the ground truth if it
+    exists.
 
-    num_points: how many points there are, where neither truth nor training table say so. Raises ValueError, with the
-    place, where a file is missing or is none; rows that cannot be used are in the table's `refused`.
+    num_points: the number of points, if neither truth nor training table states it. Raises ValueError with the place if
+    a file is missing or invalid; rows that cannot be used are in the table's `rejected`.
     """
     folder = pictures or path / part / "images"
     table = path / part / _TABLES[part]
@@ -79,8 +82,8 @@ def _label_in(scan: Scan, order: list[int], index: int) -> Label:
     return points, np.ones(len(points), bool)
 
 
-def _refused(scan: Scan, where: str) -> list[Refused]:
-    return [Refused(row.name or where, row.line, row.reason) for row in scan.refused]
+def _rejected(scan: Scan, where: str) -> list[Rejected]:
+    return [Rejected(row.name or where, row.line, row.reason) for row in scan.rejected]
 
 
 def _train(path: Path, folder: Path, table: Path) -> Table:
@@ -95,20 +98,20 @@ def _train(path: Path, folder: Path, table: Path) -> Table:
         label=functools.partial(_label_in, scan, order),
         whole=scan.whole,
         notes=[scan.note] if scan.note else [],
-        refused=_refused(scan, where),
+        rejected=_rejected(scan, where),
         files=[table],
     )
 
 
 def _test(path: Path, folder: Path, table: Path, num_points: int | None) -> Table:
-    names, lines, asked, refused = read_asked(table)
+    names, lines, asked, rejected = read_asked(table)
     where = str(table.relative_to(path))
     truth, found = path / "test" / "landmarks_true.csv", []
     label: Callable[[int], Label] | None = None
     if truth.is_file():
         scan = read_landmarks(truth)
-        if scan.refused:
-            raise ValueError(f"{truth}:{scan.refused[0].line}: {scan.refused[0].reason}")
+        if scan.rejected:
+            raise ValueError(f"{truth}:{scan.rejected[0].line}: {scan.rejected[0].reason}")
         places = {name: i for i, name in enumerate(scan.names)}
         if missing := [name for name in names if name not in places]:
             raise ValueError(f"{truth}: no row for {missing[0]}, which {table.name} lists ({len(missing)} in all)")
@@ -127,13 +130,14 @@ def _test(path: Path, folder: Path, table: Path, num_points: int | None) -> Tabl
         label=label,
         whole=bool(found) and scan.whole,
         asked=asked,
-        refused=[Refused(r.name or where, r.line, r.reason) for r in refused],
+        rejected=[Rejected(r.name or where, r.line, r.reason) for r in rejected],
         files=[table, *found],
     )
 
 
 def _points_of(path: Path, asked: list[np.ndarray], num_points: int | None) -> int:
-    """The number of points by the training header where there is one, else as told, else by the highest point asked."""
+    """Return the number of points: by the training header if it exists, else as given, else by the highest requested
+    point."""
     if not path.is_file():
         return num_points or max(int(a.max()) for a in asked) + 1
     columns = text_tables.columns(path)
@@ -143,7 +147,7 @@ def _points_of(path: Path, asked: list[np.ndarray], num_points: int | None) -> i
 
 def read_asked(path: Path) -> tuple[list[str], list[int], list[np.ndarray], list[text_tables.BadRow]]:
     """(names, lines, for each the indices of the points to hand in, rows rejected) of a test_points.csv, in its order."""
-    names, lines, asked, refused = [], [], [], []
+    names, lines, asked, rejected = [], [], [], []
     seen: dict[str, int] = {}
     for line, fields in text_tables.text_rows(path):
         reason, indices = text_tables.name_fault(fields[0], seen, text_tables.plain_name), None
@@ -152,15 +156,15 @@ def read_asked(path: Path) -> tuple[list[str], list[int], list[np.ndarray], list
         if reason is None and (indices := _indices(fields[1])) is None:
             reason = f"not a list of points: expected one such as [0, 5, 9], got {fields[1][:40]!r}"
         if indices is None:
-            refused.append(text_tables.BadRow(fields[0], line, reason or ""))
+            rejected.append(text_tables.BadRow(fields[0], line, reason or ""))
             continue
         seen[fields[0]] = line
         names.append(fields[0])
         lines.append(line)
         asked.append(indices)
-    if not names and not refused:
+    if not names and not rejected:
         raise ValueError(f"{path}: no row under the header")
-    return names, lines, asked, refused
+    return names, lines, asked, rejected
 
 
 def _indices(field: str) -> np.ndarray | None:
@@ -173,7 +177,8 @@ def _indices(field: str) -> np.ndarray | None:
 
 
 def check_asked(asked: Sequence[np.ndarray]) -> int:
-    """How many points each row asks for. Raises ValueError unless all ask for as many: the submission's header names them."""
+    """Return the number of points that each row requests. Raises ValueError unless it is the same for all: the
+    submission's header names them."""
     lengths = {len(a) for a in asked}
     if len(lengths) > 1:
         raise ValueError(

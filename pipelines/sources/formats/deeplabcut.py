@@ -1,4 +1,4 @@
-"""DeepLabCut's labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
+"""DeepLabCut labels: CollectedData_*.csv with the header rows scorer, (individuals,) bodyparts and coords.
 
 Empty is not labelled. The index is a path in one column or in three. Where there are individuals, each that has a point
 in an image is a record FILE#INDIVIDUAL. The tables are read whole; what stays is float32.
@@ -15,9 +15,10 @@ import numpy as np
 from pipelines.io import csv_text, files
 from pipelines.sources import dialects, text_tables
 from pipelines.sources.formats import deeplabcut_places, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "deeplabcut"
+SUFFIX, IMAGES, BOXED = ".csv", "", False
 
 
 class _Head(NamedTuple):
@@ -40,12 +41,12 @@ class _Found(NamedTuple):
     places: list[deeplabcut_places.Place]
     lines: list[int]
     points: list[np.ndarray]  # f32[points, 2], NaN: not labelled
-    refused: list[Refused]
+    rejected: list[Rejected]
     seen: dict[str, int]  # the lines of the images
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is such a table, a folder that holds one, or a project's folder."""
+    """Return whether this is such a table, a folder that holds one, or a project's folder."""
     return any(
         p.suffix.lower() == ".csv" and dialects.first_field(p) == "scorer" for p in deeplabcut_places.tables(path)
     )
@@ -72,14 +73,14 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     scorers = deeplabcut_places.scorers(path, {table: head.scorer for table, (head, _) in opened.items()})
     points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables) + scorers
     notes += [
-        f"{table}: read as a table with {told}" for table in tables if (told := dialects.sniff(table, ",").told(","))
+        f"{table}: read as a table with {told}" for table in tables if (told := dialects.sniff(table, ",").describe(","))
     ]
     for table, (head, rows) in opened.items():
         if not rows:
             notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
-            told = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
-            found.refused.extend(_others(table, top, head, rows, told))
+            detail = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            found.rejected.extend(_others(table, top, head, rows, detail))
             continue
         if head.points != points:
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
@@ -100,7 +101,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         label=label,
         whole=all(text_tables.is_whole(p) for p in found.points),
         pictures=paths,
-        refused=found.refused,
+        rejected=found.rejected,
         files=tables,
         notes=notes,
         tables=len(tables),
@@ -119,25 +120,25 @@ def _told(usual: list[str], points: list[str]) -> str:
     return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
 
 
-def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], told: str) -> Iterator[Refused]:
+def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], detail: str) -> Iterator[Rejected]:
     """The rows of a table that has not the usual body parts."""
     where = table.relative_to(top)
     for line, row in rows:
-        yield Refused(
+        yield Rejected(
             deeplabcut_places.image(where.parent.as_posix(), row[: head.index]),
             line,
-            f"other body parts: {where} {told}",
+            f"other body parts: {where} {detail}",
         )
 
 
 def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:
-    """Adds the rows of a table to what was found."""
+    """Add the rows of a table to what was found."""
     for line, row in rows:
         _add(row, line, head, path.parent.relative_to(top).as_posix(), found)
 
 
 def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
-    """What the header rows say. Raises ValueError where they are not those of a table of labels."""
+    """Return the content of the header rows. Raises ValueError if they are not those of a table of labels."""
     head: dict[str, list[str]] = {}
     for row, _ in zip(rows, range(4), strict=False):
         head[row[0].strip() if row else ""] = row
@@ -160,7 +161,7 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
     for column in range(index, width, 2):
         columns.setdefault(_plain(many[column]) if many else "", {})[head["bodyparts"][column]] = column
     if sum(map(len, columns.values())) * 2 != width - index:
-        raise ValueError(f"{path}: a body part is there twice, or two individuals have one name")
+        raise ValueError(f"{path}: a body part occurs twice, or two individuals have one name")
     usual = Counter(frozenset(c) for c in columns.values()).most_common(1)[0][0]
     points = list(next(c for c in columns.values() if set(c) == usual))
     faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
@@ -181,15 +182,15 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
     if reason is None and picture in found.seen:
         reason = f"name twice: {picture}, first on line {found.seen[picture]}"
     if reason is not None:
-        found.refused.append(Refused(picture, line, reason))
+        found.rejected.append(Rejected(picture, line, reason))
         return
     found.seen[picture] = line
-    before = len(found.names) + len(found.refused)
+    before = len(found.names) + len(found.rejected)
     for face, columns in head.faces.items():
         name = f"{picture}#{face}" if face else picture
         points = _points([row[c + axis].strip() for c in columns for axis in (0, 1)], head.points)
         if isinstance(points, str):
-            found.refused.append(Refused(name, line, points))
+            found.rejected.append(Rejected(name, line, points))
         elif not face or not np.isnan(points).all():
             found.names.append(name)
             found.places.append(deeplabcut_places.Place(picture, folder))
@@ -198,13 +199,13 @@ def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> 
     for face, parts in head.others.items():
         if any(_known(row[column + axis]) for column in parts.values() for axis in (0, 1)):
             reason = f"other body parts: individual {face} has {', '.join(parts)}"
-            found.refused.append(Refused(f"{picture}#{face}", line, reason))
-    if len(found.names) + len(found.refused) == before:
-        found.refused.append(Refused(picture, line, "no labelled point: no individual has one"))
+            found.rejected.append(Rejected(f"{picture}#{face}", line, reason))
+    if len(found.names) + len(found.rejected) == before:
+        found.rejected.append(Rejected(picture, line, "no labelled point: no individual has one"))
 
 
 def _known(field: str) -> bool:
-    """Whether a field holds a number, or what should be one."""
+    """Return whether a field holds a number, or what should be one."""
     return field.strip().lower() not in ("", "nan")
 
 

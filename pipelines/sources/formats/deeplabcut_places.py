@@ -1,4 +1,4 @@
-"""Where the tables of a DeepLabCut project and their images lie, and what of it is not read."""
+"""Locations of the tables and images of a DeepLabCut project."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ _NAMED = 5
 
 
 class Place(NamedTuple):
-    """Where a row says that its image lies."""
+    """Location of the image of a row."""
 
     image: str  # as the row has it
     folder: str  # of the row's table, below the path that was given; ".": that path itself
@@ -67,13 +67,13 @@ def scorers(path: Path, of: dict[Path, str]) -> list[str]:
     for folder in dict.fromkeys(table.parent for table in of):
         found = {scorer: table.name for table, scorer in of.items() if table.parent == folder}
         if len(found) > 1:
-            told = ", ".join(f"{scorer} ({name})" for scorer, name in found.items())
+            listed = ", ".join(f"{scorer} ({name})" for scorer, name in found.items())
             raise ValueError(
-                f"{folder}: labels of several scorers, {told}: give the table of one by itself, or move the others elsewhere"
+                f"{folder}: labels of several scorers, {listed}: give the table of one by itself, or move the others elsewhere"
             )
     counts = Counter(of.values())
-    told = ", ".join(f"{scorer} ({words.counted(count, 'table')})" for scorer, count in counts.items())
-    return [f"{path}: labels of several scorers, of other videos each: {told}"] if len(counts) > 1 else []
+    listed = ", ".join(f"{scorer} ({words.counted(count, 'table')})" for scorer, count in counts.items())
+    return [f"{path}: labels of several scorers, of other videos each: {listed}"] if len(counts) > 1 else []
 
 
 def _some(path: Path, found: Sequence[Path]) -> str:
@@ -82,8 +82,8 @@ def _some(path: Path, found: Sequence[Path]) -> str:
 
 
 def image(folder: str, fields: Sequence[str]) -> str:
-    """The path of a row's image, by the fields of its index. A bare name lies in the folder of its table, which tells two
-    videos apart; a path on another computer that leads to a project's video is that below labeled-data."""
+    """Return the path of a row's image from the fields of its index. A bare name belongs to the folder of its table,
+    which distinguishes two videos; a path of another computer to a project's video is read from labeled-data on."""
     found = "/".join(fields).replace("\\", "/")
     if far := _ELSEWHERE.fullmatch(found):
         return far[1]
@@ -93,10 +93,11 @@ def image(folder: str, fields: Sequence[str]) -> str:
 def find(
     path: Path, given: Path | None, top: Path, read: Sequence[Path], places: list[Place]
 ) -> tuple[Path, list[str]]:
-    """(folder, path of each image below it): of the folders where images may be, the one that holds most of them.
+    """Return (folder, path of each image below it) for the folder, among those where images may be, that holds most of
+    them.
 
-    given: the only one to look in, if any; top: the folder that tables are named below. An image is where its row says; a
-    row that names its table's own folder, or none, may have it beside the table (`_near`).
+    given: the only one to search, if any; top: the folder that table names are relative to. An image is where its row
+    states; a row that names its table's own folder, or none, may have it beside the table (`_near`).
     """
     near = _near(top, places)
     choices = []

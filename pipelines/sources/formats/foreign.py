@@ -1,4 +1,4 @@
-"""Files of formats that are not read: what they are, in words, so that a person knows what to convert or where to look."""
+"""Recognition of formats that are not read, in words for an error message."""
 
 import json
 import os
@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from jaxmarks import choices
+
 _HEAD = 1 << 14  # bytes that tell what a file is
-KNOWN = (
-    "contest (a folder with train/landmarks.csv), coco (a .json of keypoints), pts (a folder of images and .pts files),"
-    " wflw (a .txt list), deeplabcut (a project, or CollectedData_*.csv), plain (a .csv): docs/formats.md"
-)
+KNOWN = f"{', '.join(f'{name} ({about})' for name, about in choices.FORMATS.items())}: docs/formats.md"
 _BINARY = {
     ".h5": "HDF5", ".hdf5": "HDF5", ".mat": "a MATLAB file (MPII and others)", ".npz": "NumPy's arrays",
     ".npy": "NumPy's arrays", ".pkl": "a pickle", ".pickle": "a pickle", ".parquet": "Parquet", ".tfrecord": "TFRecord",
@@ -22,7 +21,7 @@ _BINARY = {
 
 
 def of_json(data: Any) -> str:
-    """What parsed JSON is that is no COCO file of keypoints, what is missing in it, and what is known."""
+    """Describe parsed JSON that is not COCO keypoints: what is missing, and what it is if known."""
     if (named := _tool(data)) is not None:
         return f"{named}, which is not read: export or convert it; known are {KNOWN}"
     if isinstance(data, dict) and isinstance(data.get("images"), list):
@@ -58,7 +57,7 @@ def _tool(data: Any) -> str | None:
 
 
 def of_text(path: Path) -> str | None:
-    """What a text file is, by its first lines; None where nothing is recognised. Not for the formats that are read."""
+    """Describe a text file by its first lines; None if nothing is recognised. Not for the formats that are read."""
     head = _head(path)
     if head.lstrip().startswith("<"):
         root = next((n for n in re.findall(r"<([A-Za-z][\w:.-]*)", head) if n.lower() != "xml"), "")
@@ -93,14 +92,14 @@ def _head(path: Path) -> str:
 
 
 def of_file(path: Path) -> str | None:
-    """What a file is that no format reads, by its ending or its first bytes; None where that is not known."""
+    """Describe a file that no format reads, by its extension or its first bytes; None if unknown."""
     if (named := _BINARY.get(path.suffix.lower())) is not None:
         return named
     return of_text(path)
 
 
 def of_folder(path: Path) -> str | None:
-    """What a folder holds that no format reads, by its files; None where nothing is recognised."""
+    """Describe the content of a folder that no format reads, by its files; None if nothing is recognised."""
     names = _names(path)
     first = {os.path.splitext(name)[1].lower(): path / name for name in reversed(names)}
     if {"config.json", "split.json"} <= set(names):
@@ -109,10 +108,10 @@ def of_folder(path: Path) -> str | None:
         return "a folder as YOLO has it"
     if any(n.startswith("CollectedData_") and n.endswith(".h5") for n in names):
         return "a DeepLabCut table in HDF5 alone, without its .csv"
-    told = (
+    guesses = (
         of_text(first[ending]) for ending in (".xml", ".csv", ".txt") if ending in first and first[ending].is_file()
     )
-    return next((t for t in told if t), None) or (_of_json_file(first[".json"]) if ".json" in first else None)
+    return next((t for t in guesses if t), None) or (_of_json_file(first[".json"]) if ".json" in first else None)
 
 
 def _of_json_file(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What the names in a table's header tell: which columns are x and which are y of a point, and which are of a bounding box."""
+"""Column names of tables: x and y of each point, and bounding boxes."""
 
 import re
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ _SHOWN = 8  # columns that a message names
 
 
 def check(path: Path, columns: Sequence[str], boxed: str) -> None:
-    """Raises ValueError, with the columns and what to do, where names tell axes and a column is no x that stands before y
-    of the same point, nor that y; where a name speaks of a box, and where one has a word for something else. x and y may be
-    called column and row.
+    """Raise ValueError, with the columns and what to do, if column names state axes and a column is not x followed by y
+    of the same point, nor that y; if a name mentions a box, or has a word for something else. x and y may be called column
+    and row.
 
-    columns: all names, that of the image first, without those of a box that stands where it should. boxed: how a box is
-    given, as the message has it.
+    columns: all names, that of the image first, without those of a box in its proper place. boxed: how boxes are given,
+    for the message.
     """
     if found := [i for i, name in enumerate(columns) if i and "box" in name.casefold()]:
         raise ValueError(
@@ -36,26 +36,26 @@ def check(path: Path, columns: Sequence[str], boxed: str) -> None:
 
 
 def _is_other(name: str) -> bool:
-    """Whether a name has a word for what is no coordinate, and tells no axis."""
+    """Return whether a name has a word for what is no coordinate, and states no axis."""
     words = re.findall(rf"{_LETTER}+", name.casefold())
     return any(map(_OTHER.fullmatch, words)) and not any(_points(name, axis) for axis in "xy")
 
 
 def check_box(path: Path, columns: Sequence[str]) -> None:
-    """Raises ValueError, with the columns, where the names of a file of boxes tell another order than x, y, width and height,
-    or corners. columns: all five, that of the image first."""
+    """Raise ValueError, with the columns, if the names of a file of boxes state corners or another order than x, y,
+    width, height. columns: all five, that of the image first."""
     at = (
         (1, _points(columns[1], "y")),
         (2, _points(columns[2], "x")),
         *((i, _CORNER.search(columns[i])) for i in (3, 4)),
     )
     swapped = [i for i, other in ((3, "height"), (4, "width")) if other in columns[i].casefold()]
-    if found := sorted({i for i, told in at if told} | set(swapped)):
+    if found := sorted({i for i, known in at if known} | set(swapped)):
         raise ValueError(f"{path}:1: {_named(columns, found)}: expected file_name, x, y (left, top), width, height")
 
 
 def _stray(columns: Sequence[str]) -> list[int]:
-    """Which columns are no x that is followed by y of the same point, nor such a y."""
+    """Return the columns that are neither x followed by y of the same point, nor such a y."""
     stray, at = [], 1
     while at < len(columns):
         if at + 1 < len(columns) and _points(columns[at], "x") & _points(columns[at + 1], "y"):
@@ -67,8 +67,8 @@ def _stray(columns: Sequence[str]) -> list[int]:
 
 
 def _points(name: str, axis: str) -> set[str]:
-    """The point of which a name tells an axis: the rest of it, for each separate letter of that axis in it. `x_0`, `0x`,
-    `M0_X` and `noseX` have one, `max` and `px` have none."""
+    """Return the point of a name that states an axis: the rest of it, for each separate letter of that axis in it.
+    `x_0`, `0x`, `M0_X` and `noseX` have one, `max` and `px` have none."""
     upper, lower = axis.upper(), axis
     apart = rf"(?<!{_LETTER})([{lower}{upper}]|(?i:{_AXES[axis]}))(?!{_LETTER})|(?<=[a-z]){upper}(?!{_LETTER})"
     rests = (f"{name[: found.start()]} {name[found.end() :]}" for found in re.finditer(apart, name))
@@ -77,6 +77,6 @@ def _points(name: str, axis: str) -> set[str]:
 
 def _named(columns: Sequence[str], found: Sequence[int]) -> str:
     """Columns by number, from 1, and name."""
-    told = ", ".join(f"{i + 1} ({columns[i][:40]!r})" for i in found[:_SHOWN])
+    listed = ", ".join(f"{i + 1} ({columns[i][:40]!r})" for i in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"column{'s' * (len(found) > 1)} {told}{more}"
+    return f"column{'s' * (len(found) > 1)} {listed}{more}"

@@ -1,4 +1,4 @@
-"""Where the images of a table lie: the folder that holds them, of those that a format looks into."""
+"""Image folders of a table: the search among those of a format."""
 
 import os
 import unicodedata
@@ -10,7 +10,7 @@ from pipelines.images import decode
 from pipelines.io import files
 from pipelines.sources.tables import Label
 
-_LOOKED_AT = 500  # images, evenly taken, to tell which folder is theirs
+_SAMPLED = 500  # images, evenly taken, to tell which folder is theirs
 _COMPARED = 20  # images that several folders hold, to tell these apart
 _SHARE = 0.5  # of the images of the best folder: another that holds as many is told
 
@@ -28,17 +28,20 @@ def find(
     pictures: Sequence[str],
     label: Callable[[int], Label] | None = None,
 ) -> tuple[Path, list[str]]:
-    """(folder, notes): the one that was given, or that of `folders` which holds most of the images, of some that are evenly
-    taken, and of all where none of those is there. label: of an image; of folders that hold as many other images of these
-    names, the first within whose images most labelled points lie. Raises ValueError where none holds any."""
+    """Return (folder, notes): the given folder, or the one of `folders` that holds most of an even sample of the images
+    (of all images, if none of the sample exists).
+
+    label: the label of an image; of folders that hold equally many images of these names, the first within whose images
+    most labelled points lie. Raises ValueError if no folder holds any.
+    """
     if given is not None:
         if not given.is_dir():
-            raise ValueError(f"--pictures {given}: there is no such folder")
+            raise ValueError(f"--pictures {given}: does not exist")
         return given, []
     if not pictures:
         return folders[0], []
     tried = list({os.path.realpath(folder): folder for folder in reversed(folders)}.values())[::-1]
-    for some in (pictures[:: -(-len(pictures) // _LOOKED_AT)], pictures):
+    for some in (pictures[:: -(-len(pictures) // _SAMPLED)], pictures):
         found = [sum(spelled(folder, name) is not None for name in some) for folder in tried]
         if any(found):
             best = tried[found.index(max(found))]
@@ -54,7 +57,8 @@ def find(
 def _chosen(
     best: Path, near: list[Path], equal: list[Path], pictures: Sequence[str], label: Callable[[int], Label]
 ) -> tuple[Path, list[str]]:
-    """As `find`, of several folders that hold images of these names; those that hold the same files are not told."""
+    """Choose as `find` among several folders that hold images of these names; folders with the same files are not
+    reported."""
     shared = [i for i, name in enumerate(pictures) if all(spelled(folder, name) for folder in near)]
     some = shared[:: -(-len(shared) // _COMPARED)] if shared else []
     if all(len({files.read_bytes(folder / str(spelled(folder, pictures[i]))) for folder in near}) == 1 for i in some):
@@ -77,7 +81,7 @@ def _seen(folder: Path, some: list[int], pictures: Sequence[str], label: Callabl
 
 
 def _sizes(folder: Path, some: list[int], pictures: Sequence[str]) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Of some images that can be decoded: (which, (width, height))."""
+    """Yield (index, (width, height)) of the images that can be decoded."""
     for index in some:
         try:
             yield index, decode.displayed_size(files.read_bytes(folder / str(spelled(folder, pictures[index]))))
@@ -86,8 +90,8 @@ def _sizes(folder: Path, some: list[int], pictures: Sequence[str]) -> Iterator[t
 
 
 def spelled(root: Path, name: str) -> str | None:
-    """The path of an image below a folder as the disk spells it: as it is, or in the other form of Unicode, in which some
-    systems store accents; None where it is not there."""
+    """Return the path of an image below a folder as the disk spells it: as given, or in the other Unicode form of its
+    accents; None if it does not exist."""
     if os.path.isfile(root / name):
         return name
     forms = () if name.isascii() else [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]

@@ -1,4 +1,4 @@
-"""The plain table: comma-separated, a row a face, empty fields where a point is not known. docs/formats.md has it in full.
+"""Plain tables: comma-separated, one row a face, empty fields for missing points (docs/formats.md).
 
 What the formats of several faces an image share is here too: such records are named FILE#FACE.
 """
@@ -12,22 +12,23 @@ import numpy as np
 from pipelines.io import csv_text, files
 from pipelines.sources import dialects, text_tables
 from pipelines.sources.formats import foreign, headers, image_folders
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "plain"
+SUFFIX, IMAGES, BOXED = ".csv", "images", True
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 _FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no image is named so: its name has a dot behind the last #
 _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a comma-separated table that is not one of another format."""
+    """Return whether this is a comma-separated table that is not one of another format."""
     return path.suffix.lower() == ".csv" and path.is_file() and dialects.first_field(path) != "scorer"
 
 
 def likely(path: Path) -> bool:
-    """Whether a .csv file seems to be such a table, by its first field."""
+    """Return whether a .csv file seems to be such a table, by its first field."""
     return recognises(path) and dialects.first_field(path) == "file_name"
 
 
@@ -43,17 +44,17 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     if columns[0] == "file_name":
         headers.check(path, columns, f"a bounding box is {','.join(BOX)}, last")
     if columns[0] != "file_name" or len(columns) < 3 or len(columns) % 2 == 0:
-        told = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
+        hint = f"this looks like {other}; " if (other := foreign.of_text(path)) else ""
         raise ValueError(
-            f"{path}:1: {told}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
+            f"{path}:1: {hint}the header has {len(scan.columns)} fields, the first {scan.columns[0][:40]!r};"
             f" expected file_name, x and y of each point, and {','.join(BOX)} last where there are boxes"
         )
     reasons, boxes = _second_look(scan, len(columns) - 1, boxed)
-    refused = [Refused(row.name or path.name, row.line, row.reason) for row in scan.refused]
-    refused += [Refused(scan.names[i], int(scan.lines[i]), reason) for i, reason in reasons.items()]
+    rejected = [Rejected(row.name or path.name, row.line, row.reason) for row in scan.rejected]
+    rejected += [Rejected(scan.names[i], int(scan.lines[i]), reason) for i, reason in reasons.items()]
     order = [i for i in sorted_by_name(scan.names) if i not in reasons]
     names = [scan.names[i] for i in order]
-    found = [picture_of(name) for name in names]
+    found = [image_of(name) for name in names]
 
     def label(index: int) -> Label:
         return _label(scan, order[index], len(columns) - 1)
@@ -70,7 +71,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         notes=[scan.note] * bool(scan.note) + notes,
         pictures=found if found != names else None,
         boxes=boxes[order] if boxed else None,
-        refused=sorted(refused, key=lambda r: r.line or 0),
+        rejected=sorted(rejected, key=lambda r: r.line or 0),
         files=[path],
         columns=columns[1:],
     )
@@ -152,22 +153,22 @@ def numbers(fields: Sequence[str]) -> np.ndarray | None:
         return values if np.isfinite(values.astype(np.float32)).all() and not any("_" in f for f in fields) else None
 
 
-def picture_of(name: str) -> str:
-    """The image of a record: its name, without the #FACE that tells several faces of one image apart."""
+def image_of(name: str) -> str:
+    """Return the image of a record: its name without the #OBJECT that distinguishes several objects of one image."""
     found = _FACE.fullmatch(name)
     return found[1] if found else name
 
 
 def path_fault(name: str) -> str | None:
-    """What is wrong with the path of an image in a list of faces, None where it is good."""
+    """Describe the fault of an image path in a list of faces, None for a valid one."""
     if fault := text_tables.path_fault(name, "a path below the folder of images"):
         return f"bad file name: {name[:80]!r} {fault}"
-    return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if picture_of(name) != name else None
+    return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if image_of(name) != name else None
 
 
 def only_one(name: str, what: str) -> str:
     """The name of a record. Raises ValueError where it is one of several faces of an image."""
-    if picture_of(name) != name:
+    if image_of(name) != name:
         raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take --format plain or coco")
     return name
 

@@ -1,5 +1,6 @@
-"""WFLW's lists: a row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, image.
-Its lists of 98 points and the image alone are read too, without boxes.
+"""WFLW lists: one row a face, separated by blanks: x, y of each point, x_min y_min x_max y_max, 6 attributes, image.
+
+Lists of 98 points and the image alone are read too, without boxes.
 
 An image of several faces gives records FILE#LINE. Rows are checked once and read again when they are asked for.
 """
@@ -14,9 +15,10 @@ import numpy as np
 
 from pipelines.io import files
 from pipelines.sources.formats import image_folders, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "wflw"
+SUFFIX, IMAGES, BOXED = ".txt", "WFLW_images", True
 _REST = 4 + 6 + 1  # fields behind the points
 _ALONE = 2 * 98 + 1  # fields of WFLW's lists of points alone (list_98pt_test.txt): no box, no attributes
 _LAYOUT = ("bad box", "bad attributes")  # kinds of rows that are of another layout, where they are most
@@ -32,7 +34,7 @@ class _Face(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """What a row holds: so many points and an image, and a box and six attributes between them where it is boxed."""
+    """Layout of a row: the number of points, then, if boxed, a box and six attributes, then the image."""
 
     points: int
     boxed: bool
@@ -43,12 +45,12 @@ class _Layout(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a .txt file."""
+    """Return whether this is a .txt file."""
     return path.suffix.lower() == ".txt" and path.is_file()
 
 
 def likely(path: Path) -> bool:
-    """Whether a .txt file seems to be such a list, by its first row."""
+    """Return whether a .txt file seems to be such a list, by its first row."""
     if not recognises(path):
         return False
     with open(path, "rb") as file:
@@ -63,12 +65,12 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The faces by name. Rows have as many fields as most of them; others, and rows that make no sense, are in `refused`.
+    """Return the faces by name. The number of fields of most rows decides; others and invalid rows are in `rejected`.
 
-    Where most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, which a note
-    says. Raises ValueError where the file is no such list or the images are not found.
+    If most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, and a note
+    says so. Raises ValueError if the file is not such a list or the images are not found.
     """
-    faces, refused, layout = _read(path)
+    faces, rejected, layout = _read(path)
     names = plain.names_of([f.picture for f in faces], [f.line for f in faces])
     order = sorted_by_name(names)
     found, near = [faces[i].picture for i in order], path.absolute().parent
@@ -91,12 +93,12 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         pictures=found,
         boxes=boxes if layout.boxed else None,
         notes=notes,
-        refused=refused,
+        rejected=rejected,
         files=[path],
     )
 
 
-def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
+def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
     """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it is none that is read."""
     with open(path, "rb") as file:
         sizes = Counter(len(line.split()) for line in file if line.strip())
@@ -104,9 +106,9 @@ def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
     points, odd = divmod(size - _REST, 2)
     if points >= 1 and not odd:
         layout = _Layout(points, True)
-        faces, refused = _faces(path, layout)
-        if sum(row.reason.partition(":")[0] in _LAYOUT for row in refused) <= len(faces) and _about_points(faces):
-            return faces, refused, layout
+        faces, rejected = _faces(path, layout)
+        if sum(row.reason.partition(":")[0] in _LAYOUT for row in rejected) <= len(faces) and _about_points(faces):
+            return faces, rejected, layout
     if size == _ALONE:
         layout = _Layout(size // 2, False)
         return *_faces(path, layout), layout
@@ -118,13 +120,13 @@ def _read(path: Path) -> tuple[list[_Face], list[Refused], _Layout]:
 
 
 def _about_points(faces: list[_Face]) -> bool:
-    """Whether boxes are what they should be: not most of them hold none of their points."""
+    """Return whether boxes are plausible: not most of them contain none of their points."""
     found = [face.about for face in faces if face.about is not None]
     return 2 * sum(found) >= len(found)
 
 
 def _told(path: Path, size: int) -> str:
-    """What is in the first row of so many fields: numbers, and what follows them."""
+    """Describe the first row of a number of fields: numbers, and what follows them."""
     with open(path, "rb") as file:
         rows = (line.decode(errors="replace").split() for line in file)
         fields = next((row for row in rows if row and len(row) == size), [])
@@ -132,40 +134,40 @@ def _told(path: Path, size: int) -> str:
     return f"{size} fields, {count} numbers and {' '.join(fields[count:])[:40]!r}"
 
 
-def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Refused]]:
-    faces, refused, offset = [], [], 0
+def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Rejected]]:
+    faces, rejected, offset = [], [], 0
     with open(path, "rb") as file:
         for line, text in enumerate(file, 1):
             parsed = _parsed(text, layout) if text.strip() else None
-            if isinstance(parsed, Refused):
-                refused.append(parsed._replace(file=parsed.file or path.name, line=line))
+            if isinstance(parsed, Rejected):
+                rejected.append(parsed._replace(file=parsed.file or path.name, line=line))
             elif parsed is not None:
                 faces.append(_Face(parsed[0], line, offset, parsed[2], _holds(parsed[2], parsed[1])))
             offset += len(text)
-    return faces, refused
+    return faces, rejected
 
 
 def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
-    """Whether a box holds any of the points; None where it has no area."""
+    """Return whether a box holds any of the points; None where it has no area."""
     inside = ((box[:2] <= points) & (points <= box[:2] + box[2:])).all(1)
     return bool(inside.any()) if (box[2:] > 0).all() else None
 
 
-def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] | Refused:
+def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] | Rejected:
     """(image, f64[points, 2], box) of a row; the box is NaN where the layout has none."""
     try:
         fields = [field.decode() for field in text.removeprefix(_BOM).split()]
     except UnicodeDecodeError:
-        return Refused("", None, "bad file name: not UTF-8 text")
+        return Rejected("", None, "bad file name: not UTF-8 text")
     name, ends = fields[-1], 2 * layout.points
     if fault := plain.path_fault(name):
-        return Refused("", None, fault)
+        return Rejected("", None, fault)
     if len(fields) != layout.fields:
-        return Refused(name, None, f"wrong number of fields: {len(fields)}, most rows have {layout.fields}")
+        return Rejected(name, None, f"wrong number of fields: {len(fields)}, most rows have {layout.fields}")
     if layout.boxed and (fault := _layout_fault(fields[ends:-1])):
-        return Refused(name, None, fault)
+        return Rejected(name, None, fault)
     if (values := plain.numbers(fields[: ends + 4 * layout.boxed])) is None:
-        return Refused(name, None, f"not a finite number: among the points{' and the box' * layout.boxed}")
+        return Rejected(name, None, f"not a finite number: among the points{' and the box' * layout.boxed}")
     box = np.full(4, np.nan)
     if layout.boxed:
         box = np.array([*values[-4:-2], *_lengths(fields[ends : ends + 4])])
@@ -173,7 +175,7 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
 
 
 def _layout_fault(fields: list[str]) -> str | None:
-    """What shows that the fields between the points and the image are not x_min y_min x_max y_max and 6 attributes."""
+    """Describe evidence that the fields between points and image are not x_min y_min x_max y_max and 6 attributes."""
     box, attributes = plain.numbers(fields[:4]), plain.numbers(fields[4:])
     if attributes is None or not np.isin(attributes, (0, 1)).all():
         return f"bad attributes: expected six of 0 or 1, got {' '.join(fields[4:])[:60]!r}"
@@ -193,7 +195,7 @@ def _label(path: Path, face: _Face, layout: _Layout) -> Label:
     with open(path, "rb") as file:
         file.seek(face.offset)
         parsed = _parsed(file.readline() or b"?", layout)
-    if isinstance(parsed, Refused) or parsed[0] != face.picture:
+    if isinstance(parsed, Rejected) or parsed[0] != face.picture:
         raise ValueError(f"{path}:{face.line}: the file was changed while it was in use")
     return parsed[1], np.ones(layout.points, bool)
 
@@ -203,7 +205,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     with a point that is not labelled and for a name with a blank: this layout has no way to say them."""
     with files.whole(out) as file:
         for row in rows:
-            name = plain.picture_of(row.name)
+            name = plain.image_of(row.name)
             if not row.mask.all():
                 raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take --format plain")
             if len(name.split()) != 1 or name != name.strip():

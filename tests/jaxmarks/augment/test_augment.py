@@ -40,7 +40,7 @@ def test_a_preset_survives_being_written_to_a_file(name):
         ('{"sometimes": "light", "chance": 3}', "chance must lie in 0..1, got 3"),
     ],
 )
-def test_what_cannot_be_is_refused_when_it_is_read(text, told):
+def test_what_cannot_be_is_rejected_when_it_is_read(text, told):
     with pytest.raises(ValueError, match=told) as caught:
         augment.check(text)
     assert "\n" not in str(caught.value)
@@ -72,7 +72,7 @@ def test_fixed_configurations_make_one_record_with_a_leading_axis():
         augment.preset("light"),
     ],
 )
-def test_a_view_that_draws_is_refused(config):
+def test_a_view_that_draws_is_rejected(config):
     with pytest.raises(ValueError, match="view 1 draws at random"):
         augment.fixed([Geometry(), config], 64)
 

@@ -44,7 +44,7 @@ def test_on_the_device_it_is_the_same(random):
 def test_a_face_without_labels_counts_nowhere(random):
     prediction, truth, mask = _faces(random)
     mask[2] = False
-    rows = summary.per_photograph(prediction, truth, mask, landmarks.scheme(68), DIAGONAL)
+    rows = summary.per_image(prediction, truth, mask, landmarks.scheme(68), DIAGONAL)
     assert np.isnan(rows["nme"][2]) and np.isfinite(np.delete(rows["nme"], 2)).all()
     assert summary.report(rows, 0.1)["count"] == 5
 
@@ -109,6 +109,6 @@ def test_a_norm_of_zero_is_the_box_and_then_the_images_diagonal(points, labelled
     given = jnp.asarray(truth, jnp.float32), jnp.asarray(mask), scheme, jnp.asarray(diagonal, jnp.float32)
     assert metrics.fallback(*given).tolist() == [instead]
     np.testing.assert_allclose(metrics.norm(*given), zoom * length, rtol=1e-4)
-    rows = summary.per_photograph(truth + [0.6 * zoom, 0.8 * zoom], truth, mask, scheme, diagonal)
+    rows = summary.per_image(truth + [0.6 * zoom, 0.8 * zoom], truth, mask, scheme, diagonal)
     assert rows["nme"] == pytest.approx(1 / length)
     assert all(0 < values[0] < 2 for values in rows.values())

@@ -37,19 +37,17 @@ def test_the_three_correlations_are_those_of_their_definition(known):
     pooled = stats.spearmanr(expected[used], error[used]).statistic
     assert reliability.over_points(expected, error, mask) == pytest.approx(pooled)
     each = [stats.spearmanr(e[u], t[u]).statistic for e, t, u in zip(expected, error, used, strict=True)]
-    np.testing.assert_allclose(reliability.within_photographs(expected, error, mask), each)
+    np.testing.assert_allclose(reliability.within_images(expected, error, mask), each)
     nme = np.array([t[m].mean() for t, m in zip(error, mask, strict=True)]) / scale
     sure = np.array([e[u].mean() for e, u in zip(expected, used, strict=True)]) / scale
     np.testing.assert_allclose(reliability.confidence(expected, mask, scale), sure)
-    assert reliability.over_photographs(expected, mask, scale, nme) == pytest.approx(
-        stats.spearmanr(sure, nme).statistic
-    )
+    assert reliability.over_images(expected, mask, scale, nme) == pytest.approx(stats.spearmanr(sure, nme).statistic)
 
 
-def test_a_photograph_with_two_points_or_none_has_no_correlation_of_its_own(known):
+def test_a_image_with_two_points_or_none_has_no_correlation_of_its_own(known):
     expected, error, mask, scale, _ = known
     mask[0], mask[1] = False, np.arange(12) < 2
-    found = reliability.within_photographs(expected, error, mask)
+    found = reliability.within_images(expected, error, mask)
     assert np.isnan(found[:2]).all() and np.isfinite(found[2:]).all()
     assert np.isnan(reliability.confidence(expected, mask, scale)[0])
 
@@ -95,7 +93,7 @@ def test_the_report_says_the_same_and_its_intervals_are_of_groups_drawn_again(kn
     before, after = reliability.without_worst(expected, error, mask, scale)
     assert found["points"] == mask.sum()
     assert found["spearman_points"] == pytest.approx(reliability.over_points(expected, error, mask))
-    assert found["spearman_within"] == pytest.approx(np.nanmean(reliability.within_photographs(expected, error, mask)))
+    assert found["spearman_within"] == pytest.approx(np.nanmean(reliability.within_images(expected, error, mask)))
     assert found["nme_without"] == pytest.approx(after) and found["fall"] == pytest.approx(100 * (1 - after / before))
     best = reliability.without_worst(error, error, mask, scale)[1]
     assert found["fall_at_most"] == pytest.approx(100 * (1 - best / before)) and best < after

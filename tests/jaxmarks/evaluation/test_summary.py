@@ -22,7 +22,7 @@ def test_regions_weighted_by_their_points_make_the_whole(random):
     prediction, truth, mask = judged(random)
     mask[3, 48:] = False
     mask[4] = False
-    whole = summary.per_photograph(prediction, truth, mask, IBUG, DIAGONAL)["nme"]
+    whole = summary.per_image(prediction, truth, mask, IBUG, DIAGONAL)["nme"]
     parts = summary.by_region(prediction, truth, mask, IBUG, DIAGONAL)
     assert list(parts) == ["oval", "brows", "nose", "eyes", "mouth"]
     assert np.isnan(parts["mouth"][[3, 4]]).all() and np.isnan(whole[4])
@@ -37,7 +37,7 @@ def test_a_scheme_of_one_region_has_no_table_of_regions(random):
 
 
 def test_the_diagonal_is_the_shortest_measure_of_the_same_error(random):
-    rows = summary.per_photograph(*judged(random), IBUG, DIAGONAL)
+    rows = summary.per_image(*judged(random), IBUG, DIAGONAL)
     assert list(rows) == ["nme", "nme_box", "nme_diagonal"]
     ratio = rows["nme_box"] / rows["nme_diagonal"]
     assert (ratio > np.sqrt(2) - 1e-12).all() and (ratio < 1.5).all()  # of a square box: the root of 2
@@ -51,7 +51,7 @@ def test_a_report_holds_means_and_intervals_by_group():
     assert found["intervals"]["nme"] == pytest.approx([0.03, 0.13])  # all of one group, all of the other
     alone = summary.report({"nme": nme}, 0.1, np.zeros(5))
     assert alone["nme"] == found["nme"] and alone["intervals"]["nme"] is None
-    with pytest.raises(ValueError, match="no image has a labelled point"):
+    with pytest.raises(ValueError, match="labelled points"):
         summary.report({"nme": nme[4:]}, 0.1)
 
 
@@ -69,7 +69,7 @@ def test_slices_have_the_mean_of_their_own(random):
         assert line["interval"][0] < line["mean"] < line["interval"][1]
 
 
-def test_a_difference_is_told_where_pairing_shows_it_and_intervals_alone_do_not(random):
+def test_a_difference_is_reported_where_pairing_shows_it_and_intervals_alone_do_not(random):
     hard = random.exponential(size=100)
     theirs, ours = 0.05 + 0.05 * hard, 0.95 * (0.05 + 0.05 * hard) + 0.001 * random.randn(100)
     theirs[3] = ours[4] = np.nan
@@ -113,12 +113,12 @@ def test_a_rival_without_error_has_no_percent():
     assert found["difference"] == 1.5 and found["percent"] is found["percent_interval"] is None
 
 
-def test_rows_are_put_beside_each_other_by_photograph():
+def test_rows_are_put_beside_each_other_by_image():
     found = summary.aligned({"nme": np.array([0.1, 0.2, 0.3])}, np.array([5, 2, 9]), np.array([2, 4, 5]))
     np.testing.assert_array_equal(found["nme"], [0.2, np.nan, 0.1])
 
 
-def test_faces_of_a_norm_of_zero_are_judged_and_counted(random):
+def test_faces_of_a_norm_of_zero_are_evaluated_and_counted(random):
     """Coinciding eye corners, one point, nothing: of a scheme of 68 and of one point alone."""
     prediction, truth, mask = judged(random, faces=4)
     mask[:], truth[0, 45] = True, truth[0, 36]

@@ -62,7 +62,7 @@ def test_what_is_not_labelled_or_not_finite_has_no_influence(made):
     )
 
 
-def test_nothing_to_fit_on_is_refused(made):
+def test_nothing_to_fit_on_is_rejected(made):
     points, truth, mask, norm = made
     with pytest.raises(ValueError, match="nothing to fit weights on"):
         view_weights.fit(points, truth, np.zeros_like(mask), norm)

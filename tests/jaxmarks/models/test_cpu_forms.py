@@ -107,11 +107,16 @@ def test_a_test_is_no_command_to_be_started_anew(monkeypatch):
     console.large_pages()
 
 
-def test_a_command_is_started_anew_with_large_pages(monkeypatch):
+@pytest.mark.parametrize(
+    ("argv", "started"),
+    [("train.py", ["python", "train.py"]), ("jaxmarks train", ["python", "/somewhere/bin/jaxmarks", "train"])],
+)
+def test_a_command_is_started_anew_with_large_pages(monkeypatch, argv, started):
     asked = []
+    monkeypatch.setattr(sys, "argv", [argv, "--steps", "3"])
     monkeypatch.setattr("os.execve", lambda *a: asked.append(a))
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    monkeypatch.setattr(sys, "orig_argv", ["python", sys.argv[0], "--steps", "3"])
+    monkeypatch.setattr(sys, "orig_argv", [*started, "--steps", "3"])
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr(console.Path, "read_text", lambda _: "always [madvise] never\n")
     console.large_pages()

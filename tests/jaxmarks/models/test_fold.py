@@ -128,7 +128,7 @@ def test_folded_weights_lie_where_the_parameters_do(small):
         assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, PartitionSpec()), leaf.ndim)
 
 
-def test_predict_refuses_what_apply_refuses(small):
+def test_predict_rejects_what_apply_rejects(small):
     model = models.build(small, 7)
     folded = model.fold(*weights(small, 32))
     with pytest.raises(ValueError, match=r"image must be \[batch, size, size, 3\]"):

@@ -421,7 +421,7 @@ def test_least_sizes() -> None:
             assert middle.shape == (1, inception.grid(size), inception.grid(size), 768)
 
 
-def test_too_small_pictures_are_refused() -> None:
+def test_too_small_images_are_rejected() -> None:
     message = "Inception v3 needs images of 75 px or more, got 74"
     with pytest.raises(ValueError, match=message):
         MODEL.init(jax.random.key(0), 74)
@@ -432,7 +432,7 @@ def test_too_small_pictures_are_refused() -> None:
             jax.eval_shape(lambda *a, train=train: MODEL.apply(*a, train), params, stats, image)
 
 
-def test_torch_refuses_the_sizes_below() -> None:
+def test_torch_rejects_the_sizes_below() -> None:
     torch = pytest.importorskip("torch")
     network = inception3()(2).eval()
     with torch.no_grad():
@@ -468,7 +468,7 @@ def test_networks_without_an_auxiliary_output_give_none() -> None:
     assert jax.tree.structure(after) == jax.tree.structure(stats)
 
 
-def test_one_value_a_channel_is_refused_in_training() -> None:
+def test_one_value_a_channel_is_rejected_in_training() -> None:
     params, stats = jax.eval_shape(lambda key: MODEL.init(key, 75), jax.random.key(0))
     with pytest.raises(ValueError, match="two values a channel"):
         image = jax.ShapeDtypeStruct((1, 75, 75, 3), jnp.float32)

@@ -12,14 +12,14 @@ import pytest
 
 from jaxmarks import experiment, keys, landmarks, models
 from jaxmarks.config import Config
-from jaxmarks.training import sharding, state, step
-from tests.tiny import CONFIG, LINEAR, NORMED, batch_of, thumbnails
+from jaxmarks.training import sharding, state
+from tests.tiny import CONFIG, LINEAR, NORMED, batch_of, step_of, thumbnails
 
 RATE, PARTS = 1e-3, 2
 SETTINGS = {"augment": "none", "loss": "l2"}
 
 
-def plan_of(devices: int, parts: int, model: models.Model) -> experiment.Assembly:
+def plan_of(devices: int, parts: int, model: models.Model) -> experiment.Experiment:
     config = Config(**{**CONFIG.__dict__, **SETTINGS, "accumulate": parts})
     mesh = sharding.mesh(jax.devices()[:devices])
     plan = experiment.assemble(config, keys.root(0), landmarks.scheme(5), 100, mesh)
@@ -43,7 +43,7 @@ uneven = BATCHES["uneven"]
 def linear(devices: int, parts: int) -> tuple:
     """(compiled text, {batch: (new params, record)}) of one step by SGD, which hides no factor."""
     plan, tx = plan_of(devices, parts, LINEAR), optax.with_extra_args_support(optax.sgd(RATE))
-    take = step.make_step(LINEAR, tx, plan.key, plan.config, plan.scheme, 4, plan.mesh)
+    take = step_of(plan, tx)
     start = state.beginning(tx, *LINEAR.init(keys.named(plan.key, "init"), 32))
     batches = {name: sharding.split(plan.mesh, make()) for name, make in BATCHES.items()}
     compiled = take.lower(sharding.replicate(plan.mesh, start), batches["all"]).compile()
@@ -96,7 +96,7 @@ def test_both_equal_float64_by_hand(name):
         assert record.loss == pytest.approx(each[record.kept].mean(), rel=1e-5)
 
 
-def test_no_device_sends_another_its_pictures():
+def test_no_device_sends_another_its_images():
     """What passes between devices, in the compiled step, is smaller than one image of 32 x 32 x 3."""
     text, _ = linear(4, PARTS)
     passing = re.findall(r"= (.*?) (?:all-to-all|collective-permute|all-gather|all-reduce)(?:-start)?\(", text)
@@ -109,7 +109,7 @@ def test_no_device_sends_another_its_pictures():
 def normed() -> tuple[list, list]:
     """(states on the host, records) of a network with batch norm in four parts: a frozen step, then a thawed one."""
     plan, tx = plan_of(1, 4, NORMED), optax.with_extra_args_support(optax.sgd(RATE))
-    take = step.make_step(NORMED, tx, plan.key, plan.config, plan.scheme, 4, plan.mesh, frozen=1)
+    take = step_of(plan, tx, frozen=1)
     now, records = state.beginning(tx, *NORMED.init(keys.named(plan.key, "init"), 32)), []
     states = [jax.tree.map(np.array, jax.device_get(now))]
     for _ in range(2):
@@ -135,6 +135,7 @@ def assert_stepped(before, after, grads) -> None:
         np.testing.assert_allclose(b - a, -RATE * g, rtol=0, atol=1e-4 * RATE * np.abs(g).max())
 
 
+@pytest.mark.slow
 def test_with_batch_norm_the_statistics_pass_from_part_to_part():
     """Part j has the examples j, j + 4, and is normalised by its own numbers; the last has no label."""
     (_, before, after), (_, record) = normed()
@@ -164,18 +165,18 @@ def test_a_frozen_backbone_in_parts_gives_what_it_gives_whole():
     assert record.grad_norm == pytest.approx(float(optax.global_norm(grads["head"])), rel=1e-5)
 
 
-def refused(message: str, **settings) -> None:
+def rejected(message: str, **settings) -> None:
     with pytest.raises(ValueError, match=rf"^{message}$"):
         experiment.assemble(Config(**{**CONFIG.__dict__, **settings}), keys.root(0), landmarks.scheme(5), 100)
 
 
-def test_a_trim_band_is_refused():
+def test_a_trim_band_is_rejected():
     for band in ({"trim_top": 0.25}, {"trim_keep": 0.9}):
-        refused(r"--accumulate with a trim band is refused: [^\n]*", accumulate=2, **band)
+        rejected(r"`accumulate` with a trim band [^\n]*", accumulate=2, **band)
 
 
-def test_sizes_that_do_not_divide_are_refused():
-    refused("--accumulate 3 does not divide --batch 8", accumulate=3)
-    refused("a batch of 8 cannot be split over 4 devices in 4 parts: use 16", accumulate=4)
-    refused("a batch of 24 cannot be split over 4 devices in 4 parts: use 16 or 32", accumulate=4, batch=24)
-    refused(r"--accumulate must lie in 1\.\.4096, got 0", accumulate=0)
+def test_sizes_that_do_not_divide_are_rejected():
+    rejected("`accumulate` 3 does not divide `batch` 8", accumulate=3)
+    rejected("a batch of 8 cannot be split over 4 devices in 4 parts: use 16", accumulate=4)
+    rejected("a batch of 24 cannot be split over 4 devices in 4 parts: use 16 or 32", accumulate=4, batch=24)
+    rejected(r"`accumulate` must lie in 1\.\.4096, got 0", accumulate=0)

@@ -17,7 +17,7 @@ STEPS, DECAY = 20, 0.6  # the early decay (1 + t) / (10 + t) passes it in the th
 SETTINGS = {"augment": "none", "lr": 1e-2, "schedule": "constant", "steps": STEPS}
 
 
-def plan_of(decay: float = DECAY) -> experiment.Assembly:
+def plan_of(decay: float = DECAY) -> experiment.Experiment:
     config = Config(**{**CONFIG.__dict__, **SETTINGS, "ema": decay})
     plan = experiment.assemble(config, keys.root(0), landmarks.scheme(5), 100, sharding.mesh(jax.devices()[:1]))
     return plan._replace(model=NORMED)
@@ -31,7 +31,7 @@ def on_host(tree):
 def ran() -> tuple:
     """(step function, states from the first to the last, on the host)."""
     plan = plan_of()
-    take, now = experiment.training_step(plan), experiment.initial_state(plan)
+    take, now = plan.training_step(), plan.initial_state()
     states = [on_host(now)]
     for n in range(STEPS):
         now, _ = take(now, batch_of(n))
@@ -58,7 +58,7 @@ def test_it_begins_as_the_weights_and_lies_beside_them():
     jax.tree.map(np.testing.assert_array_equal, states[0].ema, (states[0].params, states[0].stats))
     weights = jax.device_put((states[5].params, states[5].stats))
     plan = plan_of()
-    now = experiment.initial_state(plan, weights)
+    now = plan.initial_state(weights)
     jax.tree.map(np.testing.assert_array_equal, now.ema, weights)
     ran()[0](now, batch_of())  # donates the state: no buffer of it twice, and none of the caller's
     jax.tree.map(np.testing.assert_array_equal, weights, (states[5].params, states[5].stats))
@@ -66,7 +66,7 @@ def test_it_begins_as_the_weights_and_lies_beside_them():
 
 def test_a_step_that_is_not_finite_leaves_it_untouched():
     take, states = ran()
-    now = experiment.place(plan_of(), states[3])
+    now = plan_of().place(states[3])
     bad = batch_of(3)
     bad.points[1, 0] = np.inf
     now, _ = take(now, bad)
@@ -76,7 +76,7 @@ def test_a_step_that_is_not_finite_leaves_it_untouched():
 
 
 def paths(decay: float) -> set[str]:
-    shapes = jax.tree_util.tree_leaves_with_path(experiment.template(plan_of(decay)))
+    shapes = jax.tree_util.tree_leaves_with_path(plan_of(decay).template())
     return {jax.tree_util.keystr(path) for path, _ in shapes}
 
 
@@ -90,9 +90,9 @@ def test_only_a_run_with_it_has_its_leaves():
 
 
 def test_a_state_without_averages_is_not_restored_into_a_run_with_them():
-    leaves = state.flatten(experiment.initial_state(plan_of(0.0)))
+    leaves = state.flatten(plan_of(0.0).initial_state())
     with pytest.raises(ValueError, match=r"another network or optimiser: 6 leaves differ, e.g. \.ema"):
-        state.unflatten(experiment.template(plan_of()), leaves)
+        state.unflatten(plan_of().template(), leaves)
 
 
 def judged_by(now: State) -> np.ndarray:
@@ -120,6 +120,6 @@ def test_prediction_uses_the_averages_where_there_are_any():
 
 
 @pytest.mark.parametrize("value", [1.0, -0.1, float("nan")])
-def test_a_decay_that_cannot_be_is_refused_with_the_flags_name(value):
-    with pytest.raises(ValueError, match=rf"^--ema must lie in 0\.\.0\.999999, got {value}$"):
+def test_a_decay_that_cannot_be_is_rejected_with_its_name(value):
+    with pytest.raises(ValueError, match=rf"^`ema` must lie in 0\.\.0\.999999, got {value}$"):
         Config(ema=value).check()

@@ -42,13 +42,13 @@ def test_steps_have_a_floor_where_nothing_says_how_long(flags, training, steps):
     assert defaults.settled(settled, 2 * training, training) == settled  # numbers stay
 
 
-def test_the_same_command_goes_on_with_runs_of_this_and_of_earlier_versions():
+def test_the_same_command_resumes_with_runs_of_this_and_of_earlier_versions():
     for known in (defaults.settled(Config(), 137, 110), Config(epochs=10.0, val_fraction=0.05)):
         assert not configs.differences(known, defaults.adopted(Config(), known, 137, 110))
     known = Config(steps=600, epochs=10.0, val_fraction=0.05)  # as earlier versions stored --steps 600
     assert not configs.differences(known, defaults.adopted(Config(steps=600), known, 137, 110))
     told = configs.differences(known, defaults.adopted(Config(steps=700), known, 137, 110))
-    assert len(told) == 1 and told[0].startswith("--steps")
+    assert len(told) == 1 and told[0].startswith("`steps`")
 
 
 def test_a_run_keeps_the_numbers_that_were_settled(tmp_path):
@@ -60,8 +60,8 @@ def test_a_run_keeps_the_numbers_that_were_settled(tmp_path):
     assert run_folder.plan(tmp_path / "run", asked, source).config == run.config
 
 
-def test_values_between_a_share_and_none_are_refused():
-    with pytest.raises(ValueError, match=r"--val-fraction must lie in 0..0.9, or be -1 .*-0.5"):
+def test_values_between_a_share_and_none_are_rejected():
+    with pytest.raises(ValueError, match=r"`val_fraction` must lie in 0..0.9, or be -1 .*-0.5"):
         Config(val_fraction=-0.5).check()
     Config(val_fraction=-1.0, epochs=0.0).check()
 
@@ -80,8 +80,8 @@ def _remarks(points: int, **settings) -> str:
 
 
 def test_what_does_nothing_and_where_mirroring_comes_from_are_said(tmp_path):
-    assert "--epochs 3 does nothing beside --steps 40" in _remarks(5, steps=40, epochs=3.0)
-    assert "--epochs" not in _remarks(5, steps=40) + _remarks(5, epochs=3.0) + _remarks(5)
+    assert "`epochs` 3 does nothing beside `steps` 40" in _remarks(5, steps=40, epochs=3.0)
+    assert "`epochs`" not in _remarks(5, steps=40) + _remarks(5, epochs=3.0) + _remarks(5)
     path = tmp_path / "pairs.json"
     schemes.write_scheme(path, schemes.named_scheme(landmarks.scheme(5).mirror))
     assert "known for so many" in _remarks(5) and "not known" in _remarks(7)

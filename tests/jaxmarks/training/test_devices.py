@@ -22,7 +22,7 @@ from jaxmarks.types import Batch
 from pipelines import loader
 from pipelines.synthetic import drawn
 from tests.pipelines.test_loader import Shades
-from tests.tiny import CONFIG, LINEAR, batch_of
+from tests.tiny import CONFIG, LINEAR, batch_of, step_of
 
 pytestmark = pytest.mark.bits
 
@@ -30,7 +30,7 @@ STEPS, RATE = 20, 3e-4
 PLAIN = Config(**{**CONFIG.__dict__, "augment": "none"})
 
 
-def plan_of(devices: int, config: Config = CONFIG) -> experiment.Assembly:
+def plan_of(devices: int, config: Config = CONFIG) -> experiment.Experiment:
     mesh = sharding.mesh(jax.devices()[:devices])
     return experiment.assemble(config, keys.root(0), landmarks.scheme(5), 100, mesh)
 
@@ -43,17 +43,15 @@ def in_float64(tree):
 @functools.cache
 def beginning() -> tuple[dict, dict]:
     """The run's own first (params, stats), on the host in float64."""
-    start = experiment.initial_state(plan_of(1))
+    start = plan_of(1).initial_state()
     return in_float64(jax.device_get((start.params, start.stats)))
 
 
-def rendered(plan: experiment.Assembly, steps: int) -> list[Batch]:
-    """The batches of so many steps with their images and points as the run's own rendering makes them, in float64."""
-    render, found = experiment.render(plan), []
-    for number in range(steps):
-        images, points = jax.device_get(render(sharding.split(plan.mesh, batch_of(number))))
-        found.append(in_float64(batch_of(number)._replace(image=images, points=points)))
-    return found
+def rendered(plan: experiment.Experiment, steps: int) -> list[Batch]:
+    """The batches of so many steps with the run's own rendering of each in place of its image, in float64."""
+    render = plan.render()
+    shown = [jax.device_get(render(plan.split(batch_of(number)))) for number in range(steps)]
+    return [in_float64(batch_of(number)._replace(image=each)) for number, each in enumerate(shown)]
 
 
 def trained(devices: int, config: Config, steps: int) -> tuple[dict, dict, step.Record]:
@@ -62,12 +60,11 @@ def trained(devices: int, config: Config, steps: int) -> tuple[dict, dict, step.
     Rendering is float32 in any run, and is done before; the rest of the step is taken in float64.
     """
     plan, tx = plan_of(devices, config), optax.with_extra_args_support(optax.sgd(RATE))
-    batches, start = rendered(plan, steps), experiment.initial_state(plan)
-    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "make_render", lambda *_: lambda batch: (batch.image, batch.points))
+    batches, start = rendered(plan, steps), plan.initial_state()
+    with jax.enable_x64(True):
         params, stats = beginning()
         now = sharding.replicate(plan.mesh, start._replace(params=params, stats=stats, opt=tx.init(params)))
-        take = step.make_step(plan.model, tx, plan.key, config, plan.scheme, steps, plan.mesh)
+        take = step_of(plan, tx, render=lambda batch: batch.image)
         records = []
         for batch in batches:
             now, record = take(now, sharding.split(plan.mesh, batch))
@@ -167,7 +164,7 @@ def test_a_trimmed_step_keeps_the_same_examples_on_any_number_of_devices(devices
     found = []
     for count in (1, devices):
         plan = plan_of(count, config)._replace(model=LINEAR)
-        take, now = experiment.training_step(plan), experiment.initial_state(plan)
+        take, now = plan.training_step(), plan.initial_state()
         for number in range(5):
             batch = batch_of(number)
             batch.points[:2] += 1000
@@ -197,7 +194,7 @@ def test_batches_that_threads_put_on_the_devices_are_bit_equal_whatever_the_thre
         mesh = sharding.mesh(jax.devices()[:devices])
         ready = functools.partial(sharding.split, mesh)
         plan = experiment.assemble(config, keys.root(3), landmarks.scheme(source.num_points), len(source), mesh)
-        render, found = experiment.render(plan), []
+        render, found = plan.render(), []
         for batch in islice(loader.batches(source, config, plan.key, ready=ready), 6):
             assert len(batch.image.sharding.device_set) == devices
             found += [np.asarray(a) for a in (*batch, *render(batch))]
@@ -209,13 +206,13 @@ def test_batches_that_threads_put_on_the_devices_are_bit_equal_whatever_the_thre
 
 
 @pytest.mark.parametrize("count", [5, 6, 7, 8])
-def test_a_validation_is_of_every_photograph_once_whatever_the_batch_and_the_devices(count):
+def test_a_validation_is_of_every_image_once_whatever_the_batch_and_the_devices(count):
     source, found = drawn.DrawnSource(f"drawn:{count}:5"), []
     for batch, devices in ((1, 1), (4, 1), (4, 4)):
         config = Config(**{**CONFIG.__dict__, "batch": batch})
         plan = plan_of(devices, config)._replace(model=LINEAR)
         feed = loader.ordered(source, config)
-        parts = inference.predictions(experiment.forward(plan, "none"), experiment.initial_state(plan), feed, plan.mesh)
+        parts = inference.predictions(plan.forward("none"), plan.initial_state(), feed, plan.mesh)
         found.append(inference.gather(parts))
     for other in found:
         assert other.index.tolist() == list(range(count)) and other.mask.all()

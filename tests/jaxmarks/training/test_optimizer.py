@@ -155,7 +155,7 @@ def test_twenty_steps_with_a_slower_backbone_equal_torchs_parameter_groups(rando
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.5])
-def test_a_thawed_backbone_goes_on_as_torchs_that_had_no_gradient(random, factor):
+def test_a_thawed_backbone_resumes_as_torchs_that_had_no_gradient(random, factor):
     """torch keeps no moments for a parameter without gradient, so the first thawed step is corrected as a first."""
     start = _two_parts(random)
     gradients = [jax.tree.map(lambda p: random.randn(*p.shape).astype(np.float32), start) for _ in range(20)]
@@ -203,7 +203,7 @@ def test_where_three_tenths_of_the_steps_are_no_whole_number_onecycle_turns_at_a
 
 def test_the_least_run_of_onecycle_peaks_within_it():
     assert np.argmax(_rates_of(optimizer.rate(Config(schedule="onecycle"), 5), 5)) == 1
-    with pytest.raises(ValueError, match="^--schedule onecycle needs 5 steps or more, the run has 4$"):
+    with pytest.raises(ValueError, match="^`schedule` onecycle needs 5 steps or more, the run has 4$"):
         optimizer.rate(Config(schedule="onecycle"), 4)
 
 
@@ -248,6 +248,6 @@ def test_the_norm_of_the_weights_is_that_of_all_kernels_and_of_nothing_else(rand
     assert float(optimizer.weight_norm(params)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_schedule_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match="^--schedule 'step' is not known: choose one of cosine, plateau, onecycle,"):
+def test_a_schedule_that_is_not_known_is_rejected_with_those_that_are():
+    with pytest.raises(ValueError, match="^`schedule` 'step' is not known: choose one of cosine, plateau, onecycle,"):
         Config(schedule="step").check()

@@ -150,10 +150,10 @@ def test_tf32_on_a_cpu_is_float32_and_training_says_so():
     assert np.array_equal(
         *[jax.jit(m.apply, static_argnums=3)(*weights, pictures(32), False)[0] for m in (exact, found)]
     )
-    assert "--precision tf32 is float32 on a CPU" in experiment.remarks(plan_of("resnet18", precision="tf32"))
+    assert "`precision` tf32 is float32 on a CPU" in experiment.remarks(plan_of("resnet18", precision="tf32"))
 
 
-def plan_of(model: str, **settings) -> experiment.Assembly:
+def plan_of(model: str, **settings) -> experiment.Experiment:
     config = Config(
         **{**CONFIG.__dict__, "model": "resnet18", "augment": "none", "schedule": "constant", "precision": "bfloat16"}
         | settings
@@ -174,17 +174,17 @@ def floating(tree) -> set[str]:
 def test_everything_that_a_step_keeps_is_float32(name, size):
     """By the shapes of the step alone; with averages, parts and an auxiliary output in it."""
     plan = plan_of(name, ema=0.9, accumulate=2, backbone_lr=0.1, size=size)
-    start, batch = experiment.template(plan), batch_of(size=size)
+    start, batch = plan.template(), batch_of(size=size)
     assert ("aux" in start.params) == (name == "inception_v3")
-    after, record = jax.eval_shape(experiment.training_step(plan), start, batch)
+    after, record = jax.eval_shape(plan.training_step(), start, batch)
     assert floating(start) == floating(after) == floating(record) == {"float32"}
     kinds = [jax.tree.map(lambda a: (a.shape, a.dtype), s) for s in (start, after)]
     assert kinds[0] == kinds[1]
 
 
-def assert_learns(plan: experiment.Assembly, steps: int) -> None:
+def assert_learns(plan: experiment.Experiment, steps: int) -> None:
     """It learns one batch by heart: the loss falls to less than half, and everything stays finite."""
-    take, now = experiment.training_step(plan), experiment.initial_state(plan)
+    take, now = plan.training_step(), plan.initial_state()
     losses = []
     for _ in range(steps):
         now, record = take(now, batch_of(size=plan.config.size))
@@ -203,6 +203,6 @@ def test_whole_networks_learn(name):
     assert_learns(plan_of(name, size=LEAST[name]), 20)
 
 
-def test_another_precision_is_refused_with_those_that_are_known():
-    with pytest.raises(ValueError, match="^--precision 'float16' is not known: choose one of float32, bfloat16, tf32$"):
+def test_another_precision_is_rejected_with_those_that_are_known():
+    with pytest.raises(ValueError, match="^`precision` 'float16' is not known: choose one of float32, bfloat16, tf32$"):
         Config(precision="float16").check()

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from jaxmarks import experiment
 from jaxmarks.training import checkpoint, log, replay
 from tests.jaxmarks.training.test_session import SETTINGS, _batches, _sit, machinery  # noqa: F401  a fixture
 
@@ -21,9 +20,9 @@ def run(machinery, tmp_path_factory):  # noqa: F811
 
 def again(root, machinery, first, last, logged=None):  # noqa: F811
     plan, take = machinery
-    state = checkpoint.anchor_before(root, experiment.template(plan), first)
+    state = checkpoint.anchor_before(root, plan.template(), first)
     logged = log.read_examples(root, SETTINGS.batch) if logged is None else logged
-    return list(replay.replayed(take, experiment.place(plan, state), _batches(int(state.step)), logged, first, last))
+    return list(replay.replayed(take, plan.place(state), _batches(int(state.step)), logged, first, last))
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 0), (3, 7), (11, 11), (0, 11)])
@@ -33,7 +32,7 @@ def test_any_step_or_range_is_bit_for_bit_what_was_logged(run, machinery, first,
 
 
 @pytest.mark.parametrize("name", ["loss", "nme", "grad_norm", "lr", "checksum", "each", "kept"])
-def test_one_changed_bit_of_the_log_is_told_with_its_step_and_field(run, machinery, name):  # noqa: F811
+def test_one_changed_bit_of_the_log_is_reported_with_its_step_and_field(run, machinery, name):  # noqa: F811
     logged = log.read_examples(run, SETTINGS.batch)
     place = logged.dtype.fields[name][1] + 5 * logged.dtype.itemsize
     data = bytearray(logged.tobytes())
@@ -46,7 +45,7 @@ def test_a_replay_starts_at_the_nearest_checkpoint_that_is_sound(run, machinery,
     plan, _ = machinery
     steps = [c.step for c in checkpoint.commits(run)]
     assert steps[0] == 0 and len(steps) >= 3
-    template = experiment.template(plan)
+    template = plan.template()
     for asked in range(STEPS + 1):
         found = checkpoint.anchor_before(run, template, asked)
         assert int(found.step) == max(s for s in steps if s <= asked)
@@ -54,7 +53,7 @@ def test_a_replay_starts_at_the_nearest_checkpoint_that_is_sound(run, machinery,
 
 def test_anchors_stay_when_others_go(tmp_path, machinery):  # noqa: F811
     plan, _ = machinery
-    state = experiment.initial_state(plan)
+    state = plan.initial_state()
     for step in range(0, 100, 10):
         now = state._replace(step=np.int32(step))
         checkpoint.save(tmp_path, now, None, {}, anchor=step % 40 == 0)

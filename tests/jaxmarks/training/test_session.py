@@ -23,7 +23,7 @@ def machinery():
     plan = experiment.assemble(
         SETTINGS, keys.root(0), landmarks.scheme(5), 100, sharding.mesh(jax.devices()[:1])
     )._replace(model=LINEAR)
-    return plan, experiment.training_step(plan)
+    return plan, plan.training_step()
 
 
 def _batches(start):
@@ -36,7 +36,7 @@ def _batches(start):
 def _sit(root, machinery, stop_after=10**9, crash_after=10**9, spoil=None):
     """One sitting; returns the last state, or None after a crash."""
     plan, take = machinery
-    template = experiment.initial_state(plan)
+    template = plan.initial_state()
     found = checkpoint.restore(root, template)
     now, commit = found or (template, None)
     taken = 0
@@ -54,7 +54,7 @@ def _sit(root, machinery, stop_after=10**9, crash_after=10**9, spoil=None):
         return summary.Judged({"nme": 1.0 / (1 + int(s.step) % 7)}, {})  # its best neither first nor last
 
     last = now
-    events = session.sit(root, plan, now, commit, take, batches(), judge, lambda: taken >= stop_after)
+    events = session.train(root, plan, now, commit, take, batches(), judge, lambda: taken >= stop_after)
     for event in events:
         last = event.state
         if event.step >= crash_after:
@@ -85,12 +85,12 @@ def test_stopped_and_gone_on_it_ends_the_same(tmp_path, machinery, unbroken, sto
 
 
 @pytest.mark.parametrize("begin", [0, 2, 11])
-def test_stopped_while_its_first_step_compiles_a_sitting_does_not_validate(tmp_path, machinery, unbroken, begin):
+def test_stopped_while_its_first_step_compiles_a_session_does_not_validate(tmp_path, machinery, unbroken, begin):
     every = 1 if begin == 0 else 3  # the next step is due for validation
     plan = machinery[0]._replace(config=dataclasses.replace(SETTINGS, val_every=every))
     last = _sit(tmp_path, machinery, stop_after=begin) if begin else None
-    events = session.sit(
-        tmp_path, plan, last or experiment.initial_state(plan), checkpoint.commits(tmp_path)[-1] if begin else None,
+    events = session.train(
+        tmp_path, plan, last or plan.initial_state(), checkpoint.commits(tmp_path)[-1] if begin else None,
         machinery[1], _batches(begin), lambda *_: pytest.fail("validated"), iter([False, False, *[True] * 9]).__next__,
     )  # fmt: skip
     assert not list(events) and checkpoint.commits(tmp_path)[-1].step == begin
@@ -118,13 +118,13 @@ def test_the_log_has_its_lines_once_and_in_order(unbroken):
 
 
 def test_the_best_validation_is_kept(unbroken, machinery):
-    _, commit = checkpoint.restore(unbroken[0], experiment.initial_state(machinery[0]), "best")
+    _, commit = checkpoint.restore(unbroken[0], machinery[0].initial_state(), "best")
     assert commit.step == 6
 
 
 def test_the_examples_file_holds_each_loss(unbroken, machinery):
     plan, take = machinery
-    _, record = take(experiment.initial_state(plan), batch_of(0))
+    _, record = take(plan.initial_state(), batch_of(0))
     row = log.read_examples(unbroken[0], 8)[0]
     np.testing.assert_array_equal(row["each"], record.each)
     assert row["checksum"] == record.checksum and row["kept"].all()

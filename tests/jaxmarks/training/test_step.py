@@ -9,7 +9,7 @@ import pytest
 from jaxmarks import experiment, keys, landmarks
 from jaxmarks.config import Config
 from jaxmarks.training import sharding, state, step
-from tests.tiny import CONFIG, LINEAR, batch_of
+from tests.tiny import CONFIG, LINEAR, batch_of, step_of
 
 pytestmark = pytest.mark.bits
 
@@ -21,7 +21,7 @@ def _plan(devices, config=CONFIG):
 
 def _trained(devices, steps, config=CONFIG):
     plan = _plan(devices, config)
-    take, now = experiment.training_step(plan), experiment.initial_state(plan)
+    take, now = plan.training_step(), plan.initial_state()
     records = []
     for n in range(steps):
         now, record = take(now, sharding.split(plan.mesh, batch_of(n)))
@@ -39,21 +39,20 @@ def test_batches_are_bit_equal_and_losses_agree_on_any_number_of_devices(devices
 
 def test_the_rendered_batch_does_not_depend_on_its_size_or_neighbours():
     plan = _plan(1, Config(**{**CONFIG.__dict__, "augment": "contest"}))
-    whole = experiment.render(plan)(batch_of())
-    half = experiment.render(plan)(jax.tree.map(lambda a: a[4:], batch_of()))
-    np.testing.assert_array_equal(whole[0][4:], half[0])
-    np.testing.assert_array_equal(whole[1][4:], half[1])
+    whole = plan.render()(batch_of())
+    half = plan.render()(jax.tree.map(lambda a: a[4:], batch_of()))
+    for a, b in zip(whole, half, strict=True):
+        np.testing.assert_array_equal(a[4:], b)
 
 
 def test_the_sharded_step_equals_a_pmap_of_it():
     """Gradients by SGD, since Adam hides a wrong factor; untrimmed, so that the mean over devices is the batch's."""
-    plan = _plan(4)
-    tx = optax.with_extra_args_support(optax.sgd(0.1))
-    take = step.make_step(LINEAR, tx, plan.key, plan.config, plan.scheme, 4, plan.mesh)
+    plan, tx = _plan(4), optax.with_extra_args_support(optax.sgd(0.1))
+    take = step_of(plan, tx)
     start = state.beginning(tx, *LINEAR.init(keys.named(plan.key, "init"), 32))
     first = jax.device_get(start.params)
     ours, _ = take(sharding.replicate(plan.mesh, start), sharding.split(plan.mesh, batch_of()))
-    images, points = experiment.render(plan)(sharding.split(plan.mesh, batch_of()))
+    shown = plan.render()(sharding.split(plan.mesh, batch_of()))
 
     def local(params, image, target):
         def objective(p):
@@ -63,7 +62,7 @@ def test_the_sharded_step_equals_a_pmap_of_it():
 
         return jax.lax.pmean(jax.grad(objective)(params), "devices")
 
-    parts = (np.asarray(a).reshape(4, 2, *a.shape[1:]) for a in (images, points))
+    parts = (np.asarray(a).reshape(4, 2, *a.shape[1:]) for a in (shown.images, shown.points))
     mapped = jax.pmap(local, axis_name="devices", in_axes=(None, 0, 0), devices=jax.devices()[:4])
     gradient = np.asarray(mapped(first, *parts)["head"]["kernel"])[0]
     expected = first["head"]["kernel"] - 0.1 * gradient
@@ -85,7 +84,7 @@ def test_it_compiles_once():
 
 def test_from_the_first_number_that_is_not_finite_the_state_stands_still():
     plan = _plan(1)
-    take, now = experiment.training_step(plan), experiment.initial_state(plan)
+    take, now = plan.training_step(), plan.initial_state()
     now, _ = take(now, batch_of(0))
     before = state.digest({k: v for k, v in state.flatten(now).items() if "bad_step" not in k})
     bad = batch_of(1)
@@ -98,7 +97,7 @@ def test_from_the_first_number_that_is_not_finite_the_state_stands_still():
 
 def test_a_batch_without_any_label_changes_no_weight_but_by_decay():
     plan = _plan(1, Config(**{**CONFIG.__dict__, "weight_decay": 0.0}))
-    take, now = experiment.training_step(plan), experiment.initial_state(plan)
+    take, now = plan.training_step(), plan.initial_state()
     before = np.asarray(now.params["head"]["kernel"])
     blank = batch_of()
     blank.mask[:] = False
@@ -108,25 +107,25 @@ def test_a_batch_without_any_label_changes_no_weight_but_by_decay():
 
 
 @pytest.mark.parametrize("unit", ["crop", "photo", "face"])
-def test_the_loss_unit_is_a_factor_on_each_photographs_residuals(unit):
+def test_the_loss_unit_is_a_factor_on_each_images_residuals(unit):
     """L1 is homogeneous, so the factor can be read off each example's loss."""
     plan = _plan(1, Config(**{**CONFIG.__dict__, "loss": "l1", "loss_unit": unit, "augment": "none"}))
     batch = batch_of()
     batch.frame[:, :2, :2] *= np.linspace(0.5, 2, 8)[:, None, None]
-    _, record = experiment.training_step(plan)(experiment.initial_state(plan), batch)
+    _, record = plan.training_step()(plan.initial_state(), batch)
     reference = _plan(1, Config(**{**CONFIG.__dict__, "loss": "l1", "augment": "none"}))
-    _, crop = experiment.training_step(reference)(experiment.initial_state(reference), batch)
+    _, crop = reference.training_step()(reference.initial_state(), batch)
     eyes = np.hypot(*(batch.points[:, 0] - batch.points[:, 1]).T)
     factor = {"crop": np.ones(8), "photo": 1 / np.linspace(0.5, 2, 8), "face": 32 / eyes}[unit]
     np.testing.assert_allclose(record.each / crop.each, factor, rtol=1e-4)
 
 
-def test_batches_that_do_not_divide_are_refused_with_the_nearest_that_do():
+def test_batches_that_do_not_divide_are_rejected_with_the_nearest_that_do():
     with pytest.raises(ValueError, match="a batch of 6 cannot be split over 4 devices: use 4 or 8"):
         experiment.assemble(Config(**{**CONFIG.__dict__, "batch": 6}), keys.root(0), landmarks.scheme(5), 100)
 
 
-def test_mirroring_without_a_permutation_is_refused_before_anything_is_compiled():
+def test_mirroring_without_a_permutation_is_rejected_before_anything_is_compiled():
     with pytest.raises(ValueError, match="mirrors, but how these points mirror is not known"):
         experiment.assemble(Config(**{**CONFIG.__dict__, "augment": "contest"}), keys.root(0), landmarks.scheme(7), 100)
     experiment.assemble(Config(**{**CONFIG.__dict__, "augment": "auto"}), keys.root(0), landmarks.scheme(7), 100)
@@ -148,9 +147,9 @@ def test_an_auxiliary_output_adds_its_weight_of_its_own_loss_over_the_examples_t
     config = Config(**{**CONFIG.__dict__, "trim_top": 0.25, "loss": "l2", "augment": "none"})
     plan = _plan(1, config)
     batch = batch_of()
-    before, record = experiment.training_step(plan)(experiment.initial_state(plan), batch)
+    before, record = plan.training_step()(plan.initial_state(), batch)
     with_aux = plan._replace(model=LINEAR._replace(apply_aux=both, aux_weight=0.4))
-    _, found = experiment.training_step(with_aux)(experiment.initial_state(plan), batch)
+    _, found = with_aux.training_step()(plan.initial_state(), batch)
     away = 64 * (batch.points.astype(np.float64) - 15.5) / 16
     expected = (away**2).mean((1, 2))[np.asarray(record.kept)].mean()
     assert int(record.kept.sum()) == 6 and np.array_equal(record.kept, found.kept)
@@ -167,7 +166,7 @@ def test_what_is_not_labelled_has_no_influence_mirrored_or_not(mirror):
         batch = batch_of()
         batch.mask[:, 0] = batch.mask[:, 3] = False
         batch.points[:, [0, 3]] = anything
-        records.append(experiment.training_step(plan)(experiment.initial_state(plan), batch)[1])
+        records.append(plan.training_step()(plan.initial_state(), batch)[1])
     np.testing.assert_array_equal(records[0].each, records[1].each)
     assert records[0].nme == records[1].nme < 10 and records[0].loss == records[1].loss
 
@@ -183,7 +182,7 @@ def test_a_norm_of_zero_is_replaced_in_training_as_in_validation():
         batch.points[2], batch.mask[2, 0] = batch.points[0], False  # a line without one of the scheme's two
         batch.points[3, 1] = batch.points[3, 0]  # these in one place: the box
         batch.mask[4, 1] = False
-        units[unit] = experiment.training_step(plan)(experiment.initial_state(plan), batch)[1].each
+        units[unit] = plan.training_step()(plan.initial_state(), batch)[1].each
     found = 32 * units["crop"] / units["face"]
     turned = (
         batch.points @ np.array([[np.cos(np.pi / 9), -np.sin(np.pi / 9)], [np.sin(np.pi / 9), np.cos(np.pi / 9)]]).T

@@ -35,7 +35,7 @@ def noise(random):
 
 @pytest.mark.slow
 def test_the_whole_certificate():
-    photographs = [cases.photograph(n) for n in range(3)]
+    photographs = [cases.sample_image(n) for n in range(3)]
     failed = [row for row in table.measure([96, 224], KEYS, cases.choose(""), photographs) if not row.ok]
     assert not failed
 
@@ -46,10 +46,10 @@ def test_points_come_back_in_their_own_order(case):
     assert points.moved(records(case), SIZE) < BOUND["points and order against float64"]
 
 
-@pytest.mark.parametrize("photograph", points.PHOTOGRAPHS)
-def test_points_come_home_through_photographs_of_60_to_1300_pixels(photograph):
-    assert points.through_photograph(records("chain"), SIZE, photograph) < BOUND["points through images"]
-    assert points.frame_of_photograph(SIZE, photograph) < BOUND["frame of images"]
+@pytest.mark.parametrize("photograph", points.IMAGE_SIZES)
+def test_points_are_mapped_back_through_images_of_60_to_1300_pixels(photograph):
+    assert points.through_image(records("chain"), SIZE, photograph) < BOUND["points through images"]
+    assert points.frame_of_image(SIZE, photograph) < BOUND["frame of images"]
 
 
 @pytest.mark.parametrize("case", QUICK)
@@ -58,15 +58,15 @@ def test_the_centroid_of_a_blob_lies_on_the_mapped_point(case):
 
 
 @pytest.mark.parametrize("photograph", [(60, 60), (129, 131), (300, 211), (1300, 701)])
-def test_a_blob_in_a_photograph_is_shown_where_the_frames_say(photograph):
+def test_a_blob_in_a_image_is_shown_where_the_frames_say(photograph):
     few = cases.some(records("crop"), 25)
-    assert pixels.blob_in_photograph(few, SIZE, photograph) < BOUND["blobs in images, end to end"]
+    assert pixels.blob_in_image(few, SIZE, photograph) < BOUND["blobs in images, end to end"]
 
 
 @pytest.mark.parametrize("case", QUICK)
 def test_pixels_equal_scipys(case):
     few = cases.some(records(case), 25)
-    assert pixels.against_scipy(few, SIZE, cases.photograph()) < BOUND["pixels against SciPy"]
+    assert pixels.against_scipy(few, SIZE, cases.sample_image()) < BOUND["pixels against SciPy"]
 
 
 @pytest.mark.parametrize("case", QUICK)
@@ -124,7 +124,7 @@ def test_a_crop_shows_the_window_enlarged_by_areas(noise, x, y):
     assert np.allclose(exact, -0.5, atol=1e-4)
 
 
-def test_a_canvas_extent_marks_what_was_not_photographed():
+def test_a_canvas_extent_marks_what_was_not_pictured():
     small = np.full((60, 30, 3), 200, np.uint8)
     canvas = decode.place(small, 96, 120)
     shown = render(fixed(Identity()), canvas.image, 120, jnp.asarray(canvas.extent, jnp.float32))
@@ -170,13 +170,13 @@ def test_drawing_at_once_agrees_with_drawing_in_sequence_away_from_edges():
     assert np.abs(once - twice)[20:-20, 20:-20].max() < 0.01
 
 
-def test_a_grey_picture_cannot_be_restored_and_says_so(noise):
+def test_a_grey_image_cannot_be_restored_and_says_so(noise):
     grey = fixed(Colour(grey=1.0))
     _, mask = jax.jit(transform.restore, static_argnums=2)(grey, render(grey, noise, SIZE), SIZE)
     assert not mask.any()
 
 
-REFUSED = [
+REJECTED = [
     (Geometry, {"scale": 0.0}), (Geometry, {"crop": 0.0}), (Geometry, {"rotation": (10, -10)}),
     (Geometry, {"scale": (0.0, 1.0)}), (Geometry, {"stretch": 0.0}), (Geometry, {"shift_x": float("nan")}),
     (Geometry, {"rotation": (0.0, float("inf"))}), (Geometry, {"side_view": 90.0}), (Geometry, {"rotation": "12"}),
@@ -187,8 +187,8 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "values"), REFUSED, ids=lambda v: str(getattr(v, "__name__", v)))
-def test_a_configuration_that_cannot_be_drawn_is_refused_when_read(kind, values):
+@pytest.mark.parametrize(("kind", "values"), REJECTED, ids=lambda v: str(getattr(v, "__name__", v)))
+def test_a_configuration_that_cannot_be_drawn_is_rejected_when_read(kind, values):
     with pytest.raises(ValueError, match=f"{kind.__name__}.{next(iter(values))}"):
         kind(**values)
 
@@ -198,12 +198,12 @@ def test_a_configuration_that_cannot_be_drawn_is_refused_when_read(kind, values)
     [((), ()), ((Identity(),), (0.5,)), ((Identity(), Identity()), (1.0,)), ((Identity(), Identity()), (1.5, -0.5)),
      ((Identity(),), (float("nan"),))],
 )  # fmt: skip
-def test_probabilities_that_are_none_are_refused(parts, probabilities):
+def test_probabilities_that_are_none_are_rejected(parts, probabilities):
     with pytest.raises(ValueError, match="OneOf"):
         OneOf(parts, probabilities)
 
 
-def test_a_mirror_without_a_permutation_is_refused_when_read():
+def test_a_mirror_without_a_permutation_is_rejected_when_read():
     for name in ("contest", "strong"):
         with pytest.raises(ValueError, match="mirror"):
             augment.configure(name, False)

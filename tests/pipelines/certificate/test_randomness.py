@@ -12,7 +12,7 @@ import pytest
 from jaxmarks import augment, keys, landmarks, transform
 from jaxmarks.augment.samplers import Caption, CutOut, Geometry, OneOf, sample
 from jaxmarks.config import Config
-from jaxmarks.training import sharding, step
+from jaxmarks.training import rendering, sharding
 from pipelines import loader
 from pipelines.certificate import cases, draws, reference, table
 from pipelines.synthetic import drawn
@@ -133,11 +133,13 @@ def settings(batch: int, workers: int, preset: str = "recipe") -> Config:
 def stream_of(faces, preset: str, batch: int, workers: int, devices: int, start: int, count: int) -> list[tuple]:
     """(draw, index, image, points) of the draws from `start` steps on, `count` of them."""
     config, over = settings(batch, workers, preset), sharding.mesh(jax.devices()[:devices])
-    render = jax.jit(step.make_render(ROOT, config, landmarks.scheme(5), over))
+    augmenters = augment.configure(preset, True)
+    render = jax.jit(rendering.make_render(ROOT, augmenters, landmarks.scheme(5), config.size, over))
     found = []
     for data in itertools.islice(loader.batches(faces, config, ROOT, start), -(-count // batch)):
-        images, points = render(sharding.split(over, data._replace(frame=data.frame.astype(np.float32))))
-        found += list(zip(map(tuple, data.draw), data.index, np.asarray(images), np.asarray(points), strict=True))
+        shown = render(sharding.split(over, data._replace(frame=data.frame.astype(np.float32))))
+        images, points = np.asarray(shown.images), np.asarray(shown.points)
+        found += list(zip(map(tuple, data.draw), data.index, images, points, strict=True))
     return found[:count]
 
 

@@ -53,6 +53,7 @@ def test_the_command_writes_reads_again_and_describes(run, tmp_path, command):
         assert network.call(np.zeros((count, 32, 32, 3), np.uint8)).shape == (count, 5, 2)
 
 
+@pytest.mark.slow
 def test_a_batch_of_fixed_size(found):
     here, part = found
     data = model_file.make("stablehlo", here, "float32", 2)
@@ -77,17 +78,17 @@ def test_a_network_that_differs_is_seen_and_nothing_is_kept(found, run, tmp_path
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("n.stablehlo", b"an older one")]
 
 
-def test_what_is_refused_in_one_line(run, tmp_path, refused, monkeypatch):
-    assert "a folder is there; name a file" in refused("export", "--run", run, "--out", tmp_path)
-    assert "not a run folder" in refused("export", "--run", tmp_path, "--out", tmp_path / "n")
-    assert "invalid choice: 'tflite'" in refused("export", "--run", run, "--out", tmp_path / "n", "--format", "tflite")
-    assert "--batch must be 1 or more, got 0" in refused("export", "--run", run, "--out", tmp_path / "n", "--batch", 0)
+def test_what_is_rejected_in_one_line(run, tmp_path, rejected, monkeypatch):
+    assert "a folder is there; name a file" in rejected("export", "--run", run, "--out", tmp_path)
+    assert "not a run folder" in rejected("export", "--run", tmp_path, "--out", tmp_path / "n")
+    assert "invalid choice: 'tflite'" in rejected("export", "--run", run, "--out", tmp_path / "n", "--format", "tflite")
+    assert "--batch must be 1 or more, got 0" in rejected("export", "--run", run, "--out", tmp_path / "n", "--batch", 0)
 
     def missing(name):
         raise ImportError(name)
 
     monkeypatch.setattr(onnx_graph.importlib, "import_module", missing)
-    said = refused("export", "--run", run, "--out", tmp_path / "n", "--format", "onnx")
+    said = rejected("export", "--run", run, "--out", tmp_path / "n", "--format", "onnx")
     assert said == "error: --format onnx needs onnx: pip install onnx onnxruntime\n"
     assert not list(tmp_path.iterdir())
 

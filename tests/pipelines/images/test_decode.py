@@ -78,7 +78,7 @@ def cut_with_thumbnail() -> bytes:
          "a JPEG cut behind its thumbnail", "a JPEG of nonsense", "half a PNG", "a PNG without its end", "half a GIF",
          "a PNG that claims 60000 x 60000", "a PNG that claims 8000 x 8000"],
 )  # fmt: skip
-def test_refused_with_a_reason_of_one_line(data, reason):
+def test_rejected_with_a_reason_of_one_line(data, reason):
     with pytest.raises(decode.DecodeError, match=reason) as caught:
         decode.decode(data)
     assert "\n" not in str(caught.value)
@@ -120,7 +120,7 @@ def test_transparency_is_dropped_and_the_colour_below_it_shown():
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_exif_rotation_gives_the_picture_as_displayed(turn):
+def test_exif_rotation_gives_the_image_as_displayed(turn):
     image, exif = quarters(), Image.Exif()
     exif[274] = turn
     displayed = {
@@ -131,7 +131,7 @@ def test_exif_rotation_gives_the_picture_as_displayed(turn):
     assert found.shape == displayed.shape and near(found, displayed)
 
 
-def test_one_pixel_and_a_ribbon_are_pictures_like_others():
+def test_one_pixel_and_a_ribbon_are_images_like_others():
     dot = decode.place(decode.decode(encoded(quarters()[:1, :1], "PNG")), 32, 40)
     assert (dot.image == COLOURS[0]).all() and dot.extent.tolist() == [20] * 4
     ribbon = np.zeros((20, 20000, 3), np.uint8)
@@ -203,7 +203,7 @@ def test_extent_tells_true_pixels_from_padding_which_repeats_the_edge(width, hei
     assert np.array_equal(canvas.image, canvas.image[np.clip(rows, y0, y1), np.clip(columns, x0, x1)])
 
 
-def test_points_go_to_the_input_and_come_home_through_a_large_photograph():
+def test_points_go_to_the_input_and_are_mapped_back_through_a_large_image():
     points = np.array([[-22.0, 1308.0], [0, 0], [1307, 979], [653.123, 489.456], [5000, -5000]])
     for width, height in ((1308, 980), (980, 1308), (1308, 61)):
         frame = decode.place(np.zeros((height, width, 3), np.uint8), 128, 160).frame

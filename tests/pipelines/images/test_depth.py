@@ -11,7 +11,7 @@ from pipelines import example
 from pipelines import open as opening
 from pipelines.images import decode, decoders, depth
 from pipelines.images.decoders import DecodeError
-from pipelines.sources.tables import Pictures, Table
+from pipelines.sources.tables import Images, Table
 from tests.pipelines.images.test_decode import encoded, quarters
 from tests.pipelines.images.test_headers import tiff
 
@@ -112,7 +112,7 @@ def test_the_white_of_a_set_is_that_of_nearly_all():
         depth.usual([])
 
 
-def folder(root, bits: list[int]) -> Pictures:
+def folder(root, bits: list[int]) -> Images:
     """Grey PNGs of 16 bits whose largest values take so many; each shows 40 twelfth-bit units somewhere."""
     names = []
     for number, used in enumerate(bits):
@@ -120,10 +120,10 @@ def folder(root, bits: list[int]) -> Pictures:
         values[0, 0] = 2**used - 1
         names.append(f"{number:02d}.png")
         (root / names[-1]).write_bytes(written(".png", values))
-    return Pictures(Table(root, "labels.csv", 3, names, [0] * len(names), None))
+    return Images(Table(root, "labels.csv", 3, names, [0] * len(names), None))
 
 
-def test_one_set_is_treated_alike_and_that_is_told(tmp_path, caplog):
+def test_one_set_is_treated_alike_and_that_is_reported(tmp_path, caplog):
     source = folder(tmp_path, [12, 10, 12, 12, 10, 12] * 4)
     assert {int(decode.decode(source[i].picture)[5, 5, 0]) for i in range(len(source))} == {640 >> 4}
     assert caplog.text.count("4095") == 1 and "24 of 24" in caplog.text and "labels.csv" in caplog.text
@@ -159,10 +159,10 @@ def test_the_scale_does_not_depend_on_what_is_read_first(tmp_path):
 def test_eight_bits_stay_the_bytes_of_the_file(tmp_path, caplog):
     data = encoded(quarters(), "PNG")
     (tmp_path / "a.png").write_bytes(data)
-    assert Pictures(Table(tmp_path, "", 3, ["a.png"], [0], None))[0].picture == data and not caplog.text
+    assert Images(Table(tmp_path, "", 3, ["a.png"], [0], None))[0].picture == data and not caplog.text
 
 
-def test_a_damaged_one_among_them_is_told_by_itself(tmp_path):
+def test_a_damaged_one_among_them_is_reported_by_itself(tmp_path):
     source = folder(tmp_path, [12] * 4)
     (tmp_path / "02.png").write_bytes((tmp_path / "02.png").read_bytes()[:60])
     assert decode.decode(source[1].picture)[5, 5, 0] == 640 >> 4

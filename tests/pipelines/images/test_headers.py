@@ -149,7 +149,7 @@ def test_of_many_bits_fewer_pixels_are_decoded(bits, least):
     assert decoders.check(tiff(1 << 13, least >> 13, _258=bits, _339=3)).deep
 
 
-def test_a_jpeg_of_very_many_scans_is_refused():
+def test_a_jpeg_of_very_many_scans_is_rejected():
     data = encoded(quarters(), "JPEG", progressive=True)
     with pytest.raises(decode.DecodeError, match="too many scans"):
         decode.decode(data[:-2] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" * 1000 + b"\xff\xd9")
@@ -163,7 +163,7 @@ from pipelines.images import decode
 from pipelines.sources import tables
 from pipelines.reports import rejected
 table = tables.Table(Path(sys.argv[1]), "", 1, sorted(p.name for p in Path(sys.argv[1]).iterdir()), [], None)
-source = tables.Pictures(table)
+source = tables.Images(table)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for index, name in enumerate(source.names):
     try:
@@ -171,7 +171,7 @@ for index, name in enumerate(source.names):
         print("decoded", name)
     except decode.DecodeError as error:
         assert "too many pixels" in str(error), (name, error)
-    refused.salvaged((table.root / name).read_bytes())
+    rejected.salvaged((table.root / name).read_bytes())
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
@@ -240,15 +240,15 @@ def gif(width: int, height: int) -> bytes:
 
 
 def test_a_file_of_more_than_a_gigabyte_is_not_read(tmp_path):
-    from pipelines.sources.tables import Pictures, Table
+    from pipelines.sources.tables import Images, Table
 
     with open(tmp_path / "a.tif", "wb") as file:
         file.truncate(decoders.MAX_BYTES + 1)
     with pytest.raises(decode.DecodeError, match="too large a file"):
-        Pictures(Table(tmp_path, "", 1, ["a.tif"], [0], None))[0]
+        Images(Table(tmp_path, "", 1, ["a.tif"], [0], None))[0]
 
 
-def test_only_images_are_opened_for_a_thumbnail_of_what_was_refused():
+def test_only_images_are_opened_for_a_thumbnail_of_what_was_rejected():
     assert rejected.salvaged(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n") is None
     whole = encoded(quarters(), "PNG")
     assert rejected.salvaged(whole[:-40]) is not None

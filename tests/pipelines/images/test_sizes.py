@@ -82,7 +82,7 @@ def test_contradictions_are_found_by_headers_alone_and_by_every_reader(tmp_path,
         assert "2 records cannot be used" in said and "2 size contradicts the table" in said and "1.jpg" in said
 
 
-def test_a_set_of_contradictions_alone_is_refused_with_the_numbers(tmp_path, monkeypatch):
+def test_a_set_of_contradictions_alone_is_rejected_with_the_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXMARKS_CACHE", str(tmp_path / "cache"))
     path = coco(tmp_path / "set", [{"width": 40, "height": 60}] * 3, image(6))
     for packed in (True, False):
@@ -101,8 +101,8 @@ def test_missing_images_are_foreseen(tmp_path):
 
 
 def test_kinds_are_counted_and_the_first_of_each_is_named():
-    from pipelines.sources.tables import Refused
+    from pipelines.sources.tables import Rejected
 
-    refused = [Refused("a", 3, "crowd: 1"), Refused("b\x1b", None, "no label"), Refused("c", None, "crowd: 2")]
-    assert report.by_kind(refused) == "2 crowd, 1 no label"
-    assert report.examples(refused) == ["  2 crowd; the first a (line 3): 1", "  1 no label; the first b\\x1b"]
+    rejected = [Rejected("a", 3, "crowd: 1"), Rejected("b\x1b", None, "no label"), Rejected("c", None, "crowd: 2")]
+    assert report.by_kind(rejected) == "2 crowd, 1 no label"
+    assert report.examples(rejected) == ["  2 crowd; the first a (line 3): 1", "  1 no label; the first b\\x1b"]

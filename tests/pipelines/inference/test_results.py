@@ -26,7 +26,7 @@ def test_points_of_plain_images_are_columns_for_pandas_whatever_their_names(tmp_
     small_folder(tmp_path / "data")
     images = tmp_path / "data/train/images"
     (images / "a.png").rename(images / 'a, "b".png')
-    source = opening.open_pictures(str(images), 2)
+    source = opening.open_images(str(images), 2)
     results.write_points(tmp_path / "p.csv", results.layout(source, None), source, [predicted(source)], None)
     frame = pandas.read_csv(tmp_path / "p.csv")
     assert list(frame) == ["file_name", "x_0", "y_0", "x_1", "y_1"] and list(frame["file_name"]) == source.names

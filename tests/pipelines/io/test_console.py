@@ -57,7 +57,7 @@ def test_on_a_terminal_one_line_is_rewritten(time, capsys, monkeypatch):
     assert shown.count("\r") == 3 and shown.count("\n") == 1 and shown.endswith("\n")
 
 
-def test_the_time_left_counts_from_the_first_news_of_this_sitting(time, capsys):
+def test_the_time_left_counts_from_the_first_news_of_this_session(time, capsys):
     progress = console.Progress(100, "step")
     time[0] += 60  # compilation
     progress.show(90)
@@ -69,7 +69,7 @@ def test_the_time_left_counts_from_the_first_news_of_this_sitting(time, capsys):
 
 def test_batches_pass_through_and_are_counted(time, capsys):
     batches = [("a", 4), ("b", 4), ("c", 1)]
-    assert list(console.Progress(9, "photograph").over(batches)) == batches
+    assert list(console.Progress(9, "image").over(batches)) == batches
     assert capsys.readouterr().err.splitlines()[-1].startswith("image 9/9")
 
 
@@ -80,7 +80,7 @@ def code_of(main) -> int:
 
 
 @pytest.mark.parametrize("error", [ValueError("a\nb   c"), FileNotFoundError("a b c"), PermissionError("a b c")])
-def test_what_is_refused_is_one_line_and_code_2(error, capsys):
+def test_what_is_rejected_is_one_line_and_code_2(error, capsys):
     def main():
         raise error
 
@@ -159,7 +159,7 @@ def test_a_warning_is_a_line_without_the_names_of_loggers(monkeypatch, capsys):
     assert capsys.readouterr().err == "warning: one thing odd\n"
 
 
-def test_pictures_that_could_not_be_used_are_counted_and_the_first_ten_named(capsys):
+def test_images_that_could_not_be_used_are_counted_and_the_first_ten_named(capsys):
     console.faults([])
     assert capsys.readouterr().out == ""
     console.faults([f"{i}.jpg: cut" for i in range(12)])

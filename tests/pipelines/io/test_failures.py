@@ -17,8 +17,8 @@ def raised(action) -> str:
     """The line on what an action raises."""
     with pytest.raises(BaseException) as caught:
         action()
-    line, code = failures.told(caught.value)
-    assert code == failures.REFUSED and "\n" not in line
+    line, code = failures.describe(caught.value)
+    assert code == failures.REJECTED and "\n" not in line
     return line
 
 
@@ -32,12 +32,13 @@ def fails(error: BaseException):
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), ("/a/b", "free some space")),
         (OSError(errno.EFBIG, "File too large", "/a/b"), ("/a/b", "ulimit -f")),
         (OSError(errno.EMFILE, "Too many open files", "/a/b"), ("/a/b", "--workers")),
-        (OSError(errno.EIO, "Input/output error"), ("Input/output error", "goes on")),
+        (OSError(errno.EIO, "Input/output error"), ("Input/output error", "resumes")),
         (OSError("odd"), ("odd",)),
         (MemoryError(), ("memory", "--batch", "--at-once")),
         (ModuleNotFoundError("No module named 'onnx'", name="onnx"), ("onnx", "pip install onnx onnxruntime")),
         (ModuleNotFoundError("No module named 'grain.x'", name="grain.x"), ("pip install grain",)),
         (ValueError("a\nb"), ("a b",)),
+        (ValueError("`trim_top` of `a_file`, `batch`"), ("--trim-top of `a_file`, --batch",)),
     ],
 )
 def test_a_failure_of_the_machine_names_file_and_remedy(error, told):
@@ -50,7 +51,7 @@ def test_the_place_in_the_program_is_named_where_no_file_is():
     assert "pipelines/io/files.py:" in raised(lambda: files.patiently(lambda: fails(MemoryError())))
 
 
-def test_what_a_failure_came_of_is_told():
+def test_what_a_failure_came_of_is_reported():
     def library():
         try:
             fails(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full"))
@@ -140,7 +141,7 @@ def test_a_reader_that_has_read_enough_is_no_failure():
 
 
 @pytest.mark.slow
-def test_a_full_disk_under_a_checkpoint_is_one_line_and_the_same_command_goes_on(tmp_path):
+def test_a_full_disk_under_a_checkpoint_is_one_line_and_the_same_command_resumes(tmp_path):
     flags = ("--data", "drawn:24:5", "--runs", tmp_path, "--steps", 2, *SMALL)
     code, err = ended("train", *flags, limit="ulimit -f 2000")
     one_line(code, err, str(tmp_path / "run/checkpoints"), "ulimit -f")

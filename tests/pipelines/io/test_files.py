@@ -51,7 +51,7 @@ def test_json_that_is_not_finite_is_not_written(tmp_path):
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"{}", b'{"format_version": 2}', b"\xff\xfe\x00"])
-def test_what_is_not_our_json_is_refused_by_name_in_one_line(tmp_path, text):
+def test_what_is_not_our_json_is_rejected_by_name_in_one_line(tmp_path, text):
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(ValueError, match="a.json:") as caught:
         files.read_json(tmp_path / "a.json")

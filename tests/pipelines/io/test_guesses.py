@@ -1,11 +1,9 @@
-"""What is said of flags and paths that were mistyped, and that names beside what they name stay one list."""
+"""What is said of flags and paths that were mistyped, and that formats are named as their files."""
 
 from pathlib import Path
 
 import pytest
 
-from jaxmarks import choices, losses, models
-from jaxmarks.augment import presets
 from pipelines import open as opening
 from pipelines.io import guesses
 from pipelines.runs import run_folder
@@ -24,13 +22,13 @@ from pipelines.sources import formats
         ("compare", ["--dta", "x", "--", "--model", "x"], "--data"),
     ],
 )
-def test_a_flag_that_does_not_exist_is_named_with_the_one_that_was_meant(refused, script, flags, meant):
-    told = refused(script, *flags)
+def test_a_flag_that_does_not_exist_is_named_with_the_one_that_was_meant(rejected, script, flags, meant):
+    told = rejected(script, *flags)
     assert flags[0].partition("=")[0] + " " in told and f"did you mean {meant}?" in told
 
 
-def test_a_flag_like_no_other_is_named_alone(refused):
-    told = refused("train", "--xyzzy")
+def test_a_flag_like_no_other_is_named_alone(rejected):
+    told = rejected("train", "--xyzzy")
     assert "--xyzzy" in told and "did you mean" not in told
 
 
@@ -58,11 +56,10 @@ def test_nothing_near_is_nothing_said(here):
 
 def test_data_that_does_not_exist_is_named_with_what_lies_beside(here):
     (here / "faces68").mkdir()
-    for opened in (opening.open_source, lambda path: opening.open_pictures(path, 5)):
+    for opened in (opening.open_source, lambda path: opening.open_images(path, 5)):
         with pytest.raises(ValueError, match="faces86: .*did you mean faces68?"):
             opened("faces86")
 
 
-def test_the_names_to_choose_from_are_those_of_what_they_name():
-    assert tuple(models.NAMES) == choices.MODELS and tuple(losses.NAMES) == choices.LOSSES
-    assert tuple(presets.PRESETS) == choices.PRESETS and tuple(formats.FORMATS) == choices.FORMATS
+def test_a_format_is_named_as_its_file():
+    assert all(name == module.NAME for name, module in formats.FORMATS.items())

@@ -23,7 +23,7 @@ from pipelines.io import files
 from pipelines.packing import cache, dataset, pack, seal
 from pipelines.runs import run_data, run_folder, split
 from tests.pipelines.packing.test_pack import POINTS, photograph, some
-from tests.pipelines.runs.test_run_folder import refusal
+from tests.pipelines.runs.test_run_folder import rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.test_loader import same
 
@@ -166,7 +166,7 @@ def test_changed_data_is_packed_anew_and_the_old_is_not_touched(data, own_cache)
 
 
 @pytest.mark.parametrize("after", [1, 4, 8, 10])
-def test_an_interrupted_packing_goes_on_and_half_a_set_is_never_used(data, own_cache, monkeypatch, after):
+def test_an_interrupted_packing_resumes_and_half_a_set_is_never_used(data, own_cache, monkeypatch, after):
     known = example.identity(cache.training_set(str(data), packed=False))
 
     class Stopped(cache.console.Progress):
@@ -186,18 +186,18 @@ def test_an_interrupted_packing_goes_on_and_half_a_set_is_never_used(data, own_c
     assert len(done) == (after - 1) // 3 and list(own_cache.iterdir()) == [folder]
 
 
-def test_killed_before_the_last_word_it_goes_on(data, own_cache):
+def test_killed_before_the_last_word_it_resumes(data, own_cache):
     known = example.identity(cache.training_set(str(data)))
     (folder,) = own_cache.iterdir()
     (folder / "cached.json").unlink()
     assert example.identity(cache.training_set(str(data))) == known and (folder / "cached.json").is_file()
 
 
-def test_a_damaged_cache_is_told_and_not_trained_on(data, own_cache):
+def test_a_damaged_cache_is_reported_and_not_trained_on(data, own_cache):
     cache.training_set(str(data))
     shard = next(own_cache.rglob("jaxmarks-train*00001-of*"))
     shard.write_bytes(shard.read_bytes()[:-1])
-    assert "was written with" in refusal(cache.training_set, str(data))
+    assert "was written with" in rejection(cache.training_set, str(data))
 
 
 def command(script: str, *arguments: object, **environment: str) -> subprocess.Popen:
@@ -245,7 +245,7 @@ def test_what_was_used_lately_is_not_pruned(data, own_cache):
 def test_two_at_once_do_not_pack_the_same_set(data, own_cache):
     folder = own_cache / key(data)
     with files.locked(folder / dataset.LOCK, "mine"):
-        assert f"{folder} is being packed by another process; wait for it" in refusal(cache.training_set, str(data))
+        assert f"{folder} is being packed by another process; wait for it" in rejection(cache.training_set, str(data))
     assert list(cache.training_set(str(data)).names) == GOOD
 
 
@@ -254,11 +254,11 @@ import sys, time
 from pipelines.packing import cache, inspection
 from pipelines.io import console
 from pipelines import example, open as opening
-look = survey.look
+look = inspection.look
 def slow(*arguments):
     time.sleep(0.1)
     return look(*arguments)
-survey.look = slow
+inspection.look = slow
 def main():
     print(example.identity(cache.training_set(sys.argv[1], workers=1)))
 console.run(main)
@@ -281,15 +281,15 @@ def test_two_processes_at_once_end_with_one_set_or_a_line(data, own_cache):
     assert example.identity(cache.training_set(str(data))) == due
 
 
-def test_a_set_of_which_nothing_can_be_used_is_refused_in_both_ways(tmp_path):
+def test_a_set_of_which_nothing_can_be_used_is_rejected_in_both_ways(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 3, (0, 1, 2)))
-    assert "3 not an image that can be decoded; first: train00.jpg (line 2)" in refusal(cache.training_set, str(data))
-    assert "none of the 3 records" in refusal(lambda: cache.training_set(str(data), packed=False))
+    assert "3 not an image that can be decoded; first: train00.jpg (line 2)" in rejection(cache.training_set, str(data))
+    assert "none of the 3 records" in rejection(lambda: cache.training_set(str(data), packed=False))
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_packed(data, monkeypatch, own_cache):
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_packed(data, monkeypatch, own_cache):
     monkeypatch.setattr(pack.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, 1000))
-    assert "choose another disk" in refusal(cache.training_set, str(data))
+    assert "choose another disk" in rejection(cache.training_set, str(data))
     assert not list(own_cache.rglob("jaxmarks-*"))
 
 
@@ -306,7 +306,7 @@ def test_a_run_does_not_go_on_with_data_that_was_changed(tmp_path, data, packed)
     content_before = (data / "train/images/train03.jpg").read_bytes()
     (data / "train/images/train03.jpg").write_bytes(photograph(33))
     os.utime(data / "train/images/train03.jpg", (2e9, 2e9))
-    message = refusal(run_folder.resume, run, config, run_data.of_config(config))
+    message = rejection(run_folder.resume, run, config, run_data.of_config(config))
     assert f"--data {data}: not the data that {run.root} was trained on, or it was changed since" in message
     (data / "train/images/train03.jpg").write_bytes(content_before)
     run_folder.resume(run, config, run_data.of_config(config))
@@ -360,7 +360,7 @@ def test_a_cache_in_which_nothing_can_be_written_names_the_ways_out(data, monkey
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
-    message = refusal(cache.training_set, str(data))
+    message = rejection(cache.training_set, str(data))
     assert "JAXMARKS_CACHE" in message and "--no-cache" in message
     assert cache.training_set(str(data), packed=False).names == GOOD
 

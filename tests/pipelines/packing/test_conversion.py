@@ -54,7 +54,7 @@ def files_of(kind: str, root, images, found: list[Row]) -> tuple[str, str]:
         pack.write(job, 1, lambda *_: None)
         pack.merge(job)
         return str(out), ""
-    home = converting.home_of(kind, out / "train" if kind == "contest" else out)
+    home = converting.image_folder_of(kind, out / "train" if kind == "contest" else out)
     home.mkdir(parents=True)
     for name in NAMES:
         (home / name).write_bytes((images / name).read_bytes())
@@ -173,7 +173,7 @@ def test_each_change_is_seen():
     renamed = [found[0]._replace(name="x.png"), *found[1:]]
     assert conversion.changes(sent_of(renamed), table) == ["1 under another name"]
     fewer = table.chosen([1, 2, 3])
-    gone = table.__class__(**{**fewer.__dict__, "refused": [table.refusal(0, "no labelled point")], "boxes": None})
+    gone = table.__class__(**{**fewer.__dict__, "rejected": [table.rejection(0, "no labelled point")], "boxes": None})
     assert conversion.changes(sent_of(found), gone) == [
         "3 without their bounding box",
         "1 rejected (no labelled point)",
@@ -190,14 +190,14 @@ def test_each_change_is_seen():
         ("contest", "new", "train/images/3.png"),
     ],
 )
-def test_what_out_does_not_itself_name_is_not_written_over_and_that_is_told_before_anything_is_written(
-    tmp_path, images, refused, kind, out, there
+def test_what_out_does_not_itself_name_is_not_written_over_and_that_is_reported_before_anything_is_written(
+    tmp_path, images, rejected, kind, out, there
 ):
     data, _ = files_of("plain", tmp_path / "from", images, rows(boxed=True))
     path = tmp_path / "new" / there
     path.parent.mkdir(parents=True)
     path.write_bytes(b"mine")
     before = sorted(tmp_path.rglob("*"))
-    told = refused("convert", "--data", data, "--format", kind, "--out", tmp_path / out, "--copy-pictures")
+    told = rejected("convert", "--data", data, "--format", kind, "--out", tmp_path / out, "--copy-pictures")
     assert path.name in told and "already" in told and path.read_bytes() == b"mine"
     assert sorted(tmp_path.rglob("*")) == before

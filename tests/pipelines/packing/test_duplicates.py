@@ -110,7 +110,7 @@ def test_strangers_of_one_studio_are_near_by_hash_and_not_alike():
     assert np.array_equal(found[24:48], found[:24]) and np.array_equal(found[48:], found[:24])
 
 
-def test_a_picture_that_cannot_be_had_is_alone_and_far_prints_are_never_compared():
+def test_a_image_that_cannot_be_had_is_alone_and_far_prints_are_never_compared():
     image = duplicates.small(synthetic.draw(3, faults=False, num_points=5).image)
     assert duplicates.confirmed([7, 7, 7, None], lambda i: None if i == 1 else image).tolist() == [0, 1, 0, 3]
     asked = []
@@ -132,7 +132,7 @@ def test_confirmed_frames_of_a_video_show_one_person(faces68):
     assert (person[found] == person).all() and (found != np.arange(len(names))).mean() > 0.05
 
 
-def test_flat_pictures_say_nothing(random):
+def test_flat_images_say_nothing(random):
     dark = np.clip(random.normal(6, 2, (300, 400, 3)), 0, 255).astype(np.uint8)
     bars = np.full((200, 200, 3), 230, np.uint8)
     bars[:60] = 0

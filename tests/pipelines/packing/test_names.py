@@ -15,7 +15,7 @@ from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import cache, overwrites, report
 from pipelines.sources import formats, text_tables
-from pipelines.sources.tables import Pictures, Table
+from pipelines.sources.tables import Images, Table
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
 GOOD = ["a.png", "face \U0001f600.png", "two  blanks.png", "it's.png", "caf\u00e9.PNG", "-dash.png", "[x].png"]
@@ -45,7 +45,7 @@ def coco(root: Path, names: list[str], images: list[str] | None = None) -> str:
 
 
 def kinds(table: Table) -> list[str]:
-    return [r.reason.partition(":")[0] for r in table.refused]
+    return [r.reason.partition(":")[0] for r in table.rejected]
 
 
 def test_a_bad_name_is_its_annotation_s_fault_alone(tmp_path):
@@ -106,7 +106,7 @@ def test_bytes_that_are_no_text_and_control_characters_in_every_format(tmp_path,
         (path / "train/images/a.png").write_bytes(PNG)
     table = opening.open_table(str(path), "train")
     assert table.names == ["a.png"] and kinds(table) == ["bad file name"] * 3
-    for line in [report.line(r) for r in table.refused]:
+    for line in [report.line(r) for r in table.rejected]:
         assert line.isprintable() and line.isascii()
     assert list(cache.training_set(str(path)).names) == ["a.png"]  # packed, its report written
 
@@ -115,9 +115,9 @@ def test_a_bad_row_of_the_contest_s_list_is_its_own_fault(tmp_path):
     from pipelines.sources.formats.contest import read_asked
 
     (tmp_path / "t").write_bytes(b"n\tp\na.jpg\t[0]\n\xe9.jpg\t[0]\nb\x1b.jpg\t[1]\n")
-    names, _, _, refused = read_asked(tmp_path / "t")
-    assert names == ["a.jpg"] and [r.line for r in refused] == [3, 4]
-    assert all(r.reason.startswith("bad file name: ") for r in refused)
+    names, _, _, rejected = read_asked(tmp_path / "t")
+    assert names == ["a.jpg"] and [r.line for r in rejected] == [3, 4]
+    assert all(r.reason.startswith("bad file name: ") for r in rejected)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_accents_are_found_in_either_form_of_unicode(tmp_path, stored, listed):
     source = opening.open_source(str(tmp_path / "t.csv"))
     assert [source[i].picture for i in range(4)] == [PNG] * 4
     assert set(source.names) == {unicodedata.normalize(listed, n) for n in names}
-    assert isinstance(source, Pictures)
+    assert isinstance(source, Images)
     assert ["3 names" in note for note in source.table.notes] == [True] * (stored != listed)
 
 
@@ -192,7 +192,7 @@ def test_pts_and_images_of_one_name_in_two_forms(tmp_path, stored):
     other = unicodedata.normalize("NFD" if stored == "NFC" else "NFC", "é.pts")
     (tmp_path / other).write_text("version: 1\nn_points: 1\n{\n1 2\n}\n")
     table = opening.open_table(str(tmp_path), "train")
-    assert table.names == [unicodedata.normalize(stored, "é.png")] and not table.refused
+    assert table.names == [unicodedata.normalize(stored, "é.png")] and not table.rejected
 
 
 def test_a_set_whose_first_images_are_missing_is_found(tmp_path):
@@ -208,7 +208,7 @@ def test_a_set_whose_first_images_are_missing_is_found(tmp_path):
     assert formats.image_folders.spelled(tmp_path, "none.png") is None
 
 
-def test_names_of_outputs_that_no_file_can_have_are_refused_before_the_work(tmp_path):
+def test_names_of_outputs_that_no_file_can_have_are_rejected_before_the_work(tmp_path):
     for name, said in (("n" * 252 + ".png", "255"), ("a\tb", "control"), ("../x", "path")):
         with pytest.raises(ValueError, match=said):
             overwrites.below(tmp_path, name)
@@ -236,6 +236,6 @@ def test_a_folder_of_images_passes_bad_names_over_and_tells(tmp_path, caplog):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(PNG)
-    source = opening.open_pictures(str(tmp_path), 5)
+    source = opening.open_images(str(tmp_path), 5)
     assert source.names == ["a.png"] and "3 passed over" in caplog.text
     assert caplog.messages[0].isprintable() and "\\x1b[2J" in caplog.messages[0] and "\\udce9" in caplog.messages[0]

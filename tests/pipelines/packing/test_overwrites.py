@@ -17,7 +17,7 @@ from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.tiny import CONFIG
 
 
-def refusal(function, *arguments, **options) -> str:
+def rejection(function, *arguments, **options) -> str:
     with pytest.raises(ValueError) as caught:
         function(*arguments, **options)
     assert "\n" not in str(caught.value)
@@ -59,7 +59,7 @@ RUN_FILES = ("config.json", "key.json", "split.json", "metrics.jsonl", "examples
 
 @pytest.mark.parametrize("name", RUN_FILES)
 def test_what_a_run_consists_of_is_no_output(root, name):
-    assert "what the run" in refusal(overwrites.check, {"--out": [root / "runs/one" / name]})
+    assert "of the run" in rejection(overwrites.check, {"--out": [root / "runs/one" / name]})
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "overlays/config.json", "replay/1.png", "submission.csv"])
@@ -69,16 +69,16 @@ def test_other_files_in_a_run_folder_may_be_written(root, name):
 
 @pytest.mark.parametrize("name", ["train.csv", "jaxmarks.json", "new.csv", "below/new.png"])
 def test_a_packed_set_stays_as_it_was(root, name):
-    assert "packed set" in refusal(overwrites.check, {"--out": [root / "set" / name]})
+    assert "packed set" in rejection(overwrites.check, {"--out": [root / "set" / name]})
 
 
 def test_a_link_to_a_folder_does_not_hide_what_lies_there(root, tmp_path):
     (tmp_path / "link").symlink_to(root / "runs/one")
     (tmp_path / "faces").symlink_to(root / "faces")
-    assert "what the run" in refusal(overwrites.check, {"--out": [tmp_path / "link/key.json"]})
+    assert "of the run" in rejection(overwrites.check, {"--out": [tmp_path / "link/key.json"]})
     source = opening.open_any(str(root / "faces.csv"), pictures=str(root / "faces"))
     overlay = tmp_path / "faces/b/c.png"
-    assert "part of the data" in refusal(overwrites.check, {"--overlays": [overlay]}, source)
+    assert "part of the data" in rejection(overwrites.check, {"--overlays": [overlay]}, source)
     (tmp_path / "own.csv").symlink_to(root / "faces.csv")  # a link itself is replaced, what it leads to stays
     overwrites.check({"--out": [tmp_path / "own.csv"]}, source)
 
@@ -87,19 +87,19 @@ def test_images_tables_and_all_splits_of_the_data_stay(root):
     source = opening.open_any(str(root / "data"), "test")
     for name in ("test/test_points.csv", "test/images/test00.jpg", "train/landmarks.csv", "train/images/new.png"):
         read = {"source": source, "inputs": [root / "data"]}
-        assert "part of the data" in refusal(overwrites.check, {"--out": [root / "data" / name]}, **read)
+        assert "part of the data" in rejection(overwrites.check, {"--out": [root / "data" / name]}, **read)
     overwrites.check({"--out": [root / "data/predicted.csv"]}, source, [root / "data"])
 
 
 def test_new_images_do_not_go_among_those_of_the_data(root):
     source = opening.open_any(str(root / "faces.csv"), pictures=str(root / "faces"))
-    assert "images of the data" in refusal(overwrites.check, {"--sheet": [root / "faces/b/new.png"]}, source)
+    assert "images of the data" in rejection(overwrites.check, {"--sheet": [root / "faces/b/new.png"]}, source)
     overwrites.check({"--out": [root / "faces/b/new.csv"]}, source)
 
 
 def test_two_outputs_do_not_take_one_path(root, tmp_path):
     both = {"--sheet": [tmp_path / "plots/regions.png"], "--plots": [tmp_path / "plots/regions.png"]}
-    assert "--sheet" in refusal(overwrites.check, both) and "--plots" in refusal(overwrites.check, both)
+    assert "--sheet" in rejection(overwrites.check, both) and "--plots" in rejection(overwrites.check, both)
 
 
 def test_each_image_has_an_overlay_of_its_own():
@@ -111,7 +111,7 @@ def test_each_image_has_an_overlay_of_its_own():
 COMMANDS = {  # {root}: the folder of `root`
     "predict": [
         ("--run {root}/runs/one --data {root}/data --out {root}/set/test.csv", "packed set"),
-        ("--run {root}/runs/one --data {root}/data --out {root}/runs/one/config.json", "what the run"),
+        ("--run {root}/runs/one --data {root}/data --out {root}/runs/one/config.json", "of the run"),
         ("--run {root}/runs/one --data {root}/data --out {root}/data/train/landmarks.csv", "part of the data"),
         ("--run {root}/runs/one --images {root}/faces --out {tmp}/o.csv --overlays {root}/faces", "data"),
         ("--run {root}/runs/one --data {root}/faces.csv --pictures {root}/faces --out {tmp}/o.csv --overlays {root}/faces",
@@ -119,30 +119,30 @@ COMMANDS = {  # {root}: the folder of `root`
         ("--run {root}/runs/one --data {root}/faces.csv --pictures {root}/faces --out {root}/faces.csv", "part of the data"),
         ("--run {root}/runs/one --images {root}/faces --out {tmp}/o.csv --spread {root}/set/x.csv", "packed set"),
     ],
-    "evaluate": [("--run {root}/runs/one --data {root}/data --out {root}/runs/one/history.json", "what the run")],
+    "evaluate": [("--run {root}/runs/one --data {root}/data --out {root}/runs/one/history.json", "of the run")],
     "export": [
-        ("--run {root}/runs/one --out {root}/runs/one/key.json", "what the run"),
-        ("--run {root}/runs/one --out {root}/runs/one/key", "what the run"),
+        ("--run {root}/runs/one --out {root}/runs/one/key.json", "of the run"),
+        ("--run {root}/runs/one --out {root}/runs/one/key", "of the run"),
         ("--run {root}/runs/one --out {root}/data/train/landmarks.csv", "part of the data"),
     ],
     "rank": [("--run {root}/runs/one --out {root}/set", "packed set")],
-    "audit": [("--out {root}/runs/one/log", "what the run"), ("--data {root}/data --out {root}/data/train", "data")],
+    "audit": [("--out {root}/runs/one/log", "of the run"), ("--data {root}/data --out {root}/data/train", "data")],
     "augment": [
         ("--data {root}/data --size 32 --out {root}/data/train/images/train00.jpg", "data"),
-        ("--data {root}/data --size 32 --out {root}/runs/one/config.json", "what the run"),
+        ("--data {root}/data --size 32 --out {root}/runs/one/config.json", "of the run"),
     ],
-    "find_lr": [("--data {root}/data --out {root}/runs/one/config.png", "what the run")],
+    "find_lr": [("--data {root}/data --out {root}/runs/one/config.png", "of the run")],
     "symmetry": [
         ("--data {root}/faces.csv --out {root}/faces.csv", "part of the data"),
         ("--data drawn:20:5 --sheet {root}/set/x.png", "packed set"),
     ],
-    "compare": [("--data {root}/data --vary augment=none --out {root}/runs/one/checkpoints", "what the run")],
+    "compare": [("--data {root}/data --vary augment=none --out {root}/runs/one/checkpoints", "of the run")],
     "convert": [
         ("--data drawn:4:5 --format plain --out {root}/set/train.csv", "packed set"),
-        ("--data {root}/data --format coco --out {root}/runs/one/final.json", "what the run"),
+        ("--data {root}/data --format coco --out {root}/runs/one/final.json", "of the run"),
     ],
     "prepare": [
-        ("--data {root}/faces.csv --out {root}/runs/one/checkpoints/new", "what the run"),
+        ("--data {root}/faces.csv --out {root}/runs/one/checkpoints/new", "of the run"),
         ("--data {root}/data --out {root}/data/train/new", "part of the data"),
     ],
     "train": [
@@ -154,25 +154,25 @@ COMMANDS = {  # {root}: the folder of `root`
 
 
 @pytest.mark.parametrize(("script", "line", "told"), [(s, *c) for s, cases in COMMANDS.items() for c in cases])
-def test_a_command_names_what_it_would_write_over(root, tmp_path, refused, script, line, told):
-    assert told in refused(script, *line.format(root=root, tmp=tmp_path).split())
+def test_a_command_names_what_it_would_write_over(root, tmp_path, rejected, script, line, told):
+    assert told in rejected(script, *line.format(root=root, tmp=tmp_path).split())
 
 
-def test_replay_keeps_the_files_of_its_run(root, refused):
+def test_replay_keeps_the_files_of_its_run(root, rejected):
     line = f"--run {root}/runs/one --step 0 --out {root}/runs/one/key.json"
-    assert "what the run" in refused("replay", *line.split())
+    assert "of the run" in rejected("replay", *line.split())
 
 
-def test_converting_does_not_write_over_images_of_the_data(root, refused, tmp_path):
+def test_converting_does_not_write_over_images_of_the_data(root, rejected, tmp_path):
     shutil.copytree(root / "faces", tmp_path / "x/images")
     shutil.copy(root / "faces.csv", tmp_path / "x/faces.csv")
     line = f"--data {tmp_path}/x/faces.csv --format coco --out {tmp_path}/x/faces.json --copy-pictures"
-    assert "there already" in refused("convert", *line.split())
+    assert "already" in rejected("convert", *line.split())
 
 
-def test_names_of_one_stem_are_told_before_pts_files_are_written(root, tmp_path, refused):
+def test_names_of_one_stem_are_reported_before_pts_files_are_written(root, tmp_path, rejected):
     line = f"--run {root}/runs/one --data {root}/faces.csv --pictures {root}/faces --format pts --out {tmp_path}/out"
-    assert "c.pts" in refused("predict", *line.split()) and not (tmp_path / "out").exists()
+    assert "c.pts" in rejected("predict", *line.split()) and not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_someone_else_is_not_taken_for_partial_results(tmp_path):
@@ -190,26 +190,26 @@ def test_an_overlay_replaces_an_overlay_and_no_other_image(tmp_path, encode):
     (tmp_path / "overlay").write_bytes(overwrites.marked(encode(image)))
     assert np.array_equal(decode.decode((tmp_path / "overlay").read_bytes()), decode.decode(encode(image)))
     overwrites.check_overlays("--overlays", [tmp_path / "overlay", tmp_path / "new"])
-    assert "plain" in refusal(overwrites.check_overlays, "--overlays", [tmp_path / "plain"])
+    assert "plain" in rejection(overwrites.check_overlays, "--overlays", [tmp_path / "plain"])
     (tmp_path / "folder").mkdir()
-    assert "folder" in refusal(overwrites.check_overlays, "--overlays", [tmp_path / "folder"])
+    assert "folder" in rejection(overwrites.check_overlays, "--overlays", [tmp_path / "folder"])
 
 
-def test_overlays_of_a_packed_set_do_not_replace_images_of_the_same_names(root, tmp_path, refused):
+def test_overlays_of_a_packed_set_do_not_replace_images_of_the_same_names(root, tmp_path, rejected):
     run, out = root / "runs/one", tmp_path / "o.csv"
     name = overlays.paths(tmp_path, ["test00.jpg"])[0]
     name.write_bytes(photograph(1))
     line = ("--run", run, "--data", root / "set", "--out", out, "--overlays", tmp_path)
-    assert name.name in refused("predict", *line) and name.read_bytes() == photograph(1)
+    assert name.name in rejected("predict", *line) and name.read_bytes() == photograph(1)
 
 
-def test_labels_of_somebody_are_not_replaced_by_pts_files(root, tmp_path, refused):
+def test_labels_of_somebody_are_not_replaced_by_pts_files(root, tmp_path, rejected):
     for name in ("a.pts", "test00.pts"):
         (tmp_path / name).write_text("mine")
     line = ("--run", root / "runs/one", "--images", root / "faces/a.png", "--format", "pts", "--out", tmp_path)
-    assert "a.pts" in refused("predict", *line)
+    assert "a.pts" in rejected("predict", *line)
     line = ("--data", root / "data", "--part", "test", "--format", "pts", "--out", tmp_path)
-    assert "test00.pts" in refused("convert", *line)
+    assert "test00.pts" in rejected("convert", *line)
     assert (tmp_path / "a.pts").read_text() == (tmp_path / "test00.pts").read_text() == "mine"
 
 

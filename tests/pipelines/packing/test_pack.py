@@ -17,7 +17,7 @@ from pipelines.example import Example, Source
 from pipelines.images import decode
 from pipelines.io import files
 from pipelines.packing import dataset, inspection, pack, seal, shards
-from pipelines.sources.tables import Pictures, Table
+from pipelines.sources.tables import Images, Table
 from tests.pipelines.images.test_decode import blob, centroid
 from tests.pipelines.sources.formats.test_contest import contest_folder
 
@@ -64,7 +64,7 @@ def content(out: Path) -> dict[str, bytes]:
     return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
-def refusal(function, *arguments) -> str:
+def rejection(function, *arguments) -> str:
     with pytest.raises(ValueError) as caught:
         function(*arguments)
     assert "\n" not in str(caught.value)
@@ -105,6 +105,7 @@ def test_what_was_put_in_comes_out(tmp_path, data, known):
     assert dataset.Packed(tmp_path / "known", "train").asked is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_bytes_do_not_depend_on_the_threads(tmp_path, data, known, workers):
     packed(tmp_path / "again", parts_of(data), workers=workers)
@@ -144,7 +145,7 @@ def test_several_machines_make_what_one_makes(tmp_path, data, known, apart):
 
 def test_a_merge_before_the_last_shard_is_there_says_which_is_missing(tmp_path, data):
     job = packed(tmp_path / "out", parts_of(data), mine=(0, 2), merge=False)
-    message = refusal(pack.merge, job)
+    message = rejection(pack.merge, job)
     assert "train.array_record-00001-of-00003 is not written yet (2 of 5 are missing)" in message
     assert not seal.is_whole(tmp_path / "out")
 
@@ -154,7 +155,7 @@ class Interrupt(BaseException):
 
 
 @pytest.mark.parametrize("after", range(1, 11))
-def test_interrupted_it_goes_on_behind_the_last_shard_and_ends_the_same(tmp_path, data, known, after):
+def test_interrupted_it_resumes_behind_the_last_shard_and_ends_the_same(tmp_path, data, known, after):
     def told(done: int, detail: str) -> None:
         if done == after:
             raise Interrupt
@@ -164,7 +165,7 @@ def test_interrupted_it_goes_on_behind_the_last_shard_and_ends_the_same(tmp_path
         pack.write(job, 2, told)
     shards = {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in job.out.glob("jaxmarks-*")}
     assert len(shards) == sum(end <= after - 1 for end in (3, 6, 7, 10, 11))
-    assert not list(job.out.glob(".*.tmp")) and "not whole yet" in refusal(dataset.Packed, job.out, "train")
+    assert not list(job.out.glob(".*.tmp")) and "not complete" in rejection(dataset.Packed, job.out, "train")
     packed(job.out, parts_of(data))
     assert {p: (p.stat().st_ino, p.stat().st_mtime_ns) for p in shards} == shards
     assert content(job.out) == known
@@ -185,8 +186,8 @@ def killed_everywhere(root: Path) -> None:
             assert [found[i].picture for i in range(len(found))] == [photograph(i, 60 + i, 48) for i in range(4)]
         else:
             for use in (lambda out=out: dataset.Packed(out, "train"), lambda out=out: opening.open_source(str(out))):
-                told = refusal(use)
-                assert "is not whole yet" in told or "file is missing" in told or "no such folder" in told, (at, told)
+                told = rejection(use)
+                assert "is not complete" in told or "file is missing" in told or "not exist" in told, (at, told)
             assert _in_child(lambda out=out: packed(out, parts_of(root / "data"))) == 0
         left = {n: b for n, b in content(out).items() if not n.startswith("notes/")} if code == 9 else content(out)
         assert {n: b for n, b in left.items() if not n.startswith(".")} == due, at
@@ -220,10 +221,12 @@ def _in_child(function) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_killed_between_any_two_steps_it_is_whole_or_goes_on_and_never_half(tmp_path):
+@pytest.mark.slow
+def test_killed_between_any_two_steps_it_is_whole_or_resumes_and_never_half(tmp_path):
     contest_folder(tmp_path / "data", some("train", 4))
-    script = f"import test_pack, pathlib; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
-    known = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    module = "from tests.pipelines.packing import test_pack; import pathlib"
+    script = f"{module}; test_pack.killed_everywhere(pathlib.Path({str(tmp_path)!r}))"
+    known = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=known, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -233,20 +236,20 @@ def whole_set(tmp_path: Path, data: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_a_shard_that_is_cut_longer_or_gone_is_told_when_the_set_is_opened(tmp_path, data):
+def test_a_shard_that_is_cut_longer_or_gone_is_reported_when_the_set_is_opened(tmp_path, data):
     out = whole_set(tmp_path, data)
     shard = out / seal.shard_name("train", 1, 3)
     bytes_ = shard.read_bytes()
     for changed in (bytes_[:-1], bytes_ + b"\0", b""):
         shard.write_bytes(changed)
-        message = refusal(dataset.Packed, out, "train")
+        message = rejection(dataset.Packed, out, "train")
         assert f"{shard}: the shard has {len(changed)} bytes, was written with {len(bytes_)}" in message
     shard.unlink()
-    assert f"{shard}: the shard is missing" in refusal(dataset.Packed, out, "train")
+    assert f"{shard}: the shard is missing" in rejection(dataset.Packed, out, "train")
     assert len(dataset.Packed(out, "test")) == 4
 
 
-def test_a_flipped_bit_anywhere_in_a_shard_is_told_or_changes_nothing(tmp_path, data):
+def test_a_flipped_bit_anywhere_in_a_shard_is_reported_or_changes_nothing(tmp_path, data):
     out = whole_set(tmp_path, data)
     shard, source = out / seal.shard_name("train", 0, 3), parts_of(data)["train"]
     whole, noticed = shard.read_bytes(), 0
@@ -269,7 +272,7 @@ def test_a_flipped_bit_anywhere_in_a_shard_is_told_or_changes_nothing(tmp_path, 
 def test_one_packer_at_a_time(tmp_path, data):
     job = pack.plan(tmp_path / "out", parts_of(data))
     with files.locked(job.out / dataset.LOCK, "mine"):
-        assert "is being packed by another process" in refusal(pack.write, job, 2, quiet)
+        assert "is being packed by another process" in rejection(pack.write, job, 2, quiet)
         assert not list(job.out.glob("jaxmarks-*"))
     packed(job.out, parts_of(data))
 
@@ -277,7 +280,7 @@ def test_one_packer_at_a_time(tmp_path, data):
 def test_two_processes_that_share_the_work_differently_never_write_the_same_shard_at_once(tmp_path, data):
     job = pack.plan(tmp_path / "out", parts_of(data))
     with files.locked(job.out / dataset.LOCK, "mine", shared=True):  # as one who writes a part
-        assert "is being packed by another process" in refusal(pack.write, job, 2, quiet, (0, 1))
+        assert "is being packed by another process" in rejection(pack.write, job, 2, quiet, (0, 1))
 
 
 def test_nobody_packs_while_another_makes_the_set_whole(tmp_path, data, monkeypatch):
@@ -298,7 +301,7 @@ def test_nobody_packs_while_another_makes_the_set_whole(tmp_path, data, monkeypa
 def test_another_set_does_not_replace_one_that_is_whole(tmp_path, data, known):
     other = folder(tmp_path / "other", 6)
     for parts, size in ((parts_of(other), 0), (parts_of(data), 40)):
-        assert "holds another packed set, or the data was changed" in refusal(
+        assert "holds another packed set, or the data was changed" in rejection(
             pack.plan, tmp_path / "known", parts, size
         )
     assert content(tmp_path / "known") == known
@@ -344,7 +347,7 @@ def encoded(image, kind: str, **options) -> bytes:
     return encoded(image, kind, **options)
 
 
-def test_tfds_shows_every_picture_as_the_points_lie_on_it(tmp_path):
+def test_tfds_shows_every_image_as_the_points_lie_on_it(tmp_path):
     from PIL import Image
     from tensorflow_datasets import builder_from_directory
 
@@ -401,7 +404,7 @@ class Blobs(Source):
 @pytest.mark.parametrize("working", [64, 150, 301, 500])
 @pytest.mark.parametrize("kind", [decode.encode_png, lambda image: decode.encode_jpeg(image, 98)], ids=["png", "jpeg"])
 @pytest.mark.parametrize("box", [None, np.array([10.0, 20.0, 330, 250])], ids=["whole", "box"])
-def test_of_a_reduced_set_the_points_are_still_those_of_the_photograph(working, kind, box):
+def test_of_a_reduced_set_the_points_are_still_those_of_the_image(working, kind, box):
     size = 64
     for index in range(3):
         seen = inspection.look(Blobs(box, kind), index, working)
@@ -424,20 +427,20 @@ def test_a_reduced_set_is_packed_and_read(tmp_path, data):
     packed(tmp_path / "out", parts_of(data), size=40)
     found = dataset.Packed(tmp_path / "out", "train")
     for i in range(len(found)):
-        example = found[i]
-        assert example.size == (60 + i, 48) == decode.photograph_size(example)
-        assert decode.header_size(example.picture) == (round((60 + i) * 40 / 48), 40)
-        assert np.array_equal(example.points, POINTS + i)
+        one = found[i]
+        assert one.size == (60 + i, 48) == decode.image_size(one)
+        assert decode.header_size(one.picture) == (round((60 + i) * 40 / 48), 40)
+        assert np.array_equal(one.points, POINTS + i)
     assert found.identity != example.identity(parts_of(data)["train"])
 
 
-def table_of(root: Path, points: np.ndarray, mask: np.ndarray, **options) -> Pictures:
+def table_of(root: Path, points: np.ndarray, mask: np.ndarray, **options) -> Images:
     """A source of three images whose labels may lack points."""
     root.mkdir()
     for i in range(3):
         (root / f"{i}.jpg").write_bytes(photograph(i))
     names = [f"{i}.jpg" for i in range(3)]
-    return Pictures(Table(root, "t", points.shape[1], names, [0] * 3, lambda i: (points[i], mask[i]), **options))
+    return Images(Table(root, "t", points.shape[1], names, [0] * 3, lambda i: (points[i], mask[i]), **options))
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -487,18 +490,18 @@ def test_drawn_faces_are_packed_bit_for_bit(tmp_path, monkeypatch):
             assert np.array_equal(found[i].points, source[i].points.astype(np.float32))
 
 
-def test_a_set_without_one_usable_record_is_refused_in_a_line(tmp_path):
+def test_a_set_without_one_usable_record_is_rejected_in_a_line(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 4, broken=(0, 1, 2, 3)))
-    message = refusal(packed, tmp_path / "out", parts_of(data))
+    message = rejection(packed, tmp_path / "out", parts_of(data))
     assert "first: train00.jpg (line 2): not an image that can be decoded" in message
     assert not seal.is_whole(tmp_path / "out")
 
 
-def test_a_table_with_bad_rows_only_is_refused_in_a_line(tmp_path):
+def test_a_table_with_bad_rows_only_is_rejected_in_a_line(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 1))
     table = data / "train/landmarks.csv"
     table.write_text(table.read_text().rpartition("\t")[0] + "\n")
-    assert "wrong number of fields" in refusal(packed, tmp_path / "out", parts_of(data))
+    assert "wrong number of fields" in rejection(packed, tmp_path / "out", parts_of(data))
 
 
 def test_shards_of_which_nothing_is_left_do_no_harm(tmp_path):
@@ -513,21 +516,21 @@ def test_shards_of_which_nothing_is_left_do_no_harm(tmp_path):
     ]
 
 
-def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tmp_path, data, monkeypatch):
+def test_a_disk_that_is_too_small_is_rejected_before_anything_is_written(tmp_path, data, monkeypatch):
     job = pack.plan(tmp_path / "out", parts_of(data))
     free = job.bytes - 1
     monkeypatch.setattr(pack.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free))
-    assert "packing takes about" in refusal(pack.check_space, job) and not job.out.exists()
+    assert "packing takes about" in rejection(pack.check_space, job) and not job.out.exists()
     monkeypatch.setattr(
         pack.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, 2 * job.bytes + 10_000)
     )
     pack.check_space(job)
 
 
-def test_parts_that_do_not_fit_together_are_refused(tmp_path, data):
+def test_parts_that_do_not_fit_together_are_rejected(tmp_path, data):
     parts = parts_of(data)
     other = dataclasses.replace(parts["test"].table, num_points=5)
-    assert "3 and 5 points" in refusal(pack.plan, tmp_path / "out", {**parts, "test": Pictures(other)})
+    assert "3 and 5 points" in rejection(pack.plan, tmp_path / "out", {**parts, "test": Images(other)})
 
 
 def test_near_duplicates_share_a_group(tmp_path):

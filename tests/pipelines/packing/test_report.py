@@ -40,5 +40,5 @@ def coco(root):
 def test_images_that_no_row_names_are_counted_in_every_folder_that_has_one_that_is(tmp_path, make, monkeypatch):
     path, free = make(tmp_path)
     assert report._not_listed(table_at(path)) == {"files": len(free), "first": free}
-    monkeypatch.setattr(report, "_LOOKED_AT", 3)
+    monkeypatch.setattr(report, "_SAMPLED", 3)
     assert (report._not_listed(table_at(path)) is None) == (make is not coco)  # whose images lie in one folder

@@ -61,7 +61,7 @@ def content(folder: Path) -> list:
     return [*found, report.text(report.read(folder / seal.REPORT, sealed.parts))]
 
 
-def refusal(folder: Path) -> str:
+def rejection(folder: Path) -> str:
     with pytest.raises(ValueError) as caught:
         content(folder)
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
@@ -77,12 +77,12 @@ def test_the_seal_covers_every_file_and_is_written_last(made):
 
 @pytest.mark.parametrize("name", sorted({"jaxmarks-train.array_record-00001-of-00002", "train.csv", "test.csv",
                                          "features.json", "dataset_info.json", "report.json", "report.txt"}))  # fmt: skip
-def test_a_byte_changed_in_any_file_is_told_by_its_name(own, name):
+def test_a_byte_changed_in_any_file_is_reported_by_its_name(own, name):
     whole = (own / name).read_bytes()
     (own / name).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
-    assert name in refusal(own)
+    assert name in rejection(own)
     (own / name).unlink()
-    assert name in refusal(own) or "not whole" in refusal(own)
+    assert name in rejection(own) or "not complete" in rejection(own)
 
 
 def mutants(text: str, rng: random.Random):
@@ -161,7 +161,7 @@ def try_mutants(own: Path, made: Path, count: int, seed: int) -> dict[str, int]:
     return outcomes
 
 
-def test_damaged_metadata_is_told_in_one_line(own, made):
+def test_damaged_metadata_is_reported_in_one_line(own, made):
     assert try_mutants(own, made, 120, seed=0)["told"] > 60
 
 
@@ -179,7 +179,7 @@ CASES = Path(__file__).parents[4] / "shared" / "cases" / "hostile"
 
 @pytest.mark.parametrize("name", ["features.json", "dataset_info.json", "jaxmarks.json", "report.json", "test.csv"])
 @pytest.mark.parametrize("again", [False, True], ids=["", "sealed"])
-def test_real_damage_is_told_whichever_file_it_is_put_in_for(own, name, again):
+def test_real_damage_is_reported_whichever_file_it_is_put_in_for(own, name, again):
     found = sorted(CASES.glob("packmeta-*"))
     if not found:
         pytest.skip("no folder of damaged files beside the project")
@@ -189,7 +189,7 @@ def test_real_damage_is_told_whichever_file_it_is_put_in_for(own, name, again):
         if again and name != seal.INFO:
             sealed_again(own)
         if not again or name not in ("features.json", "dataset_info.json"):  # these two are TFDS's alone
-            refusal(own)
+            rejection(own)
         (own / name).write_bytes(whole)
 
 
@@ -207,7 +207,7 @@ def test_a_class_that_features_name_is_never_imported(own, tmp_path, monkeypatch
     assert kind in text
     (own / seal.FEATURES).write_text(text.replace(kind, f'"{key}": "payload.Text"'))
     sealed_again(own)
-    assert "payload.Text" in refusal(own) and seal.FEATURES in refusal(own)
+    assert "payload.Text" in rejection(own) and seal.FEATURES in rejection(own)
     assert "payload.Text" in str(pytest.raises(ValueError, cache.training_set, str(own)).value)
     assert not mark.exists()
 
@@ -216,7 +216,7 @@ def test_tfds_is_not_imported_to_read_a_set(made):
     import subprocess
     import sys
 
-    code = "import sys; from pipelines import cache; s = cache.training_set(sys.argv[1]); s[0]; print(*sys.modules)"
+    code = "import sys; from pipelines.packing import cache; s = cache.training_set(sys.argv[1]); s[0]; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code, str(made)], capture_output=True, text=True, check=True).stdout
     assert "array_record" in loaded and "tensorflow_datasets" not in loaded.split()
 
@@ -235,9 +235,9 @@ ROWS = {
 
 
 @pytest.mark.parametrize(("name", "told"), ROWS.items())
-def test_a_name_that_leads_elsewhere_is_refused_with_its_line(own, name, told):
+def test_a_name_that_leads_elsewhere_is_rejected_with_its_line(own, name, told):
     table(own, lambda lines: [lines[0], f"{name}{lines[1][len('train00.jpg') :]}", *lines[2:]])
-    message = refusal(own)
+    message = rejection(own)
     assert told in message and "train.csv:" in message
 
 
@@ -246,7 +246,7 @@ FIELDS = {"width": (1, "0"), "height": (2, "1e9"), "sha256": (3, "zz"), "line": 
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_field_that_packing_does_not_write_is_refused_by_name_and_line(own, field):
+def test_a_field_that_packing_does_not_write_is_rejected_by_name_and_line(own, field):
     place, value = FIELDS[field]
 
     def change(lines):
@@ -255,32 +255,32 @@ def test_a_field_that_packing_does_not_write_is_refused_by_name_and_line(own, fi
         return [*lines[:2], ",".join(row), *lines[3:]]
 
     table(own, change)
-    assert f"train.csv:3: {field}: " in refusal(own)
+    assert f"train.csv:3: {field}: " in rejection(own)
 
 
-def test_asked_points_of_some_records_only_or_beyond_the_set_are_refused(own):
+def test_asked_points_of_some_records_only_or_beyond_the_set_are_rejected(own):
     table(own, lambda lines: [*lines[:2], f"{lines[2]}0 1", *lines[3:]])
-    assert "train.csv:3: points are asked of some records only" in refusal(own)
+    assert "train.csv:3: points are asked of some records only" in rejection(own)
     table(own, lambda lines: [lines[0], f"{lines[1]}0 7", *lines[2:]])
-    assert "train.csv:2: asks for a point" in refusal(own)
+    assert "train.csv:2: asks for a point" in rejection(own)
 
 
 @pytest.mark.parametrize("points", [0, 2, 4, 10**5])
-def test_another_number_of_points_is_told(own, points):
+def test_another_number_of_points_is_reported(own, points):
     data = files.read_json(own / seal.INFO)
     data["layout"]["num_points"] = points
     files.write_json(own / seal.INFO, data)
     sealed_again(own)
-    refusal(own)
+    rejection(own)
 
 
-def test_a_set_of_the_version_without_a_seal_is_told_to_be_packed_again(own):
+def test_a_set_of_the_version_without_a_seal_is_reported_to_be_packed_again(own):
     data = {k: v for k, v in files.read_json(own / seal.INFO).items() if k not in ("files", "digest")}
     files.write_json(own / seal.INFO, data)
-    assert "earlier version" in refusal(own) and "pack it again" in refusal(own)
+    assert "earlier version" in rejection(own) and "pack it again" in rejection(own)
 
 
-def test_the_page_of_a_hostile_report_is_refused_in_one_line(own):
+def test_the_page_of_a_hostile_report_is_rejected_in_one_line(own):
     data = files.read_json(own / seal.REPORT)
     del data["parts"]["test"]["short_side"]["50%"]
     files.write_json(own / seal.REPORT, data)
@@ -302,7 +302,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert record_table.read(tmp_path, "train", 2) == records
 
 
-def test_damage_of_a_cached_set_is_told_with_the_way_out(tmp_path, monkeypatch):
+def test_damage_of_a_cached_set_is_reported_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXMARKS_CACHE", str(tmp_path / "cache"))
     data = contest_folder(tmp_path / "data", {f"{i}.jpg": (photograph(i), np.ones((3, 2))) for i in range(3)})
     first = cache.training_set(str(data))
@@ -324,7 +324,7 @@ def test_notes_of_a_set_half_packed_that_are_damaged_are_made_again(tmp_path, ma
     assert pack.merge(job)["accepted"] == len(parts["train"])
 
 
-def test_a_shard_of_compressed_records_is_refused_before_they_are_unpacked(own):
+def test_a_shard_of_compressed_records_is_rejected_before_they_are_unpacked(own):
     from array_record.python import array_record_module as records
 
     path = own / seal.shard_name("train", 0, 2)
@@ -333,7 +333,7 @@ def test_a_shard_of_compressed_records_is_refused_before_they_are_unpacked(own):
         writer.write(bytes(1 << 26))
     writer.close()
     sealed_again(own)
-    assert path.stat().st_size < 1 << 20 and "compressed" in refusal(own)
+    assert path.stat().st_size < 1 << 20 and "compressed" in rejection(own)
 
 
 def test_prepare_holds_the_shards_of_a_packed_set_against_the_seal(own, command):

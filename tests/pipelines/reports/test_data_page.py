@@ -11,10 +11,10 @@ from pipelines.example import Example, Source
 from pipelines.images.decode import encode_jpeg
 from pipelines.reports import data_page
 from pipelines.shapes import outliers
-from pipelines.sources.tables import Refused
+from pipelines.sources.tables import Rejected
 
 HOSTILE = """<script>alert("x")</script>'&\udcff.jpg"""
-HEADINGS = ["Numbers", "Random examples", "Mean shape", "Oddest labels", "Sizes", "Near-duplicates", "Refused"]
+HEADINGS = ["Numbers", "Random examples", "Mean shape", "Shape outliers", "Sizes", "Near-duplicates", "Rejected"]
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +131,13 @@ def facts_of(source, **changed):
 def full():
     """Facts with something in every section, under names that would break a careless page."""
     source = Memory([HOSTILE] + [f"b{i}.jpg" for i in range(13)])
-    refused = [Refused(HOSTILE, 3, f"box outside: {HOSTILE}"), Refused("gone.jpg", None, "the image is missing")]
+    rejected = [Rejected(HOSTILE, 3, f"box outside: {HOSTILE}"), Rejected("gone.jpg", None, "the image is missing")]
     groups = np.arange(14)
     groups[[4, 9, 12]] = [0, 0, 3]
     thumbnails = {HOSTILE: np.full((30, 40, 3), 200, np.uint8)}
     lines: list[int | None] = [None, *range(101, 114)]
     return facts_of(
-        source, title=HOSTILE, listed=16, refused=refused, groups=groups, thumbnails=thumbnails, lines=lines
+        source, title=HOSTILE, listed=16, rejected=rejected, groups=groups, thumbnails=thumbnails, lines=lines
     )
 
 
@@ -156,10 +156,10 @@ def test_all_sections_are_there_and_say_what_is_so(full):
     assert "5 images in 2 groups (1 of 2, 1 of 3)" in told
     assert "<td>box outside</td><td>1</td>" in told and "line 113" in told
     parts = dict(zip(HEADINGS, told.split("<section")[1:], strict=True))
-    assert parts["Random examples"].count("<img") == 14 and parts["Refused"].count("<img") == 1
+    assert parts["Random examples"].count("<img") == 14 and parts["Rejected"].count("<img") == 1
     assert parts["Near-duplicates"].count("<img") == 5 and parts["Mean shape"].count("<ellipse") == 68
-    odd = [float(n) for n in re.findall(r"<br>([\d.]+)", parts["Oddest labels"])]
-    assert odd == sorted(odd, reverse=True) and 1 <= len(odd) == parts["Oddest labels"].count("<img")
+    odd = [float(n) for n in re.findall(r"<br>([\d.]+)", parts["Shape outliers"])]
+    assert odd == sorted(odd, reverse=True) and 1 <= len(odd) == parts["Shape outliers"].count("<img")
     assert "median" in parts["Sizes"]
 
 
@@ -171,20 +171,20 @@ def test_the_same_facts_give_the_same_page_and_another_seed_other_examples():
     assert chosen[0] != chosen[1] and chosen[0].count("<img") == 24
 
 
-def test_a_set_without_labels_duplicates_or_refusals():
+def test_a_set_without_labels_duplicates_or_rejections():
     told = data_page.page(facts_of(Memory(["a.jpg", "b.jpg"], labelled=False), spread=np.full(2, np.nan)))
     assert re.findall("<h2>(.*?)</h2>", told) == HEADINGS
-    assert "There are no labels" in told and "No two images look the same." in told
+    assert "There are no labels" in told and "No near-duplicates." in told
     assert "Every record could be used." in told and "nan" not in re.sub('base64,[^"]*', "", told)
 
 
 def test_an_empty_set_has_a_page_too():
-    empty = facts_of(Memory([]), refused=[Refused("a.jpg", 1, "truncated JPEG")] * 90, listed=90)
+    empty = facts_of(Memory([]), rejected=[Rejected("a.jpg", 1, "truncated JPEG")] * 90, listed=90)
     told = data_page.page(empty)
     assert re.findall("<h2>(.*?)</h2>", told) == HEADINGS and "truncated JPEG: 90 (the first 40)" in told
 
 
-def test_the_label_and_the_box_lie_where_they_are_in_the_picture():
+def test_the_label_and_the_box_lie_where_they_are_in_the_image():
     class One(Memory):
         def __getitem__(self, index):
             points, mask = np.full((68, 2), 100.0), np.arange(68) < 1

@@ -60,7 +60,7 @@ def test_names_that_are_not_unicode_are_spelled_out(items):
     assert told(shown)[0]["name"] == "\\udcff.jpg"
 
 
-def test_points_are_in_pixels_of_the_photograph_also_where_it_was_packed_smaller(items):
+def test_points_are_in_pixels_of_the_image_also_where_it_was_packed_smaller(items):
     entry = told(pages.page("t", items[:2], ""))[1]
     assert entry["label"][2] is None and entry["label"][:2] == np.round(items[1].example.points[:2], 2).tolist()
     assert entry["prediction"] == np.round(items[1].prediction, 2).tolist()
@@ -186,8 +186,8 @@ def test_decisions_are_there_when_the_file_is_opened_again(page, tmp_path):
 
 
 def test_the_page_works_where_nothing_can_be_stored(page, tmp_path):
-    refusing = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }})"
-    page.call("Page.addScriptToEvaluateOnNewDocument", source=refusing)
+    rejecting = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }})"
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=rejecting)
     page.open(tmp_path / "review.html")
     page.key("k")
     assert text(page, "progress") == "1 of 5 decided"

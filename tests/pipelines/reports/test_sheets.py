@@ -16,14 +16,14 @@ def centre_of_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("scale", [1, 2, 5])
 @pytest.mark.parametrize("point", [(30.0, 20.0), (12.25, 7.75), (41.5, 30.0)])
-def test_a_dot_lies_on_its_point_in_the_enlarged_picture(scale, point):
+def test_a_dot_lies_on_its_point_in_the_enlarged_image(scale, point):
     drawn = sheets.draw_points(GREY, np.array([point]), scale=scale)
     assert drawn.shape == (40 * scale, 60 * scale, 3)
     found = centre_of_change(np.full_like(drawn, 100), drawn)
     assert np.abs(found - ((np.array(point) + 0.5) * scale - 0.5)).max() < 0.15
 
 
-def test_the_picture_given_is_not_drawn_on():
+def test_the_image_given_is_not_drawn_on():
     image = GREY.copy()
     sheets.draw_points(image, np.array([[5.0, 5.0]]))
     assert np.array_equal(image, GREY)
@@ -47,7 +47,7 @@ def test_an_overlay_is_green_where_predicted_and_red_where_true_and_small_ones_a
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 8), (8, 8), (9, 8), (5, 2)])
-def test_a_contact_sheet_shows_every_picture_once(count, columns):
+def test_a_contact_sheet_shows_every_image_once(count, columns):
     pictures = [np.full((20, 30, 3), 240 + i, np.uint8) for i in range(count)]
     for captions in (None, [f"{i}" for i in range(count)]):
         sheet = sheets.contact(pictures, columns, captions)
@@ -64,7 +64,7 @@ def test_a_batch_sheet_is_twice_as_large_and_takes_values_at_the_ends_of_the_ran
 
 
 @pytest.mark.parametrize("shape", [(100, 50), (50, 100), (3, 300), (64, 64)])
-def test_a_picture_is_fitted_whole_and_centred_in_a_square(shape):
+def test_a_image_is_fitted_whole_and_centred_in_a_square(shape):
     square = sheets.fitted(np.full((*shape, 3), 200, np.uint8), 64)
     rows, columns = np.nonzero((square == 200).all(-1))
     assert square.shape == (64, 64, 3) and max(np.ptp(rows), np.ptp(columns)) == 63

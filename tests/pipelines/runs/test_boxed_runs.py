@@ -102,16 +102,16 @@ def test_an_older_run_falls_back_to_its_flag(run, tmp_path):
         assert run_folder.load(old).boxed is boxed
 
 
-def test_images_without_boxes_are_refused(made, run, tmp_path, refused, command):
+def test_images_without_boxes_are_rejected(made, run, tmp_path, rejected, command):
     root, _ = made
     out = ("--tta", "none", "--out", tmp_path / "p.csv")
     for where in (("--images", root / "images"), ("--data", root / "bare.csv"), ("--data", "drawn:24:5")):
-        told = refused("predict", "--run", run, *where, *out)
+        told = rejected("predict", "--run", run, *where, *out)
         assert "--boxes" in told and not list(tmp_path.iterdir()), told
-    assert "--boxes" in refused("evaluate", "--run", run, "--data", root / "bare.csv", "--out", tmp_path / "o.json")
+    assert "--boxes" in rejected("evaluate", "--run", run, "--data", root / "bare.csv", "--out", tmp_path / "o.json")
     bare = packed(command, root / "bare.csv", tmp_path / "bare")
-    assert "prepare.py" in refused("predict", "--run", run, "--data", bare, *out)
-    told = refused("predict", "--run", run, "--data", bare, "--boxes", root / "boxes.csv", *out)
+    assert "prepare.py" in rejected("predict", "--run", run, "--data", bare, *out)
+    told = rejected("predict", "--run", run, "--data", bare, "--boxes", root / "boxes.csv", *out)
     assert "--boxes would do nothing" in told
 
 
@@ -146,17 +146,17 @@ def test_every_way_to_predict_sees_the_crops(made, run, net, tmp_path, command):
     assert away.max() < 100  # the crop is where the face is
 
 
-def test_boxes_that_a_run_on_whole_images_never_saw_are_told(made, whole, caplog):
+def test_boxes_that_a_run_on_whole_images_never_saw_are_reported(made, whole, caplog):
     source = run_data.test_split(run_folder.load(whole), str(made[0] / "coco.json"))
     assert source.boxed and f"bounding boxes are given ({COUNT} images)" in caplog.text
 
 
 def test_runs_on_boxes_and_on_whole_images_are_not_mixed(run, whole):
-    with pytest.raises(ValueError, match="cannot be mixed"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         predictor.load(run, whole, tta="none", weights="equal")
     boxed, other = run_folder.load(run), run_folder.load(whole)
     assert boxed.boxed and not other.boxed
-    with pytest.raises(ValueError, match="cannot be mixed"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         scoring.check_other(boxed, other, opening.open_source(boxed.config.data), "test")
 
 
@@ -291,7 +291,7 @@ def test_a_box_without_area_and_without_points_rejects_the_record(made, tmp_path
     plain.write(tmp_path / "x.csv", iter(bad), 5)
     table = opening.open_table(str(tmp_path / "x.csv"), "train", pictures=str(root / "images"))
     assert table.names == ["00.png", "01.png"] and len(table.boxes) == 2
-    assert [(r.file, r.line, r.reason.partition(":")[0]) for r in table.refused] == [
+    assert [(r.file, r.line, r.reason.partition(":")[0]) for r in table.rejected] == [
         ("02.png", 4, "box without area"),
         ("03.png", 5, "box without area"),
     ]
@@ -301,7 +301,7 @@ def test_a_box_without_area_and_without_points_rejects_the_record(made, tmp_path
     with pytest.raises(ValueError, match=r"b.csv:2: the box of 00.png has no area"):
         opening.open_table(str(root / "bare.csv"), "train", boxes=str(tmp_path / "b.csv"))
     (tmp_path / "b.csv").write_text("file_name,x,y,width,height\n00.png,1,2,0,5\n01.png,1,2,3,5\n")
-    found = opening.open_pictures(str(root / "images"), 5, str(tmp_path / "b.csv"))  # no labels to take a box from
+    found = opening.open_images(str(root / "images"), 5, str(tmp_path / "b.csv"))  # no labels to take a box from
     assert list(found.names) == ["01.png"] and f"{COUNT - 1} of {COUNT}" in caplog.text
 
 

@@ -72,7 +72,7 @@ class Made(NamedTuple):
     """A run of twelve steps, stopped after seven and whole, and what computes it."""
 
     root: Path
-    plan: experiment.Assembly
+    plan: experiment.Experiment
     take: object
     whole: tuple  # what each way gives of a run that nobody spoiled
     stopped: tuple
@@ -85,7 +85,7 @@ def made(tmp_path_factory) -> Made:
     run_folder.create(root / "stopped", config, DrawnSource(config.data))
     run = run_folder.load(root / "stopped")
     plan = assembled(run)
-    take = experiment.training_step(plan)
+    take = plan.training_step()
     fitted.write(run.root, PURPOSE, FIT)
     go_on(run.root, take, 7)
     shutil.copytree(run.root, root / "whole")
@@ -93,11 +93,11 @@ def made(tmp_path_factory) -> Made:
     run_folder.finish(run_folder.load(root / "whole"), 12, "d")
     nothing = Made(root, plan, take, (), ())
     whole, stopped = (tuple(result(way, root / name, nothing) for way in WAYS[1:]) for name in ("whole", "stopped"))
-    trained = logs(root / "whole"), _digest(checkpoint.require(root / "whole", experiment.template(plan), "newest")[0])
+    trained = logs(root / "whole"), _digest(checkpoint.require(root / "whole", plan.template(), "newest")[0])
     return Made(root, plan, take, (trained, *whole), (trained, *stopped))
 
 
-def assembled(run: run_folder.Run) -> experiment.Assembly:
+def assembled(run: run_folder.Run) -> experiment.Experiment:
     mesh = sharding.mesh(jax.devices()[:1])
     return experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]), mesh)._replace(model=LINEAR)
 
@@ -105,12 +105,12 @@ def assembled(run: run_folder.Run) -> experiment.Assembly:
 def go_on(root: Path, take, until: int = 10**9) -> str:
     """Trains a run on, as scripts/train.py does; the digest of its last state."""
     plan = assembled(run_folder.load(root))
-    found = checkpoint.restore(root, experiment.template(plan))
+    found = checkpoint.restore(root, plan.template())
     run_folder.other_versions(run_folder.load(root))
     if found and found[1].step >= plan.steps:
         log.restore(root, found[1])
         return _digest(found[0])
-    state, commit = (experiment.place(plan, found[0]), found[1]) if found else (experiment.initial_state(plan), None)
+    state, commit = (plan.place(found[0]), found[1]) if found else (plan.initial_state(), None)
     taken = int(state.step)
 
     def batches():
@@ -123,7 +123,7 @@ def go_on(root: Path, take, until: int = 10**9) -> str:
         return summary.Judged({"nme": 1.0 / (1 + int(s.step) % 7)}, {})
 
     last = state
-    for event in session.sit(root, plan, state, commit, take, batches(), judge, lambda: taken >= until):
+    for event in session.train(root, plan, state, commit, take, batches(), judge, lambda: taken >= until):
         last = event.state
     return _digest(last)
 
@@ -144,10 +144,10 @@ def result(way: str, root: Path, made: Made) -> object:
         logged = log.read_examples(root, run.config.batch)
         if len(logged) < 7:
             raise ValueError(f"the log of {root} has {len(logged)} steps")
-        state = experiment.place(plan, checkpoint.anchor_before(root, experiment.template(plan), 3))
+        state = plan.place(checkpoint.anchor_before(root, plan.template(), 3))
         steps = replay.replayed(made.take, state, _batches(int(state.step)), logged, 3, 6)
-        return [replay.told(r) for r in steps], damaged
-    state, commit = checkpoint.require(root, experiment.template(plan), "best")
+        return [replay.describe(r) for r in steps], damaged
+    state, commit = checkpoint.require(root, plan.template(), "best")
     fit = fitted.read(root, PURPOSE)
     return run.config, run.parts, commit.step, _digest(state), fit and str(fitted.to_data(fit))
 
@@ -224,7 +224,7 @@ COMMANDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", COMMANDS)
-def test_each_command_refuses_a_spoiled_run_in_one_line(made, tmp_path, monkeypatch, command, script):
+def test_each_command_rejects_a_spoiled_run_in_one_line(made, tmp_path, monkeypatch, command, script):
     monkeypatch.chdir(tmp_path)
     random, began = np.random.RandomState(0), time.monotonic()
     for name in ("config.json", "key.json", "split.json") * 4:

@@ -88,7 +88,7 @@ def test_without_a_group_in_the_expression_all_that_it_finds_is_the_group():
     ("pattern", "told"),
     [("(", "not a regular expression"), (r"x(\d)", "finds nothing in the file name"), ("(q)|p", "finds nothing")],
 )
-def test_an_expression_that_makes_no_groups_is_refused_in_one_line(pattern, told):
+def test_an_expression_that_makes_no_groups_is_rejected_in_one_line(pattern, told):
     with pytest.raises(ValueError, match=f"--split-by .*{told}") as caught:
         parts(pattern=pattern)
     assert "\n" not in str(caught.value)
@@ -142,7 +142,7 @@ def test_groups_are_passed_over_only_where_the_split_would_be_far_from_what_was_
         ([50, 50], 0.1, "10 of 100 .* give 50: .*--val-fraction 0.5 holds out 50"),
     ],
 )
-def test_a_split_far_from_what_was_asked_is_refused_with_the_way_out(sizes, fraction, told):
+def test_a_split_far_from_what_was_asked_is_rejected_with_the_way_out(sizes, fraction, told):
     with pytest.raises(ValueError, match=f"{told}.*") as caught:
         with_twins(sizes, fraction)
     said = str(caught.value)
@@ -165,7 +165,7 @@ def test_rounding_to_whole_images_is_not_far(random):
             assert len(found["val"]) == min(math.ceil(fraction * count), count - 1)
 
 
-def test_a_fold_far_from_its_share_is_refused():
+def test_a_fold_far_from_its_share_is_rejected():
     names = [f"a_{i}" for i in range(90)] + [f"b_{i}" for i in range(5)] + [f"c_{i}" for i in range(5)]
     for k in (1, 2):
         with pytest.raises(ValueError, match=f"50 of 100 images .*--fold {k}/2.*--fold takes fewer parts"):
@@ -203,18 +203,18 @@ def test_unequal_groups_fill_every_fold_and_twins_stay_together():
 
 
 @pytest.mark.parametrize(("of", "names"), [(3, ["a", "b"]), (2, ["a"]), (2, ["a"] * 1)])
-def test_more_folds_than_groups_are_refused(of, names):
+def test_more_folds_than_groups_are_rejected(of, names):
     with pytest.raises(ValueError, match="--fold 1/.: the . groups cannot be cut"):
         fold(1, of, names, "")
 
 
 @pytest.mark.parametrize("text", ["3", "0/3", "4/3", "1/1", "a/3", "1/", "/", "-1/3", "1/3/5", "1/1001", "²/3"])
-def test_a_fold_that_is_none_is_refused(text):
-    with pytest.raises(ValueError, match="--fold .*: expected K/N") as caught:
+def test_a_fold_that_is_none_is_rejected(text):
+    with pytest.raises(ValueError, match="`fold` .*: expected K/N") as caught:
         Config(fold=text).check()
     assert "\n" not in str(caught.value)
 
 
 def test_a_fold_is_part_of_what_a_run_is():
     assert Config().fold_of is None and Config(fold="2/3").check().fold_of == (2, 3)
-    assert configs.differences(Config(fold="2/3"), Config()) == ["--fold: the run has '2/3', got ''"]
+    assert configs.differences(Config(fold="2/3"), Config()) == ["`fold`: the run has '2/3', got ''"]

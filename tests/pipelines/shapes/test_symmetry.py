@@ -31,7 +31,10 @@ def found_68(faces_68) -> symmetry.Findings:
     return symmetry.derive(faces_68)
 
 
-@pytest.mark.parametrize("num_points, count, start", [(971, 100, 400), (971, 400, 0), (68, 60, 50), (5, 60, 50)])
+@pytest.mark.parametrize(
+    ("num_points", "count", "start"),
+    [(971, 100, 400), pytest.param(971, 400, 0, marks=pytest.mark.slow), (68, 60, 50), (5, 60, 50)],
+)
 def test_exact_on_drawn_faces(num_points, count, start):
     """400 from 0: the mean shape alone, and readings that trust all points alike, put the oval one point off."""
     found = symmetry.derive(drawn(count, num_points, start))
@@ -77,18 +80,18 @@ def test_wrong_tables_are_contradicted(found_68):
         symmetry.contradictions(found_68, np.arange(5))
 
 
-def test_noise_is_refused(random):
+def test_noise_is_rejected(random):
     with pytest.raises(ValueError, match="halves .* disagree"):
         symmetry.derive(random.normal(size=(200, 40, 2)) * 50)
 
 
-def test_an_asymmetric_shape_is_refused(random):
+def test_an_asymmetric_shape_is_rejected(random):
     shape = random.uniform(0, 200, (30, 2))
     with pytest.raises(ValueError, match="not symmetric at points"):
         symmetry.derive(shape + random.normal(size=(120, 30, 2)))
 
 
-def test_a_point_without_a_partner_is_refused(faces_68):
+def test_a_point_without_a_partner_is_rejected(faces_68):
     mole = faces_68[:, 2:3] * 0.6 + faces_68[:, 31:32] * 0.4
     with pytest.raises(ValueError, match="not symmetric at points"):
         symmetry.derive(np.concatenate([faces_68, mole], 1))
@@ -101,7 +104,7 @@ def test_points_that_cannot_be_told_apart_are_named(faces_68):
         symmetry.derive(faces_68[:, order])
 
 
-def test_too_little_is_refused(faces_68):
+def test_too_little_is_rejected(faces_68):
     with pytest.raises(ValueError, match="from 40 objects or more .* got 39"):
         symmetry.derive(faces_68[:39])
     with pytest.raises(ValueError, match="3 points or more"):
@@ -112,6 +115,7 @@ def test_too_little_is_refused(faces_68):
         symmetry.derive(faces_68, mask)
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_tolerated(random):
     points = drawn(120, 971)
     points[7] = random.uniform(0, 300, (971, 2))

@@ -77,7 +77,7 @@ def test_nothing_is_enlarged_and_what_is_shown_is_as_small_as_it_should_be(size)
             assert (np.abs(grown - 1) < 1 / kept).all()
 
 
-def test_where_the_photograph_reaches_far_enough_nothing_is_padded():
+def test_where_the_image_reaches_far_enough_nothing_is_padded():
     random, image = np.random.RandomState(0), np.zeros((900, 1000, 3), np.uint8)
     for _ in range(300):
         size, reach = random.randint(32, 90), random.uniform(20, 350)
@@ -88,7 +88,7 @@ def test_where_the_photograph_reaches_far_enough_nothing_is_padded():
         assert canvas.extent.tolist() == [0, 0, len(canvas.image) - 1, len(canvas.image) - 1], (size, reach, x, y)
 
 
-def test_extent_tells_the_photograph_from_its_repeated_edge():
+def test_extent_tells_the_image_from_its_repeated_edge():
     image = np.full((301, 400, 3), 77, np.uint8)
     image[:, 0], image[0] = 200, 200
     canvas = shown(image, 64, box=(-64, -64, 128, 128), factor=1.0)
@@ -102,7 +102,7 @@ def test_extent_tells_the_photograph_from_its_repeated_edge():
 
 @pytest.mark.parametrize("box", [(400, 0, 5, 5), (0, 301, 5, 5), (-5, 0, 5, 5), (0, 0, 0, 5), (1, 1, 5, -1), (0, 0, np.inf, 5),
                                  (0, np.nan, 5, 5)], ids=str)  # fmt: skip
-def test_a_box_that_shares_nothing_with_the_photograph_is_refused(box):
+def test_a_box_that_shares_nothing_with_the_image_is_rejected(box):
     for picture in (np.zeros((301, 400, 3), np.uint8), encoded(np.zeros((301, 400, 3), np.uint8), "JPEG")):
         with pytest.raises(decode.DecodeError, match="box outside the image: .* of 400 x 30") as caught:
             shown(picture, 64, box=box)
@@ -140,7 +140,7 @@ LARGE = [(1001, 777), (777, 1001), (1024, 768), (1023, 1025), (519, 517)]
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize(("width", "height"), LARGE)
-def test_of_a_smaller_decoding_the_frame_is_that_of_the_photograph(reductions, width, height, turn):
+def test_of_a_smaller_decoding_the_frame_is_that_of_the_image(reductions, width, height, turn):
     short = min(width, height)
     true = width / 2 + 0.11 * short, height / 2 - 0.14 * short
     data = as_jpeg(blob(width, height, *true, short / 30), turn)
@@ -253,7 +253,7 @@ def test_where_the_header_does_not_tell_it_is_not_guessed(data):
     assert decode.header_size(data) is None
 
 
-def test_whatever_the_header_a_size_or_none_is_told():
+def test_whatever_the_header_a_size_or_none_is_reported():
     random, whole = np.random.RandomState(0), kinds()["EXIF"]
     for _ in range(300):
         at = random.randint(2, 400)

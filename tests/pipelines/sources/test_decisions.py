@@ -13,7 +13,7 @@ from pipelines.packing import cache
 from pipelines.runs import run_data, run_folder
 from pipelines.sources import decisions
 from tests.commands import training
-from tests.pipelines.runs.test_run_folder import refusal
+from tests.pipelines.runs.test_run_folder import rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder, picture
 
 pytestmark = pytest.mark.bits
@@ -59,8 +59,8 @@ def test_names_with_commas_quotes_and_line_ends_are_what_they_are(tmp_path):
         (HEAD + "".join(f"{n},exclude,\n" for n in NAMES), ": all 10 images are excluded"),
     ],
 )
-def test_a_file_that_cannot_be_obeyed_is_refused_with_its_line(tmp_path, text, told):
-    assert refusal(read, tmp_path, text).startswith(f"{tmp_path / 'd.csv'}{told}")
+def test_a_file_that_cannot_be_obeyed_is_rejected_with_its_line(tmp_path, text, told):
+    assert rejection(read, tmp_path, text).startswith(f"{tmp_path / 'd.csv'}{told}")
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def test_the_excluded_are_gone_and_predictions_stand_for_labels(tmp_path, data):
         assert new.points.tolist() == ([[1.5, -2], [3, 40]] if name == "7.png" else old.points.tolist())
 
 
-def test_what_was_decided_is_told(tmp_path, data):
+def test_what_was_decided_is_reported(tmp_path, data):
     plain = opening.open_source(str(data))
-    assert decisions.told(plain) == []
+    assert decisions.describe(plain) == []
     told = "decisions: images left out: 1, labels replaced by predictions: 1"
-    assert decisions.told(decisions.Reviewed(plain, read(tmp_path, SOME))) == [told]
+    assert decisions.describe(decisions.Reviewed(plain, read(tmp_path, SOME))) == [told]
 
 
 def test_a_prediction_says_where_all_points_are(tmp_path, data):
@@ -137,13 +137,13 @@ def test_a_run_keeps_its_decisions_whatever_becomes_of_the_file(tmp_path, begun)
     assert again.review and len(run_data.split_of(again, source, "val")) == len(run.parts["val"])
 
 
-def test_other_decisions_are_refused_when_a_run_goes_on(tmp_path, begun):
+def test_other_decisions_are_rejected_when_a_run_resumes(tmp_path, begun):
     run, asked = begun
     shutil.copy(tmp_path / "d.csv", tmp_path / "copy.csv")
     copied = dataclasses.replace(asked, review=str(tmp_path / "copy.csv"))
     run_folder.resume(run, copied, run_data.of_config(copied, run.root))
     (tmp_path / "d.csv").write_text(HEAD + "3.png,exclude,\n")
-    message = refusal(lambda: run_folder.resume(run, asked, run_data.of_config(asked, run.root)))
+    message = rejection(lambda: run_folder.resume(run, asked, run_data.of_config(asked, run.root)))
     assert f"--review {tmp_path / 'd.csv'}: not the decisions that {run.root} began with" in message
 
 
@@ -152,23 +152,23 @@ def test_decisions_cannot_join_a_run_that_began_without(tmp_path, begun):
     bare = dataclasses.replace(asked, review="")
     plain = run_folder.create(tmp_path / "plain", bare, run_data.of_config(bare))
     assert not plain.review and not (plain.root / "decisions.csv").exists()
-    message = refusal(lambda: run_folder.resume(plain, asked, run_data.of_config(asked, plain.root)))
+    message = rejection(lambda: run_folder.resume(plain, asked, run_data.of_config(asked, plain.root)))
     assert "not the decisions that" in message
     (plain.root / "decisions.csv").write_text(SOME)  # nobody's: the run says that it has none
     assert len(run_data.of_run(plain)) == 10
 
 
 @pytest.mark.parametrize("change", ["edited", "gone"])
-def test_changed_decisions_in_the_run_folder_are_refused(begun, change):
+def test_changed_decisions_in_the_run_folder_are_rejected(begun, change):
     path = begun[0].root / "decisions.csv"
     path.write_bytes(path.read_bytes().replace(b"3.png", b"4.png"))
     if change == "gone":
         path.unlink()
-    assert f"{path}: missing, or not the decisions that the run began with" in refusal(run_data.of_run, begun[0])
+    assert f"{path}: missing, or not the decisions that the run began with" in rejection(run_data.of_run, begun[0])
 
 
 @pytest.mark.slow
-def test_a_run_under_decisions_is_trained_replayed_evaluated_and_goes_on(trained, command, tmp_path, refused):
+def test_a_run_under_decisions_is_trained_replayed_evaluated_and_resumes(trained, command, tmp_path, rejected):
     data, run, _ = trained
     names = [n for part in run_folder.load(run).parts.values() for n in part]
     val = run_folder.load(run).parts["val"]
@@ -183,7 +183,7 @@ def test_a_run_under_decisions_is_trained_replayed_evaluated_and_goes_on(trained
     assert sorted([names[0], *reviewed.parts["train"], *reviewed.parts["val"]]) == sorted(names)
     other = tmp_path / "other.csv"
     other.write_text(f"{HEAD}{names[1]},exclude,\n")
-    assert "not the decisions that" in refused("train", *flags, "--review", other)
+    assert "not the decisions that" in rejected("train", *flags, "--review", other)
     decided.unlink()
     code, said = command("train", *flags, "--dry-run")
     assert code == 0 and told in said.out, said.err
@@ -191,8 +191,8 @@ def test_a_run_under_decisions_is_trained_replayed_evaluated_and_goes_on(trained
     code, said = command("replay", "--run", reviewed.root, "--step", 4)
     assert code == 0 and ": equal" in said.out
     assert command("evaluate", "--run", reviewed.root, "--part", "val", "--out", tmp_path / "e.json")[0] == 0
-    assert "there is no such file" in refused("train", *flags, "--review", tmp_path / "none.csv")
-    assert "a fork keeps" in refused("train", *flags, "--fork", "two", "--review", other)
+    assert "none.csv" in rejected("train", *flags, "--review", tmp_path / "none.csv")
+    assert "a fork keeps" in rejected("train", *flags, "--fork", "two", "--review", other)
     code, said = command("train", *flags, "--fork", "two", "--steps", 7, "--lr", 1e-4)
     assert code == 0 and (tmp_path / "runs/two/decisions.csv").is_file(), said.err
     assert len(run_data.of_run(run_folder.load(tmp_path / "runs/two"))) == len(names) - 1

@@ -63,7 +63,7 @@ KNOWN = {"a.png": [1.5, 2, 30, 4.25], "b.png": [5, 6.5, 7, 8]}
 )
 def test_a_table_of_another_make_holds_the_same(tmp_path, data, said):
     table = opened(tmp_path, data)
-    assert held(table) == KNOWN and not table.refused and table.num_points == 2
+    assert held(table) == KNOWN and not table.rejected and table.num_points == 2
     assert [said in note for note in table.notes] == ([True] if said else [])
 
 
@@ -73,7 +73,7 @@ def test_nan_is_a_point_that_is_not_labelled(tmp_path, extra):
     table = opened(tmp_path, data)
     found = held(table)
     assert np.isnan(found["c.png"][:2]).all() and found["c.png"][2:] == [3, 4] and np.isnan(found["e.png"]).all()
-    assert [(r.line, r.reason.split(":")[0]) for r in table.refused] == [
+    assert [(r.line, r.reason.split(":")[0]) for r in table.rejected] == [
         (5, "half a point"),
         (7, "not a finite number"),
     ]
@@ -87,7 +87,7 @@ def test_a_quoted_row_far_below_the_beginning_is_read_and_lines_are_the_file_s(t
     data = "file_name,x,y,x,y\n" + rows + '"x,y.png","1","2","3","4"\nlast.png,1,2,3\n'
     table = opened(tmp_path, data.encode())
     assert len(table.names) == 601 and held(table)["x,y.png"] == [1, 2, 3, 4]
-    assert [r.line for r in table.refused] == [603] and "quotes" in table.notes[0]
+    assert [r.line for r in table.rejected] == [603] and "quotes" in table.notes[0]
 
 
 @pytest.mark.parametrize("field", ["1,234", "12,5", "1,5,5"])
@@ -95,7 +95,7 @@ def test_what_may_be_thousands_or_stands_alone_is_no_decimal_comma(tmp_path, fie
     rows = [f"{name}.jpg\t{field if name == 'a' or field == '1,234' else 7}\t2\t3\t4\t5\t6" for name in "abcdef"]
     (tmp_path / "t").write_text("\n".join(["n\tx\ty\tx\ty\tx\ty", *rows]))
     scan = text_tables.scan(tmp_path / "t")
-    assert not scan.note and scan.refused[0].reason.startswith("not a finite number: field 2 is ")
+    assert not scan.note and scan.rejected[0].reason.startswith("not a finite number: field 2 is ")
     assert scan.names == ([] if field == "1,234" else ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"])
 
 
@@ -113,14 +113,14 @@ def test_dots_that_may_divide_thousands_beside_decimal_commas_are_rejected_with_
 def test_one_comma_among_decimal_points_is_its_rows_fault_alone(tmp_path):
     rows = [f"{i}.png;{i + 1}.125;{i + 2}.250" for i in range(5)]
     table = opened(tmp_path, "\n".join(["file_name;x_0;y_0", "a.png;12,5;3", "b.png;3.125;4", *rows]).encode())
-    assert held(table)["0.png"] == [1.125, 2.25] and [r.line for r in table.refused] == [2]
+    assert held(table)["0.png"] == [1.125, 2.25] and [r.line for r in table.rejected] == [2]
 
 
 def test_bad_names_in_a_table_of_another_make_are_their_rows_alone(tmp_path):
     data = b'"file_name","x","y"\n"a.png","1","2"\n"\xe9.png","1","2"\n"b\n.png","3","4"\n"b.png","5","6"\n"../x","1","2"\n'
     table = opened(tmp_path, data)
     assert table.names == ["a.png", "b.png"] and list(table.lines) == [2, 6]
-    assert [(r.line, r.reason.split(":")[0]) for r in table.refused] == [
+    assert [(r.line, r.reason.split(":")[0]) for r in table.rejected] == [
         (3, "bad file name"),
         (4, "bad file name"),
         (7, "bad file name"),
@@ -128,7 +128,7 @@ def test_bad_names_in_a_table_of_another_make_are_their_rows_alone(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\xff\xfea\0b\0,\0\x00\xd8", b'"a,1,2\n' * 3])
-def test_what_is_no_table_is_told_in_one_line(tmp_path, data):
+def test_what_is_no_table_is_reported_in_one_line(tmp_path, data):
     with pytest.raises(ValueError) as caught:
         opened(tmp_path, data)
     assert "t.csv" in str(caught.value) and "\n" not in str(caught.value)

@@ -41,14 +41,14 @@ def test_images_by_content_in_all_folders(folder, monkeypatch):
     assert [name for name, _ in found.passed] == [".hidden", "b/real.heic", "notes.txt", "pipe.jpg"]
     reasons = dict(found.passed)
     assert "pillow-heif" in reasons["b/real.heic"] and "no image" in reasons["notes.txt"]
-    told = image_folder.told(found.passed)
+    told = image_folder.describe(found.passed)
     assert "\n" not in told and all(name in told for name in reasons)
     monkeypatch.setattr(heic, "available", lambda: True)
     assert "b/real.heic" in image_folder.listed(folder).images
 
 
 def test_many_of_one_kind_are_counted_and_the_first_are_named():
-    told = image_folder.told([(f"{n:03d}.txt", "no image") for n in range(250)] + [("x", "hidden")])
+    told = image_folder.describe([(f"{n:03d}.txt", "no image") for n in range(250)] + [("x", "hidden")])
     assert "no image: 250" in told and "000.txt" in told and "and 240 more" in told and "hidden: 1 (x)" in told
 
 
@@ -65,10 +65,10 @@ def test_links_are_followed_once_and_the_folder_of_results_is_left_out(folder, t
     assert {"results/", "link/loop/", "gone.jpg"} <= {name for name, _ in found.passed}
 
 
-def test_one_file_is_read_as_well_and_what_is_passed_over_is_told(folder, caplog):
-    assert opening.open_pictures(str(folder / "b" / "phone.HEIC"), 5).names == ["phone.HEIC"]
+def test_one_file_is_read_as_well_and_what_is_passed_over_is_reported(folder, caplog):
+    assert opening.open_images(str(folder / "b" / "phone.HEIC"), 5).names == ["phone.HEIC"]
     assert not caplog.text
-    source = opening.open_pictures(str(folder), 5)
+    source = opening.open_images(str(folder), 5)
     assert "notes.txt" in caplog.text and "passed over" in caplog.text
     assert decode.decode(source[source.names.index("b/phone.HEIC")].picture).shape == (200, 200, 3)
 
@@ -76,15 +76,15 @@ def test_one_file_is_read_as_well_and_what_is_passed_over_is_told(folder, caplog
 def test_where_nothing_is_an_image_the_files_are_named(tmp_path):
     (tmp_path / "a.txt").write_text("no")
     with pytest.raises(ValueError, match="1 passed over: no image: 1 .a.txt."):
-        opening.open_pictures(str(tmp_path), 5)
+        opening.open_images(str(tmp_path), 5)
 
 
-def test_an_animation_is_read_by_its_first_frame_and_that_is_told(tmp_path, caplog):
+def test_an_animation_is_read_by_its_first_frame_and_that_is_reported(tmp_path, caplog):
     image = quarters()
     for name in ("a.gif", "b.gif"):
         moving = encoded(image, "GIF", save_all=True, append_images=[Image.fromarray(255 - image)])
         (tmp_path / name).write_bytes(moving)
-    source = opening.open_pictures(str(tmp_path), 5)
+    source = opening.open_images(str(tmp_path), 5)
     with caplog.at_level(logging.WARNING):
         assert (decode.decode(source[0].picture) == image).all() and (decode.decode(source[1].picture) == image).all()
     assert caplog.text.count("several frames") == 1 and "a.gif" in caplog.text

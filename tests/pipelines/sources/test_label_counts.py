@@ -137,7 +137,7 @@ def test_prepare_counts_all_and_keeps_it(command, folder, tmp_path):
     assert code == 0 and len(lines(said.out, "outside the crop")) == 1
 
 
-def test_of_a_test_split_without_truth_nothing_is_told_of_labels(command, tmp_path):
+def test_of_a_test_split_without_truth_nothing_is_reported_of_labels(command, tmp_path):
     image = decode.encode_png(np.random.RandomState(0).randint(0, 256, (100, 100, 3)).astype(np.uint8))
     rows, test = ({f"{part}{n}.png": (image, SQUARE) for n in range(4)} for part in ("a", "b"))
     data = contest_folder(tmp_path / "data", rows, test, {name: [0, 1] for name in test})
@@ -185,4 +185,4 @@ def test_the_size_of_an_image_comes_from_its_header_as_from_its_pixels(kind, exi
         tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([exif, 0, 0, 0]) + b"\0\0\0\0"
         data = data[:2] + b"\xff\xe1" + (len(tiff) + 8).to_bytes(2, "big") + b"Exif\0\0" + tiff + data[2:]
     example = Example(data, np.zeros((1, 2)), np.ones(1, bool))
-    assert decode.photograph_size(example) == decode.decode(data).shape[1::-1]
+    assert decode.image_size(example) == decode.decode(data).shape[1::-1]

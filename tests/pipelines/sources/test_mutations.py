@@ -79,7 +79,7 @@ def as_data(path: Path) -> None:
 
 
 def as_boxes(path: Path) -> None:
-    opening.open_pictures(str(path.parent / "images"), 3, boxes=str(path))
+    opening.open_images(str(path.parent / "images"), 3, boxes=str(path))
 
 
 def as_weights(path: Path) -> None:

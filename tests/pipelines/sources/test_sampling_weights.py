@@ -14,7 +14,7 @@ from pipelines import example, loader
 from pipelines import open as opening
 from pipelines.runs import run_folder
 from pipelines.sources import sampling_weights
-from tests.pipelines.runs.test_run_folder import refusal
+from tests.pipelines.runs.test_run_folder import rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder, picture
 from tests.pipelines.test_loader import Shades, config, same
 
@@ -132,8 +132,8 @@ def test_weights_are_read_by_name(tmp_path):
         ("n,w\na.jpg,0\nb.jpg,0\nsub/c.jpg,0\nother,1\n", ": all weights are 0"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_with_its_line(tmp_path, text, told):
-    message = refusal(read, tmp_path, text)
+def test_a_file_that_cannot_be_used_is_rejected_with_its_line(tmp_path, text, told):
+    message = rejection(read, tmp_path, text)
     assert message.startswith(f"{tmp_path / 'w.csv'}{told}")
 
 
@@ -160,34 +160,34 @@ def test_a_run_keeps_its_weights_whatever_becomes_of_the_file(tmp_path, begun):
     assert run_folder.weights(again).tolist() == [int(name[0]) for name in run.parts["train"]]
 
 
-def test_other_weights_are_refused_when_a_run_goes_on(tmp_path, begun):
+def test_other_weights_are_rejected_when_a_run_resumes(tmp_path, begun):
     run, asked, source = begun
     run_folder.resume(run, asked, source)
     (tmp_path / "copy.csv").write_bytes((tmp_path / "w.csv").read_bytes())
     run_folder.resume(run, dataclasses.replace(asked, weights=str(tmp_path / "copy.csv")), source)
     (tmp_path / "w.csv").write_text("n,w\n" + "".join(f"{i}.png,1\n" for i in range(10)))
-    assert f"--weights {tmp_path / 'w.csv'}: not the weights that" in refusal(run_folder.resume, run, asked, source)
+    assert f"--weights {tmp_path / 'w.csv'}: not the weights that" in rejection(run_folder.resume, run, asked, source)
 
 
 def test_weights_cannot_join_a_run_that_began_without(tmp_path, begun):
     _, asked, source = begun
     plain = run_folder.create(tmp_path / "plain", dataclasses.replace(asked, weights=""), source)
     assert run_folder.weights(plain) is None and not (plain.root / "weights.csv").exists()
-    assert "not the weights that" in refusal(run_folder.resume, plain, asked, source)
+    assert "not the weights that" in rejection(run_folder.resume, plain, asked, source)
 
 
 @pytest.mark.parametrize("change", ["edited", "gone"])
-def test_changed_weights_in_the_run_folder_are_refused(begun, change):
+def test_changed_weights_in_the_run_folder_are_rejected(begun, change):
     path = begun[0].root / "weights.csv"
     path.write_bytes(path.read_bytes().replace(b"3.png,3", b"3.png,4"))
     if change == "gone":
         path.unlink()
-    message = refusal(run_folder.weights, run_folder.load(begun[0].root))
+    message = rejection(run_folder.weights, run_folder.load(begun[0].root))
     assert f"{path}: missing, or not the weights that the run began with" in message
 
 
 def test_no_run_begins_with_weights_that_cannot_be_used(tmp_path, begun):
     _, asked, source = begun
     (tmp_path / "w.csv").write_text("n,w\n0.png,1\n")
-    assert "no weight for" in refusal(run_folder.create, tmp_path / "new", asked, source)
+    assert "no weight for" in rejection(run_folder.create, tmp_path / "new", asked, source)
     assert not run_folder.exists(tmp_path / "new")

@@ -120,7 +120,7 @@ def test_left_is_the_viewers_left():
     assert points[841, 0] < points[872, 0] and points[904, 1] < points[920, 1]
 
 
-def test_a_mirrored_photograph_keeps_the_order_of_the_viewer():
+def test_a_mirrored_image_keeps_the_order_of_the_viewer():
     index = next(i for i in range(400) if draws.faults("train", i).mirror)
     drawn = synthetic.label(index).truth
     person = draws.person("train", draws.person_of("train", index))
@@ -177,7 +177,7 @@ def first_with(name: str) -> synthetic.Face:
     )
 
 
-def test_faults_show_in_the_photograph():
+def test_faults_show_in_the_image():
     index = next(i for i in range(900) if draws.faults("train", i).bars[0] and not draws.faults("train", i).quality)
     assert synthetic.draw(index).image[0].max() == 0
     zoomed = first_with("zoom")
@@ -224,7 +224,7 @@ def test_pupils_are_dark_and_whites_are_light_where_the_points_say():
             assert dark < light - 12, index
 
 
-def test_the_corner_points_follow_the_size_of_the_photograph():
+def test_the_corner_points_follow_the_size_of_the_image():
     person, moment = plain()
     small, large = (
         camera.shoot(person, dataclasses.replace(moment, frame=(n, n)), draws.Faults())[1] for n in (120, 480)
@@ -241,7 +241,7 @@ def test_several_faces_show_one_person():
 @pytest.mark.parametrize(
     "options", [{"index": -1}, {"index": 1.5}, {"index": True}, {"num_points": 98}, {"part": ""}, {"part": 3}]
 )
-def test_bad_arguments_are_refused_in_one_line(options):
+def test_bad_arguments_are_rejected_in_one_line(options):
     with pytest.raises(ValueError, match="expected .* got .*: ") as caught:
         synthetic.draw(**({"index": 0} | options))
     assert "\n" not in str(caught.value)

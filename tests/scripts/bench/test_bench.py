@@ -84,7 +84,7 @@ def test_large_pages_are_a_peers_own_choice(bench, fake, monkeypatch):
         assert (fake / "seen.txt").read_text() == "none"
 
 
-def test_a_worker_that_fails_is_told_in_a_line(bench, fake):
+def test_a_worker_that_fails_is_reported_in_a_line(bench, fake):
     with pytest.raises(bench.turns.Failed, match="^a: ValueError: it is broken in two lines$"):
         bench.turns.Worker(Path(sys.executable), "a", "fake.three", {"broken": True}, fake)
     dying = bench.turns.Worker(Path(sys.executable), "a", "fake.deadly", {}, fake)
@@ -122,7 +122,7 @@ def test_operations_are_those_that_are_known(bench):
     assert bench.machine.flops("resnet50", 224) / 2e9 == pytest.approx(4.09, abs=0.01)
 
 
-def test_rows_are_chosen_by_how_their_names_begin(bench, refused):
+def test_rows_are_chosen_by_how_their_names_begin(bench, rejected):
     table, axes = bench.run.chosen(None, False)
     names = [r.name for r in (*table, *axes)]
     assert len(set(names)) == len(names)
@@ -139,9 +139,9 @@ def test_rows_are_chosen_by_how_their_names_begin(bench, refused):
     assert [r.name for r in bench.run.chosen(["labels", "views"], False)[0]] == ["views-8", "labels"]
     quick, none = bench.run.chosen(None, True)
     assert not none and {r.name for r in quick} < {r.name for r in table}
-    assert "--only speed: no row is called so; there are train-resnet18" in refused("bench/run", "--only", "speed")
-    assert "--rounds must be 1 or more" in refused("bench/run", "--rounds", 0)
-    assert "--out" in refused("bench/run", "--out", ROOT)
+    assert "--only speed: no row is called so; there are train-resnet18" in rejected("bench/run", "--only", "speed")
+    assert "--rounds must be 1 or more" in rejected("bench/run", "--rounds", 0)
+    assert "--out" in rejected("bench/run", "--out", ROOT)
 
 
 def test_the_command_writes_what_it_prints(bench, fake, command, monkeypatch):

@@ -29,7 +29,7 @@ def started(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=known, timeout=900)
 
 
-def test_without_a_gpu_it_is_refused_in_one_line(tmp_path):
+def test_without_a_gpu_it_is_rejected_in_one_line(tmp_path):
     said = started("--out", tmp_path / "gpu.json")
     assert said.returncode == 2 and said.stderr.startswith("error: no GPU here: ") and said.stderr.count("\n") == 1
     assert not (tmp_path / "gpu.json").exists()
@@ -114,7 +114,7 @@ class FakePeer:
         return next(self._answers)
 
 
-def test_both_sides_take_turns_and_a_peer_that_fails_is_told(bench):
+def test_both_sides_take_turns_and_a_peer_that_fails_is_reported(bench):
     _, rows, _ = bench
     job = {"batch": 64}
     row = rows.beside(lambda n: None, FakePeer({}, *[{"seconds": 1.0}] * 3, {"bytes": 2e6}), job, 3, 100)

@@ -14,7 +14,7 @@ from pipelines.images import decode
 from pipelines.packing import cache
 from pipelines.sources.formats import categories
 from pipelines.sources.formats.coco import write_results
-from pipelines.sources.tables import Pictures, Row
+from pipelines.sources.tables import Images, Row
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
 CAR = {"id": 1, "name": "car", "keypoints": ["a", "b", "c"]}
@@ -53,7 +53,7 @@ def coco(root: Path, kinds: list, declared: list | None, points: dict | None = N
 def test_each_annotation_is_read_by_its_own_category(tmp_path, kinds, declared, points, names, other):
     table = opening.open_table(coco(tmp_path, kinds, declared, points), "train")
     assert table.names == [f"{n}.png" for n in names] and table.num_points == 2
-    assert len(table.refused) == other and all(r.reason.startswith("other category: ") for r in table.refused)
+    assert len(table.rejected) == other and all(r.reason.startswith("other category: ") for r in table.rejected)
 
 
 def test_the_usual_number_of_points_decides_where_no_category_names_them(tmp_path):
@@ -64,7 +64,7 @@ def test_the_usual_number_of_points_decides_where_no_category_names_them(tmp_pat
     Path(path).write_text(json.dumps(data))
     table = opening.open_table(path, "train")
     assert table.num_points == 2 and table.names == ["1.png", "2.png", "3.png"]
-    assert [(r.file, r.reason.split(":")[0]) for r in table.refused] == [("0.png", "wrong number of points")]
+    assert [(r.file, r.reason.split(":")[0]) for r in table.rejected] == [("0.png", "wrong number of points")]
 
 
 @pytest.mark.parametrize("kinds", [[2, 7, 2, 7, 2], [1, 2, 2, 1, 2]], ids=["as many points", "other points"])
@@ -76,12 +76,12 @@ def test_several_with_keypoints_are_never_mixed(tmp_path, kinds):
     for wanted in ("face", "2"):
         source = opening.open_source(path, category=wanted)
         assert source.names == [f"{i}.png" for i, kind in enumerate(kinds) if kind == 2]
-        assert isinstance(source, Pictures) and len(source.table.refused) == 2 and source.num_points == 2
+        assert isinstance(source, Images) and len(source.table.rejected) == 2 and source.num_points == 2
     with pytest.raises(ValueError, match="nose.*face"):
         opening.open_source(path, category="nose")
 
 
-def test_a_category_that_nothing_has_is_refused(tmp_path):
+def test_a_category_that_nothing_has_is_rejected(tmp_path):
     for path in (
         coco(tmp_path / "a", [2], [FACE, FACE | {"id": 3}]),
         coco(tmp_path / "b", [2, 3], [FACE, FACE | {"id": 3}]),

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.images import decode
 from pipelines.sources.formats import contest
-from pipelines.sources.tables import Pictures, Row
+from pipelines.sources.tables import Images, Row
 
 HEADER = "any\tnames\twill\tdo\t!"
 
@@ -47,27 +47,27 @@ def small_folder(root: Path) -> Path:
 def landmarks(path: Path):
     """(names, points f32[rows, points, 2]) of a whole table; a row that is rejected is raised."""
     scan = contest.read_landmarks(path)
-    _raise(path, scan.refused)
+    _raise(path, scan.rejected)
     return scan.names, np.stack([scan.row(i) for i in range(len(scan.names))]).reshape(len(scan.names), -1, 2)
 
 
 def asked(path: Path):
-    names, _, found, refused = contest.read_asked(path)
-    _raise(path, refused)
+    names, _, found, rejected = contest.read_asked(path)
+    _raise(path, rejected)
     return names, found
 
 
-def _raise(path: Path, refused: list) -> None:
-    if refused:
-        raise ValueError(f"{path}:{refused[0].line}: {refused[0].reason}")
+def _raise(path: Path, rejected: list) -> None:
+    if rejected:
+        raise ValueError(f"{path}:{rejected[0].line}: {rejected[0].reason}")
 
 
-def train_of(root: Path) -> Pictures:
-    return Pictures(contest.read(root, "train"))
+def train_of(root: Path) -> Images:
+    return Images(contest.read(root, "train"))
 
 
-def test_of(root: Path) -> Pictures:
-    return Pictures(contest.read(root, "test"))
+def test_of(root: Path) -> Images:
+    return Images(contest.read(root, "test"))
 
 
 test_of.__test__ = False
@@ -79,7 +79,7 @@ def read(tmp_path: Path, text: str | bytes, reader=landmarks):
     return reader(path)
 
 
-def refusal(tmp_path: Path, text: str | bytes, reader=landmarks) -> str:
+def rejection(tmp_path: Path, text: str | bytes, reader=landmarks) -> str:
     """The message, which must be one line that begins with the file."""
     with pytest.raises(ValueError) as caught:
         read(tmp_path, text, reader)
@@ -107,7 +107,7 @@ def test_only_the_number_of_header_fields_counts_and_text_files_may_be_of_any_ma
     assert points.tolist() == [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
 
 
-def test_coordinates_far_outside_the_photograph_survive(tmp_path):
+def test_coordinates_far_outside_the_image_survive(tmp_path):
     _, points = read(tmp_path, "h\tx\ty\na.jpg\t-22\t1308\n")
     assert points.tolist() == [[[-22, 1308]]]
 
@@ -132,7 +132,7 @@ def test_coordinates_far_outside_the_photograph_survive(tmp_path):
     ],
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path, row, told):
-    message = refusal(tmp_path, f"{HEADER}\n\na.jpg\t1\t2\t3\t4\n{row}\n")  # the blank line counts as a line
+    message = rejection(tmp_path, f"{HEADER}\n\na.jpg\t1\t2\t3\t4\n{row}\n")  # the blank line counts as a line
     assert message.startswith(":4: ") and told in message
 
 
@@ -148,8 +148,8 @@ def test_a_bad_row_is_named_by_its_line(tmp_path, row, told):
     ],
     ids=["empty", "header only", "too short", "even", "blanks", "latin-1"],
 )
-def test_a_table_that_is_none_is_refused(tmp_path, text, told):
-    assert told in refusal(tmp_path, text)
+def test_a_table_that_is_none_is_rejected(tmp_path, text, told):
+    assert told in rejection(tmp_path, text)
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
@@ -174,8 +174,8 @@ def test_asked_points_keep_their_own_order_and_repeats(tmp_path):
      "[__import__('os').getpid()]", "[1] + [2]", "[" * 100_000, "[" + "9" * 5000 + "]"],
     ids=lambda field: field[:30],
 )  # fmt: skip
-def test_what_is_no_list_of_point_numbers_is_refused_and_never_run(tmp_path, field):
-    message = refusal(tmp_path, f"n\tp\na.jpg\t[0]\nb.jpg\t{field}\n", asked)
+def test_what_is_no_list_of_point_numbers_is_rejected_and_never_run(tmp_path, field):
+    message = rejection(tmp_path, f"n\tp\na.jpg\t[0]\nb.jpg\t{field}\n", asked)
     assert message.startswith(":3: not a list of points: ") and len(message) < 200
 
 
@@ -184,7 +184,7 @@ def test_what_is_no_list_of_point_numbers_is_refused_and_never_run(tmp_path, fie
     [("b.jpg", "fields: 1,"), ("b.jpg\t[1]\t[2]", "fields: 3,"), ("a.jpg\t[1]", "twice"), ("../b\t[1]", "plain")],
 )
 def test_a_bad_row_of_test_points_is_named_by_its_line(tmp_path, row, told):
-    message = refusal(tmp_path, f"n\tp\na.jpg\t[0]\n{row}\n", asked)
+    message = rejection(tmp_path, f"n\tp\na.jpg\t[0]\n{row}\n", asked)
     assert message.startswith(":3: ") and told in message
 
 
@@ -217,7 +217,7 @@ def test_a_point_that_does_not_exist_cannot_be_asked(tmp_path, truth):
         test_of(root)
 
 
-def test_a_truth_that_lacks_a_photograph_is_refused(tmp_path):
+def test_a_truth_that_lacks_a_image_is_rejected(tmp_path):
     root = small_folder(tmp_path)
     (root / "test/landmarks_true.csv").write_text("n\tx\ty\nz.png\t1\t2\n")
     with pytest.raises(ValueError, match=r"landmarks_true.csv: no row for y.png.*\(1 in all\)"):
@@ -260,7 +260,7 @@ def test_landmarks_written_are_the_landmarks_read(tmp_path, random):
         (asked, "a.jpg\t[0, 1]\nb.jpg\t[1]\n"),
     ],
 )
-def test_a_table_without_a_header_is_refused_and_no_photograph_lost(tmp_path, read, text):
+def test_a_table_without_a_header_is_rejected_and_no_image_lost(tmp_path, read, text):
     path = tmp_path / "table.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=":1: this is a row.*, not a header"):

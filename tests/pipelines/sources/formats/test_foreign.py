@@ -14,7 +14,7 @@ STUDIO = [{"id": 1, "data": {"image": "/a.jpg"}, "annotations": [{"result": []}]
 POINTS = "".join(f"nose,{i},{i},{i}.jpg,120,160\n" for i in range(3))
 
 
-def refusal(path: Path) -> str:
+def rejection(path: Path) -> str:
     with pytest.raises(ValueError) as caught:
         opening.open_source(str(path))
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
@@ -43,7 +43,7 @@ def refusal(path: Path) -> str:
 )
 def test_a_file_of_another_format_is_named(tmp_path, name, content, said):
     (tmp_path / name).write_text(content)
-    message = refusal(tmp_path / name)
+    message = rejection(tmp_path / name)
     assert said in message
     assert name.endswith(".csv") or all(kind in message for kind in formats.FORMATS)
 
@@ -66,7 +66,7 @@ def test_a_folder_of_another_format_is_named(tmp_path, names, content, said):
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_text(content)
     (tmp_path / "set").mkdir(exist_ok=True)
-    message = refusal(tmp_path / "set")
+    message = rejection(tmp_path / "set")
     assert said in message and all(kind in message for kind in formats.FORMATS)
 
 
@@ -74,7 +74,7 @@ def test_a_folder_of_another_format_is_named(tmp_path, names, content, said):
 def test_a_coco_file_without_keypoints_says_what_it_has(tmp_path, annotations):
     data = {"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 1, "name": "nose"}]}
     (tmp_path / "a.json").write_text(json.dumps(data if annotations is None else {**data, "annotations": annotations}))
-    message = refusal(tmp_path / "a.json")
+    message = rejection(tmp_path / "a.json")
     assert (
         "1 images" in message
         and ("no list of" if annotations is None else f"{len(annotations)} annotations") in message
@@ -114,10 +114,10 @@ def wflw(root: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("make", [contest, coco, deeplabcut, pts, wflw])
-def test_a_path_beside_the_one_that_is_meant_is_told_so(tmp_path, make):
+def test_a_path_beside_the_one_that_is_meant_is_reported_so(tmp_path, make):
     for given, meant in make(tmp_path / "set"):
         assert (
             f"{tmp_path / 'set' / meant}".rstrip("/")
-            in refusal(tmp_path / "set" / given).partition("give ")[0]
-            + refusal(tmp_path / "set" / given).partition("give ")[2]
+            in rejection(tmp_path / "set" / given).partition("give ")[0]
+            + rejection(tmp_path / "set" / given).partition("give ")[2]
         ), given

@@ -11,8 +11,9 @@ import pytest
 from pipelines import open as opening
 from pipelines.images import decode, sizes
 from pipelines.sources import formats
-from pipelines.sources.formats import coco, deeplabcut, w300, wflw
-from pipelines.sources.tables import Pictures, Row, Table
+from pipelines.sources.formats import coco, deeplabcut, wflw
+from pipelines.sources.formats import pts as pts_files
+from pipelines.sources.tables import Images, Row, Table
 from pipelines.synthetic import drawn
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
@@ -45,10 +46,10 @@ def held(table: Table) -> dict[str, list]:
 
 def reasons(table: Table) -> list[tuple[str, int | None, str]]:
     """(file, line, kind) of what was rejected."""
-    return [(r.file, r.line, r.reason.partition(":")[0]) for r in table.refused]
+    return [(r.file, r.line, r.reason.partition(":")[0]) for r in table.rejected]
 
 
-def refusal(path: Path, **options) -> str:
+def rejection(path: Path, **options) -> str:
     with pytest.raises(ValueError) as caught:
         table_at(path, **options)
     assert "\n" not in str(caught.value)
@@ -85,7 +86,7 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
     boxes = [[1, 2, 10, 20.5], [-21.5, 6.5, 29, 1302], [0, 1, 9, 5]]  # the second is that of the points: there is none
     assert table.boxes is not None and table.boxes.tolist() == boxes
     assert table.replaced is not None and table.replaced.tolist() == [False, True, False]
-    assert not table.refused and not table.whole and table.line(0) is None
+    assert not table.rejected and not table.whole and table.line(0) is None
     source = opening.open_source(str(tmp_path / "faces.json"))
     assert source.boxed and source[2].picture == PNG
     assert source[2].mask.tolist() == [True, False, False]
@@ -118,7 +119,7 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
         ({"id": "../x"}, "faces.json", "bad id"),
     ],
 )
-def test_coco_a_bad_entry_is_refused_and_nothing_else(tmp_path, bad, file, kind):
+def test_coco_a_bad_entry_is_rejected_and_nothing_else(tmp_path, bad, file, kind):
     images = [*IMAGES, {"id": 8, "file_name": "/etc/passwd"}, {"id": 9, "file_name": "a#1"}, 5, {"id": 3}]
     entry = {"id": 20, "image_id": 1, "category_id": 4, "keypoints": [1, 1, 1] * 3, **bad}
     table = table_at(coco_file(tmp_path, [*GOOD, entry], images))
@@ -129,7 +130,7 @@ def test_coco_a_bad_entry_is_refused_and_nothing_else(tmp_path, bad, file, kind)
 def test_coco_visibility_above_2_is_taken_as_labelled_and_counted(tmp_path):
     odd = {"id": 20, "image_id": 1, "category_id": 4, "keypoints": [1, 2, 3, 5, 6, 0, 7, 8, 9.0]}
     table = table_at(coco_file(tmp_path, [*GOOD, odd, {**odd, "id": 21}]))
-    assert held(table)["a.png#20"] == [[1, 2], None, [7, 8]] and not table.refused
+    assert held(table)["a.png#20"] == [[1, 2], None, [7, 8]] and not table.rejected
     assert [("2 annotations" in n, "20" in n, "9" in n) for n in table.notes] == [(True, True, True)]
 
 
@@ -141,9 +142,9 @@ def test_coco_an_id_of_several_files_is_no_image_and_the_others_are_read(tmp_pat
     twice = [{"id": 1, "file_name": ".\\a.png"}, {"id": 2, "file_name": "c.png"}, {"id": 2, "file_name": "d.png"}]
     table = table_at(coco_file(tmp_path, GOOD, [*IMAGES, *twice]))
     assert table.names == ["a.png"] and reasons(table) == [("faces.json", None, "image id twice")] * 2
-    for annotation, refused in zip((12, 11), table.refused, strict=True):
-        assert f"annotation {annotation}" in refused.reason
-        assert "image id 2 belongs to 3 files: sub/b.png, c.png, d.png" in refused.reason
+    for annotation, rejected in zip((12, 11), table.rejected, strict=True):
+        assert f"annotation {annotation}" in rejected.reason
+        assert "image id 2 belongs to 3 files: sub/b.png, c.png, d.png" in rejected.reason
 
 
 def test_coco_ids_written_as_floats_are_the_whole_numbers_that_they_are(tmp_path):
@@ -152,9 +153,9 @@ def test_coco_ids_written_as_floats_are_the_whole_numbers_that_they_are(tmp_path
     path = coco_file(tmp_path, [*entries, {**GOOD[1], "id": 20, "image_id": 1.5}], images)
     table = table_at(path, category="4")
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"]
-    assert reasons(table) == [("faces.json", None, "unknown image")] and "1.5" in table.refused[0].reason
+    assert reasons(table) == [("faces.json", None, "unknown image")] and "1.5" in table.rejected[0].reason
     other = [{**a, "category_id": 4.0 + i} for i, a in enumerate(GOOD)]  # floats never hide that they are several
-    assert "--category" in refusal(coco_file(tmp_path, other, IMAGES))
+    assert "--category" in rejection(coco_file(tmp_path, other, IMAGES))
 
 
 def test_coco_true_is_no_id(tmp_path):
@@ -176,7 +177,7 @@ def test_coco_true_is_no_id(tmp_path):
         ({"width": [50], "height": 40}, (0, 0), True),
     ],
 )
-def test_coco_sizes_are_checked_or_it_is_told_that_they_are_not(tmp_path, size, taken, told):
+def test_coco_sizes_are_checked_or_it_is_reported_that_they_are_not(tmp_path, size, taken, told):
     table = table_at(coco_file(tmp_path, GOOD[1:2], [{"id": 1, "file_name": "a.png", **size}]))
     assert table.sizes is not None and table.sizes.tolist() == [list(taken)]
     assert ["a.png" in note for note in table.notes] == [True] * told
@@ -191,13 +192,13 @@ def test_coco_sizes_are_checked_or_it_is_told_that_they_are_not(tmp_path, size, 
         ("[" * 99999, "not JSON"),
     ],
 )
-def test_what_is_no_coco_file_is_told_in_one_line(tmp_path, text, said):
+def test_what_is_no_coco_file_is_reported_in_one_line(tmp_path, text, said):
     (tmp_path / "x.json").write_text(text)
-    message = refusal(tmp_path / "x.json")
+    message = rejection(tmp_path / "x.json")
     assert message.startswith(f"{tmp_path / 'x.json'}:") and said in message
 
 
-def test_pictures_of_coco_are_found_in_the_usual_layout_or_asked_for(tmp_path):
+def test_images_of_coco_are_found_in_the_usual_layout_or_asked_for(tmp_path):
     path = coco_file(tmp_path / "other")
     layout = put(tmp_path / "set", "val2017/a.png") / "annotations" / "person_keypoints_val2017.json"
     layout.parent.mkdir()
@@ -205,9 +206,9 @@ def test_pictures_of_coco_are_found_in_the_usual_layout_or_asked_for(tmp_path):
     assert table_at(layout).root == tmp_path / "set" / "val2017"
     lone = tmp_path / "lone.json"
     lone.write_bytes(path.read_bytes())
-    assert "--pictures DIR" in refusal(lone)
+    assert "--pictures DIR" in rejection(lone)
     assert table_at(lone, pictures=str(tmp_path / "other" / "images")).names[0] == "a.png"
-    assert "no such folder" in refusal(lone, pictures=str(tmp_path / "none"))
+    assert "none" in rejection(lone, pictures=str(tmp_path / "none"))
 
 
 def test_pycocotools_loads_our_set_and_our_results(tmp_path, capsys):
@@ -277,8 +278,8 @@ def test_pts_counts_pixels_from_one(tmp_path):
         "a.jpg": [[2, 3], [4, 5.5]],
         "indoor/b.png": [[0, 0], [446.5, -21.25]],
     }
-    assert not table.refused and table.files == sorted(tmp_path.rglob("*.pts"))
-    w300.write(tmp_path / "out", [Row("x/y.png", np.array([[0, 1307.25]]), np.array([True]), (0, 0))], 1)
+    assert not table.rejected and table.files == sorted(tmp_path.rglob("*.pts"))
+    pts_files.write(tmp_path / "out", [Row("x/y.png", np.array([[0, 1307.25]]), np.array([True]), (0, 0))], 1)
     written = (tmp_path / "out" / "x" / "y.pts").read_text()
     assert written == "version: 1\nn_points: 1\n{\n1.000000 1308.250000\n}\n"
 
@@ -298,19 +299,19 @@ def test_pts_counts_pixels_from_one(tmp_path):
         (pts("1 2", "3 x"), "not a finite number"),
     ],
 )
-def test_a_bad_pts_file_is_refused_and_nothing_else(tmp_path, text, kind):
+def test_a_bad_pts_file_is_rejected_and_nothing_else(tmp_path, text, kind):
     put(pts_folder(tmp_path), "bad.png")
     (tmp_path / "bad.pts").write_text(text)
     table = table_at(tmp_path)
     assert reasons(table) == [("bad.pts", None, kind)] and table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png"]
 
 
-def test_pts_without_a_picture(tmp_path):
+def test_pts_without_a_image(tmp_path):
     (pts_folder(tmp_path) / "c.pts").write_text(pts("1 2", "3 4"))
     assert reasons(table_at(tmp_path)) == [("c.pts", None, "no image")]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "c.pts").write_text(pts("1 2", "3 4"))
-    assert "no .pts file with an image" in refusal(tmp_path / "other")
+    assert "no .pts file with an image" in rejection(tmp_path / "other")
     assert table_at(tmp_path / "other", pictures=str(put(tmp_path / "far", "c.png"))).names == ["c.png"]
 
 
@@ -319,7 +320,7 @@ def test_the_usual_number_of_points_decides_and_the_odd_file_is_named(tmp_path):
     (tmp_path / "0.pts").write_text(pts("1 2", "3 4", "5 6"))
     table = table_at(tmp_path)
     assert table.num_points == 2 and table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png"]
-    assert reasons(table) == [("0.pts", None, "wrong number of points")] and "3 of 4" in table.refused[0].reason
+    assert reasons(table) == [("0.pts", None, "wrong number of points")] and "3 of 4" in table.rejected[0].reason
 
 
 def test_pts_of_any_case_below_links_are_seen_and_a_link_back_ends(tmp_path):
@@ -332,14 +333,14 @@ def test_pts_of_any_case_below_links_are_seen_and_a_link_back_ends(tmp_path):
     (far / "self").symlink_to(".")
     table = table_at(root)
     assert table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png", "linked/x/c.jpeg", "linked/x/d.png"]
-    assert not table.refused and held(table)["linked/x/d.png"] == [[0, 1], [2, 3]]
+    assert not table.rejected and held(table)["linked/x/d.png"] == [[0, 1], [2, 3]]
     assert opening.open_source(str(root))[4].picture == PNG
     lone = put(tmp_path / "lone", "a.png")
     (lone / "a.PTS").write_text(pts("1 2"))
     assert table_at(lone).names == ["a.png"]
 
 
-def test_several_pictures_of_one_stem_are_told(tmp_path):
+def test_several_images_of_one_stem_are_reported(tmp_path):
     put(pts_folder(tmp_path), "a.png", "a.bmp")
     (tmp_path / "A.PTS").write_text(pts("1 2", "3 4"))
     table = table_at(tmp_path)
@@ -397,7 +398,7 @@ def test_wflw_several_faces_boxes_and_lines(tmp_path, text):
         ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 c#1", "list.txt", "bad file name"),
     ],
 )
-def test_wflw_a_bad_row_is_refused_with_its_line_and_nothing_else(tmp_path, row, file, kind):
+def test_wflw_a_bad_row_is_rejected_with_its_line_and_nothing_else(tmp_path, row, file, kind):
     table = table_at(wflw_file(tmp_path, row + "\n" + WFLW))
     assert reasons(table) == [(file, 1, kind)] and table.names == ["b.png", "dir/a.png#2", "dir/a.png#5"]
 
@@ -410,9 +411,9 @@ def test_wflw_what_is_no_list_and_a_list_that_changes(tmp_path):
     with pytest.raises(ValueError, match="list.txt:2: the file was changed"):
         table.label(0)
     path.write_text("some words\nand more\n")
-    assert "not a WFLW list" in refusal(path)
+    assert "not a WFLW list" in rejection(path)
     path.write_text("")
-    assert "not a WFLW list" in refusal(path)
+    assert "not a WFLW list" in rejection(path)
 
 
 # DeepLabCut
@@ -453,7 +454,7 @@ def test_deeplabcut_one_animal(tmp_path, text):
             "labeled-data/v/2.png": [[1.5, 2], None],
             "labeled-data/v/3.png": [None, None],
         }
-        assert list(table.lines) == [5, 4, 6] and table.files == [path] and not table.refused
+        assert list(table.lines) == [5, 4, 6] and table.files == [path] and not table.rejected
         assert all((table.root / p).is_file() for p in table.pictures or [])
 
 
@@ -468,7 +469,7 @@ def test_deeplabcut_several_animals(tmp_path):
     assert reasons(table) == [(f"labeled-data/v/{i}.png#single", 4 + i, "other body parts") for i in (1, 2, 3)]
 
 
-def test_deeplabcut_each_row_that_is_lost_is_told_of(tmp_path):
+def test_deeplabcut_each_row_that_is_lost_is_reported_of(tmp_path):
     text = (
         MULTI.replace("9,10,0,0\n", "9,10,,\n")
         .replace(",,0,0\nl", ",,,\nl")
@@ -476,7 +477,7 @@ def test_deeplabcut_each_row_that_is_lost_is_told_of(tmp_path):
     )
     table = table_at(dlc_file(tmp_path, text))
     told = [("labeled-data/v/1.png#single", 5, "other body parts"), ("labeled-data/v/3.png", 7, "no labelled point")]
-    assert reasons(table) == told and "door" in table.refused[0].reason and len(table.names) == 3
+    assert reasons(table) == told and "door" in table.rejected[0].reason and len(table.names) == 3
 
 
 def test_deeplabcut_a_table_away_from_its_project_and_a_project_of_two_videos(tmp_path):
@@ -492,17 +493,17 @@ def test_deeplabcut_a_table_away_from_its_project_and_a_project_of_two_videos(tm
     second.write_text(second.read_text().replace("nose", "ear"))
     table = table_at(project)  # the usual body parts are read, here those of the first table
     assert reasons(table) == [("labeled-data/w/1.png", 4, "other body parts")] and len(table.names) == 3
-    assert "ear" in table.refused[0].reason and "nose" in table.refused[0].reason
+    assert "ear" in table.rejected[0].reason and "nose" in table.rejected[0].reason
 
 
 def test_deeplabcut_a_row_of_another_video_is_never_read_beside_its_table(tmp_path):
     path = dlc_file(tmp_path, SINGLE.replace("labeled-data/v/2", "labeled-data/gone/2"))
     for where in (path, path.parent, tmp_path):
         table = table_at(where)
-        assert table.names[0] == "labeled-data/gone/2.png" and not table.refused
+        assert table.names[0] == "labeled-data/gone/2.png" and not table.rejected
         assert [(table.root / p).is_file() for p in table.pictures or []] == [False, True, True]
     all_gone = SINGLE.replace("data/v", "data/gone")
-    assert "none of its 3" in refusal(dlc_file(tmp_path, all_gone))
+    assert "none of its 3" in rejection(dlc_file(tmp_path, all_gone))
     two = put(tmp_path / "two", "1.png", "2.png", "3.png") / "CollectedData_me.csv"  # out of its project, of two videos
     two.write_text(SINGLE.replace("data/v/2", "data/two/2"))
     assert [(two.parent / p).is_file() for p in table_at(two).pictures or []] == [True, False, False]
@@ -511,7 +512,7 @@ def test_deeplabcut_a_row_of_another_video_is_never_read_beside_its_table(tmp_pa
 @pytest.mark.parametrize("far", ["C:\\Users\\me\\labeled-data\\v\\", "/home/me/p/labeled-data/v/", "D:\\frames\\v\\"])
 def test_deeplabcut_paths_of_another_computer_lead_to_the_video(tmp_path, far):
     table = table_at(dlc_file(tmp_path, SINGLE.replace("labeled-data/v/", far)).parents[2])
-    assert table.pictures == [f"labeled-data/v/{i}.png" for i in (1, 2, 3)] and not table.refused
+    assert table.pictures == [f"labeled-data/v/{i}.png" for i in (1, 2, 3)] and not table.rejected
     assert held(table)[table.names[0]] == [[-3, 4], [5, 1308]]
     assert all((table.root / p).is_file() for p in table.pictures or [])
 
@@ -526,7 +527,7 @@ def test_deeplabcut_what_of_a_project_is_not_read_is_named(tmp_path):
     (home / "deep" / "w" / "CollectedData_me.csv").write_text(SINGLE)
     (home / "empty" / "CollectedData_me.csv").write_text(SINGLE.partition("labeled")[0])
     table = table_at(tmp_path)
-    assert held(table)["labeled-data/v/2.png"] == [[1.5, 2], None] and len(table.names) == 3 and not table.refused
+    assert held(table)["labeled-data/v/2.png"] == [[1.5, 2], None] and len(table.names) == 3 and not table.rejected
     said = [
         "CollectedData_old.csv",
         "deep/w/CollectedData_me.csv",
@@ -559,14 +560,14 @@ def test_deeplabcut_labels_of_two_scorers_are_never_mixed(tmp_path):
     text = mine.read_text()
     other = mine.with_name("CollectedData_you.csv")
     other.write_text(text.replace("me", "you"))
-    said = refusal(tmp_path)
+    said = rejection(tmp_path)
     assert "me (CollectedData_me.csv), you (CollectedData_you.csv)" in said and "labeled-data/v" in said
     assert len(table_at(other).names) == 2  # chosen
     mine.unlink()
     table = table_at(tmp_path)
     assert len(table.names) == 4 and ["you (1 table)" in n and "me (1 table)" in n for n in table.notes] == [True]
     other.write_text(text.replace("me,me", "me,you"))
-    assert "me, you" in refusal(tmp_path)
+    assert "me, you" in rejection(tmp_path)
     other.write_text(text.replace("me,me,me,me", "me,me.1,me.2,me.3"))
     assert not table_at(tmp_path).notes
 
@@ -575,7 +576,7 @@ def test_deeplabcut_bare_names_belong_to_the_folder_of_their_table(tmp_path):
     dlc_video(tmp_path, "v", "ab", [1, 2, 3, 4])
     dlc_video(tmp_path, "w", "ab", [5, 6, 7, 8])
     table = table_at(tmp_path)
-    assert table.names == [f"labeled-data/{v}/{i}.png" for v in "vw" for i in (1, 2)] and not table.refused
+    assert table.names == [f"labeled-data/{v}/{i}.png" for v in "vw" for i in (1, 2)] and not table.rejected
     assert held(table)["labeled-data/w/1.png"] == [[5, 6], [7, 8]]
     assert all((table.root / p).is_file() for p in table.pictures or [])
 
@@ -584,7 +585,7 @@ def test_deeplabcut_columns_are_matched_by_the_names_of_body_parts(tmp_path):
     dlc_video(tmp_path, "v", "abc", [1, 2, 3, 4, 5, 6])
     dlc_video(tmp_path, "w", "cab", [5, 6, 1, 2, 3, 4])
     table = table_at(tmp_path)
-    assert list(held(table).values()) == [[[1, 2], [3, 4], [5, 6]]] * 4 and not table.refused
+    assert list(held(table).values()) == [[[1, 2], [3, 4], [5, 6]]] * 4 and not table.rejected
     assert len(table.notes) == 1 and "another order" in table.notes[0] and "/w/" in table.notes[0]
 
 
@@ -607,7 +608,7 @@ def test_deeplabcut_the_usual_individual_decides(tmp_path):
         "nose,nose,tail,tail,tail,tail,nose,nose", "nose,nose,tail,tail,tail,tail,nose,nose"
     )
     table = table_at(dlc_file(tmp_path / "o", other))
-    assert table.num_points == 2 and "single" in table.refused[0].reason
+    assert table.num_points == 2 and "single" in table.rejected[0].reason
 
 
 @pytest.mark.parametrize(
@@ -624,7 +625,7 @@ def test_deeplabcut_the_usual_individual_decides(tmp_path):
         ("/etc/passwd,1,2,3,4", "/etc/passwd", "bad file name"),
     ],
 )
-def test_deeplabcut_a_bad_row_is_refused_with_its_line_and_nothing_else(tmp_path, row, file, kind):
+def test_deeplabcut_a_bad_row_is_rejected_with_its_line_and_nothing_else(tmp_path, row, file, kind):
     table = table_at(dlc_file(tmp_path, SINGLE + row + "\n"))
     assert reasons(table) == [(file, 7, kind)] and [name[-5:] for name in table.names] == ["1.png", "2.png", "3.png"]
 
@@ -634,7 +635,7 @@ def test_deeplabcut_a_bad_row_is_refused_with_its_line_and_nothing_else(tmp_path
 )
 def test_deeplabcut_a_header_that_is_none(tmp_path, change):
     path = dlc_file(tmp_path, SINGLE.replace(*change))
-    assert refusal(path).startswith(f"{path}: ")
+    assert rejection(path).startswith(f"{path}: ")
 
 
 def test_pandas_reads_our_deeplabcut_table(tmp_path):
@@ -701,7 +702,7 @@ def test_plain_only_whole_numbers_are_known_to_be_whole(tmp_path):
         ("sub/b.png,1,2,3,4,,,,", "sub/b.png", "name twice"),
     ],
 )
-def test_plain_a_bad_row_is_refused_with_its_line_and_nothing_else(tmp_path, row, file, kind):
+def test_plain_a_bad_row_is_rejected_with_its_line_and_nothing_else(tmp_path, row, file, kind):
     table = table_at(plain_file(tmp_path, PLAIN + row + "\n"))
     assert reasons(table) == [(file, 5, kind)] and table.names == ["a.png#left", "a.png#right", "sub/b.png"]
 
@@ -714,7 +715,7 @@ def test_plain_half_a_point_at_the_end_of_a_row_without_boxes(tmp_path):
 @pytest.mark.parametrize("header", ["file_name,x0", "file_name,x0,y0,x1", "name,x0,y0", "a.png,1,2"])
 def test_plain_a_header_that_is_none(tmp_path, header):
     path = plain_file(tmp_path, header + "\na.png,1,2\n")
-    assert refusal(path).startswith(f"{path}:1: ")
+    assert rejection(path).startswith(f"{path}:1: ")
 
 
 # all of them
@@ -740,7 +741,7 @@ def test_what_is_written_is_read_again(tmp_path, kind, rows):
         return
     module.write(out, iter(rows), 2)
     table = table_at(out, pictures=str(tmp_path / "here"))
-    assert table.names == ["b.png", "d/a.png"] and not table.refused and table.label is not None
+    assert table.names == ["b.png", "d/a.png"] and not table.rejected and table.label is not None
     for index, row in enumerate(reversed(rows)):
         points, mask = table.label(index)
         assert mask.tolist() == row.mask.tolist()
@@ -767,8 +768,8 @@ def test_what_ends_badly_leaves_nothing(tmp_path, kind):
 @pytest.mark.parametrize(
     ("module", "name", "said"),
     [
-        (w300, "a.png#1", "several objects"),
-        (w300, "../a.png", "not a path"),
+        (pts_files, "a.png#1", "several objects"),
+        (pts_files, "../a.png", "not a path"),
         (deeplabcut, "a.png#1", "several objects"),
         (wflw, "a b.png", "a blank"),
     ],
@@ -779,9 +780,9 @@ def test_names_that_a_format_cannot_say(tmp_path, module, name, said):
     assert not list(tmp_path.iterdir())
 
 
-def test_two_pictures_of_one_stem_do_not_share_a_pts_file(tmp_path):
+def test_two_images_of_one_stem_do_not_share_a_pts_file(tmp_path):
     with pytest.raises(ValueError, match="this stem"):
-        w300.write(tmp_path, [ROWS[0], ROWS[0]._replace(name="d/a.jpg")], 2)
+        pts_files.write(tmp_path, [ROWS[0], ROWS[0]._replace(name="d/a.jpg")], 2)
 
 
 def contest_folder(root: Path) -> Path:
@@ -835,7 +836,7 @@ def test_drawn_faces_become_a_contest_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", PLACES)
-def test_a_contest_folder_is_converted_with_its_pictures(tmp_path, monkeypatch, kind):
+def test_a_contest_folder_is_converted_with_its_images(tmp_path, monkeypatch, kind):
     data = put(tmp_path / "in", "train/images/b.png", "train/images/a.png")
     (data / "train" / "landmarks.csv").write_text("f\tx\ty\tx\ty\nb.png\t1\t2\t30.25\t4\na.png\t5\t6\t17\t-8\n")
     out = tmp_path / "out" / PLACES[kind]
@@ -867,12 +868,12 @@ def test_what_cannot_be_used_is_named_and_the_rest_converted(tmp_path, monkeypat
     [
         (("--format", "coco", "--out", "faces.json"), "own files"),
         (("--format", "plain", "--out", "faces.txt"), r"ends in \.csv"),
-        (("--format", "plain", "--out", "x.csv", "--copy-pictures"), "there already"),
+        (("--format", "plain", "--out", "x.csv", "--copy-pictures"), "already"),
         (("--format", "contest", "--out", "new"), "--format plain"),
         (("--format", "pts", "--out", "new"), "--format plain"),
     ],
 )
-def test_what_convert_refuses_and_the_data_stays(tmp_path, monkeypatch, arguments, said):
+def test_what_convert_rejects_and_the_data_stays(tmp_path, monkeypatch, arguments, said):
     path = coco_file(tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     monkeypatch.chdir(tmp_path)
@@ -902,7 +903,7 @@ def test_a_row_of_separators_is_empty_and_a_name_of_another_case_is_told(tmp_pat
     (tmp_path / "l.csv").write_text("file_name,x,y\na.png,1,2\n,,\ncase.png,1,2\nno.png,1,2\n")
     table = table_at(tmp_path / "l.csv")
     assert reasons(table) == [("l.csv", 3, "empty row")]
-    source = Pictures(table)
+    source = Images(table)
     for name, told in (("case.png", "the image is missing: there is Case .PNG"), ("no.png", "the image is missing")):
         with pytest.raises(decode.DecodeError) as caught:
             source.encoded(source.names.index(name))
@@ -917,4 +918,4 @@ def test_deeplabcut_in_another_dialect_is_told_and_the_tables_of_a_project_are_c
         (tmp_path / f"labeled-data/v{video}/CollectedData_me.csv").write_text(written, encoding="utf-8-sig")
     found = table_at(tmp_path)
     (note,) = [note for note in found.notes if "semicolons" in note]
-    assert "v1" in note and len(found.names) == 3 and "2 more tables" in opening.described(Pictures(found))
+    assert "v1" in note and len(found.names) == 3 and "2 more tables" in opening.described(Images(found))

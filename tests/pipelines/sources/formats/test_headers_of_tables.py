@@ -9,7 +9,7 @@ import pytest
 from pipelines import open as opening
 from pipelines.images import decode
 from pipelines.sources.formats import contest, plain, wflw
-from pipelines.sources.tables import Pictures, Row, Table
+from pipelines.sources.tables import Images, Row, Table
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
 BOX = ",box_x,box_y,box_width,box_height"
@@ -40,7 +40,7 @@ def points(found: Table) -> list:
     return found.label(0)[0].ravel().tolist()
 
 
-def refusal(path: Path) -> str:
+def rejection(path: Path) -> str:
     with pytest.raises(ValueError) as caught:
         opened(path)
     assert "\n" not in str(caught.value)
@@ -72,7 +72,7 @@ STRAY = [
 @pytest.mark.parametrize(("header", "named"), STRAY, ids=[header[:30] for header, _ in STRAY])
 @pytest.mark.parametrize("end", ["", BOX], ids=["", "boxed"])
 def test_a_column_that_is_no_coordinate_by_its_name_is_named(tmp_path, header, named, end):
-    message = refusal(table(tmp_path, f"file_name,{header}{end}"))
+    message = rejection(table(tmp_path, f"file_name,{header}{end}"))
     assert message.startswith(f"{tmp_path / 't.csv'}:1: column") and all(part in message for part in named)
     assert "('x_0'), 3 ('y_0')" not in message and "('box_x')" not in message and BOX[1:] in message
 
@@ -93,7 +93,7 @@ def test_a_column_that_is_no_coordinate_by_its_name_is_named(tmp_path, header, n
 )
 @pytest.mark.parametrize("start", [TWO, "a,b"])
 def test_a_box_under_other_names_or_elsewhere_is_named_with_what_is_expected(tmp_path, start, end, named):
-    message = refusal(table(tmp_path, f"file_name,{start},{end}"))
+    message = rejection(table(tmp_path, f"file_name,{start},{end}"))
     assert f"('{named}')" in message and BOX[1:] in message and "x_0" not in message
 
 
@@ -123,10 +123,10 @@ def test_names_that_agree_or_tell_no_axes_are_read(tmp_path, header, separator):
     assert points(opened(folder(tmp_path, f"file_name,{header}"))) == [1, 2, 3, 4]
 
 
-def test_columns_are_told_in_a_table_of_another_make(tmp_path):
+def test_columns_are_reported_in_a_table_of_another_make(tmp_path):
     path = table(tmp_path, '"","file_name","x_0","x_1","y_0","y_1"', ";")
     path.write_text(path.read_text().replace("a.png;", "0;a.png;").replace(";5\n", "\n"))
-    assert "3 ('x_1')" in refusal(path)
+    assert "3 ('x_1')" in rejection(path)
     path.write_text(path.read_text().replace('"x_1";"y_0"', '"y_0";"x_1"'))
     assert points(opened(path)) == [1, 2, 3, 4]
 
@@ -137,7 +137,7 @@ def test_columns_are_told_in_a_table_of_another_make(tmp_path):
 )
 def test_the_header_of_a_contest_is_checked_too(tmp_path, header, named):
     root = folder(tmp_path, f"file_name,{header}")
-    message = refusal(root)
+    message = rejection(root)
     assert message.startswith(f"{root / 'train' / 'landmarks.csv'}:1: column") and all(p in message for p in named)
 
 
@@ -200,7 +200,7 @@ def test_a_list_of_points_alone_is_read_without_boxes_and_said_so(tmp_path):
     assert found.num_points == 98 and found.boxes is None and len(found.names) == 5
     assert "98 points" in found.notes[0] and "no boxes" in found.notes[0]
     assert points(found) == [0, *(10 + i % 30 for i in range(195))]
-    assert [(r.file, r.line, r.reason.partition(":")[0]) for r in found.refused] == [
+    assert [(r.file, r.line, r.reason.partition(":")[0]) for r in found.rejected] == [
         ("b.png", 6, "not a finite number")
     ]
     assert opening.open_source(str(tmp_path / "list.txt")).num_points == 98
@@ -224,7 +224,7 @@ def test_a_list_of_as_many_fields_in_the_usual_layout_is_that(tmp_path):
     ],
 )
 def test_lists_of_another_layout_are_rejected_with_what_a_row_has(tmp_path, row, said):
-    message = refusal(listed(tmp_path, row))
+    message = rejection(listed(tmp_path, row))
     assert f"{tmp_path / 'list.txt'}: not a WFLW list" in message and said in message and "196 numbers" in message
 
 
@@ -241,12 +241,12 @@ def test_lists_of_another_layout_are_rejected_with_what_a_row_has(tmp_path, row,
 )
 def test_a_row_of_another_layout_is_rejected_by_name_and_the_others_are_read(tmp_path, row, kind):
     found = opened(listed(tmp_path, BOXED, row, "1 2 3 4 0 0 0 0 0.0 1.0 0 0 0 0 0.png"))
-    assert [(r.file, r.line, r.reason.partition(":")[0]) for r in found.refused] == [("b.png", 6, kind)]
+    assert [(r.file, r.line, r.reason.partition(":")[0]) for r in found.rejected] == [("b.png", 6, kind)]
     assert found.names == ["0.png#1", "0.png#7", "1.png", "2.png", "3.png", "4.png"] and not found.notes[1:]
 
 
 def test_columns_and_rows_are_x_and_y_and_names_of_points_are_told(tmp_path):
     found = opened(table(tmp_path, "file_name,nose_col,nose_row,a Column,a Row,b_col,b_row,c_col,c_row"))
     assert found.num_points == 4 and points(found) == list(range(1, 9))
-    told = opening.described(Pictures(found))
+    told = opening.described(Images(found))
     assert "4 points (nose_col, nose_row), (a Column, a Row), (b_col, b_row), ..." in told and str(tmp_path) in told

@@ -24,7 +24,9 @@ def table(path, kind: str, x: int):
 
 @pytest.mark.parametrize(("kind", "file", "images"), [("plain", "l.csv", "images"), ("wflw", "l.txt", "WFLW_images")])
 @pytest.mark.parametrize("x", [120, 40])
-def test_small_copies_beside_the_table_are_told_and_not_taken_where_labels_lie_outside(tmp_path, kind, file, images, x):
+def test_small_copies_beside_the_table_are_reported_and_not_taken_where_labels_lie_outside(
+    tmp_path, kind, file, images, x
+):
     path = table(tmp_path / file, kind, x)
     put(tmp_path, ["a.png", "b.png"], 80, 60)
     put(tmp_path / images, ["a.png", "b.png"], 160, 120)
@@ -49,7 +51,7 @@ def test_copies_of_the_same_files_and_a_few_of_them_elsewhere_are_not_told(tmp_p
     assert found.root == tmp_path and not found.notes
 
 
-def test_what_cannot_be_decoded_in_one_folder_is_told_all_the_same(tmp_path):
+def test_what_cannot_be_decoded_in_one_folder_is_reported_all_the_same(tmp_path):
     path = table(tmp_path / "l.csv", "plain", 40)
     put(tmp_path / "images", ["a.png", "b.png"], 160, 120)
     (tmp_path / "a.png").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""300-W and its kin: a folder of images, each with its points in a .pts file of the same stem beside it.
+"""300-W: a folder of images, each with its points in a .pts file of the same stem beside it.
 
 The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on reading and put on again on writing.
 """
@@ -16,16 +16,17 @@ import numpy as np
 from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.formats import image_folders, plain
-from pipelines.sources.tables import Label, Refused, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "pts"
+SUFFIX, IMAGES, BOXED = "", "", False
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
 _ENDING = re.compile(r"\.pts", re.IGNORECASE)
 _LAYOUT = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)\}\s*")
 
 
 def recognises(path: Path) -> bool:
-    """Whether this is a folder with a .pts file in it or below it."""
+    """Return whether this is a folder with a .pts file in it or below it."""
     return path.is_dir() and next(_tables(path), None) is not None
 
 
@@ -39,7 +40,7 @@ def _tables(path: Path) -> Iterator[Path]:
 
 
 def _leads_back(folder: Path, around: list[Path]) -> bool:
-    """Whether a link leads to one of the folders that it was reached by, or to one around them."""
+    """Return whether a link leads to one of the folders by which it was reached, or to one around them."""
     return folder.is_symlink() and any(
         Path(os.path.realpath(p)).is_relative_to(os.path.realpath(folder)) for p in around
     )
@@ -51,10 +52,10 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The images by name that have a .pts file; `pictures` is the folder they lie in below the same names.
+    """Return the images that have a .pts file, by name; `pictures` is their folder, if it is another.
 
-    Each file is read once here and again when it is asked for. Most files say how many points there are; those of another
-    number, that make no sense, or have no image are in `refused`. Raises ValueError where no file can be used at all.
+    Each file is read once here and again on request. The number of points of most files decides; others, invalid files
+    and those without an image are in `rejected`. Raises ValueError if no file can be used.
     """
     root, _ = image_folders.find(path, pictures, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
@@ -62,25 +63,25 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))
     count = sizes.most_common(1)[0][0] if sizes else 0
     found: dict[str, Path] = {}
-    refused = []
+    rejected = []
     for table, points in read_.items():
         name = table.relative_to(path).as_posix()
         picture = images.of(name)
         if isinstance(points, str):
-            refused.append(Refused(name, None, points))
+            rejected.append(Rejected(name, None, points))
         elif len(points) != count:
             usual = f"{len(points)}, the usual number is {count} ({sizes[count]} of {sizes.total()} files)"
-            refused.append(Refused(name, None, f"wrong number of points: {usual}"))
+            rejected.append(Rejected(name, None, f"wrong number of points: {usual}"))
         elif picture is None:
-            refused.append(Refused(name, None, f"no image: none of its stem and {' '.join(ENDINGS)} is beside it"))
+            rejected.append(Rejected(name, None, f"no image: none of its stem and {' '.join(ENDINGS)} is beside it"))
         elif fault := plain.path_fault(picture):
-            refused.append(Refused(name, None, fault))
+            rejected.append(Rejected(name, None, fault))
         elif picture in found:
-            refused.append(Refused(name, None, f"name twice: {found[picture].name} has the image {picture} already"))
+            rejected.append(Rejected(name, None, f"name twice: {found[picture].name} has the image {picture} already"))
         else:
             found[picture] = table
     if not found:
-        raise ValueError(f"{path}: no .pts file with an image can be used ({refused[0].file}: {refused[0].reason})")
+        raise ValueError(f"{path}: no .pts file with an image can be used ({rejected[0].file}: {rejected[0].reason})")
     names = [list(found)[i] for i in sorted_by_name(list(found))]
     return Table(
         root=root,
@@ -89,7 +90,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         names=names,
         lines=[0] * len(names),
         label=lambda index: _label(found[names[index]], count),
-        refused=refused,
+        rejected=rejected,
         files=tables,
         notes=images.notes(),
     )

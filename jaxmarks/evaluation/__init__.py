@@ -1,0 +1,1 @@
+"""Evaluation metrics, their intervals, slices, calibration and the weights of views."""

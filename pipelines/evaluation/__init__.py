@@ -1,0 +1,1 @@
+"""Evaluation of runs: which images are scored, and tables of experiments."""

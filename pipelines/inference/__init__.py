@@ -1,0 +1,1 @@
+"""From networks to predictions in image coordinates, and their files."""

@@ -1,0 +1,14 @@
+"""Table from fields to flags: messages below scripts/ name fields in backquotes, a command line shows its flags."""
+
+import dataclasses
+import re
+
+from jaxmarks import config
+
+TABLE = {f.name: config.flag(f.name) for f in dataclasses.fields(config.Config)}
+TABLE |= {name: config.flag(name) for name in ("recipe", "tta", "merge", "refine", "at_once", "view_weights")}
+
+
+def named(message: str) -> str:
+    """Return a message with flags in place of the fields that it names: `trim_top` is --trim-top."""
+    return re.sub(r"`(\w+)`", lambda found: TABLE.get(found[1], found[0]), message)

@@ -1,0 +1,1 @@
+"""Label errors: predictions of held-out images, and scores by them."""

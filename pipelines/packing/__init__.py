@@ -1,0 +1,1 @@
+"""Packed data sets: checking, packing, the cache, and conversion between formats."""

@@ -1,0 +1,1 @@
+"""The run folder, its data and split, and restoring what it holds."""

@@ -1,0 +1,1 @@
+"""Landmark shapes: mirror permutations, shape models, shape outliers."""

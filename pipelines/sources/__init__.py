@@ -1,0 +1,1 @@
+"""From files on disk to examples: tables, formats, bounding boxes, weights, decisions."""

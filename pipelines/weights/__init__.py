@@ -1,0 +1,1 @@
+"""Published weights: state dicts, and reading pickled ones safely."""
