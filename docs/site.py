@@ -8,12 +8,12 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "BUILD.md", "CHANGELOG.md")
+GUIDES = "guides.md"  # the list in docs/README.md, whose name is that of the first page
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The files of docs/ and these pages."""
-    if listed := files.get_file_from_path("README.md"):  # the list of docs/, which the site shows at its side
-        files.remove(listed)
+    files.append(File.generated(config, GUIDES, content=(ROOT / "docs/README.md").read_text()))
     for name in PAGES:
         files.append(File.generated(config, name, content=(ROOT / name).read_text()))
     for path in sorted(p for top in ("jaxmarks", "pipelines") for p in (ROOT / top).rglob("*.py")):
@@ -26,4 +26,4 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links between docs/ and the root, where all lie in one folder of the site."""
-    return markdown.replace("](docs/", "](").replace("](../", "](")
+    return markdown.replace("](docs/README.md", f"]({GUIDES}").replace("](docs/", "](").replace("](../", "](")

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
@@ -18,7 +17,7 @@ from jaxmarks.types import Batch, Record, State
 class Experiment(NamedTuple):
     """A run's configuration and what follows from it; made by `assemble`, and nothing is compiled before it is needed.
 
-    Its life: `initial_state`, or `template` to restore into and `place`; `training_step` for every batch; `forward` to
+    Its life: `initial_state`, or `template` to restore into and `place`; `training_step` for every batch; `member` to
     validate and predict. `render` shows what a step sees.
     """
 
@@ -74,17 +73,24 @@ class Experiment(NamedTuple):
 
     def training_step(self, schedule: optax.Schedule | None = None) -> Callable[[State, Batch], tuple[State, Record]]:
         """Return step(state, batch) -> (state, record), as `step.make_step` has it; schedule: as `optimizer` has it."""
-        c, tx = self.config, self.optimizer(schedule)
-        objective = step.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep)
-        rate = schedule or optimizer.rate(c, self.steps, self.frozen)
-        options = {"ema": c.ema, "accumulate": c.accumulate, "frozen": self.frozen}
-        return step.make_step(self.model, tx, self._render(), objective, rate, c.size, **options)
+        c = self.config
+        return step.make_step(
+            self.model,
+            self.optimizer(schedule),
+            self._render(),
+            step.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep),
+            schedule or optimizer.rate(c, self.steps, self.frozen),
+            c.size,
+            ema=c.ema,
+            accumulate=c.accumulate,
+            frozen=self.frozen,
+        )
 
-    def forward(self, views: str) -> inference.Forward:
-        """Return the forward pass under a set of views, equally weighted."""
+    def member(self, views: str) -> Callable[[State], inference.Member]:
+        """Return member(state): the run as a member of an ensemble, under a set of views as `tta.view_configs` takes it."""
+        network = inference.make_network(self.model, self.scheme, self.config.size, self.mesh)
         chosen = tta.views(views, self.scheme.mirror is not None, self.config.size)
-        weights = jnp.ones(chosen.affine.shape[0])
-        return inference.make_forward(self.model, self.scheme, self.config.size, chosen, weights, self.mesh)
+        return lambda now: inference.Member(network, self.model.fold(*state.judged(now)), chosen, self.mesh)
 
 
 def assemble(config: Config, key: jax.Array, scheme: Scheme, images: int, mesh: Mesh | None = None) -> Experiment:

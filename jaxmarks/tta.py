@@ -128,11 +128,3 @@ def _trimmed(points: jax.Array, share: jax.Array) -> jax.Array:
 
 
 _MERGE = {"mean": _mean, "median": _median, "trimmed": _trimmed}
-
-
-def disagreement(points: jax.Array, merged: jax.Array, valid: jax.Array) -> jax.Array:
-    """f32[batch, points]: the root mean square distance of all valid views f32[views, batch, points, 2] from the merged
-    points, whatever their weights: a view that is not believed still tells how sure the others are. NaN where none is."""
-    squared = jnp.where(valid, jnp.sum(jnp.where(valid[..., None], points - merged[None], 0) ** 2, -1), 0)
-    count = jnp.sum(valid, 0)
-    return jnp.where(count > 0, jnp.sqrt(jnp.sum(squared, 0) / jnp.maximum(count, 1)), jnp.nan)

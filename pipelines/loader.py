@@ -6,7 +6,8 @@ key whatever the batch size, threads, devices or restarts.
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import jax
@@ -37,7 +38,7 @@ class Faults:
             self._found[name] = reason
             if (count := len(self._found)) > self._limit:
                 raise ValueError(
-                    f"{words.counted(count, 'image')} could not be decoded, --max-faults is {self._limit}; last: {name}: {reason}"
+                    f"{words.counted(count, 'image')} could not be decoded, `max_faults` is {self._limit}; last: {name}: {reason}"
                 )
 
     def describe(self) -> str:
@@ -57,24 +58,35 @@ class _Row(NamedTuple):
     index: int
 
 
-def _load(source: Source, index: int, config: Config, faults: Faults) -> _Row | None:
-    """Return the example on its canvas, or None if it cannot be decoded."""
+class _Layout(NamedTuple):
+    """All that a canvas depends on beside its image."""
+
+    size: int
+    canvas: float
+    box_margin: float
+
+
+def _layout(config: Config) -> _Layout:
+    return _Layout(config.size, config.canvas, config.box_margin)
+
+
+def _load(source: Source, index: int, layouts: Iterable[_Layout], faults: Faults) -> list[_Row] | None:
+    """Return the example on a canvas of each layout, or None if it cannot be decoded."""
     try:
         example = source[index]
-        side = decode.canvas_side(config.size, config.canvas)
-        canvas = decode.canvas(example, config.size, side, config.box_margin)
+        canvases = [decode.canvas(example, n.size, decode.canvas_side(n.size, n.canvas), n.box_margin) for n in layouts]
     except decode.DecodeError as error:
         faults.add(source.names[index], str(error))
         return None
-    return _Row(canvas, affine.apply(canvas.frame, example.points), example.mask, index)
+    return [_Row(c, affine.apply(c.frame, example.points), example.mask, index) for c in canvases]
 
 
 def _load_or_next(source: Source, index: int, config: Config, faults: Faults) -> _Row:
     """Return the example on its canvas; one that cannot be decoded is replaced by the next that can, in canonical
     order, with its own labels."""
     for offset in range(len(source)):
-        if (row := _load(source, (index + offset) % len(source), config, faults)) is not None:
-            return row
+        if (rows := _load(source, (index + offset) % len(source), [_layout(config)], faults)) is not None:
+            return rows[0]
     raise ValueError(f"none of the {len(source)} images can be decoded; first: {faults.report()[0]}")
 
 
@@ -112,7 +124,7 @@ def batches(
     import grain  # half a second: for the commands that read images
 
     if not len(source):
-        raise ValueError("the training split is empty: lower --val-fraction or add images")
+        raise ValueError("the training split is empty: lower `val_fraction` or add images")
     faults = Faults() if faults is None else faults
     order = keys.ordering(key, len(source), weights)
 
@@ -135,20 +147,26 @@ def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> 
     The last batch is filled by repeating its first example with an empty mask. Images that cannot be decoded are left
     out and added to `faults`.
     """
+    return (batch for (batch,) in together(source, [config], faults=faults))
+
+
+def together(
+    source: Source, configs: Sequence[Config], *, faults: Faults | None = None
+) -> Iterator[list[tuple[Batch, int]]]:
+    """As `ordered`, a batch for each of several configurations that differ in how they lay out an image only. Each image is
+    read once; configurations of one layout share its canvas and the batch."""
     import grain
 
-    faults = Faults() if faults is None else faults
-    options = grain.ReadOptions(num_threads=config.workers, prefetch_buffer_size=4 * config.batch)
-    rows = grain.MapDataset.range(len(source)).map(lambda i: (_load(source, int(i), config, faults),))
-    waiting: list[_Row] = []
-    for (row,) in rows.to_iter_dataset(options):
-        if row is not None:
-            waiting.append(row)
-        if len(waiting) == config.batch:
-            yield _filled(waiting, config.batch)
-            waiting = []
-    if waiting:
-        yield _filled(waiting, config.batch)
+    faults, layouts = Faults() if faults is None else faults, [_layout(config) for config in configs]
+    distinct, size = list(dict.fromkeys(layouts)), configs[0].batch
+    options = grain.ReadOptions(num_threads=configs[0].workers, prefetch_buffer_size=4 * size)
+    loaded = grain.MapDataset.range(len(source)).map(lambda i: (_load(source, int(i), distinct, faults),))
+    whole = (rows for (rows,) in loaded.to_iter_dataset(options) if rows is not None)
+    for some in iter(lambda: list(islice(whole, size)), []):
+        made = {
+            layout: _filled(list(rows), size) for layout, rows in zip(distinct, zip(*some, strict=True), strict=True)
+        }
+        yield [made[layout] for layout in layouts]
 
 
 def _filled(rows: list[_Row], size: int) -> tuple[Batch, int]:

@@ -77,16 +77,16 @@ def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
     """Raise ValueError if an image folder or boxes are given for data that holds its own."""
     if given := " and ".join(f"--{name}" for name, value in (("pictures", pictures), ("boxes", boxes)) if value):
         raise ValueError(
-            f"--data {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
+            f"`data` {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
         )
 
 
 def local(path: str) -> Path:
     """Return a path on this machine. Raises ValueError for a URL."""
     if not path.strip():
-        raise ValueError("--data is empty: give a folder or file, or drawn:COUNT[:POINTS]")
+        raise ValueError("`data` is empty: give a folder or file, or drawn:COUNT[:POINTS]")
     if "://" in path:
-        raise ValueError(f"--data {path}: addresses are not read; copy the data here and give its folder")
+        raise ValueError(f"`data` {path}: addresses are not read; copy the data here and give its folder")
     return Path(path).expanduser()
 
 
@@ -97,7 +97,7 @@ def _existing(path: str) -> Path:
     if not root.exists():
         near = guesses.path(root, Path.exists)
         raise ValueError(
-            f"--data {path}: does not exist{near}; give a contest folder, a file of another known format"
+            f"`data` {path}: does not exist{near}; give a contest folder, a file of another known format"
             f" ({', '.join(formats.FORMATS)}) or drawn:COUNT[:POINTS]"
         )
     return root
@@ -112,7 +112,7 @@ def open_table(
     root = _existing(path)
     module = formats.recognise(root)
     if category and module is not formats.coco:
-        raise ValueError(f"--category {category}: {path} has no categories; only a .json of COCO keypoints has")
+        raise ValueError(f"`category` {category}: {path} has no categories; only a .json of COCO keypoints has")
     wanted = {"category": category} if category else {}
     folder = Path(pictures).expanduser() if pictures else None
     table = formats.respelled(module.read(root, part, folder, num_points, **wanted))
@@ -171,7 +171,7 @@ def open_images(path: str, num_points: int, boxes: str = "", without: Sequence[s
     if boxes:
         table = formats.with_boxes(table, Path(boxes).expanduser())
         if not table.names:
-            raise ValueError(f"--boxes {boxes}: it names none of the {len(names)} images of {path}")
+            raise ValueError(f"`boxes` {boxes}: it names none of the {len(names)} images of {path}")
         if gone := table.rejected:
             _log.warning("%s: %d of %d images have no box in %s and are left out", path, len(gone), len(names), boxes)
     return Images(table)

@@ -21,14 +21,15 @@ from jaxmarks.evaluation import calibration, metrics
 from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
 from pipelines import loader
-from pipelines.example import Example, Source
-from pipelines.inference import ensemble, fitted, fitting
-from pipelines.inference.ensemble import Net
+from pipelines.example import Source
+from pipelines.inference import ensemble, fitted, fitting, predictions, settings
+from pipelines.inference.ensemble import Batches, Ensemble
 from pipelines.inference.fitted import Fitted
-from pipelines.inference.fitting import Settings, Watch
-from pipelines.io import files
+from pipelines.inference.fitting import Watch
+from pipelines.inference.settings import Settings
 from pipelines.runs import boxed, restore
 from pipelines.runs.run_folder import Run
+from pipelines.sources.arrays import Arrays
 
 
 class Landmarks(NamedTuple):
@@ -40,42 +41,37 @@ class Landmarks(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Predictor:
-    """Networks, how they are asked, and what was fitted for that; made by `load` or `open_runs`."""
+    """An ensemble, how it predicts, and what was fitted for that; made by `load` or `open_runs`."""
 
-    nets: list[Net]
+    ensemble: Ensemble
     settings: Settings
     fit: Fitted
     remarks: list[str]  # what a person should know, a line each
 
     def __repr__(self) -> str:
-        runs = ", ".join(f"{net.trained.run.root} at step {net.trained.commit.step}" for net in self.nets)
-        points, views = words.counted(self.scheme.num_points, "point"), words.counted(self.views, "view")
+        runs = ", ".join(f"{t.run.root} at step {t.commit.step}" for t in self.ensemble.runs)
+        points, views = words.counted(self.scheme.num_points, "point"), words.counted(self.ensemble.views, "view")
         return f"<Predictor of {runs}: {points}, {views} ({self.settings.tta[:60]})>"
 
     @property
     def run(self) -> Run:
-        """The first network's, in whose input frame all meet."""
-        return self.nets[0].trained.run
+        """The first member's."""
+        return self.ensemble.runs[0].run
 
     @property
     def plan(self) -> experiment.Experiment:
-        """The first network's."""
-        return self.nets[0].trained.plan
+        """The first member's."""
+        return self.ensemble.runs[0].plan
 
     @property
     def steps(self) -> list[int]:
-        """Of each network's checkpoint."""
-        return [net.trained.commit.step for net in self.nets]
-
-    @property
-    def views(self) -> int:
-        """Of an image, over all networks."""
-        return sum(net.views for net in self.nets)
+        """Of each member's checkpoint."""
+        return [t.commit.step for t in self.ensemble.runs]
 
     @property
     def purpose(self) -> dict:
         """All that predictions depend on beside the images, as plain data."""
-        return fitting.purpose_of(self.nets, self.settings)
+        return settings.purpose(self.ensemble, self.settings)
 
     @property
     def about(self) -> dict:
@@ -90,10 +86,14 @@ class Predictor:
     def predict(
         self, images: Iterable[np.ndarray] | np.ndarray, boxes: Sequence[Sequence[float]] | np.ndarray | None = None
     ) -> Landmarks:
-        """Landmarks of images u8[h, w, 3], RGB, each of any size.
+        """Return the landmarks of images.
 
-        boxes f[n, 4]: x, y, width, height of what to look at in each; a run that was trained on boxes needs them, any other
-        looks at that part alone if they are given. Raises ValueError, with the number of the image, for anything else.
+        Args:
+            images: u8[h, w, 3], RGB, each of any size.
+            boxes: f[n, 4]: x, y, width, height of the region to crop from each; a run that was trained on boxes needs them.
+
+        Raises:
+            ValueError: for anything else, with the number of the image.
         """
         if self.run.boxed and boxes is None:
             raise ValueError(
@@ -104,24 +104,23 @@ class Predictor:
             nothing = np.zeros((0, self.scheme.num_points))
             return Landmarks(np.zeros((*nothing.shape, 2)), nothing)
         source, faults = Arrays(images, self.scheme.num_points, boxes), loader.Faults()
-        found = inference.gather(
-            dataclasses.replace(self, nets=self._nets_for(len(source))).predictions(source, faults)
-        )
+        small = dataclasses.replace(self, ensemble=_for_count(self.ensemble, len(source)))
+        found = inference.gather(small.predictions(source, faults))
         if len(faults):
             raise ValueError(f"image {faults.report()[0]}")
         return Landmarks(found.points, found.expected)
 
-    def _nets_for(self, count: int) -> list[Net]:
-        """The networks with batches no larger than `count` images need; a few sizes, each compiled once."""
-        devices = math.lcm(*(n.trained.plan.mesh.size for n in self.nets))
-        batch = min(self.nets[0].config.batch, devices * 2 ** math.ceil(math.log2(-(-count // devices))))
-        return [n._replace(config=dataclasses.replace(n.config, batch=batch)) for n in self.nets]
+    def predictions(
+        self, source: Source, faults: loader.Faults | None = None, batches: Batches | None = None
+    ) -> Iterator[Predicted]:
+        """Predictions of every decodable image of a source, in order, some at a time, in pixels of the images.
 
-    def predictions(self, source: Source, faults: loader.Faults | None = None) -> Iterator[Predicted]:
-        """Predictions of every decodable image of a source, in order, some at a time. Raises ValueError where the run
-        was trained on bounding boxes and the source has none."""
+        batches: those of the source, where they are loaded already. Raises ValueError where the run was trained on bounding
+        boxes and the source has none.
+        """
         boxed.check(self.run, source)
-        return fitting.predictions(self.nets, self.fit, self.settings, source, faults)
+        how = self.fit, self.settings.merge, source, faults, batches
+        return map(inference.to_images, predictions.of(self.ensemble, *how))
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
         """f64[n]: the expected NME of each image, by the scheme's norm of its predicted points; NaN: not calibrated."""
@@ -152,50 +151,16 @@ def from_flags(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_nets`
+    """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_ensemble`
     has them. Raises ValueError in one line."""
     roots = [Path(r) for r in flags.run]
-    return open_runs(roots, asked(flags), flags.checkpoint, data, dry, watch=watch)
+    return open_runs(roots, settings.from_flags(flags), flags.checkpoint, data, dry, watch=watch)
 
 
-def asked(flags: argparse.Namespace) -> Settings:
-    """The settings that `prediction_flags` ask for. Raises ValueError in one line, before anything is opened."""
-    named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
-    weights = _text(flags.weights, "--weights") if named else json.dumps(_numbers(flags.weights))
-    found = Settings(
-        _text(flags.tta, "--tta"),
-        flags.merge,
-        weights,
-        flags.refine,
-        flags.at_once,
-    )
-    try:
-        tta.view_configs(found.tta, True)
-    except ValueError as error:
-        raise ValueError(f"--tta {flags.tta}: {error}") from None
-    return found
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"--weights {text[:60]}: expected auto, equal, fitted, one number a view, as 1,1,2 for three, or a .json list"
-        ) from None
-    if odd := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
-        raise ValueError(f"--weights {text[:60]}: {odd[0]} is no weight; 0 or more")
-    return found
-
-
-def _text(value: str, flag: str) -> str:
-    """A value, or what stands in the .json file that it names."""
-    if not value.endswith(".json"):
-        return value
-    try:
-        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
-    except FileNotFoundError:
-        raise ValueError(f"{flag} {value}: does not exist") from None
+def _for_count(over: Ensemble, count: int) -> Ensemble:
+    """An ensemble with batches no larger than `count` images need; a few sizes, each compiled once."""
+    needed = over.devices * 2 ** math.ceil(math.log2(-(-count // over.devices)))
+    return over._replace(batch=min(over.batch, needed))
 
 
 def _images(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
@@ -207,19 +172,19 @@ def _images(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | 
     return given if isinstance(given, np.ndarray | Sequence) else list(given)
 
 
-def load(
-    run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **settings
-) -> Predictor:
-    """The predictor of a run, or of several whose answers are mixed; settings: the fields of `fitting.Settings`, where
-    `tta` may be a list of augmenter configurations and `weights` numbers, [views] or [views, points].
+def load(run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **options) -> Predictor:
+    """The predictor of a run, or of several whose answers are mixed; options: the fields of `settings.Settings`, where
+    `tta` may be a list of augmenter configurations and `view_weights` (or `weights`) numbers, [views] or [views, points].
 
     Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside it;
     data: where that data lies now, if not where it was. Raises ValueError in one line.
     """
-    for name in {"tta", "weights"} & settings.keys():
-        if not isinstance(settings[name], str):
-            settings[name] = json.dumps(np.asarray(settings[name]).tolist() if name == "weights" else settings[name])
-    return open_runs([Path(r) for r in (run, *more)], Settings(**settings), checkpoint, data)
+    if "weights" in options:
+        options["view_weights"] = options.pop("weights")
+    for name in {"tta", "view_weights"} & options.keys():
+        if not isinstance(options[name], str):
+            options[name] = json.dumps(options[name] if name == "tta" else np.asarray(options[name]).tolist())
+    return open_runs([Path(r) for r in (run, *more)], Settings(**options), checkpoint, data)
 
 
 def open_runs(
@@ -231,11 +196,11 @@ def open_runs(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """As `load`, with the settings as one record; dry, watch: as `fitting.for_nets` has them."""
+    """As `load`, with the settings as one record; dry, watch: as `fitting.for_ensemble` has them."""
     if asked.merge not in tta.MERGES:
-        raise ValueError(f"--merge {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
+        raise ValueError(f"`merge` {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once is not None and asked.at_once < 1:
-        raise ValueError(f"--at-once must be 1 or more, got {asked.at_once}")
+        raise ValueError(f"`at_once` must be 1 or more, got {asked.at_once}")
     found = [restore.load(root, checkpoint) for root in roots]
     first = found[0].run
     for other in (t.run for t in found[1:]):
@@ -248,41 +213,9 @@ def open_runs(
         boxed.check_same(first, other)
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
         raise ValueError("the same network is named twice: give each --run once")
-    nets = ensemble.nets(found, asked.tta, asked.at_once)
-    fit, remarks = fitting.for_nets(nets, asked, data, dry, watch=watch)
+    over = ensemble.of_runs(found, asked.tta, asked.at_once)
+    fit, remarks = fitting.for_ensemble(over, asked, data, dry, watch=watch)
     untrained = [
         f"{t.run.root}: its checkpoint is that of step 0, before any training" for t in found if not t.commit.step
     ]
-    return Predictor(nets, asked, fit, [*remarks, *untrained])
-
-
-class Arrays(Source):
-    """Images in memory as a source, named by their numbers."""
-
-    labelled = False
-
-    def __init__(
-        self,
-        images: Sequence[np.ndarray] | np.ndarray,
-        num_points: int,
-        boxes: Sequence[Sequence[float]] | np.ndarray | None = None,
-    ):
-        for n, picture in enumerate(images):
-            shape, kind = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
-            if len(shape) != 3 or shape[2] != 3 or 0 in shape or kind != np.uint8:
-                raise ValueError(
-                    f"image {n}: expected a uint8 array [height, width, 3] in RGB, got {kind} {list(shape)}"
-                )
-        self.boxed, self._boxes = boxes is not None, None if boxes is None else np.asarray(boxes, np.float64)
-        if self._boxes is not None and self._boxes.shape != (len(images), 4):
-            raise ValueError(f"boxes: expected [{len(images)}, 4], got {list(self._boxes.shape)}")
-        self._images, self.num_points = images, num_points
-        self.names = [str(n) for n in range(len(images))]
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> Example:
-        picture, nothing = np.ascontiguousarray(self._images[index]), np.zeros((self.num_points, 2))
-        box = None if self._boxes is None else self._boxes[index]
-        return Example(picture, nothing, np.zeros(self.num_points, bool), box)
+    return Predictor(over, asked, fit, [*remarks, *untrained])

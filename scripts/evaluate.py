@@ -50,18 +50,22 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
-from jaxmarks import inference
+import numpy as np
+
 from jaxmarks.evaluation import summary
 from jaxmarks.inference import Predicted
+from jaxmarks.types import Batch
 from pipelines import example, loader, predictor
 from pipelines.evaluation import mean_face, scoring
 from pipelines.example import Source
 from pipelines.images import decode
+from pipelines.inference import settings
 from pipelines.io import files
 from pipelines.packing import overwrites
 from pipelines.predictor import Predictor
 from pipelines.reports import evaluation
-from pipelines.runs import run_folder, validation
+from pipelines.reports.worst import Worst
+from pipelines.runs import run_folder
 
 _WORST = 24  # images on a sheet
 
@@ -94,16 +98,20 @@ def written(flags: argparse.Namespace) -> dict[str, list[Path]]:
     return {**{flag: [Path(path)] for flag, path in outs(flags).items() if path}, "--plots": plots}
 
 
-def predicted(net: Predictor, source: Source, faults: loader.Faults, what: str = "image") -> Predicted:
-    """The predictions for all images that can be decoded."""
-    progress, parts, done = console.Progress(len(source), what), [], 0
+def predicted(
+    over: list[Predictor], source: Source, faults: loader.Faults, sheet: Worst
+) -> tuple[list[Predicted], np.ndarray]:
+    """As `scoring.predicted`, with progress; the worst of the first predictor go to the sheet."""
+    progress = console.Progress(len(source), "image")
+
+    def watch(batch: Batch, some: Predicted) -> None:
+        sheet.add(batch, some)
+        progress.show(int(some.index[-1]) + 1)
+
     progress.start()
-    for found in net.predictions(source, faults):
-        parts.append(found)
-        done += len(found.index)
-        progress.show(done)
+    found = scoring.predicted(over, source, faults, watch)
     progress.close()
-    return inference.gather(parts)
+    return found
 
 
 def rival(flags: argparse.Namespace, net: Predictor) -> Predictor | None:
@@ -120,9 +128,9 @@ def rival(flags: argparse.Namespace, net: Predictor) -> Predictor | None:
 def about(net: Predictor) -> dict:
     """Which runs, at what step, under which views."""
     asked = net.settings
-    how = {"tta": asked.tta, "merge": asked.merge, "weights": asked.weights, "refine": asked.refine}
+    how = {"tta": asked.tta, "merge": asked.merge, "weights": asked.view_weights, "refine": asked.refine}
     return {
-        "run": ", ".join(str(n.trained.run.root) for n in net.nets),
+        "run": ", ".join(str(t.run.root) for t in net.ensemble.runs),
         "step": net.steps if len(net.steps) > 1 else net.steps[0],
         **how,
     }
@@ -140,25 +148,26 @@ def replaced(out: Path, part: str) -> str:
 
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
-    predictor.asked(flags)  # what cannot be asked for is told before anything is opened
+    settings.from_flags(flags)  # what cannot be asked for is told before anything is opened
     run = run_folder.load(Path(flags.run[0]))
     overwrites.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source, train = scoring.photographs(run, flags.part, flags.data, **where)
+    source, train = scoring.images(run, flags.part, flags.data, **where)
     overwrites.check(written(flags), source)
     ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
     theirs = rival(flags, ours)
-    print("\n".join([*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ()))]), flush=True)
-    for other in [*ours.nets[1:], *(theirs.nets if theirs else ())]:
-        scoring.check_other(ours.run, other.trained.run, source, flags.part)
-    if flags.part == "val" and (ours.fit.photographs or ours.fit.calibration):
+    console.say(*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ())))
+    for other in [*ours.ensemble.runs[1:], *(theirs.ensemble.runs if theirs else ())]:
+        scoring.check_other(ours.run, other.run, source, flags.part)
+    if flags.part == "val" and (ours.fit.images or ours.fit.calibration):
         print(
             "the validation split chose the checkpoint and what was fitted: its numbers flatter; the test split's do not"
         )
     every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
-    found, scheme = predicted(ours, source, faults), ours.scheme
+    scheme, sheet = ours.scheme, Worst(ours.scheme, _WORST if flags.sheet else 0)
+    (found, *other), bright = predicted([ours, theirs] if theirs else [ours], source, faults, sheet)
     groups = every[found.index]
-    scores, properties = scoring.scores(source, found, scheme), scoring.properties(source, found, ours.plan)
+    scores, properties = scoring.scores(source, found, scheme), scoring.properties(found, scheme, bright)
     if train is not None:
         mean = found._replace(points=mean_face.mean_face(train, found, ours.run.config, faults))
         scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
@@ -169,7 +178,7 @@ def main() -> int:
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
     curves, others = {evaluation.named(report): scores.rows["nme"]}, None
     if theirs is not None:
-        judged = scoring.scores(source, predicted(theirs, source, faults, "against: image"), scheme, found.index)
+        judged = scoring.scores(source, other[0], scheme, found.index)
         report["comparison"] = scoring.comparison(scores, judged, groups, about(theirs))
         others = scoring.report(judged, properties, flags.limit, groups, by)
         curves[evaluation.named(about(theirs))] = columns["nme_against"] = judged.rows["nme"]
@@ -185,9 +194,9 @@ def main() -> int:
         made += [
             f"plots in {Path(flags.plots)}: {', '.join(evaluation.draw(Path(flags.plots), report, curves, others))}"
         ]
-    if flags.sheet:
+    if (worst := sheet.sheet(source.names)) is not None:
         with files.whole(flags.sheet) as file:
-            file.write(decode.encode_png(validation.worst(source, found, ours.plan, _WORST)))
+            file.write(decode.encode_png(worst))
         made.append(f"the worst in {flags.sheet} (predicted green, true red)")
     print(f"\n{evaluation.named(report)}: {'; '.join(made)}")
     return 0

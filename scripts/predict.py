@@ -56,7 +56,7 @@ console.begin(__name__, arguments)
 
 from pipelines import example, predictor
 from pipelines import open as opening
-from pipelines.inference import fitting, overlays, results, resume
+from pipelines.inference import fitting, overlays, results, resume, settings
 from pipelines.io import files
 from pipelines.packing import overwrites
 from pipelines.runs import boxed, run_data, run_folder
@@ -81,9 +81,12 @@ def main() -> int:
         contest.check_asked(asked)
     if needed and net.fit.calibration is None and not flags.dry_run:
         refuse(net.fit.remark)
-    print("\n".join(net.remarks), flush=True)
+    console.say(*net.remarks)
     if flags.dry_run:
-        taken, views = words.size(resume.size(len(source), net.scheme.num_points)), words.counted(net.views, "view")
+        taken, views = (
+            words.size(resume.size(len(source), net.scheme.num_points)),
+            words.counted(net.ensemble.views, "view"),
+        )
         known = resume.known(out, about(flags, net, source), source)
         print(
             f"{words.counted(len(source), 'image')} under {views}{f', {known} of them done' if known else ''};"
@@ -126,7 +129,7 @@ def parsed() -> argparse.Namespace:
     files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == pts.NAME else [])})
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
-    predictor.asked(flags)
+    settings.from_flags(flags)
     return flags
 
 

@@ -26,9 +26,7 @@ def arguments() -> console.Parser:
     parser.add_argument("--run", action="append", required=True, help="a run folder; several of one data set")
     parser.add_argument("--data", help="path of the runs' data, if it was moved")
     parser.add_argument("--out", required=True, help="the folder to write to")
-    parser.add_argument(
-        "--show", type=int, default=200, help="number of number of images on the page (default: %(default)s)"
-    )
+    parser.add_argument("--show", type=int, default=200, help="number of images on the page (default: %(default)s)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
     parser.add_argument(
         "--near-duplicates",

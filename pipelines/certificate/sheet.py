@@ -36,7 +36,7 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
     for index in range(len(source)):
         try:
             example = source[index]
-            image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+            image = decode.pixels(example.picture)
         except decode.DecodeError as error:
             _log.warning("%s: %s", source.names[index], error)
             continue

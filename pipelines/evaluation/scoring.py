@@ -1,18 +1,22 @@
 """Scoring: the images of an evaluation, their groups, and the facts of each."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise, tee
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import affine, experiment
-from jaxmarks.config import Config
+from jaxmarks import affine, inference
 from jaxmarks.evaluation import metrics, reliability, slices, summary
 from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
+from jaxmarks.types import Batch
+from pipelines import loader
 from pipelines.example import Source
-from pipelines.images import decode
+from pipelines.predictor import Predictor
 from pipelines.runs import boxed, run_data, run_folder, split
 from pipelines.runs.run_folder import Run
 from pipelines.sources import boxes
@@ -25,7 +29,7 @@ class Scores(NamedTuple):
     regions: dict[str, np.ndarray]  # NME of each region
 
 
-def photographs(
+def images(
     run: Run, part: str, data: str | None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> tuple[Source, Source | None]:
     """(the images of the part `test` or `val`, the training split where there is one).
@@ -130,29 +134,51 @@ def comparison(ours: Scores, theirs: Scores, groups: np.ndarray, against: dict[s
     return {"against": against, "said": said, "numbers": numbers, "regions": regions}
 
 
-def properties(source: Source, found: Predicted, plan: experiment.Experiment) -> dict[str, np.ndarray]:
+def predicted(
+    over: Sequence[Predictor], source: Source, faults: loader.Faults, watch: Callable[[Batch, Predicted], None]
+) -> tuple[list[Predicted], np.ndarray]:
+    """(the predictions of each predictor, the brightness f64[n] of each image) for all images that can be decoded; each is
+    loaded once, but for a closer crop. watch: is given each batch with the first predictor's predictions. Raises ValueError
+    where none can be decoded."""
+    devices = math.lcm(*(p.ensemble.devices for p in over))
+    size = -(-max(p.ensemble.batch for p in over) // devices) * devices
+    ensembles = [p.ensemble._replace(batch=size) for p in over]
+    batches = loader.together(source, [c for e in ensembles for c in e.configs], faults=faults)
+    first, *feeds = tee(batches, 1 + len(over))
+    places = list(accumulate((len(e.members) for e in ensembles), initial=0))
+    streams = [
+        dataclasses.replace(p, ensemble=e).predictions(source, batches=map(itemgetter(slice(start, stop)), feed))
+        for p, e, feed, (start, stop) in zip(over, ensembles, feeds, pairwise(places), strict=True)
+    ]
+    found, bright = [], [np.zeros(0)]
+    for ((batch, count), *_), *some in zip(first, *streams, strict=True):
+        found.append(some)
+        bright.append(brightness(batch, count))
+        watch(batch, some[0])
+    every = list(zip(*found, strict=True)) or [()]
+    return [inference.gather(each) for each in every], np.concatenate(bright)
+
+
+def properties(found: Predicted, scheme: Scheme, bright: np.ndarray) -> dict[str, np.ndarray]:
     """What slices are made by, f64[n] each: size, pose where it is known how the points mirror, brightness."""
     result = {"size": slices.sizes(found.truth, found.mask)}
-    if plan.scheme.mirror is not None:
-        result["pose"] = slices.asymmetry(found.truth, found.mask, plan.scheme.mirror)
-    return {**result, "brightness": brightness(source, found, plan.config)}
+    if scheme.mirror is not None:
+        result["pose"] = slices.asymmetry(found.truth, found.mask, scheme.mirror)
+    return {**result, "brightness": bright}
 
 
-def brightness(source: Source, found: Predicted, config: Config) -> np.ndarray:
-    """f64[n] in 0..255: the mean luminance of each image in the box of its labelled points, as far as the canvas
-    shows it; NaN where it shows none of it."""
+def brightness(batch: Batch, count: int) -> np.ndarray:
+    """f64[count] in 0..255: the mean luminance of each image of a batch in the box of its labelled points, as far as the
+    canvas shows it; NaN where it shows none of it."""
+    to_canvas = affine.invert(batch.fit.astype(np.float64))
 
     def one(at: int) -> float:
-        side = decode.canvas_side(config.size, config.canvas)
-        canvas = decode.canvas(source[int(found.index[at])], config.size, side, config.box_margin)
-        to_canvas = affine.compose(canvas.frame, affine.invert(canvas.fit))
-        placed = affine.apply(to_canvas, found.truth[at][found.mask[at]])
+        placed = affine.apply(to_canvas[at], batch.points[at][batch.mask[at]].astype(np.float64))
         if not len(placed):
             return np.nan
-        x0, y0 = np.maximum(np.rint(placed.min(0)), canvas.extent[:2]).astype(int)
-        x1, y1 = np.minimum(np.rint(placed.max(0)), canvas.extent[2:]).astype(int)
-        inside = canvas.image[y0 : max(y1 + 1, y0), x0 : max(x1 + 1, x0)]
+        x0, y0 = np.maximum(np.rint(placed.min(0)), batch.extent[at, :2]).astype(int)
+        x1, y1 = np.minimum(np.rint(placed.max(0)), batch.extent[at, 2:]).astype(int)
+        inside = batch.image[at, y0 : max(y1 + 1, y0), x0 : max(x1 + 1, x0)]
         return float(slices.luminance(inside).mean()) if inside.size else np.nan
 
-    with ThreadPoolExecutor(config.workers) as pool:
-        return np.array(list(pool.map(one, range(len(found.index)))))
+    return np.array([one(at) for at in range(count)])

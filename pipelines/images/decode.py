@@ -39,6 +39,11 @@ def decode(data: bytes, reduction: int = 1) -> np.ndarray:
     return cv2.cvtColor(decoded(data, reduction), cv2.COLOR_BGR2RGB)
 
 
+def pixels(picture: bytes | np.ndarray) -> np.ndarray:
+    """u8[h, w, 3] RGB of an example's image, encoded or not. Raises DecodeError."""
+    return decode(picture) if isinstance(picture, bytes) else picture
+
+
 def image_size(example: Example) -> tuple[int, int]:
     """Return (width, height) of the image that an example's points refer to, from its header if possible, else by
     decoding. Raises DecodeError."""

@@ -23,7 +23,7 @@ class Fitted(NamedTuple):
     """Weights of views, and what errors to expect under them."""
 
     weights: np.ndarray  # f64[views] or f64[views, points], of sum 1 over views
-    photographs: int  # that the weights were fitted on; 0: they were given, or are equal
+    images: int  # that the weights were fitted on; 0: they were given, or are equal
     framing: (
         np.ndarray | None
     )  # f64[3]: centre x, y and longer side of a label's box in the input, over the side; median
@@ -72,7 +72,7 @@ def to_data(found: Fitted) -> dict[str, Any]:
     """A fit as plain data."""
     return {
         "weights": found.weights.tolist(),
-        "photographs": found.photographs,
+        "photographs": found.images,
         "framing": None if found.framing is None else found.framing.tolist(),
         "calibration": None if found.calibration is None else calibration.to_data(found.calibration),
         "remark": found.remark,

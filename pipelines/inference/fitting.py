@@ -2,32 +2,29 @@
 
 Weights are fitted on the half of it that chose the checkpoint, expected errors on the other (`halves.held`). Where a half
 has too few images both are fitted on all of it, crosswise: what is said of an image's error comes of weights fitted to others.
+All in pixels of the first member's input.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import affine, inference, tta, words
-from jaxmarks.augment import parsing
+from jaxmarks import affine, inference, words
 from jaxmarks.evaluation import calibration, metrics, view_weights
 from jaxmarks.evaluation.calibration import Calibration
 from jaxmarks.inference import Predicted
-from pipelines import loader
 from pipelines import open as opening
 from pipelines.example import Source, Subset
-from pipelines.inference import ensemble, fitted
-from pipelines.inference.ensemble import Net
+from pipelines.inference import ensemble, fitted, predictions, refine, settings
+from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.fitted import Fitted
+from pipelines.inference.settings import Settings
 from pipelines.runs import halves, run_data, run_folder
 
-_SEEN_BY = ("model", "size", "canvas", "box_margin", "precision")  # how a network sees, beside its state
 _FOLDS = 5  # of a crosswise fit
-_MOST = 2000  # images of a half that are looked at: more would say no more
-
+_MOST = 2000  # images of a half that are predicted: more would tell no more
 
 Watch = Callable[[int, int, str], None]  # images done, of how many, what for
 
@@ -36,18 +33,8 @@ def unwatched(done: int, total: int, what: str) -> None:
     """Say nothing."""
 
 
-class Settings(NamedTuple):
-    """How predictions are made."""
-
-    tta: str = "standard"  # a set of views by name, or the JSON of one
-    merge: str = "mean"  # mean, median or trimmed
-    weights: str = "auto"  # equal, fitted, auto (fitted where that can be), or the JSON of [views] or [views][points]
-    refine: bool = False  # look again, closer, at faces that fill little of the frame
-    at_once: int | None = None  # images that go through a network at one time; None: as many as are fast
-
-
-def for_nets(
-    nets: Sequence[Net],
+def for_ensemble(
+    over: Ensemble,
     asked: Settings,
     data: str | None,
     dry: bool = False,
@@ -58,19 +45,19 @@ def for_nets(
     person should know of it, a line each.
 
     data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
-    expected; that is rejected (ValueError) where fitted weights or --refine were asked for. dry: nothing is fitted.
+    expected; that is rejected (ValueError) where fitted weights or `refine` were asked for. dry: nothing is fitted.
     watch: is told how far the fit is.
     """
-    given, purpose, run = given_weights(nets, asked), purpose_of(nets, asked), nets[0].trained.run
+    given, purpose, run = settings.given_weights(over, asked), settings.purpose(over, asked), over.runs[0].run
     if (known := fitted.read(run.root, purpose)) is not None:
         return known, _remarks(known)
-    equal = Fitted(equal_weights(nets) if given is None else given, 0, None, None)
+    equal = Fitted(settings.equal_weights(over) if given is None else given, 0, None, None)
     if dry:
         return equal, ["weights and expected errors would be fitted first, on the run's validation split"]
     try:
-        found = _fit(nets, asked, given, halves.held(run, _data(run, data)), watch)
+        found = _fit(over, asked, given, halves.held(run, _data(run, data)), watch)
     except ValueError as error:
-        if asked.weights == "fitted" or asked.refine:
+        if asked.view_weights == "fitted" or asked.refine:
             raise
         found = equal._replace(remark=str(error))
     return found, [*_remarks(found), *_kept(run.root, purpose, found)]
@@ -81,7 +68,7 @@ def shortage(run: run_folder.Run) -> str:
     count = len(run.parts["val"])
     if count >= calibration.LEAST:
         return ""
-    return f"{run.root} holds out {count} images, {calibration.LEAST} are needed; validate on more (--val-fraction)"
+    return f"{run.root} holds out {count} images, {calibration.LEAST} are needed; validate on more (`val_fraction`)"
 
 
 def _data(run: run_folder.Run, elsewhere: str | None) -> Source:
@@ -103,8 +90,8 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
-    if found.photographs:
-        told = f", weighed by a fit to {words.counted(found.photographs, 'image')} of the validation split"
+    if found.images:
+        told = f", weighed by a fit to {words.counted(found.images, 'image')} of the validation split"
     elif views > 1:
         told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
@@ -116,100 +103,56 @@ def _remarks(found: Fitted) -> list[str]:
     return [f"{views} {'view' if views == 1 else 'views'}{told}; {more}"]
 
 
-def purpose_of(nets: Sequence[Net], asked: Settings) -> dict:
-    """What a fit is for, as plain data: the states of the networks, and everything that changes what they say."""
-    weights = json.loads(asked.weights) if asked.weights[:1] == "[" else asked.weights
-    networks = [{"digest": n.trained.commit.digest, **{f: getattr(n.config, f) for f in _SEEN_BY}} for n in nets]
-    views = [
-        [parsing.dump(v) for v in tta.view_configs(asked.tta, n.trained.run.scheme.mirror is not None)] for n in nets
-    ]
-    return {"networks": networks, "views": views, "merge": asked.merge, "weights": weights, "refine": asked.refine}
-
-
-def equal_weights(nets: Sequence[Net]) -> np.ndarray:
-    """Each network counts alike, and each of its views."""
-    return np.concatenate([np.full(n.views, 1 / n.views / len(nets)) for n in nets])
-
-
-def given_weights(nets: Sequence[Net], asked: Settings) -> np.ndarray | None:
-    """The weights that were asked for by number, or equal ones; None: they are to be fitted. Raises ValueError in one line."""
-    if asked.weights == "equal":
-        return equal_weights(nets)
-    if asked.weights in ("auto", "fitted"):
-        if asked.merge == "mean" and sum(n.views for n in nets) > 1:
-            return None
-        if asked.weights == "fitted":
-            raise ValueError("--weights fitted: weights are fitted for the mean of two views or more")
-        return equal_weights(nets)
-    try:
-        weights = np.array(json.loads(asked.weights), np.float64)
-    except (json.JSONDecodeError, ValueError, TypeError):
-        raise ValueError(
-            f"--weights {asked.weights[:60]}: expected auto, equal, fitted, one number a view, or a .json list"
-        ) from None
-    views, points = sum(n.views for n in nets), nets[0].trained.run.scheme.num_points
-    if len(nets) > 1 and weights.shape == (len(nets),):  # of each network: its views share it
-        weights = np.concatenate([np.full(n.views, w / n.views) for n, w in zip(nets, weights, strict=True)])
-    if weights.shape not in ((views,), (views, points)):
-        raise ValueError(
-            f"--weights: there are {views} views of {points} points, so expected [{views}] or [{views}][{points}] numbers,"
-            f" got {'x'.join(map(str, weights.shape))}"
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(0) > 0).all()):
-        raise ValueError(f"--weights {asked.weights[:60]}: must be finite, 0 or more, and not all 0")
-    return weights / weights.sum(0)
-
-
-def _unseen(nets: Sequence[Net], half: Source) -> Subset:
+def _unseen(over: Ensemble, half: Source) -> Subset:
     """Of a half of the first run's validation split, what the other networks were not trained on either; evenly taken."""
-    seen = {n for net in nets[1:] for n in net.trained.run.parts["train"]}
+    seen = {n for t in over.runs[1:] for n in t.run.parts["train"]}
     there = [i for i, name in enumerate(half.names) if name not in seen]
     evenly = np.linspace(0, len(there) - 1, min(_MOST, len(there))).astype(int)
     return Subset(half, [there[i] for i in evenly])
 
 
-def _fit(nets: Sequence[Net], asked: Settings, given: np.ndarray | None, held: halves.Held, watch: Watch) -> Fitted:
-    chooses, calibrates = _unseen(nets, held.chooses), _unseen(nets, held.calibrates)
+def _fit(over: Ensemble, asked: Settings, given: np.ndarray | None, held: halves.Held, watch: Watch) -> Fitted:
+    chooses, calibrates = _unseen(over, held.chooses), _unseen(over, held.calibrates)
     crossed = min(len(chooses), len(calibrates)) < calibration.LEAST  # too few in a half
     if crossed:
-        chooses = calibrates = _unseen(nets, held.all)
+        chooses = calibrates = _unseen(over, held.all)
     if not len(chooses) and len(held.all):
         raise ValueError(
-            f"each image that {nets[0].trained.run.root} holds out was trained on by another of these runs; train runs to be"
-            " mixed with the same --split-seed, --split-by and --val-fraction"
+            "each image that the first run holds out was trained on by another of these runs; train runs to be mixed with the"
+            " same `split_seed`, `split_by` and `val_fraction`"
         )
     if not len(chooses):
-        raise ValueError("no image is held out for it; validate on more (--val-fraction)")
+        raise ValueError("no image is held out for it; validate on more (`val_fraction`)")
     if len(chooses) < view_weights.LEAST and given is None:
-        given = _equal(nets, asked, len(chooses))
+        given = _equal(over, asked, len(chooses))
     seen, weights, count = None, given, 0
     if weights is None:
-        seen = _seen(nets, chooses, watch)
-        weights, count = _fitted_weights(nets, asked, seen)
+        seen = _seen(over, chooses, watch)
+        weights, count = _fitted_weights(over, asked, seen)
     typical = None
     if asked.refine:
-        looks = ensemble.merged(nets, weights, asked.merge, chooses)
-        typical = ensemble.framing(_gathered(looks, len(chooses), watch, "how faces lie"), nets[0].config.size)
+        found = ensemble.merged(over, weights, asked.merge, chooses)
+        typical = refine.framing(_gathered(found, len(chooses), watch, "how faces lie"), over.configs[0].size)
     fit = Fitted(weights, count, typical, None, "", crossed)
     try:
-        known = _calibration(nets, asked, fit, calibrates, held.groups, seen if crossed and count else None, watch)
+        known = _calibration(over, asked, fit, calibrates, held.groups, seen if crossed and count else None, watch)
         return fit._replace(calibration=known)
     except ValueError as error:
         return fit._replace(remark=str(error))
 
 
-def _equal(nets: Sequence[Net], asked: Settings, count: int) -> np.ndarray:
+def _equal(over: Ensemble, asked: Settings, count: int) -> np.ndarray:
     """Equal weights, since so few images are no more to fit on. Raises ValueError where fitted ones were asked for."""
-    if asked.weights == "fitted":
+    if asked.view_weights == "fitted":
         raise ValueError(
-            f"--weights fitted: {words.counted(count, 'image')} to fit on,"
-            f" {view_weights.LEAST} are needed; validate on more (--val-fraction)"
+            f"`view_weights` fitted: {words.counted(count, 'image')} to fit on,"
+            f" {view_weights.LEAST} are needed; validate on more (`val_fraction`)"
         )
-    return equal_weights(nets)
+    return settings.equal_weights(over)
 
 
 class _Seen(NamedTuple):
-    """What every view says of labelled images, in the first network's input."""
+    """The points of every view of labelled images, in pixels of the first member's input."""
 
     points: np.ndarray  # f32[views, n, points, 2]
     truth: np.ndarray  # f32[n, points, 2]
@@ -223,7 +166,7 @@ class _Seen(NamedTuple):
 
 
 def _calibration(
-    nets: Sequence[Net],
+    over: Ensemble,
     asked: Settings,
     fit: Fitted,
     source: Source,
@@ -236,20 +179,20 @@ def _calibration(
     if len(source) < calibration.LEAST:
         raise ValueError(
             f"{words.counted(len(source), 'image')} held out to calibrate expected errors on, {calibration.LEAST} are needed;"
-            " validate on more (--val-fraction)"
+            " validate on more (`val_fraction`)"
         )
     of = [groups[name] for name in source.names]
     if seen is None:
-        found = _gathered(predictions(nets, fit, asked, source), len(source), watch, "expected errors")
+        found = _gathered(predictions.of(over, fit, asked.merge, source), len(source), watch, "expected errors")
     else:
-        found = _crosswise(nets, asked, fit, source, of, seen, watch)
-    norm = metrics.norm(found.truth, found.mask, nets[0].trained.run.scheme, found.diagonal)
+        found = _crosswise(over, asked, fit, source, of, seen, watch)
+    norm = metrics.norm(found.truth, found.mask, over.runs[0].run.scheme, found.diagonal)
     judged, groups_of = (found.points, found.spread, found.truth, found.mask), [of[int(i)] for i in found.index]
     return calibration.fit(*judged, norm, found.diagonal, groups_of)
 
 
 def _crosswise(
-    nets: Sequence[Net], asked: Settings, fit: Fitted, source: Source, of: Sequence[str], seen: _Seen, watch: Watch
+    over: Ensemble, asked: Settings, fit: Fitted, source: Source, of: Sequence[str], seen: _Seen, watch: Watch
 ) -> Predicted:
     """Predictions of all images of a source, each under weights fitted to the folds of groups that it is not in."""
     names = sorted(set(of))
@@ -257,8 +200,8 @@ def _crosswise(
     found, done = [], 0
     for fold in sorted(set(fold_of.tolist())):
         inside = np.flatnonzero(fold_of == fold)
-        weights = _weights(nets, seen.of(fold_of[seen.index] != fold))
-        for some in predictions(nets, fit._replace(weights=weights), asked, Subset(source, inside.tolist())):
+        weights = _weights(over, seen.of(fold_of[seen.index] != fold))
+        for some in predictions.of(over, fit._replace(weights=weights), asked.merge, Subset(source, inside.tolist())):
             found.append(some._replace(index=inside[some.index]))
             watch(done := done + len(some.index), len(source), "expected errors")
     return inference.gather(found)
@@ -274,11 +217,11 @@ def _gathered(stream: Iterator[Predicted], total: int, watch: Watch, what: str) 
     return inference.gather(found)
 
 
-def _seen(nets: Sequence[Net], part: Source, watch: Watch) -> _Seen:
-    """What every view says of the images of a part."""
+def _seen(over: Ensemble, part: Source, watch: Watch) -> _Seen:
+    """The points of every view of the images of a source."""
     found, done = [], 0
     watch(0, len(part), "weights of views")
-    for s in ensemble.looked(nets, part):
+    for s in ensemble.view_points(over, part):
         n, batch = s.count, s.batch
         diagonal = batch.diagonal * affine.scale(batch.frame)
         found.append(_Seen(s.points[:, :n], *(a[:n] for a in (batch.points, batch.mask, diagonal, batch.index))))
@@ -289,25 +232,12 @@ def _seen(nets: Sequence[Net], part: Source, watch: Watch) -> _Seen:
     return _Seen(np.concatenate(points, 1), *map(np.concatenate, columns))
 
 
-def _fitted_weights(nets: Sequence[Net], asked: Settings, seen: _Seen) -> tuple[np.ndarray, int]:
+def _fitted_weights(over: Ensemble, asked: Settings, seen: _Seen) -> tuple[np.ndarray, int]:
     """(weights, images that they were fitted on, or 0 where these are too few and auto takes equal ones)."""
     count = len(seen.mask)
-    return (_equal(nets, asked, count), 0) if count < view_weights.LEAST else (_weights(nets, seen), count)
+    return (_equal(over, asked, count), 0) if count < view_weights.LEAST else (_weights(over, seen), count)
 
 
-def _weights(nets: Sequence[Net], seen: _Seen) -> np.ndarray:
-    norm = metrics.norm(seen.truth, seen.mask, nets[0].trained.run.scheme, seen.diagonal)
+def _weights(over: Ensemble, seen: _Seen) -> np.ndarray:
+    norm = metrics.norm(seen.truth, seen.mask, over.runs[0].run.scheme, seen.diagonal)
     return view_weights.fit(seen.points, seen.truth, seen.mask, norm)
-
-
-def predictions(
-    nets: Sequence[Net], fit: Fitted, asked: Settings, source: Source, faults: loader.Faults | None = None
-) -> Iterator[Predicted]:
-    """Predictions of every decodable image of a source, in order, with all that was fitted."""
-    for found in ensemble.merged(nets, fit.weights, asked.merge, source, faults):
-        if fit.framing is not None:
-            found = ensemble.closer(nets, fit.weights, asked.merge, fit.framing, source, found)
-        if fit.calibration is not None:
-            known = found.points, found.spread, found.diagonal
-            found = found._replace(expected=calibration.expected(fit.calibration, *known))
-        yield found

@@ -1,4 +1,4 @@
-"""Flags that select networks, views and merging, for `pipelines.predictor.from_flags`."""
+"""Flags that select runs, views and merging, for `pipelines.predictor.from_flags`."""
 
 import argparse
 import logging
@@ -16,7 +16,7 @@ class _Renamed(argparse.Action):
 
 
 def add(parser: argparse.ArgumentParser, views: str) -> None:
-    """The flags that say which networks to ask, and how; views: of each image, by default."""
+    """Add the flags that say which runs predict, and how; views: of each image, by default."""
     parser.add_argument("--run", required=True, action="append", help="a run folder; repeat for an ensemble")
     parser.add_argument(
         "--tta",
@@ -30,7 +30,9 @@ def add(parser: argparse.ArgumentParser, views: str) -> None:
         help="equal, fitted, auto (fitted where it can be), 1,1,2 or a .json list (default: auto)",
     )
     parser.add_argument("--weights", action=_Renamed, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--merge", default="mean", help=f"of the views: {', '.join(choices.MERGES)} (default: mean)")
+    parser.add_argument(
+        "--merge", default="mean", help=f"merging of the views: {', '.join(choices.MERGES)} (default: mean)"
+    )
     parser.add_argument(
         "--refine", action="store_true", help="predict objects that fill little of the frame again, in a closer crop"
     )

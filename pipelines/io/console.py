@@ -32,7 +32,7 @@ def clock(seconds: float) -> str:
 _INSTALLED = "jaxmarks "  # how sys.argv begins where a command was started by its installed name
 
 
-def named(text: str) -> str:
+def as_started(text: str) -> str:
     """A text with the project's commands as they are started here: `jaxmarks NAME` where this one was."""
     if not sys.argv[0].startswith(_INSTALLED):
         return text
@@ -41,7 +41,7 @@ def named(text: str) -> str:
 
 def say(*lines: str) -> None:
     """Print lines on stdout and flush, with flags in place of the fields that they name."""
-    print(named(flags.named("\n".join(lines))), flush=True)
+    print(as_started(flags.named("\n".join(lines))), flush=True)
 
 
 class Progress:
@@ -166,7 +166,7 @@ class Parser(argparse.ArgumentParser):
         self._given: list[str] = []
 
     def format_help(self) -> str:
-        return named(super().format_help())
+        return as_started(super().format_help())
 
     def parse_known_args(self, args=None, namespace=None):
         self._given = list(sys.argv[1:] if args is None else args)
@@ -228,7 +228,7 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if _Shown.asked:
             return super().format(record)
-        return f"warning: {files.escaped(' '.join(record.getMessage().split()))}"
+        return f"warning: {files.escaped(flags.named(' '.join(record.getMessage().split())))}"
 
 
 def _one_line_each() -> None:
@@ -263,7 +263,7 @@ def run(main: Callable[[], int | None]) -> None:
         if _Shown.asked:
             traceback.print_exc()
         line, code = failures.describe(error)
-        print(f"error: {files.escaped(named(line))}", file=sys.stderr)
+        print(f"error: {files.escaped(as_started(line))}", file=sys.stderr)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.exit(code)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxmarks import inference
 from pipelines import loader
 from pipelines.example import Source, Subset
+from pipelines.inference import ensemble, settings
 from pipelines.io import console
 from pipelines.runs import restore, run_data, run_folder
 from pipelines.runs.restore import Trained
@@ -88,9 +89,10 @@ def assignments(names: Sequence[str], trained_on: Sequence[Sequence[str]]) -> tu
 
 
 def _predicted(t: Trained, source: Source, indices: np.ndarray, faults: loader.Faults) -> Iterator[inference.Predicted]:
-    forward = t.plan.forward(VIEWS)
-    batches = loader.ordered(Subset(source, indices.tolist()), t.run.config, faults=faults)
-    yield from inference.predictions(forward, t.state, batches, t.plan.mesh)
+    alone = ensemble.of_runs([t], VIEWS)
+    part = Subset(source, indices.tolist())
+    found = ensemble.merged(alone, settings.equal_weights(alone), "mean", part, faults)
+    return map(inference.to_images, found)
 
 
 def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.ndarray]:

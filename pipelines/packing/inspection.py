@@ -33,7 +33,7 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     try:
         example = source[index]
         picture = example.picture
-        image = decode.decode(picture) if isinstance(picture, bytes) else picture
+        image = decode.pixels(picture)
         if example.box is not None:
             decode.check_box(example.box, image.shape[1], image.shape[0])
     except decode.DecodeError as error:
@@ -49,7 +49,7 @@ def small(source: Source, index: int) -> np.ndarray | None:
     """A record's image as `duplicates.alike` compares it; None where it cannot be decoded."""
     try:
         picture = source[index].picture
-        return duplicates.small(decode.decode(picture) if isinstance(picture, bytes) else picture)
+        return duplicates.small(decode.pixels(picture))
     except decode.DecodeError:
         return None
 

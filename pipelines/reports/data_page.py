@@ -125,7 +125,7 @@ def _tile(source: Source, index: int, close: bool) -> np.ndarray | None:
     if (example := _read(source, index)) is None:
         return None
     try:
-        image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+        image = decode.pixels(example.picture)
     except decode.DecodeError:
         return None
     shrunk = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # labels are the image's

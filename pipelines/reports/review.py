@@ -57,7 +57,7 @@ def _item(item: Item) -> dict:
 
 def _shown(example: Example, prediction: np.ndarray) -> dict:
     """An image and its label, and what part of it is shown: that about label and prediction."""
-    image = decode.decode(example.picture) if isinstance(example.picture, bytes) else example.picture
+    image = decode.pixels(example.picture)
     known = example.mask & np.isfinite(example.points).all(1)
     scale = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # points are the image's
     view, low, high = _around(np.concatenate([example.points[known], prediction]), np.array(image.shape[1::-1]) / scale)

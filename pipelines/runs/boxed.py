@@ -13,7 +13,7 @@ def check(run: Run, source: Source) -> None:
     """Raise ValueError where a run was trained on bounding boxes and the source has none."""
     if run.boxed and not source.boxed:
         raise ValueError(
-            f"{run.root} was trained on bounding boxes, and these images have none: give --boxes FILE (file_name, x, y,"
+            f"{run.root} was trained on bounding boxes, and these images have none: give `boxes` (file_name, x, y,"
             " width, height; for a packed set to prepare.py), or train a run on whole images"
         )
 
@@ -40,4 +40,4 @@ def check_same(one: Run, other: Run) -> None:
             f"{boxed.root} was trained on bounding boxes, {whole.root} on whole images: they cannot be combined"
         )
     if (ours := one.config.box_margin) != (theirs := other.config.box_margin):
-        raise ValueError(f"{other.root} has --box-margin {theirs:g}, {one.root} {ours:g}: they cannot be combined")
+        raise ValueError(f"{other.root} has `box_margin` {theirs:g}, {one.root} {ours:g}: they cannot be combined")

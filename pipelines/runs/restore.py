@@ -51,12 +51,12 @@ def origin(config: Config) -> str:
         return ""
     path = Path(config.init_from)
     if not path.exists():
-        raise ValueError(f"--init-from {path}: does not exist")
+        raise ValueError(f"`init_from` {path}: does not exist")
     if path.is_dir():
         found = checkpoint.commits(path)
         best = checkpoint.best(found) or (found[-1] if found else None)
         if best is None:
-            raise ValueError(f"--init-from {path}: no run folder with a checkpoint")
+            raise ValueError(f"`init_from` {path}: no run folder with a checkpoint")
         return best.digest
     return files.digest(path).hex()
 
@@ -70,12 +70,12 @@ def first_weights(run: Run, plan: experiment.Experiment) -> tuple[tuple[dict, di
     if not config.init_from:
         return None, []
     if origin(config) != run.origin:
-        raise ValueError(f"--init-from {config.init_from}: not the weights that {run.root} began with")
+        raise ValueError(f"`init_from` {config.init_from}: not the weights that {run.root} began with")
     path, notes = Path(config.init_from), []
     if path.is_dir():
         other = load(path)
         if other.run.config.model != config.model:
-            raise ValueError(f"{path} is a {other.run.config.model}: give --model {other.run.config.model}")
+            raise ValueError(f"{path} is a {other.run.config.model}: give `model` {other.run.config.model}")
         if other.run.config.size != config.size:
             notes.append(f"{path} was trained at {other.run.config.size} px, this run at {config.size}")
         given = state.judged(other.state)
@@ -89,11 +89,11 @@ def _published(model: str, path: Path) -> tuple[dict, dict]:
     named = state_dicts.read(path)
     for name, values in named.items():
         if wrong := int(np.sum(~np.isfinite(values))):
-            raise ValueError(f"--init-from {path}: {name} has {wrong} values that are not finite")
+            raise ValueError(f"`init_from` {path}: {name} has {wrong} values that are not finite")
     try:
         return torchvision.backbone(model, named)
     except ValueError as error:
-        raise ValueError(f"--init-from {path}: {error}") from None
+        raise ValueError(f"`init_from` {path}: {error}") from None
 
 
 def check(planned: Run) -> list[str]:
@@ -129,7 +129,7 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
     saved, commit = checkpoint.require(parent, plan.template(), which or "newest")
     if plan.steps <= commit.step:
         raise ValueError(
-            f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give --steps above"
+            f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give `steps` above"
             f" {commit.step}, or an earlier --step"
         )
     if dry:

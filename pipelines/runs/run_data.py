@@ -48,14 +48,12 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
     one part only. Raises ValueError where that is what the run was trained on."""
     where, points = path or run.config.data, run.scheme.num_points
     if not opening.exists(where):
-        raise ValueError(f"{where}: does not exist; give another path with --data")
+        raise ValueError(f"{where}: does not exist; give another path with `data`")
     own = os.path.abspath(where) == os.path.abspath(run.config.data)
     pictures = pictures or (run.config.pictures if own else "")
     if own and run.config.boxes and not boxes:
         if not Path(run.config.boxes).is_file():
-            raise ValueError(
-                f"{run.root} was trained on {run.config.boxes}, which is gone: give --boxes FILE for {where}"
-            )
+            raise ValueError(f"{run.root} was trained on {run.config.boxes}, which is gone: give `boxes` for {where}")
         boxes = run.config.boxes
     if own or (where.lower().endswith(".json") and not run.config.category.isdigit()):  # ids are of one file only
         category = category or run.config.category
@@ -64,7 +62,7 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
         return boxed.cropped(run, opening.open_source(where, "test", points, **given))
     if own:
         raise ValueError(
-            f"{where} has no test split, only what the run was trained on; give other data with --data (evaluate.py:"
+            f"{where} has no test split, only what the run was trained on; give other data with `data` (evaluate.py:"
             " or --part val)"
         )
     _log.warning("%s has no test split: all of its images are used", where)

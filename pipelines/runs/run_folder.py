@@ -149,7 +149,7 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
             raise ValueError(f"--{name} {path}: does not exist")
     if (config.pictures or config.boxes or config.category) and opening.is_packed(config.data):
         raise ValueError(
-            f"--data {config.data} is packed: --pictures, --boxes and --category were for prepare.py, and do nothing here"
+            f"`data` {config.data} is packed: `pictures`, `boxes` and `category` were for prepare.py, and do nothing here"
         )
     return config
 
@@ -240,14 +240,14 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
             f" {configs.as_flags(run.config)}"
         )
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
-        raise ValueError(f"--review {asked.review}: not the decisions that {run.root} began with. Take another --name")
+        raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another --name")
     check_identity(run, source, asked.data)
     if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
-        raise ValueError(f"--weights {asked.weights}: not the weights that {run.root} began with. Take another --name")
+        raise ValueError(f"`weights` {asked.weights}: not the weights that {run.root} began with. Take another --name")
     if asked.init_from and asked.init_from != run.config.init_from:
-        raise ValueError(f"--init-from: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
+        raise ValueError(f"`init_from`: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
     if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
-        raise ValueError(f"--scheme {asked.scheme}: {run.root} was trained with another one. Take another --name")
+        raise ValueError(f"`scheme` {asked.scheme}: {run.root} was trained with another one. Take another --name")
     return run._replace(config=asked, boxed=source.boxed), other_versions(run)
 
 
@@ -261,7 +261,7 @@ def check_identity(run: Run, source: Source, path: str) -> None:
     """Raise ValueError unless the source holds the very records that the run was trained on."""
     if identity(source) != run.data_identity:
         raise ValueError(
-            f"--data {path}: not the data that {run.root} was trained on, or it was changed since;"
+            f"`data` {path}: not the data that {run.root} was trained on, or it was changed since;"
             " give that data, or train another run (train.py --name) on this"
         )
 

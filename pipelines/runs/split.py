@@ -141,7 +141,7 @@ def _check(
     asked_by, ways = means
     if "fold" not in asked_by and (near := _nearest(ranked, sizes, asked)):
         share, fits = near
-        ways = [*ways, f"--val-fraction {share:g} holds out {fits}"]
+        ways = [*ways, f"`val_fraction` {share:g} holds out {fits}"]
     raise ValueError(
         f"the validation split: {asked:.3g} of {total} images are asked for ({asked_by}), and whole groups give {count}: there"
         f" {'is 1 group' if len(ranked) == 1 else f'are {len(ranked)} groups'}, the largest of {max(sizes.values())} images;"
@@ -168,8 +168,8 @@ def _means(
     ways = ["--no-near-duplicates lets near-duplicates be on both sides"] if any(twins or ()) else []
     ways += [f"another --split-by than {pattern!r} makes other groups"] if pattern else []
     if fold:
-        return f"--fold {fold[0]}/{fold[1]}", [*ways, "--fold takes fewer parts"]
-    return f"a share of {fraction:g}", [*ways, "--val-fraction 0 holds out nothing"]
+        return f"`fold` {fold[0]}/{fold[1]}", [*ways, "`fold` takes fewer parts"]
+    return f"a share of {fraction:g}", [*ways, "`val_fraction` 0 holds out nothing"]
 
 
 def _fold(ranked: list[str], sizes: dict[str, int], which: int, of: int) -> set[str]:
@@ -180,7 +180,7 @@ def _fold(ranked: list[str], sizes: dict[str, int], which: int, of: int) -> set[
         folds[(2 * before + sizes[group]) * of // (2 * total)].add(group)
         before += sizes[group]
     if not all(folds):
-        raise ValueError(f"--fold {which}/{of}: the {len(ranked)} groups cannot be cut into {of} parts; take fewer")
+        raise ValueError(f"`fold` {which}/{of}: the {len(ranked)} groups cannot be cut into {of} parts; take fewer")
     return folds[which - 1]
 
 

@@ -52,10 +52,10 @@ def parse(specification: str) -> tuple[int, int]:
     fields = specification.split(":")
     if len(fields) not in (2, 3) or not all(f.isascii() and f.isdigit() for f in fields[1:]) or int(fields[1]) < 2:
         raise ValueError(
-            f"--data {specification}: expected drawn:COUNT or drawn:COUNT:POINTS, with a COUNT of 2 or more"
+            f"`data` {specification}: expected drawn:COUNT or drawn:COUNT:POINTS, with a COUNT of 2 or more"
         )
     points = int(fields[2]) if len(fields) == 3 else 971
     if points not in synthetic.NUM_POINTS:
         known = ", ".join(map(str, synthetic.NUM_POINTS))
-        raise ValueError(f"--data {specification}: faces are drawn with {known} points, not {points}")
+        raise ValueError(f"`data` {specification}: faces are drawn with {known} points, not {points}")
     return int(fields[1]), points

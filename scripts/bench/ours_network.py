@@ -18,7 +18,7 @@ from jaxmarks.models import units
 from jaxmarks.training import checkpoint, log
 from jaxmarks.types import Batch
 from pipelines import example, predictor
-from pipelines.inference import fitting
+from pipelines.inference.settings import Settings
 from pipelines.runs import run_data, run_folder
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
@@ -119,7 +119,7 @@ def views(settings: dict, folder: Path) -> Side:
     state = plan.initial_state()
     state = state._replace(**dict(zip(("params", "stats"), lively(state.params, state.stats), strict=True)))
     checkpoint.save(run.root, state, 0.5, {name: 0 for name in log.FILES}, anchor=True)
-    asked = fitting.Settings(tta=settings["tta"], weights="equal")
+    asked = Settings(tta=settings["tta"], view_weights="equal")
     net = predictor.open_runs([run.root], asked, dry=True)
     matrices = np.asarray(tta.views(settings["tta"], True, config.size).affine, np.float64)
     save(folder, "weights", exported(state.params, state.stats))

@@ -36,18 +36,17 @@ def test_an_oracle_in_place_of_the_network_is_mapped_back_through_the_forward_pa
     answer = jnp.asarray(units.from_pixels(shown.reshape(-1, 68, 2), SIZE), jnp.float32)
     oracle = models.Model(lambda key, size: ({}, {}), lambda params, stats, pictures, train: (answer, stats))
     over = sharding.mesh()
-    weights = jnp.ones(len(views.affine))
-    forward = inference.make_forward(oracle, scheme, SIZE, views, weights, over)
+    member = inference.Member(inference.make_network(oracle, scheme, SIZE, over), ({}, {}), views, over)
     canvases = [decode.place(cases.sample_image(n), SIZE, 120) for n in range(count)]
-    empty = np.zeros(count)
+    empty, frame = np.zeros(count), np.tile(np.eye(2, 3), (count, 1, 1))
     batch = Batch(
-        image=np.stack([c.image for c in canvases]), points=empty, mask=empty, frame=empty, index=empty, draw=empty,
+        image=np.stack([c.image for c in canvases]), points=empty, mask=empty, frame=frame, index=empty, draw=empty,
         fit=np.stack([c.fit for c in canvases]).astype(np.float32),
         extent=np.stack([c.extent for c in canvases]).astype(np.float32), diagonal=empty,
     )  # fmt: skip
-    found, spread = forward.apply(forward.fold({}, {}), sharding.split(over, batch))
-    assert np.abs(np.asarray(found, np.float64) - truth).max() < 1e-3
-    assert np.asarray(spread).max() < 1e-3
+    (found,) = inference.merged(inference.view_points([member], [[(batch, count)]]), np.ones(member.count))
+    assert np.abs(found.points - truth).max() < 1e-3
+    assert found.spread.max() < 1e-3
 
 
 @pytest.fixture

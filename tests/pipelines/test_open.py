@@ -88,12 +88,12 @@ def one_line_rejection(function, *arguments) -> str:
 )
 def test_a_path_that_is_no_data_is_rejected_in_one_line(path, told):
     message = one_line_rejection(opening.open_source, path)
-    assert message.startswith(f"--data {path}: ") and told in message
+    assert message.startswith(f"`data` {path}: ") and told in message
 
 
 @pytest.mark.parametrize("path", ["drawn:²", "drawn:٣٣", "drawn:5:²"])
 def test_digits_of_other_scripts_are_no_count(path):
-    assert one_line_rejection(opening.open_source, path).startswith(f"--data {path}: ")
+    assert one_line_rejection(opening.open_source, path).startswith(f"`data` {path}: ")
 
 
 def test_a_folder_that_is_no_contest_names_the_file_that_is_missing(tmp_path):
@@ -117,7 +117,7 @@ def test_a_folder_without_images_or_no_folder_is_rejected(tmp_path):
     assert "does not exist" in one_line_rejection(opening.open_images, str(tmp_path / "x"), 5)
 
 
-def test_a_folder_named_like_a_image_is_none(tmp_path):
+def test_a_folder_named_like_an_image_is_none(tmp_path):
     (tmp_path / "a.png").write_bytes(picture(1))
     (tmp_path / "b.png").mkdir()
     assert opening.open_images(str(tmp_path), 5).names == ["a.png"]

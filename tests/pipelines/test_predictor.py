@@ -13,7 +13,8 @@ from jaxmarks.evaluation import calibration
 from pipelines import example, loader, predictor, synthetic
 from pipelines import open as opening
 from pipelines.images import decode
-from pipelines.inference import ensemble, fitted, fitting
+from pipelines.inference import fitted, fitting, predictions, refine
+from pipelines.inference.settings import Settings
 from pipelines.runs import halves, run_data
 from pipelines.runs import restore as opened
 from tests.commands import begun
@@ -43,6 +44,14 @@ def equal(one, other, within=1e-3):
     return all(np.allclose(a, b, atol=within, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
+def validated(root, source, images=True):
+    """What validation gives while a run trains: by the state, in batches of the run's own."""
+    run, plan, state, _ = opened.load(root)
+    seen = inference.view_points([plan.member("none")(state)], loader.together(source, [run.config]))
+    found = inference.gather(inference.merged(seen, np.ones(1)))
+    return inference.to_images(found) if images else found
+
+
 @pytest.mark.slow
 def test_views_and_images_in_chunks_are_as_all_at_once(one, pictures):
     whole = predictor.load(one, tta=VIEWS).predict(pictures)
@@ -50,7 +59,7 @@ def test_views_and_images_in_chunks_are_as_all_at_once(one, pictures):
     for at_once in (1, 8):
         net = predictor.load(one, tta=VIEWS, at_once=at_once)
         assert equal(net.predict(pictures), whole)
-    with pytest.raises(ValueError, match="--at-once must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="`at_once` must be 1 or more, got 0"):
         predictor.load(one, at_once=0)
 
 
@@ -79,10 +88,7 @@ def test_a_predictor_is_a_line_in_a_notebook(one):
 def test_the_plain_view_is_what_validation_sees(one):
     net = predictor.load(one, tta="none")
     source = opening.open_source("drawn:40:5", "test")
-    run, plan, state, _ = opened.load(one)
-    feed = loader.ordered(source, run.config)
-    plain = inference.gather(inference.predictions(plan.forward("none"), state, feed, plan.mesh))
-    found = inference.gather(net.predictions(source))
+    plain, found = validated(one, source), inference.gather(net.predictions(source))
     assert np.array_equal(found.index, plain.index) and np.allclose(found.points, plain.points, atol=1e-3)
     assert np.allclose(found.truth, plain.truth) and np.isfinite(found.expected).all()
 
@@ -103,7 +109,7 @@ def test_networks_of_other_sizes_are_mixed_in_the_image(one, other, pictures):
 @pytest.mark.slow
 def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     net = predictor.load(one, other, tta="flip")
-    assert net.fit.photographs >= 20 and net.fit.weights.shape == (4,) and abs(net.fit.weights.sum() - 1) < 1e-9
+    assert net.fit.images >= 20 and net.fit.weights.shape == (4,) and abs(net.fit.weights.sum() - 1) < 1e-9
     assert any("kept for the next time" in r for r in net.remarks)
     assert sum("step 0, before any training" in remark for remark in net.remarks) == 2
     again = predictor.load(one, other, tta="flip")
@@ -113,7 +119,7 @@ def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     assert np.array_equal(again.fit.calibration.usual, net.fit.calibration.usual)
     held = halves.held(net.run, run_data.of_run(net.run))
     assert not set(held.chooses.names) & set(held.calibrates.names)
-    assert len(net.fit.calibration.photographs) == len(held.calibrates) and net.fit.photographs == len(held.chooses)
+    assert len(net.fit.calibration.photographs) == len(held.calibrates) and net.fit.images == len(held.chooses)
 
 
 @pytest.mark.slow
@@ -121,20 +127,20 @@ def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
     root = begun(tmp_path / "run", data="drawn:60:5", batch=8, val_fraction=0.5)
     asked, plain = [], fitting._weights
     monkeypatch.setattr(
-        fitting, "_weights", lambda nets, seen: asked.append(set(seen.index.tolist())) or plain(nets, seen)
+        fitting, "_weights", lambda over, seen: asked.append(set(seen.index.tolist())) or plain(over, seen)
     )
     judged: list[tuple[int, set[int]]] = []
-    predictions = fitting.predictions
+    predicted = predictions.of
 
-    def noted(nets, fit, settings, source, faults=None):
+    def noted(over, fit, merge, source):
         judged.append((len(asked) - 1, set(source._indices)))
-        return predictions(nets, fit, settings, source, faults)
+        return predicted(over, fit, merge, source)
 
-    monkeypatch.setattr(fitting, "predictions", noted)
+    monkeypatch.setattr(predictions, "of", noted)
     net = predictor.load(root, tta="flip")
     held = halves.held(net.run, run_data.of_run(net.run))
     assert max(len(held.chooses), len(held.calibrates)) < calibration.LEAST <= len(held.all) == 30
-    assert net.fit.crossed and net.fit.photographs == 30 and len(net.fit.calibration.photographs) == 30
+    assert net.fit.crossed and net.fit.images == 30 and len(net.fit.calibration.photographs) == 30
     assert len(judged) == 5 and asked[0] == set(range(30)) == set().union(*(rows for _, rows in judged))
     assert all(asked[which] == set(range(30)) - rows for which, rows in judged)  # never fitted to what they judge
     assert "each by a fit to the others" in net.remarks[0]
@@ -152,7 +158,7 @@ def test_a_fit_is_used_for_nothing_but_what_it_was_fitted_for(one, tmp_path, cap
     where = fitted.path(copy, net.purpose)
     where.write_text(where.read_text().replace('"photographs": 2', '"photographs": 3', 1))
     again = predictor.load(copy, tta="flip")  # a damaged one is told, and made again
-    assert "digest" in caplog.text and again.fit.photographs == net.fit.photographs
+    assert "digest" in caplog.text and again.fit.images == net.fit.images
     shutil.copy(where, where.with_name(fitted.path(copy, {}).name))  # a sound one under another's name
     assert fitted.read(copy, {}) is None
 
@@ -167,7 +173,7 @@ def test_a_small_face_is_looked_at_again_in_a_crop_that_lies_as_labels_lie(one, 
     found = inference.Predicted(
         np.zeros(1, int), points, nothing, points, nothing > 0, frame, nothing, np.full(1, 270.0)
     )
-    boxes, zoom = ensemble.crops(found, typical, config)
+    boxes, zoom = refine.crops(found, typical, config)
     one = example.Example(np.zeros((200, 180, 3), np.uint8), points[0], np.ones(5, bool), boxes[0])
     canvas = decode.canvas(one, size, 40, config.box_margin)
     inside = affine.apply(canvas.frame, points[0])
@@ -179,20 +185,13 @@ def test_a_small_face_is_looked_at_again_in_a_crop_that_lies_as_labels_lie(one, 
 
 @pytest.mark.slow
 def test_a_closer_look_changes_small_faces_and_leaves_others(one, pictures):
-    typical = ensemble.framing(_labelled(one), 32)
+    run = opened.load(one).run
+    typical = refine.framing(validated(one, run_data.split_of(run, run_data.of_run(run), "val"), images=False), 32)
     assert 0.15 < typical[2] < 1 and np.abs(typical[:2]).max() < 0.3
     net = predictor.load(one, tta="none", refine=True)
     assert net.fit.framing is not None
     far = [np.pad(p, ((200, 200), (200, 200), (0, 0)), "edge") for p in pictures]
     assert np.isfinite(net.predict(far).points).all()
-
-
-def _labelled(root):
-    run, plan, state, _ = opened.load(root)
-    part = run_data.split_of(run, run_data.of_run(run), "val")
-    return inference.gather(
-        inference.predictions(plan.forward("none"), state, loader.ordered(part, run.config), plan.mesh)
-    )
 
 
 @pytest.mark.slow
@@ -211,7 +210,7 @@ def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp
     assert predictor.load(copy, tta="flip", data="drawn:96:5").fit.calibration is not None  # where it lies now
 
 
-def test_how_sure_a_image_is(one):
+def test_how_sure_an_image_is(one):
     net = predictor.load(one, tta="flip")
     found = inference.gather(net.predictions(opening.open_source("drawn:40:5", "test")))
     sure, nme = net.confidence(found, 0.5), net.expected_nme(found)
@@ -230,11 +229,11 @@ def test_how_sure_a_image_is(one):
         ({"tta": '["none", {"geometry": {"turn": 5}}]'}, "view 1"),
         ({"tta": '{"geometry": {}}'}, "got one dict"),
         ({"tta": '[{"geometry": {"scale": 0}}]'}, "view 0.geometry: Geometry.scale must lie in 0.1..10, got 0"),
-        ({"merge": "mode"}, "--merge 'mode' is not known: choose mean, median, trimmed"),
+        ({"merge": "mode"}, "`merge` 'mode' is not known: choose mean, median, trimmed"),
         ({"weights": "[1, 2]"}, r"expected \[8\] or \[8\]\[5\] numbers, got 2"),
         ({"weights": "[1, -1]", "tta": "flip"}, "0 or more"),
         ({"weights": "[0, 0]", "tta": "flip"}, "not all 0"),
-        ({"weights": "lots"}, "--weights lots: expected auto, equal, fitted"),
+        ({"weights": "lots"}, "`view_weights` lots: expected auto, equal, fitted"),
         ({"weights": "fitted", "merge": "median"}, "weights are fitted for the mean"),
     ],
 )
@@ -264,7 +263,7 @@ def test_what_is_no_image_is_rejected_by_its_number(one, pictures, picture):
 def test_purposes_are_plain_data(one):
     net = predictor.load(one, tta=VIEWS, weights="[1, 2, 3]")
     assert json.loads(json.dumps(net.purpose)) == net.purpose
-    assert fitting.Settings().tta == "standard" and np.allclose(net.fit.weights, [1 / 6, 1 / 3, 1 / 2])
+    assert Settings().tta == "standard" and np.allclose(net.fit.weights, [1 / 6, 1 / 3, 1 / 2])
 
 
 def test_images_are_looked_at_in_their_boxes(one, pictures):
@@ -287,18 +286,18 @@ def test_images_are_looked_at_in_their_boxes(one, pictures):
 
 def test_one_image_is_not_padded_to_a_whole_batch(one, pictures):
     net = predictor.load(one, tta="none", weights="equal")
-    small = net._nets_for(1)[0].config.batch
-    assert small < net.nets[0].config.batch and net._nets_for(10**6)[0].config.batch == net.nets[0].config.batch
+    small, large = (predictor._for_count(net.ensemble, count).batch for count in (1, 10**6))
+    assert small < net.ensemble.batch == large
     assert equal(net.predict(pictures[:1]), [v[:1] for v in net.predict(pictures)])
 
 
 def test_a_closer_look_is_left_out_where_the_crop_leaves_the_image(one):
     net = predictor.load(one, tta="none", weights="equal")
     source = example.Subset(opening.open_source("drawn:40:5", "test"), range(3))
-    found = inference.gather(net.predictions(source))
+    found = inference.gather(predictions.of(net.ensemble, net.fit, "mean", source))
     typical = np.array([0.0, 0.0, 0.9])
     away = found.points.copy()
     away[1] += 5000  # no such place in the image
-    moved = ensemble.closer(net.nets, net.fit.weights, "mean", typical, source, found._replace(points=away))
+    moved = refine.closer(net.ensemble, net.fit.weights, "mean", typical, source, found._replace(points=away))
     assert np.array_equal(moved.points[1], away[1]) and not np.allclose(moved.points[[0, 2]], away[[0, 2]])
     assert not np.allclose(moved.frame[0], found.frame[0]) and np.array_equal(moved.frame[1], found.frame[1])

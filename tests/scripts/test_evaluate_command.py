@@ -8,15 +8,16 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxmarks import landmarks
+from jaxmarks import inference, landmarks
 from jaxmarks.inference import Predicted
 from jaxmarks.training import checkpoint
-from pipelines import example
+from pipelines import example, loader, predictor
 from pipelines.evaluation import scoring
 from pipelines.example import Source
 from pipelines.images import decode
 from pipelines.io import files
 from pipelines.reports import evaluation, plots
+from pipelines.reports.worst import Worst
 from pipelines.runs import run_data, run_folder
 from tests.commands import ROOT
 
@@ -152,15 +153,48 @@ def predicted(truth, mask):
 
 
 def test_brightness_is_that_of_the_faces_box(trained):
-    truth, mask = np.stack([POINTS, POINTS]), np.ones((2, 5), bool)
     config = run_folder.load(trained[1]).config
-    whole = config.__class__(**{**config.__dict__, "size": 48, "canvas": 1.5})  # the canvas has the image's pixels
-    found = scoring.brightness(Painted(), predicted(truth, mask), whole)
-    np.testing.assert_allclose(found, [200, 201])
-    mask[1] = False
-    assert np.isnan(scoring.brightness(Painted(), predicted(truth, mask), whole)[1])
-    away = scoring.brightness(Painted(), predicted(truth + 500, mask), whole)
-    assert np.isnan(away).all()
+    whole = dataclasses.replace(config, size=48, canvas=1.5, batch=4)  # the canvas has the image's pixels
+    ((batch, count),) = loader.ordered(Painted(), whole)
+    np.testing.assert_allclose(scoring.brightness(batch, count), [200, 201])
+    batch.mask[1] = False
+    assert np.isnan(scoring.brightness(batch, count)).tolist() == [False, True]
+    assert np.isnan(scoring.brightness(batch._replace(points=batch.points + 500), count)).all()
+
+
+class Counted(Source):
+    """Painted images that count how often each is read."""
+
+    names, num_points, labelled = [f"{n}.png" for n in range(9)], 5, True
+
+    def __init__(self):
+        self.read = [0] * 9
+
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, index):
+        self.read[index] += 1
+        return Painted()[index % 2]
+
+
+def test_every_image_is_read_once_whatever_is_compared(trained):
+    asked = {"weights": "equal"}
+    ours, theirs = (predictor.load(trained[1], tta=views, **asked) for views in ("standard", "none"))
+    alone = [inference.gather(net.predictions(Counted())) for net in (ours, theirs)]
+    source, sheet = Counted(), Worst(ours.scheme, 3)
+    found, bright = scoring.predicted([ours, theirs], source, loader.Faults(), sheet.add)
+    assert source.read == [1] * 9 and bright.shape == (9,)
+    nme = scoring.scores(source, found[0], ours.scheme).rows["nme"]
+    assert [kept.index for kept in sheet._kept] == np.argsort(-nme, kind="stable")[:3].tolist()
+    shown = sheet.sheet(source.names)
+    assert shown is not None and shown.std() > 10 and Worst(ours.scheme, 3).sheet(source.names) is None
+    for one, other in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(one.index, other.index)
+        np.testing.assert_allclose(one.points, other.points, atol=1e-3)
+        np.testing.assert_allclose(one.spread, other.spread, atol=1e-3)
+    with pytest.raises(ValueError, match="none could be decoded"):
+        scoring.predicted([ours], example.Subset(Counted(), []), loader.Faults(), sheet.add)
 
 
 def test_expected_errors_have_a_section_lines_and_a_plot(random, tmp_path):
@@ -200,7 +234,7 @@ def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained
     run = run_folder.load(trained[1])
     bare = run._replace(parts={**run.parts, "val": []}, config=dataclasses.replace(run.config, val_fraction=share))
     with pytest.raises(ValueError, match=f"has no val images: {told}"):
-        scoring.photographs(bare, "val", None)
+        scoring.images(bare, "val", None)
 
 
 def test_scores_of_another_split_that_are_written_over_are_told(tmp_path):

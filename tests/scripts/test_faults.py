@@ -124,7 +124,7 @@ def test_the_bench_sees_what_is_wrong(outcomes, bench):
     assert {"other.jpg is lost", f"{known[good].file} should not be there"} <= set(bench.differences(out, lost))
 
 
-def test_a_image_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
+def test_an_image_outside_of_the_folder_is_never_opened(tmp_path, monkeypatch):
     data, opened = contest_folder(tmp_path / "data", some("train", 3)), []
     (data / "train/outside.jpg").write_bytes(b"secret")
     (tmp_path / "absolute.jpg").write_bytes(b"secret")
@@ -154,7 +154,7 @@ def test_past_the_limit_the_batches_end_with_an_error_of_one_line():
         faults = loader.Faults(2)
         steps = loader.batches(Shades(40, broken=(3, 9, 21, 30)), config(4), keys.root(0), faults=faults, **options)
         message = rejection(lambda steps=steps: list(islice(steps, 40)))
-        assert "--max-faults is 2; last: 0" in message
+        assert "`max_faults` is 2; last: 0" in message
         assert 3 <= len(faults) <= 4
 
 
@@ -165,11 +165,11 @@ def test_up_to_the_limit_they_are_replaced_and_each_counts_once():
     for _ in range(3):
         faults.add("003.png", "again")
     message = rejection(faults.add, "005.png", "new")
-    assert message.startswith("5 ") and "--max-faults is 4; last: 005" in message
+    assert message.startswith("5 ") and "`max_faults` is 4; last: 005" in message
 
 
 def test_in_order_the_limit_holds_as_well():
-    with pytest.raises(ValueError, match="--max-faults is 1"):
+    with pytest.raises(ValueError, match="`max_faults` is 1"):
         list(loader.ordered(Shades(9, broken=(1, 2, 3)), config(4), faults=loader.Faults(1)))
 
 
@@ -368,7 +368,7 @@ def test_an_input_error_stops_the_batches_and_replaces_nothing(tmp_path, flaky):
     assert not faults.report()
 
 
-def test_a_image_that_goes_missing_under_a_run_is_replaced_and_told(tmp_path):
+def test_an_image_that_goes_missing_under_a_run_is_replaced_and_told(tmp_path):
     source, faults = pictures(tmp_path), loader.Faults(1)
     (source.table.root / "train02.jpg").unlink()
     steps = loader.batches(source, Config(size=32, batch=4, workers=2), keys.root(0), faults=faults)

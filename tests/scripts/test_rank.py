@@ -117,7 +117,7 @@ def test_scores_do_not_depend_on_scale_and_unseen_points_have_no_say(truth):
     )
 
 
-def test_a_image_that_training_saw_says_so(truth):
+def test_an_image_that_training_saw_says_so(truth):
     fresh = np.arange(COUNT) % 4 > 0
     k = known(truth, truth, fresh=fresh)
     reasons = ranked(k)[1]

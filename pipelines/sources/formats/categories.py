@@ -64,12 +64,12 @@ def choose(path: Path, data: dict[str, Any], wanted: str) -> tuple[int, frozense
         found = [c for c in found if c.annotations] or found
         if len(found) != 1:
             state = "no category with keypoints is" if not found else f"{len(found)} categories are"
-            raise ValueError(f"{path}: {state} named {wanted}; --category takes a name or an id of {_listed(every)}")
+            raise ValueError(f"{path}: {state} named {wanted}; `category` takes a name or an id of {_listed(every)}")
         return found[0].points, frozenset({found[0].key})
     if len(named) > 1 or len({c.points for c in used}) > 1:
         raise ValueError(
             f"{path}: annotations of {len(used)} categories have keypoints, and one network learns one: choose by"
-            f" --category NAME: {_listed(used)}"
+            f" `category`: {_listed(used)}"
         )
     best = named or used or [c for c in every if c.points]
     return (best[0].points, frozenset({best[0].key, *(c.key for c in used)})) if best else (0, frozenset())

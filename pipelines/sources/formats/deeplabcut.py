@@ -73,7 +73,9 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     scorers = deeplabcut_places.scorers(path, {table: head.scorer for table, (head, _) in opened.items()})
     points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables) + scorers
     notes += [
-        f"{table}: read as a table with {told}" for table in tables if (told := dialects.sniff(table, ",").describe(","))
+        f"{table}: read as a table with {told}"
+        for table in tables
+        if (told := dialects.sniff(table, ",").describe(","))
     ]
     for table, (head, rows) in opened.items():
         if not rows:

@@ -36,7 +36,7 @@ def find(
     """
     if given is not None:
         if not given.is_dir():
-            raise ValueError(f"--pictures {given}: does not exist")
+            raise ValueError(f"`pictures` {given}: does not exist")
         return given, []
     if not pictures:
         return folders[0], []
@@ -50,7 +50,7 @@ def find(
             return _chosen(best, near, equal, pictures, label) if label and len(near) > 1 else (best, [])
     raise ValueError(
         f"{table}: none of its {len(pictures)} images, such as {pictures[0]!r}, is in"
-        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by --pictures DIR"
+        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by `pictures`"
     )
 
 

@@ -44,7 +44,7 @@ def test_the_three_correlations_are_those_of_their_definition(known):
     assert reliability.over_images(expected, mask, scale, nme) == pytest.approx(stats.spearmanr(sure, nme).statistic)
 
 
-def test_a_image_with_two_points_or_none_has_no_correlation_of_its_own(known):
+def test_an_image_with_two_points_or_none_has_no_correlation_of_its_own(known):
     expected, error, mask, scale, _ = known
     mask[0], mask[1] = False, np.arange(12) < 2
     found = reliability.within_images(expected, error, mask)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmarks import experiment, inference, keys, landmarks
+from jaxmarks import experiment, inference, keys, landmarks, tta
 from jaxmarks.config import Config
 from jaxmarks.training import sharding, state
 from jaxmarks.types import State
@@ -98,14 +98,15 @@ def test_a_state_without_averages_is_not_restored_into_a_run_with_them():
 def judged_by(now: State) -> np.ndarray:
     """The points that prediction gives, by a forward pass that says nothing but its weights."""
 
-    def apply(folded, batch):
+    def network(folded, batch, views):
         params, stats = folded
         said = jnp.stack([params["head"]["bias"][0], stats["backbone"]["mean"][0]])
-        return jnp.tile(said, (8, 5, 1)), jnp.zeros((8, 5))
+        return jnp.tile(said, (1, 8, 5, 1))
 
-    forward = inference.Forward(NORMED.fold, apply)
-    (found,) = inference.predictions(forward, now, [(batch_of(), 8)], sharding.mesh(jax.devices()[:1]))
-    return found.points[0, 0]
+    folded, over = NORMED.fold(*state.judged(now)), sharding.mesh(jax.devices()[:1])
+    member = inference.Member(network, folded, tta.views("none", False, 32), over)
+    (found,) = inference.merged(inference.view_points([member], [[(batch_of(), 8)]]), np.ones(1))
+    return inference.to_images(found).points[0, 0]
 
 
 def test_prediction_uses_the_averages_where_there_are_any():

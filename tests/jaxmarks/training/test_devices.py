@@ -211,9 +211,9 @@ def test_a_validation_is_of_every_image_once_whatever_the_batch_and_the_devices(
     for batch, devices in ((1, 1), (4, 1), (4, 4)):
         config = Config(**{**CONFIG.__dict__, "batch": batch})
         plan = plan_of(devices, config)._replace(model=LINEAR)
-        feed = loader.ordered(source, config)
-        parts = inference.predictions(plan.forward("none"), plan.initial_state(), feed, plan.mesh)
-        found.append(inference.gather(parts))
+        member = plan.member("none")(plan.initial_state())
+        seen = inference.view_points([member], loader.together(source, [config]))
+        found.append(inference.to_images(inference.gather(inference.merged(seen, np.ones(1)))))
     for other in found:
         assert other.index.tolist() == list(range(count)) and other.mask.all()
         np.testing.assert_array_equal(other.truth, found[0].truth)

@@ -42,7 +42,7 @@ def test_what_was_trimmed_is_reported_apart_by_which_end_of_the_batch_it_was_at(
     np.testing.assert_array_equal(~found.kept & ~found.worst, ranks == 3)
 
 
-def test_a_image_without_labels_is_not_one_of_the_worst():
+def test_an_image_without_labels_is_not_one_of_the_worst():
     rows = _rows(1)
     rows["each"], rows["kept"] = [[3, 0, 2, 1]], [[1, 0, 1, 1]]
     assert not history.seen(rows, keys.ordering(keys.root(0), LENGTH), LENGTH).worst.any()

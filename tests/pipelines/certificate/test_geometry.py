@@ -58,7 +58,7 @@ def test_the_centroid_of_a_blob_lies_on_the_mapped_point(case):
 
 
 @pytest.mark.parametrize("photograph", [(60, 60), (129, 131), (300, 211), (1300, 701)])
-def test_a_blob_in_a_image_is_shown_where_the_frames_say(photograph):
+def test_a_blob_in_an_image_is_shown_where_the_frames_say(photograph):
     few = cases.some(records("crop"), 25)
     assert pixels.blob_in_image(few, SIZE, photograph) < BOUND["blobs in images, end to end"]
 

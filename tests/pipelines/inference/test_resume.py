@@ -129,7 +129,7 @@ def test_a_dry_run_says_what_would_be_done(tmp_path, run, command):
     assert code == 0 and "16 images under 1 view;" in said.out and not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written_is_rejected_before_a_image_is_looked_at(tmp_path, run, rejected):
+def test_what_cannot_be_written_is_rejected_before_an_image_is_looked_at(tmp_path, run, rejected):
     (tmp_path / "there").mkdir()
     (tmp_path / "file").write_text("")
     flags = ("--run", run, "--tta", "none", "--out")
@@ -160,10 +160,10 @@ def test_what_is_done_already_is_known(tmp_path, source):
     ("flags", "told"),
     [
         (("--tta", "gone.json"), "--tta gone.json: "),
-        (("--weights", "gone.json"), "--weights gone.json: "),
-        (("--weights", "1,x"), "--weights 1,x: expected auto, equal, fitted"),
-        (("--weights", "nan,1"), "--weights nan,1: nan is no weight"),
-        (("--weights", "1,-1"), "--weights 1,-1: -1 is no weight"),
+        (("--view-weights", "gone.json"), "--view-weights gone.json: "),
+        (("--view-weights", "1,x"), "--view-weights 1,x: expected auto, equal, fitted"),
+        (("--weights", "nan,1"), "--view-weights nan,1: nan is no weight"),
+        (("--weights", "1,-1"), "--view-weights 1,-1: -1 is no weight"),
         (("--limit", "0"), "--limit must be above 0"),
         (("--at-once", "0"), "--at-once must be 1 or more"),
     ],

@@ -110,7 +110,7 @@ def test_strangers_of_one_studio_are_near_by_hash_and_not_alike():
     assert np.array_equal(found[24:48], found[:24]) and np.array_equal(found[48:], found[:24])
 
 
-def test_a_image_that_cannot_be_had_is_alone_and_far_prints_are_never_compared():
+def test_an_image_that_cannot_be_had_is_alone_and_far_prints_are_never_compared():
     image = duplicates.small(synthetic.draw(3, faults=False, num_points=5).image)
     assert duplicates.confirmed([7, 7, 7, None], lambda i: None if i == 1 else image).tolist() == [0, 1, 0, 3]
     asked = []

@@ -64,7 +64,7 @@ def test_a_batch_sheet_is_twice_as_large_and_takes_values_at_the_ends_of_the_ran
 
 
 @pytest.mark.parametrize("shape", [(100, 50), (50, 100), (3, 300), (64, 64)])
-def test_a_image_is_fitted_whole_and_centred_in_a_square(shape):
+def test_an_image_is_fitted_whole_and_centred_in_a_square(shape):
     square = sheets.fitted(np.full((*shape, 3), 200, np.uint8), 64)
     rows, columns = np.nonzero((square == 200).all(-1))
     assert square.shape == (64, 64, 3) and max(np.ptp(rows), np.ptp(columns)) == 63

@@ -123,7 +123,7 @@ def net(run):
 def test_python_needs_boxes_too(net):
     with pytest.raises(ValueError, match="give boxes"):
         net.predict([np.zeros((50, 60, 3), np.uint8)])
-    with pytest.raises(ValueError, match="--boxes"):
+    with pytest.raises(ValueError, match="`boxes`"):
         list(net.predictions(opening.open_source("drawn:24:5")))
 
 
@@ -184,7 +184,7 @@ def test_the_json_of_an_export_describes_the_crop(made, run, whole):
     assert preprocessing.misplaced(here.run, source)[0] < 1e-3
     bare = opening.open_source(str(root / "bare.csv"))
     assert preprocessing.misplaced(run_folder.load(whole), bare)[0] < 1e-3
-    with pytest.raises(ValueError, match="--boxes"):
+    with pytest.raises(ValueError, match="`boxes`"):
         preprocessing.misplaced(here.run, bare)
     wrong = here.run._replace(boxed=False)  # what was described before runs knew
     assert preprocessing.misplaced(wrong, source)[0] > 10

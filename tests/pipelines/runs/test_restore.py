@@ -146,7 +146,7 @@ def test_a_dry_run_shows_the_split_of_the_run(trained, command, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_story_of_a_image_agrees_with_the_log(trained, command):
+def test_the_story_of_an_image_agrees_with_the_log(trained, command):
     data, run, _ = trained
     name = run_folder.load(run).parts["train"][0]
     code, said = command("replay", "--run", run, "--why", name)

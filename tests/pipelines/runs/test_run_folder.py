@@ -182,7 +182,7 @@ def test_the_same_data_elsewhere_resumes_and_changed_data_is_rejected(tmp_path, 
     table = moved / "train/landmarks.csv"
     table.write_text(table.read_text().replace("1.50", "1.51"))
     message = rejection(run_folder.resume, run, asked, opening.open_source(str(moved)))
-    assert f"--data {moved}: not the data that {run.root} was trained on" in message
+    assert f"`data` {moved}: not the data that {run.root} was trained on" in message
 
 
 def test_split_json_decides_whatever_the_split_would_be_today(run, source, monkeypatch):
@@ -194,7 +194,7 @@ def test_split_json_decides_whatever_the_split_would_be_today(run, source, monke
     ]
 
 
-def test_a_image_that_is_gone_is_named(run, source):
+def test_an_image_that_is_gone_is_named(run, source):
     without = example.Subset(source, [i for i, n in enumerate(source.names) if n != run.parts["train"][0]])
     message = rejection(run_data.split_of, run, without, "train")
     assert f"split.json names {run.parts['train'][0]}" in message and "(1 in all)" in message

@@ -137,24 +137,24 @@ def test_groups_are_passed_over_only_where_the_split_would_be_far_from_what_was_
     [
         ([40], 0.05, "2 of 40 .* give 0: there is 1 group, the largest of 40"),
         ([10], 0.05, "0.5 of 10 .* give 0: there is 1 group"),
-        ([39, 1], 0.2, "8 of 40 .* there are 2 groups, the largest of 39 .*--val-fraction 0.025 holds out 1"),
-        ([38, 1, 1], 0.2, "8 of 40 .*--val-fraction 0.05 holds out 2"),
-        ([50, 50], 0.1, "10 of 100 .* give 50: .*--val-fraction 0.5 holds out 50"),
+        ([39, 1], 0.2, "8 of 40 .* there are 2 groups, the largest of 39 .*`val_fraction` 0.025 holds out 1"),
+        ([38, 1, 1], 0.2, "8 of 40 .*`val_fraction` 0.05 holds out 2"),
+        ([50, 50], 0.1, "10 of 100 .* give 50: .*`val_fraction` 0.5 holds out 50"),
     ],
 )
 def test_a_split_far_from_what_was_asked_is_rejected_with_the_way_out(sizes, fraction, told):
     with pytest.raises(ValueError, match=f"{told}.*") as caught:
         with_twins(sizes, fraction)
     said = str(caught.value)
-    assert "\n" not in said and "--no-near-duplicates" in said and "--val-fraction 0 holds out nothing" in said
+    assert "\n" not in said and "--no-near-duplicates" in said and "`val_fraction` 0 holds out nothing" in said
     with pytest.raises(ValueError, match="--split-by than 'person'"):
         parts(pattern="person", fraction=fraction)
 
 
 def test_the_way_out_that_is_named_is_one():
-    with pytest.raises(ValueError, match=r"--val-fraction [\d.]+ holds out \d+") as caught:
+    with pytest.raises(ValueError, match=r"`val_fraction` [\d.]+ holds out \d+") as caught:
         with_twins([30, 30, 40], 0.1)
-    share, count = re.search(r"--val-fraction ([\d.]+) holds out (\d+)", str(caught.value)).groups()
+    share, count = re.search(r"`val_fraction` ([\d.]+) holds out (\d+)", str(caught.value)).groups()
     assert len(with_twins([30, 30, 40], float(share))["val"]) == int(count)
 
 
@@ -168,7 +168,7 @@ def test_rounding_to_whole_images_is_not_far(random):
 def test_a_fold_far_from_its_share_is_rejected():
     names = [f"a_{i}" for i in range(90)] + [f"b_{i}" for i in range(5)] + [f"c_{i}" for i in range(5)]
     for k in (1, 2):
-        with pytest.raises(ValueError, match=f"50 of 100 images .*--fold {k}/2.*--fold takes fewer parts"):
+        with pytest.raises(ValueError, match=f"50 of 100 images .*`fold` {k}/2.*`fold` takes fewer parts"):
             fold(k, 2, names, "^(.)_")
 
 
@@ -204,7 +204,7 @@ def test_unequal_groups_fill_every_fold_and_twins_stay_together():
 
 @pytest.mark.parametrize(("of", "names"), [(3, ["a", "b"]), (2, ["a"]), (2, ["a"] * 1)])
 def test_more_folds_than_groups_are_rejected(of, names):
-    with pytest.raises(ValueError, match="--fold 1/.: the . groups cannot be cut"):
+    with pytest.raises(ValueError, match="`fold` 1/.: the . groups cannot be cut"):
         fold(1, of, names, "")
 
 

@@ -144,7 +144,7 @@ def test_other_decisions_are_rejected_when_a_run_resumes(tmp_path, begun):
     run_folder.resume(run, copied, run_data.of_config(copied, run.root))
     (tmp_path / "d.csv").write_text(HEAD + "3.png,exclude,\n")
     message = rejection(lambda: run_folder.resume(run, asked, run_data.of_config(asked, run.root)))
-    assert f"--review {tmp_path / 'd.csv'}: not the decisions that {run.root} began with" in message
+    assert f"`review` {tmp_path / 'd.csv'}: not the decisions that {run.root} began with" in message
 
 
 def test_decisions_cannot_join_a_run_that_began_without(tmp_path, begun):

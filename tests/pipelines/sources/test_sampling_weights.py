@@ -166,7 +166,7 @@ def test_other_weights_are_rejected_when_a_run_resumes(tmp_path, begun):
     (tmp_path / "copy.csv").write_bytes((tmp_path / "w.csv").read_bytes())
     run_folder.resume(run, dataclasses.replace(asked, weights=str(tmp_path / "copy.csv")), source)
     (tmp_path / "w.csv").write_text("n,w\n" + "".join(f"{i}.png,1\n" for i in range(10)))
-    assert f"--weights {tmp_path / 'w.csv'}: not the weights that" in rejection(run_folder.resume, run, asked, source)
+    assert f"`weights` {tmp_path / 'w.csv'}: not the weights that" in rejection(run_folder.resume, run, asked, source)
 
 
 def test_weights_cannot_join_a_run_that_began_without(tmp_path, begun):

@@ -70,7 +70,7 @@ def test_the_usual_number_of_points_decides_where_no_category_names_them(tmp_pat
 @pytest.mark.parametrize("kinds", [[2, 7, 2, 7, 2], [1, 2, 2, 1, 2]], ids=["as many points", "other points"])
 def test_several_with_keypoints_are_never_mixed(tmp_path, kinds):
     path = coco(tmp_path, kinds, [CAR, FACE, HAND], {1: 3})
-    with pytest.raises(ValueError, match="--category") as caught:
+    with pytest.raises(ValueError, match="`category`") as caught:
         opening.open_source(path)
     assert "face (id 2): 3 annotations of 2 points" in str(caught.value) and "\n" not in str(caught.value)
     for wanted in ("face", "2"):
@@ -91,7 +91,7 @@ def test_a_category_that_nothing_has_is_rejected(tmp_path):
     with pytest.raises(ValueError, match="2 categories"):
         opening.open_table(path, "train", category="face")
     (tmp_path / "t.csv").write_text("file_name,x,y\n")
-    with pytest.raises(ValueError, match="--category x"):
+    with pytest.raises(ValueError, match="`category` x"):
         opening.open_table(str(tmp_path / "t.csv"), "train", category="x")
     assert categories.choose(Path("a"), {"annotations": []}, "") == (0, frozenset())
 
@@ -136,5 +136,5 @@ def test_predictions_are_results_of_the_category_that_was_read(tmp_path):
     rows = [Row(name, np.ones((2, 2)), np.ones(2, bool), (50, 40)) for name in ("1.png", "3.png")]
     write_results(out, rows, 2, Path(path), "left hand")
     assert [(r["image_id"], r["category_id"]) for r in json.loads(out.read_text())] == [(1, 7), (3, 7)]
-    with pytest.raises(ValueError, match="--category"):
+    with pytest.raises(ValueError, match="`category`"):
         write_results(out, rows, 2, Path(path))

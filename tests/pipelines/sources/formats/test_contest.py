@@ -217,7 +217,7 @@ def test_a_point_that_does_not_exist_cannot_be_asked(tmp_path, truth):
         test_of(root)
 
 
-def test_a_truth_that_lacks_a_image_is_rejected(tmp_path):
+def test_a_truth_that_lacks_an_image_is_rejected(tmp_path):
     root = small_folder(tmp_path)
     (root / "test/landmarks_true.csv").write_text("n\tx\ty\nz.png\t1\t2\n")
     with pytest.raises(ValueError, match=r"landmarks_true.csv: no row for y.png.*\(1 in all\)"):

@@ -155,7 +155,7 @@ def test_coco_ids_written_as_floats_are_the_whole_numbers_that_they_are(tmp_path
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"]
     assert reasons(table) == [("faces.json", None, "unknown image")] and "1.5" in table.rejected[0].reason
     other = [{**a, "category_id": 4.0 + i} for i, a in enumerate(GOOD)]  # floats never hide that they are several
-    assert "--category" in rejection(coco_file(tmp_path, other, IMAGES))
+    assert "`category`" in rejection(coco_file(tmp_path, other, IMAGES))
 
 
 def test_coco_true_is_no_id(tmp_path):
@@ -206,7 +206,7 @@ def test_images_of_coco_are_found_in_the_usual_layout_or_asked_for(tmp_path):
     assert table_at(layout).root == tmp_path / "set" / "val2017"
     lone = tmp_path / "lone.json"
     lone.write_bytes(path.read_bytes())
-    assert "--pictures DIR" in rejection(lone)
+    assert "`pictures`" in rejection(lone)
     assert table_at(lone, pictures=str(tmp_path / "other" / "images")).names[0] == "a.png"
     assert "none" in rejection(lone, pictures=str(tmp_path / "none"))
 
@@ -306,7 +306,7 @@ def test_a_bad_pts_file_is_rejected_and_nothing_else(tmp_path, text, kind):
     assert reasons(table) == [("bad.pts", None, kind)] and table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png"]
 
 
-def test_pts_without_a_image(tmp_path):
+def test_pts_without_an_image(tmp_path):
     (pts_folder(tmp_path) / "c.pts").write_text(pts("1 2", "3 4"))
     assert reasons(table_at(tmp_path)) == [("c.pts", None, "no image")]
     (tmp_path / "other").mkdir()
