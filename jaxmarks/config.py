@@ -6,6 +6,7 @@ Each field is `defining` (a resumed run with another value is rejected) or opera
 import argparse
 import dataclasses
 import math
+import shlex
 import typing
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -213,6 +214,16 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def unusual(config: Config) -> list[str]:
     """The settings that are not the defaults, on one line; none where all are."""
-    changed = [f for f in dataclasses.fields(config) if getattr(config, f.name) != f.default]
-    said = " ".join(f"{flag(f.name)} {getattr(config, f.name)}" for f in changed)
-    return [f"settings: {said}"] if changed else []
+    return [f"settings: {said}"] if (said := as_flags(config)) else []
+
+
+def as_flags(config: Config) -> str:
+    """The settings that are not the defaults, as flags that a shell takes; empty where all are."""
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    changed = {f.name: values[f.name] for f in dataclasses.fields(config) if values[f.name] != f.default}
+    return " ".join(
+        (flag(name) if value else flag(f"no_{name}"))
+        if isinstance(value, bool)
+        else f"{flag(name)} {shlex.quote(str(value))}"
+        for name, value in changed.items()
+    )

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxmarks import words
 from pipelines.example import Source
 from pipelines.io import guesses
 from pipelines.packing import dataset, report
@@ -13,6 +14,7 @@ from pipelines.sources.tables import Images, Table, table_of
 from pipelines.synthetic import drawn
 
 _log = logging.getLogger("jaxmarks")
+_NAMED = 3  # points of a table that are named
 
 
 def open_source(
@@ -119,8 +121,12 @@ def open_table(
 
 def described(source: Source) -> str:
     """Describe what a source was read from."""
-    table = table_of(source)
-    return f"{table.where}, images in {table.root}" if table else f"{len(source)} drawn faces"
+    if (table := table_of(source)) is None:
+        return f"{len(source)} drawn faces"
+    pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)]
+    named = f" of {len(pairs)} points {', '.join(pairs[:_NAMED])}{', ...' * (len(pairs) > _NAMED)}" if pairs else ""
+    more = f" and {words.counted(table.tables - 1, 'more table')}" if table.tables > 1 else ""
+    return f"{table.where}{more}{named}, images in {table.root}"
 
 
 def exists(path: str) -> bool:

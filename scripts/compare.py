@@ -14,6 +14,7 @@ OUT/table.json.
 """
 
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,14 +70,29 @@ def main() -> int:
     for row, seed in ((r, s) for r in rows for s in range(flags.seeds)):
         if (known := experiments.result(run_of(out, row, seed), made(row, seed))) is not None:
             found[row.name][seed] = known
-    for seed, row in ((s, r) for s in range(flags.seeds) for r in asked if r.has(s)):
-        if seed not in found[row.name]:
-            found[row.name][seed] = new = make(run_of(out, row, seed), made(row, seed))
-            print(f"{row.name}, seed {seed}: {'trained' if new.nme is None else f'{new.nme:.4f}'}", flush=True)
-            write(out, experiments.summary(rows, found))
+    wanted = [(s, r) for s in range(flags.seeds) for r in asked if r.has(s)]
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for count, (seed, row) in enumerate(wanted, 1):
+            if seed not in found[row.name]:
+                print(f"training {row.name}, seed {seed} ({count} of {len(wanted)})", flush=True)
+                found[row.name][seed] = new = make(run_of(out, row, seed), made(row, seed))
+                print(f"{row.name}, seed {seed}: {'trained' if new.nme is None else f'{new.nme:.4f}'}", flush=True)
+                write(out, experiments.summary(rows, found))
+    except KeyboardInterrupt as stopped:
+        done = sum(seed in found[row.name] for seed, row in wanted)
+        print(
+            f"stopped: {done} of {len(wanted)} runs are done, and kept with the one that was begun in {out / 'runs'}; the same"
+            " command goes on"
+        )
+        return 128 + (stopped.args[0] if stopped.args else signal.SIGINT)
     write(out, experiments.summary(rows, found))
     print(f"{out / 'table.md'}, {out / 'table.json'}")
     return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def run_of(out: Path, row: experiments.Row, seed: int) -> Path:
@@ -88,9 +104,16 @@ def make(run: Path, commands: experiments.Commands) -> experiments.Result:
     """Train and evaluate one run."""
     for script, arguments in commands.items():
         path = Path(__file__).with_name(f"{script}.py")
-        done = subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        command = [sys.executable, str(path), *arguments]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+            try:
+                _, said = child.communicate()
+            except KeyboardInterrupt:
+                child.terminate()  # which saves before it ends
+                child.communicate()
+                raise
+        if child.returncode:
+            lines = said.strip().splitlines() or [f"exit code {child.returncode}"]
             raise ValueError(f"{run}: {lines[-1]}")
     experiments.note(run, commands)
     found = experiments.result(run, commands)

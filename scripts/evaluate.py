@@ -132,6 +132,16 @@ def about(net: Predictor) -> dict:
     }
 
 
+def replaced(out: Path, part: str) -> str:
+    """Of scores that are written over, that they were of another split; else nothing."""
+    try:
+        known = files.read_json(out) if out.is_file() else None
+    except ValueError:
+        known = None
+    other = known.get("part", part) if isinstance(known, dict) else part
+    return "" if other == part else f" (replaced: it held the scores of the {other} split)"
+
+
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
     settings.from_flags(flags)  # what cannot be asked for is told before anything is opened
@@ -168,13 +178,14 @@ def main() -> int:
         report["comparison"] = scoring.comparison(scores, judged, groups, about(theirs))
         others = scoring.report(judged, properties, flags.limit, groups, by)
         curves[evaluation.named(about(theirs))] = columns["nme_against"] = judged.rows["nme"]
+    made = [f"{flags.out}{replaced(Path(flags.out), flags.part)}"]
     files.write_json(flags.out, report)
     table = Path(flags.out).with_suffix(".csv")
     with files.whole(table) as file:
         csv_text.write_table(file, example.names_at(source, found.index), columns)
     print("\n".join(evaluation.lines(report)))
     console.faults(faults.report())
-    made = [flags.out, f"each image in {table}"]
+    made.append(f"each image in {table}")
     if flags.plots:
         made += [
             f"plots in {Path(flags.plots)}: {', '.join(evaluation.draw(Path(flags.plots), report, curves, others))}"

@@ -57,10 +57,10 @@ def main() -> int:
     overwrites.check({"--out": [out], "the numbers of --out": [Path(out).with_suffix(".json")]}, inputs=given)
     config = run_folder.settings({**flags, "steps": steps, "schedule": "constant", "warmup": 0})
     found = sweep_of(config, optimizer.sweep(first, last, steps))
-    if found is None:
-        print("stopped; nothing was written")
-        return 130
-    rates, losses = found
+    rates, losses, stopped = found
+    if stopped:
+        print(f"stopped at step {len(rates)} of {steps}; nothing was written")
+        return stopped
     if not len(rates):
         raise ValueError(f"--from {first:g}: the loss of the very first step is not finite")
     used = {name: value for name, value in configs.to_dict(config).items() if name not in UNUSED}
@@ -83,8 +83,9 @@ def check(out: str, first: float, last: float, steps: int, flags: dict[str, Any]
         raise ValueError(f"--sweep-steps must lie in {sweep.LEAST}..100000, got {steps}")
 
 
-def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np.ndarray] | None:
-    """Rates and losses f64[steps] of a training as far as the loss is finite; None where stopped."""
+def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np.ndarray, int]:
+    """Rates and losses f64[steps] of a training as far as the loss is finite; and the exit code where it was stopped before
+    the last of them, else 0."""
     source, faults = run_data.of_config(config), loader.Faults(config.max_faults)
     run = run_folder.plan(Path(), config, source)._replace(origin=restore.origin(config))
     part = run_data.split_of(run, source, "train")
@@ -95,7 +96,7 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
     feed = loader.batches(part, config, run.key, faults=faults, weights=weights, ready=plan.split)
     take, first = plan.training_step(schedule), plan.initial_state(begin)
     progress, stop = console.Progress(config.steps, "step"), console.Stop()
-    rates, losses = np.zeros(0), np.zeros(0)
+    rates, losses, bad = np.zeros(0), np.zeros(0), -1
     progress.start()
     try:
         for block in loop.blocks(take, first, feed, (config.log_every,), config.steps, stop):
@@ -108,7 +109,7 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
     finally:
         progress.close()
         console.faults(faults.report())
-    return None if stop() else (rates, losses)
+    return rates, losses, stop.exit_code if bad < 0 and len(rates) < config.steps else 0
 
 
 def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, Any]) -> list[str]:

@@ -45,7 +45,7 @@ from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
 from pipelines.packing import overwrites
 from pipelines.runs import halves, pace, restore, run_data, run_folder, validation
-from pipelines.sources import boxes, decisions, label_counts
+from pipelines.sources import boxes, decisions, label_remarks
 
 
 def main() -> int:
@@ -108,7 +108,7 @@ def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.So
         *own,
         *decisions.describe(source),
         *halves.described(run, source),
-        *(label_counts.remarks(source, run.config, run.scheme) if counted else []),
+        *(label_remarks.remarks(source, run.config, run.scheme) if counted else []),
         *boxes.describe(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),
         *experiment.remarks(plan),

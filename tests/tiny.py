@@ -72,8 +72,9 @@ class Normed:
         hidden, old = thumbnails(image) @ params["backbone"]["kernel"], stats["backbone"]
         used = {"mean": jnp.mean(hidden, 0), "var": jnp.var(hidden, 0)} if train else old
         after = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, old, used) if train else old
-        features = jnp.tanh(params["backbone"]["scale"] * (hidden - used["mean"]) / jnp.sqrt(used["var"] + 1e-5))
-        points = (features @ params["head"]["kernel"] + params["head"]["bias"]).reshape(-1, 5, 2)
+        scaled = params["backbone"]["scale"][None] * (hidden - used["mean"][None])
+        features = jnp.tanh(scaled / jnp.sqrt(used["var"] + 1e-5)[None])
+        points = (features @ params["head"]["kernel"] + params["head"]["bias"][None]).reshape(-1, 5, 2)
         return points, {"backbone": after}
 
 

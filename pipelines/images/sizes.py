@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.images import decode, headers, jpeg
-from pipelines.io import files
+from pipelines.io import files, guesses
 
 _START = 1 << 18  # bytes in which a JPEG tells its size
 
@@ -20,7 +20,7 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
     """Return the fault that `check` will find in an image, or that it is missing, from the start of the file alone;
     None if that shows no fault."""
     if files.size(path) < 0:
-        return "the image is missing"
+        return f"the image is missing{guesses.same_but_case(path)}"
     if stated is None:
         return None
     with open(path, "rb") as file:

@@ -116,6 +116,11 @@ def _fit(over: Ensemble, asked: Settings, given: np.ndarray | None, held: halves
     crossed = min(len(chooses), len(calibrates)) < calibration.LEAST  # too few in a half
     if crossed:
         chooses = calibrates = _unseen(over, held.all)
+    if not len(chooses) and len(held.all):
+        raise ValueError(
+            "each image that the first run holds out was trained on by another of these runs; train runs to be mixed with the"
+            " same `split_seed`, `split_by` and `val_fraction`"
+        )
     if not len(chooses):
         raise ValueError("no image is held out for it; validate on more (`val_fraction`)")
     if len(chooses) < view_weights.LEAST and given is None:

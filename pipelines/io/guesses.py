@@ -2,6 +2,8 @@
 
 import argparse
 import difflib
+import functools
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -44,6 +46,27 @@ def path(typed: Path, good: Callable[[Path], bool], *folders: str) -> str:
         return _asked([str(near[name]) for name in likely if good(near[name])][:1])
     except OSError:  # a folder that is not ours to read
         return ""
+
+
+def same_but_case(missing: Path) -> str:
+    """Return `: there is NAME` for a file that does not exist, empty where its folder has none whose name differs by case or
+    blanks alone."""
+    folder = missing.parent
+    try:
+        found = _plainly(str(folder), folder.stat().st_mtime_ns).get(_plain(missing.name))
+    except OSError:
+        return ""
+    return f": there is {found}" if found else ""
+
+
+@functools.lru_cache(maxsize=16)
+def _plainly(folder: str, changed: int) -> dict[str, str]:
+    """The files of a folder by their plain names; changed: when, so that it is read again where it was."""
+    return {_plain(name): name for name in sorted(os.listdir(folder))}
+
+
+def _plain(name: str) -> str:
+    return "".join(name.casefold().split())
 
 
 def _asked(found: Iterable[str]) -> str:

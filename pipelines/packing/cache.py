@@ -126,7 +126,7 @@ def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
     progress.close()
     if not seen:
         raise ValueError(
-            f"none of the {len(source)} records of {source.table.root} can be used: {report.by_kind(rejected)}; the"
+            f"none of the {len(rejected)} records of {source.table.root} can be used: {report.by_kind(rejected)}; the"
             f" first: {report.line(rejected[0]) if rejected else 'none'}"
         )
     _tell(rejected, "; prepare.py lists each", brief)

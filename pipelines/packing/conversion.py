@@ -78,7 +78,7 @@ def _digest(label: Label) -> bytes:
     return hashlib.sha256(values.tobytes() + mask.tobytes()).digest()
 
 
-def read_again(kind: str, path: Path, part: str, images: Path, beside: Path | None) -> Table:
+def read_again(kind: str, path: Path, part: str, images: Path | None, beside: Path | None) -> Table:
     """The table at a path in one format, with the boxes beside it. Raises ValueError where it cannot be read."""
     table = formats.FORMATS[kind].read(path, part, images, None)
     return formats.with_boxes(table, beside) if beside else boxes.completed(table)

@@ -159,7 +159,21 @@ def describe(
     found += ["the points asked of each image"] * (kind != contest.NAME and source.asked is not None)
     if found:
         return f"read again, it is another set, of another identity: {'; '.join(found)}"
-    return f"read again, it is the same set: {len(sent)} records with the same names, labels and bounding boxes"
+    kept_too = "names, labels and bounding boxes" if source.boxed else "names and labels"
+    same = f"read again, it is the same set: {len(sent)} records with the same {kept_too}"
+    if home or _finds(kind, out, part, images, beside):
+        return same
+    if not isinstance(source, Images):
+        return f"{same}; its images are not written: --copy-pictures writes them to {image_folder_of(kind, out)}"
+    return f"{same}; its images are in {images}: open it with --pictures {images}, or write them too by --copy-pictures"
+
+
+def _finds(kind: str, out: Path, part: str, images: Path, beside: Path | None) -> bool:
+    """Whether the files that were written are opened with these images though nobody says where these are."""
+    try:
+        return conversion.read_again(kind, out, part, None, beside).root.resolve() == images.resolve()
+    except ValueError:
+        return False
 
 
 def _copy(path: Path, data: bytes) -> None:

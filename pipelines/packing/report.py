@@ -12,7 +12,7 @@ from jaxmarks import words
 from pipelines.example import Source
 from pipelines.images import orientation
 from pipelines.io import files, schema
-from pipelines.sources import label_counts
+from pipelines.sources import label_counts, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
 from pipelines.sources.image_folder import ENDINGS
@@ -180,7 +180,7 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
         rows.append(f"  points' box over the image, by side: {_spelled(about['spread'], 2)}")
     scheme = label_counts.default(about["num_points"])[1]
     if about.get("labels"):
-        rows += [f"  {row}" for row in label_counts.describe(label_counts.from_data(about["labels"]), scheme)]
+        rows += [f"  {row}" for row in label_remarks.describe(label_counts.from_data(about["labels"]), scheme)]
     rows += [f"  {row}" for row in orientation.describe(about.get("turned") or 0, about["accepted"])]
     twins = about["near_duplicates"]
     if twins["largest"]:

@@ -235,7 +235,10 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     asked = defaults.adopted(asked, run.config, training + len(run.parts["val"]), training)
     if changed := configs.differences(run.config, asked):
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
-        raise ValueError(f"{said}. Take another --name, or continue from it with --fork NAME")
+        raise ValueError(
+            f"{said}. Take another --name, continue from it with --fork NAME, or give the flags it was started with:"
+            f" {configs.as_flags(run.config)}"
+        )
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
         raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another --name")
     check_identity(run, source, asked.data)
@@ -257,7 +260,10 @@ def other_versions(run: Run) -> list[str]:
 def check_identity(run: Run, source: Source, path: str) -> None:
     """Raise ValueError unless the source holds the very records that the run was trained on."""
     if identity(source) != run.data_identity:
-        raise ValueError(f"`data` {path}: not the data that {run.root} was trained on, or it was changed since")
+        raise ValueError(
+            f"`data` {path}: not the data that {run.root} was trained on, or it was changed since;"
+            " give that data, or train another run (train.py --name) on this"
+        )
 
 
 def check_same_data(one: Run, other: Run) -> None:
@@ -270,7 +276,8 @@ def check_points(run: Run, source: Source) -> None:
     """Raise ValueError unless the source has as many points as the run's network."""
     if source.num_points != run.scheme.num_points:
         raise ValueError(
-            f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}"
+            f"the data has {words.counted(source.num_points, 'point')}, {run.root} was trained on {run.scheme.num_points}:"
+            f" give data of {run.scheme.num_points} points, or a run that was trained on such as these"
         )
 
 

@@ -32,6 +32,8 @@ def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
     Raises ValueError if there is no image."""
     root = Path(path).expanduser()
     if root.is_file():
+        if _fault(root, root.name) == "no image":
+            raise ValueError(f"--images {path}: no image; give a folder of images or one image")
         return root.parent, [root.name]
     if not root.is_dir():
         raise ValueError(

@@ -5,7 +5,6 @@ Everything is kept and trained on as it is: a point outside of the crop is a leg
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,12 +14,9 @@ from jaxmarks import landmarks
 from jaxmarks.config import Config
 from jaxmarks.evaluation import metrics
 from jaxmarks.landmarks import Scheme
-from pipelines.example import Example, Source
-from pipelines.images import decode, orientation
+from pipelines.example import Example
 from pipelines.io import schema
 
-MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
-SHARE = 0.1  # of the images: a kind that is more frequent is a warning
 SMALL = 8.0  # pixels: an object whose longer side has fewer is small
 _EXAMPLES = 3
 _CHUNK = 256  # images whose labels are counted at a time
@@ -33,16 +29,6 @@ KINDS = (
     "unlabelled", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal",
     "box_image", "box_points",
 )  # fmt: skip
-_OF_IMAGES = (
-    "unlabelled",
-    "unit",
-    "small",
-    "norm_box",
-    "norm_diagonal",
-    "box_image",
-    "box_points",
-)  # kinds of whole objects, not of points
-_PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes such as (-999, -999)"}
 
 
 Read = tuple[
@@ -205,92 +191,6 @@ def from_data(data: dict[str, Any]) -> Counts:
     found = {name: data["kinds"].get(name, nothing) for name in KINDS}
     kinds = {name: Kind(*(kind[field] for field in Kind._fields)) for name, kind in found.items()}
     return Counts(data["images"], data["points"], data["boxed"], kinds)
-
-
-def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
-    """Return remarks on a source's labels before training, a line each, from at most MOST images. None for synthetic
-    faces, which have such labels on purpose."""
-    if config.data.startswith("drawn:") or not source.labelled:
-        return []
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
-    turned: list[bool] = []
-    with ThreadPoolExecutor(config.workers) as pool:
-        found = pool.map(lambda i: _read(source, int(i)), chosen)
-        read = (turned.append(one[1]) or one[0] for one in found if one is not None)
-        counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
-    lines = describe(counts, scheme) + orientation.describe(sum(turned), counts.images)
-    if len(chosen) < len(source):
-        lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
-    return lines
-
-
-def _read(source: Source, index: int) -> tuple[Read, bool] | None:
-    """Return (a record, whether its image is displayed rotated or mirrored); None if the record cannot be read, which
-    the run itself reports."""
-    try:
-        example = source[index]
-        turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
-        return (source.names[index], example._replace(picture=b""), decode.image_size(example)), turned
-    except (ValueError, OSError):
-        return None
-
-
-def describe(c: Counts, scheme: Scheme) -> list[str]:
-    """The counts for a person, a line for each kind that was found; what more than SHARE of the images have is a warning,
-    with its remedy."""
-    return [_line(name, c, scheme) for name in KINDS if c.kinds[name].images and name != "canvas"]
-
-
-def _line(name: str, c: Counts, scheme: Scheme) -> str:
-    kind = c.kinds[name]
-    often = kind.images > SHARE * c.images
-    remedy = f"; {_remedy(name, c)}" if often and _remedy(name, c) else ""
-    examples = f"{', '.join(kind.examples)}{', ...' if kind.images > len(kind.examples) else ''}"
-    hidden = f"; {c.kinds['canvas'].points} of them no augmentation shows either" if name == "crop" else ""
-    points = "" if name in _OF_IMAGES else f" ({kind.points} of {c.points} points{hidden})"
-    have = "has" if kind.images == 1 else "have"
-    said = f"{kind.images} of {c.images} images {have} {_what(name, scheme)}{points}: {examples}{remedy}"
-    return f"{'warning: ' if remedy else ''}labels: {said}"
-
-
-def _what(name: str, scheme: Scheme) -> str:
-    if name in _PLACEHOLDERS:
-        return f'points {_PLACEHOLDERS[name]}, often meant as "not labelled", which are trained on as they are'
-    norm = f"points {scheme.norm[0]} and {scheme.norm[1]}" if scheme.norm else "their points"
-    return {
-        "unlabelled": "no labelled point, and nothing to train on",
-        "unit": "all points within 0..1 pixels, as if they were shares of width and height",
-        "crop": "points outside the crop that the network is shown",
-        "image": "points outside the image",
-        "far": "points far outside the image, more than its longer side away",
-        "small": f"an object of fewer than {SMALL:g} pixels, in the image or as the network sees it",
-        "norm_box": f"{norm} in one place or not both labelled: their NME is divided by the box of the labelled points",
-        "norm_diagonal": "labelled points without an area: their NME is divided by the diagonal of the image",
-        "box_image": "a bounding box that reaches far outside the image",
-        "box_points": "a bounding box that does not hold half of its labelled points",
-    }[name]
-
-
-def _remedy(name: str, c: Counts) -> str:
-    """Return the remedy for a kind that many images have; empty if there is none."""
-    empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
-    boxes = "give bounding boxes about the objects (--boxes FILE: file_name,x,y,width,height)"
-    if c.boxed:
-        boxes = "correct the bounding boxes, or take a larger --box-margin"
-    if name in _PLACEHOLDERS:
-        return empty
-    if name == "unit":
-        return "multiply x by the width and y by the height of each image: coordinates are pixels"
-    if name in ("box_image", "box_points"):
-        return "corners in place of width and height, or the reverse? Boxes are x, y, width, height (WFLW: corners)"
-    if name == "unlabelled":
-        return "label them, or leave them out"
-    if name in ("crop", "image", "far"):
-        mistaken = sum(c.kinds[n].points for n in _PLACEHOLDERS)
-        if name == "crop" and 2 * mistaken > c.kinds["crop"].points:
-            return f"most may be placeholders, named below: {empty}"
-        return boxes
-    return boxes if name == "small" else ""
 
 
 def default(num_points: int) -> tuple[View, Scheme]:

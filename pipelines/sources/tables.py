@@ -13,7 +13,7 @@ from pipelines.example import Example, Source
 from pipelines.images import decoders, depth, headers, sizes
 from pipelines.images.decoders import DecodeError
 from pipelines.images.jpeg import is_jpeg
-from pipelines.io import files
+from pipelines.io import files, guesses
 
 _log = logging.getLogger("jaxmarks")
 _FEW = 20  # images of more than 8 bits, of which another set of the same camera may find another scale
@@ -49,6 +49,8 @@ class Table:
     files: list[Path] = field(default_factory=list)  # what was read to know all this
     notes: list[str] = field(default_factory=list)  # what was read otherwise than it is written, a line each
     category: str = ""  # the one that was asked for
+    tables: int = 1  # that were read; `where` is the first
+    columns: Sequence[str] = ()  # what the header of a table calls the coordinates
 
     def line(self, index: int) -> int | None:
         """The line of a record, or None where a format has no lines."""
@@ -131,7 +133,7 @@ class Images(Source):
         try:
             return files.read_bytes(path)
         except FileNotFoundError:
-            raise DecodeError("the image is missing") from None
+            raise DecodeError(f"the image is missing{guesses.same_but_case(path)}") from None
         except IsADirectoryError:
             raise DecodeError("not a file: a folder, a pipe or the like") from None
 

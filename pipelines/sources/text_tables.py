@@ -262,7 +262,7 @@ class _Found:
         """A line without its end. sure: its numbers are known to be good."""
         field, cut, rest = text.partition(self.separator)
         name = _text(field)
-        reason = name_fault(name, self.seen, self.safe)
+        reason = name_fault(name, self.seen, self.safe) if text.strip(self.separator + b" ") else "empty row"
         if reason is None and not cut:
             reason = f"wrong number of fields: 1 fields, the header has {self.fields}"
         if reason is None and not sure:

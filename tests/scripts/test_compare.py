@@ -4,6 +4,8 @@ import csv
 import importlib
 import json
 import shlex
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -172,6 +174,29 @@ def test_finished_runs_become_a_table_without_being_made_again(tmp_path, command
         *COMMON,
     ]
     assert numbers["rows"][1]["seeds"] == [0, 1] and numbers["rows"][1]["nme"] == [0.10, 0.125]
+
+
+def test_it_says_what_it_begins_and_stopped_what_it_keeps(tmp_path, command, monkeypatch):
+    data, out = small_folder(tmp_path / "data"), tmp_path / "out"
+    finished(out, Row("base", ""), 0, data, 0.11, [40.0, 30.0])
+    ended = []
+
+    class Child(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__([sys.executable, "-c", "import time; time.sleep(60)"], **options)
+
+        def communicate(self, *arguments):
+            if not ended:
+                ended.append(self)
+                raise KeyboardInterrupt(15)  # as the handler of SIGTERM does
+            return super().communicate(*arguments)
+
+    monkeypatch.setattr(subprocess, "Popen", Child)
+    path = rows_file(tmp_path / "rows.json", [{"name": "base", "flags": ""}, {"name": "l1", "flags": "--loss l1"}])
+    code, said = command("compare", "--data", data, "--rows", path, "--out", out, "--seeds", 2, "--", *COMMON)
+    assert code == 143 and ended[0].returncode == -15
+    begun, last = said.out.splitlines()
+    assert begun == "training l1, seed 0 (2 of 4)" and "1 of 4" in last and str(out / "runs") in last
 
 
 def test_a_run_that_was_made_otherwise_is_not_taken(tmp_path):

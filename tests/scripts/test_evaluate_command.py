@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import runpy
 import shutil
 
 import numpy as np
@@ -14,9 +15,11 @@ from pipelines import example, loader, predictor
 from pipelines.evaluation import scoring
 from pipelines.example import Source
 from pipelines.images import decode
+from pipelines.io import files
 from pipelines.reports import evaluation, plots
 from pipelines.reports.worst import Worst
 from pipelines.runs import run_data, run_folder
+from tests.commands import ROOT
 
 
 def report_of(path):
@@ -232,3 +235,14 @@ def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained
     bare = run._replace(parts={**run.parts, "val": []}, config=dataclasses.replace(run.config, val_fraction=share))
     with pytest.raises(ValueError, match=f"has no val images: {told}"):
         scoring.images(bare, "val", None)
+
+
+def test_scores_of_another_split_that_are_written_over_are_told(tmp_path):
+    replaced = runpy.run_path(str(ROOT / "scripts" / "evaluate.py"), run_name="tried")["replaced"]
+    out = tmp_path / "scores.json"
+    assert replaced(out, "val") == ""
+    for data, told in (({"part": "test"}, True), ({"part": "val"}, False), ({}, False)):
+        files.write_json(out, data)
+        assert ("replaced" in replaced(out, "val") and "test" in replaced(out, "val")) == told
+    out.write_text("[")
+    assert replaced(out, "val") == ""

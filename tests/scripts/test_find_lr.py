@@ -198,17 +198,27 @@ def test_a_flat_sweep_says_so_and_is_plotted(tmp_path, command, linear):
     assert json.loads((tmp_path / "lr.json").read_text())["suggested"] is None
 
 
-def test_stopped_it_writes_nothing(tmp_path, monkeypatch, command, linear):
+@pytest.mark.parametrize("last", [9, 30])
+def test_stopped_on_the_way_it_writes_nothing_and_after_the_last_step_all(tmp_path, monkeypatch, command, linear, last):
+    seen = []
+    show = console.Progress.show
+    monkeypatch.setattr(
+        console.Progress, "show", lambda self, done, *told: (seen.append(done), show(self, done, *told))
+    )
+
     class Stopping:
-        asked = 0
+        exit_code = 143
 
         def __call__(self):
-            self.asked += 1
-            return self.asked > 10
+            return bool(seen) and seen[-1] >= last
 
     monkeypatch.setattr(console, "Stop", Stopping)
-    code, said = command("find_lr", *SMALL, "--out", tmp_path / "lr.png")
-    assert code == 130 and "nothing was written" in said.out and not list(tmp_path.iterdir())
+    sweeping = ("--sweep-steps", 30, "--log-every", 3, "--out", tmp_path / "lr.png")
+    code, said = command("find_lr", *SMALL, *sweeping)
+    assert code == (0 if last == 30 else 143) and (tmp_path / "lr.json").is_file() == (last == 30)
+    assert ("step 9 of 30; nothing was written" in said.out) == (last < 30) and bool(list(tmp_path.iterdir())) == (
+        last == 30
+    )
 
 
 @pytest.mark.parametrize(

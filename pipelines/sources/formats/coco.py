@@ -23,6 +23,7 @@ NAME = "coco"
 SUFFIX, IMAGES, BOXED = ".json", "images", True
 parts = plain.parts
 _MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
+_ONE = (None, 0, "0", "")  # of iscrowd: of one object
 _FACE = "face"  # key of an annotation whose name in a set is not its id
 
 
@@ -172,7 +173,7 @@ def _entry(
     seen.add(str(name))
     if (key := categories.key_of(annotation)) not in wanted[1]:
         return Rejected(picture, None, f"other category: annotation {name} is of category {key!r:.40}")
-    if annotation.get("iscrowd"):
+    if annotation.get("iscrowd") not in _ONE:
         return Rejected(picture, None, f"crowd: annotation {name} is of many at once")
     values = _keypoints(annotation.get("keypoints") or [0] * 3 * wanted[0], wanted[0])
     if isinstance(values, str):

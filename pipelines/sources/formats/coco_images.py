@@ -19,7 +19,12 @@ class Images(NamedTuple):
 
 def whole_ids(data: dict[str, Any]) -> None:
     """Make ids that are whole numbers written as floats, as some programs do of a column with gaps, into those numbers:
-    4.0 is 4."""
+    4.0 is 4. A category's number that an annotation has as text, "1", is made that number where the file declares it."""
+    declared = data["categories"] if isinstance(data.get("categories"), list) else []
+    texts = {str(c["id"]): c["id"] for c in declared if isinstance(c, dict) and type(c.get("id")) is int}
+    for entry in data["annotations"]:
+        if isinstance(entry, dict) and isinstance(key := entry.get("category_id"), str) and key in texts:
+            entry["category_id"] = texts[key]
     for part in ("images", "annotations", "categories"):
         for entry in data[part] if isinstance(data.get(part), list) else []:
             for key in ("id", "image_id", "category_id") if isinstance(entry, dict) else ():

@@ -55,7 +55,10 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     if not table.is_file():
         raise ValueError(f"{table}: the file is missing; give the folder that holds train/ and test/")
     if not folder.is_dir():
-        raise ValueError(f"{folder}: the folder of images is missing")
+        raise ValueError(
+            f"{folder}: the folder of images is missing; say where they are by --pictures FOLDER, or have convert.py write"
+            " them there (--copy-pictures)"
+        )
     return _train(path, folder, table) if part == "train" else _test(path, folder, table, num_points)
 
 

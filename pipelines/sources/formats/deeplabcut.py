@@ -68,6 +68,11 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     first = next(table for table in tables if set(opened[table][0].points) == usual)
     scorers = deeplabcut_places.scorers(path, {table: head.scorer for table, (head, _) in opened.items()})
     points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables) + scorers
+    notes += [
+        f"{table}: read as a table with {told}"
+        for table in tables
+        if (told := dialects.sniff(table, ",").describe(","))
+    ]
     for table, (head, rows) in opened.items():
         if not rows:
             notes.append(f"{table}: has a header and no row")
@@ -97,6 +102,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         rejected=found.rejected,
         files=tables,
         notes=notes,
+        tables=len(tables),
     )
 
 

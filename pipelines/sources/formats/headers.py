@@ -6,12 +6,18 @@ from pathlib import Path
 
 _LETTER = r"[^\W\d_]"
 _CORNER = re.compile(r"max|right|bottom|[xy][\W_]*[12]$", re.IGNORECASE)  # and not a width or a height
+_AXES = {"x": "col|column", "y": "row"}  # words for an axis, beside its letter
+_OTHER = re.compile(
+    r"width|height|size|scores?|conf|confidence|likelihood|prob|probability|visible|visibility|occluded|id|age|sex|gender|label"
+    r"|class|category|lat|latitude|longitude|lon|lng|split|fold|frame|time|timestamp|weight"
+)  # words of names that are no coordinates
 _SHOWN = 8  # columns that a message names
 
 
 def check(path: Path, columns: Sequence[str], boxed: str) -> None:
     """Raise ValueError, with the columns and what to do, if column names state axes and a column is not x followed by y
-    of the same point, nor that y; or if a name mentions a box. Names without axes are not checked.
+    of the same point, nor that y; if a name mentions a box, or has a word for something else. x and y may be called column
+    and row.
 
     columns: all names, that of the image first, without those of a box in its proper place. boxed: how boxes are given,
     for the message.
@@ -20,11 +26,19 @@ def check(path: Path, columns: Sequence[str], boxed: str) -> None:
         raise ValueError(
             f"{path}:1: {_named(columns, found)}: a box where none is expected; {boxed} (a point's name has no 'box' in it)"
         )
+    if found := [i for i, name in enumerate(columns) if i and _is_other(name)]:
+        raise ValueError(f"{path}:1: {_named(columns, found)}: no coordinate by its name: remove such columns; {boxed}")
     if any(_points(name, axis) for name in columns[1:] for axis in "xy") and (found := _stray(columns)):
         raise ValueError(
             f"{path}:1: {_named(columns, found)}: not x, then y of the same point by their names; expected a name and"
             f" x, y of each point: put these side by side in this order, remove other columns; {boxed}"
         )
+
+
+def _is_other(name: str) -> bool:
+    """Return whether a name has a word for what is no coordinate, and states no axis."""
+    words = re.findall(rf"{_LETTER}+", name.casefold())
+    return any(map(_OTHER.fullmatch, words)) and not any(_points(name, axis) for axis in "xy")
 
 
 def check_box(path: Path, columns: Sequence[str]) -> None:
@@ -56,7 +70,7 @@ def _points(name: str, axis: str) -> set[str]:
     """Return the point of a name that states an axis: the rest of it, for each separate letter of that axis in it.
     `x_0`, `0x`, `M0_X` and `noseX` have one, `max` and `px` have none."""
     upper, lower = axis.upper(), axis
-    apart = rf"(?<!{_LETTER})[{lower}{upper}](?!{_LETTER})|(?<=[a-z]){upper}(?!{_LETTER})"
+    apart = rf"(?<!{_LETTER})([{lower}{upper}]|(?i:{_AXES[axis]}))(?!{_LETTER})|(?<=[a-z]){upper}(?!{_LETTER})"
     rests = (f"{name[: found.start()]} {name[found.end() :]}" for found in re.finditer(apart, name))
     return {re.sub(r"[\W_]+", " ", rest).strip().casefold() for rest in rests}
 

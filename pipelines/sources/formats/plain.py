@@ -73,6 +73,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         boxes=boxes[order] if boxed else None,
         rejected=sorted(rejected, key=lambda r: r.line or 0),
         files=[path],
+        columns=columns[1:],
     )
 
 

@@ -79,7 +79,7 @@ def test_a_network_that_differs_is_seen_and_nothing_is_kept(found, run, tmp_path
 
 
 def test_what_is_rejected_in_one_line(run, tmp_path, rejected, monkeypatch):
-    assert "a folder is there; name a file" in rejected("export", "--run", run, "--out", tmp_path)
+    assert "expected a file" in rejected("export", "--run", run, "--out", tmp_path)
     assert "not a run folder" in rejected("export", "--run", tmp_path, "--out", tmp_path / "n")
     assert "invalid choice: 'tflite'" in rejected("export", "--run", run, "--out", tmp_path / "n", "--format", "tflite")
     assert "--batch must be 1 or more, got 0" in rejected("export", "--run", run, "--out", tmp_path / "n", "--batch", 0)

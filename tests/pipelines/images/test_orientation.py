@@ -10,7 +10,7 @@ from jaxmarks import landmarks
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.images import decode, orientation
-from pipelines.sources import label_counts
+from pipelines.sources import label_remarks
 
 CORNER = np.zeros((24, 24, 3), np.uint8)
 CORNER[:8, :4] = 255
@@ -46,7 +46,7 @@ def test_train_and_prepare_count_them(tmp_path, command):
         rows.append(f"{name},3,5")
     table = str(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    said = label_counts.remarks(opening.open_source(table), Config(data=table), landmarks.scheme(1))
+    said = label_remarks.remarks(opening.open_source(table), Config(data=table), landmarks.scheme(1))
     lines = [line for line in said if "EXIF" in line]
     assert len(lines) == 1 and lines[0].startswith("4 of 5 images")
     code, said = command("prepare", "--data", table, "--out", tmp_path / "set")

@@ -118,6 +118,19 @@ def test_names_of_several_faces_are_kept_by_coco(tmp_path, images, monkeypatch, 
     assert "it is another set, of another identity: 3 under another name" in capsys.readouterr().out
 
 
+def test_where_images_that_are_not_copied_lie_is_told(tmp_path, images, monkeypatch, capsys):
+    path, _ = files_of("plain", tmp_path / "a", images, rows(False))
+    table = opening.open_table(path, "train")
+    (tmp_path / "b").mkdir()
+    given = ("--data", path, "--format", "plain", "--out", tmp_path / "b" / "l.csv")
+    convert(monkeypatch, *given)
+    said = capsys.readouterr().out
+    assert "it is the same set" in said and "boxes" not in said
+    assert f"--pictures {table.root}" in said and "--copy-pictures" in said
+    convert(monkeypatch, *given, "--copy-pictures")
+    assert "--pictures" not in capsys.readouterr().out and opening.open_table(str(tmp_path / "b/l.csv"), "train").names
+
+
 def test_two_annotations_of_one_face_keep_their_ids(tmp_path, images):
     path, _ = files_of(
         "coco", tmp_path, images, [row._replace(name=f"0.png#{f}") for row, f in zip(rows(False), "abcd", strict=True)]

@@ -1,12 +1,15 @@
 """The run folder: written once, obeyed ever after, and rejected where it was changed."""
 
+import argparse
 import dataclasses
 import json
+import shlex
 import subprocess
 import sys
 
 import pytest
 
+from jaxmarks import config as configs
 from jaxmarks import keys, landmarks
 from jaxmarks.config import Config
 from jaxmarks.training import log
@@ -140,6 +143,16 @@ def test_another_defining_setting_is_rejected_by_its_flag(run, source, field):
 def test_every_setting_that_differs_is_listed(run, source):
     message = rejection(run_folder.resume, run, dataclasses.replace(run.config, lr=0.5, clip=0.0, workers=1), source)
     assert "`lr`: " in message and "`clip`: " in message and "workers" not in message
+
+
+def test_the_flags_that_a_run_was_started_with_are_told_and_start_it(run, source):
+    config = dataclasses.replace(run.config, data="a b", cache=False)
+    parser = argparse.ArgumentParser()
+    configs.add_arguments(parser)
+    assert dataclasses.replace(Config(), **vars(parser.parse_args(shlex.split(configs.as_flags(config))))) == config
+    assert configs.as_flags(Config()) == ""
+    message = rejection(run_folder.resume, run, dataclasses.replace(run.config, lr=0.5), source)
+    assert configs.as_flags(run.config) in message and "--fork" in message
 
 
 def test_operational_settings_are_free_and_taken_as_asked(run, source):

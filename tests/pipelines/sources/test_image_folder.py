@@ -106,3 +106,11 @@ def test_heic_is_decoded_as_displayed():
     assert decode.header_size(file.getvalue()) == (64, 64) or decode.header_size(file.getvalue()) == (64, 48)
     with pytest.raises(DecodeError):
         decode.decode(file.getvalue()[:-200])
+
+
+def test_one_file_that_is_no_image_is_rejected_and_a_broken_image_is_one(tmp_path):
+    (tmp_path / "README.md").write_text("words")
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="README.md: no image"):
+        image_folder.found(str(tmp_path / "README.md"))
+    assert image_folder.found(str(tmp_path / "broken.jpg")) == (tmp_path, ["broken.jpg"])

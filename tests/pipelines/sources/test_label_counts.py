@@ -10,7 +10,7 @@ from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Example
 from pipelines.images import decode
-from pipelines.sources import label_counts
+from pipelines.sources import label_counts, label_remarks
 from pipelines.sources.label_counts import Labels, View
 from tests.pipelines.sources.formats.test_contest import contest_folder
 
@@ -138,14 +138,23 @@ def test_prepare_counts_all_and_keeps_it(command, folder, tmp_path):
 
 
 def test_of_a_test_split_without_truth_nothing_is_reported_of_labels(command, tmp_path):
-    image = decode.encode_png(np.zeros((100, 100, 3), np.uint8))
+    image = decode.encode_png(np.random.RandomState(0).randint(0, 256, (100, 100, 3)).astype(np.uint8))
     rows, test = ({f"{part}{n}.png": (image, SQUARE) for n in range(4)} for part in ("a", "b"))
     data = contest_folder(tmp_path / "data", rows, test, {name: [0, 1] for name in test})
     (data / "test" / "landmarks_true.csv").unlink(missing_ok=True)
     code, said = command("prepare", "--data", data, "--out", tmp_path / "packed")
     assert code == 0 and "test: 4 listed" in said.out and not lines(said.out, "")
     assert said.out.count("one side of the split") == 1  # of the training split alone
-    assert label_counts.remarks(opening.open_source(str(tmp_path / "packed")), Config(data="x"), FIVE) == []
+    assert label_remarks.remarks(opening.open_source(str(tmp_path / "packed")), Config(data="x"), FIVE) == []
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_point_that_never_moves_is_told(tmp_path, moves):
+    image = decode.encode_png(np.zeros((100, 100, 3), np.uint8))
+    rows = {f"{n}.png": (image, [[80, 60 + n * moves], *(np.array(SQUARE[1:]) + n)]) for n in range(5)}
+    data = str(contest_folder(tmp_path / "data", rows))
+    said = label_remarks.remarks(opening.open_source(data), Config(data=data), FIVE)
+    assert [("1 point" in line, "(80, 60)" in line) for line in said] == [(True, True)] * (not moves)
 
 
 def test_counts_of_a_set_that_was_packed_before_a_kind_was_counted_are_read():
@@ -155,15 +164,15 @@ def test_counts_of_a_set_that_was_packed_before_a_kind_was_counted_are_read():
 
 
 def test_of_many_images_some_are_counted_and_it_is_said(folder, monkeypatch):
-    monkeypatch.setattr(label_counts, "MOST", 10)
-    *_, last = label_counts.remarks(opening.open_source(str(folder)), Config(data=str(folder)), FIVE)
+    monkeypatch.setattr(label_remarks, "MOST", 10)
+    *_, last = label_remarks.remarks(opening.open_source(str(folder)), Config(data=str(folder)), FIVE)
     assert "10 of 24" in last
 
 
 def test_a_sound_set_needs_no_line(tmp_path):
     image = decode.encode_png(np.zeros((100, 100, 3), np.uint8))
     data = contest_folder(tmp_path / "data", {f"{n}.png": (image, SQUARE) for n in range(4)})
-    assert label_counts.remarks(opening.open_source(str(data)), Config(data=str(data)), FIVE) == []
+    assert label_remarks.remarks(opening.open_source(str(data)), Config(data=str(data)), FIVE) == []
 
 
 @pytest.mark.parametrize("exif", [1, 6])

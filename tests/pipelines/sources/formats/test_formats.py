@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pipelines import open as opening
-from pipelines.images import decode
+from pipelines.images import decode, sizes
 from pipelines.sources import formats
 from pipelines.sources.formats import coco, deeplabcut, wflw
 from pipelines.sources.formats import pts as pts_files
-from pipelines.sources.tables import Row, Table
+from pipelines.sources.tables import Images, Row, Table
 from pipelines.synthetic import drawn
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
@@ -880,3 +880,42 @@ def test_what_convert_rejects_and_the_data_stays(tmp_path, monkeypatch, argument
     with pytest.raises(ValueError, match=said):
         convert(monkeypatch, "--data", path, *arguments)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_categories_and_crowds_as_text_are_what_they_say(tmp_path):
+    put(tmp_path, "a.png")
+    entry = {"image_id": 1, "keypoints": [1, 1, 2, 3, 3, 2]}
+    annotations = [
+        {**entry, "id": 1, "category_id": 4, "iscrowd": "0"},
+        {**entry, "id": 2, "category_id": "4"},
+        {**entry, "id": 3, "category_id": "5"},
+        {**entry, "id": 4, "category_id": 4, "iscrowd": "1"},
+    ]
+    images, kinds = [{"id": 1, "file_name": "a.png"}], [{"id": 4, "name": "face", "keypoints": ["a", "b"]}]
+    data = {"images": images, "annotations": annotations, "categories": kinds}
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    found = table_at(tmp_path / "c.json", category="face")
+    assert found.names == ["a.png#1", "a.png#2"] and [r[2] for r in reasons(found)] == ["other category", "crowd"]
+
+
+def test_a_row_of_separators_is_empty_and_a_name_of_another_case_is_told(tmp_path):
+    put(tmp_path, "a.png", "Case .PNG")
+    (tmp_path / "l.csv").write_text("file_name,x,y\na.png,1,2\n,,\ncase.png,1,2\nno.png,1,2\n")
+    table = table_at(tmp_path / "l.csv")
+    assert reasons(table) == [("l.csv", 3, "empty row")]
+    source = Images(table)
+    for name, told in (("case.png", "the image is missing: there is Case .PNG"), ("no.png", "the image is missing")):
+        with pytest.raises(decode.DecodeError) as caught:
+            source.encoded(source.names.index(name))
+        assert str(caught.value) == told == sizes.glance(tmp_path / name, None, "l.csv")
+
+
+def test_deeplabcut_in_another_dialect_is_told_and_the_tables_of_a_project_are_counted(tmp_path):
+    text = "scorer,me,me\nbodyparts,a,a\ncoords,x,y\nlabeled-data/v{0}/i.png,1,2\n"
+    for video in range(3):
+        put(tmp_path, f"labeled-data/v{video}/i.png")
+        written = text.format(video).replace(",", ";" if video == 1 else ",")
+        (tmp_path / f"labeled-data/v{video}/CollectedData_me.csv").write_text(written, encoding="utf-8-sig")
+    found = table_at(tmp_path)
+    (note,) = [note for note in found.notes if "semicolons" in note]
+    assert "v1" in note and len(found.names) == 3 and "2 more tables" in opening.described(Images(found))

@@ -9,7 +9,7 @@ import pytest
 from pipelines import open as opening
 from pipelines.images import decode
 from pipelines.sources.formats import contest, plain, wflw
-from pipelines.sources.tables import Row, Table
+from pipelines.sources.tables import Images, Row, Table
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
 BOX = ",box_x,box_y,box_width,box_height"
@@ -53,6 +53,10 @@ STRAY = [
     ("x_0,y_1,x_1,y_0", ["2 ('x_0')", "3 ('y_1')"]),
     ("nose_x,nose_y,eye_y,eye_x", ["4 ('eye_y')", "5 ('eye_x')"]),
     ("y,x", ["2 ('y')", "3 ('x')"]),
+    ("nose_row,nose_col", ["2 ('nose_row')", "3 ('nose_col')"]),
+    ("p0,p1,width,height", ["4 ('width')", "5 ('height')"]),
+    ("p0,p1,track_id,Age", ["4 ('track_id')", "5 ('Age')"]),
+    ("p0,p1,gps_lon,gps_lat", ["4 ('gps_lon')", "5 ('gps_lat')"]),
     (f"{TWO},width,height", ["6 ('width')", "7 ('height')"]),
     (f"{TWO},conf_0,conf_1", ["6 ('conf_0')", "7 ('conf_1')"]),
     (f"{TWO},x_min,x_max", ["6 ('x_min')", "7 ('x_max')"]),
@@ -239,3 +243,10 @@ def test_a_row_of_another_layout_is_rejected_by_name_and_the_others_are_read(tmp
     found = opened(listed(tmp_path, BOXED, row, "1 2 3 4 0 0 0 0 0.0 1.0 0 0 0 0 0.png"))
     assert [(r.file, r.line, r.reason.partition(":")[0]) for r in found.rejected] == [("b.png", 6, kind)]
     assert found.names == ["0.png#1", "0.png#7", "1.png", "2.png", "3.png", "4.png"] and not found.notes[1:]
+
+
+def test_columns_and_rows_are_x_and_y_and_names_of_points_are_told(tmp_path):
+    found = opened(table(tmp_path, "file_name,nose_col,nose_row,a Column,a Row,b_col,b_row,c_col,c_row"))
+    assert found.num_points == 4 and points(found) == list(range(1, 9))
+    told = opening.described(Images(found))
+    assert "4 points (nose_col, nose_row), (a Column, a Row), (b_col, b_row), ..." in told and str(tmp_path) in told

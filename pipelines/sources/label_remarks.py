@@ -1,0 +1,139 @@
+"""Remarks on the labels of a set before training, a line for each kind that was counted."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from jaxmarks import words
+from jaxmarks.config import Config
+from jaxmarks.landmarks import Scheme
+from pipelines.example import Source
+from pipelines.images import decode, orientation
+from pipelines.sources.label_counts import KINDS, SMALL, Counts, Read, View, count_all
+
+MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
+SHARE = 0.1  # of the images: a kind that is more frequent is a warning
+_STILL = 5  # images with a point, of which one in the same place in all is told
+_OF_IMAGES = (
+    "unlabelled",
+    "unit",
+    "small",
+    "norm_box",
+    "norm_diagonal",
+    "box_image",
+    "box_points",
+)  # kinds of whole objects, not of points
+_PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes such as (-999, -999)"}
+
+
+def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
+    """What a person should know of a source's labels before training on them, a line each: `describe` of at most MOST images.
+    Nothing of drawn faces, which are made by intent."""
+    if config.data.startswith("drawn:") or not source.labelled:
+        return []
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
+    turned: list[bool] = []
+    still = _Still(scheme.num_points)
+    with ThreadPoolExecutor(config.workers) as pool:
+        found = pool.map(lambda i: _read(source, int(i)), chosen)
+        read = (turned.append(one[1]) or still.seen(one[0]) for one in found if one is not None)
+        counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
+    lines = describe(counts, scheme) + still.describe() + orientation.describe(sum(turned), counts.images)
+    if len(chosen) < len(source):
+        lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
+    return lines
+
+
+class _Still:
+    """Finds points that are in one place in all images."""
+
+    def __init__(self, num_points: int):
+        self._low, self._high = np.full((num_points, 2), np.inf), np.full((num_points, 2), -np.inf)
+        self._count = np.zeros(num_points, int)
+
+    def seen(self, read: Read) -> Read:
+        points, mask = read[1].points, read[1].mask
+        self._low[mask] = np.minimum(self._low, points)[mask]
+        self._high[mask] = np.maximum(self._high, points)[mask]
+        self._count += mask
+        return read
+
+    def describe(self) -> list[str]:
+        """A warning where there are such points."""
+        found = np.flatnonzero((self._count >= _STILL) & (self._low == self._high).all(1))
+        if not len(found):
+            return []
+        first = f"point {found[0]} at ({', '.join(f'{v:g}' for v in self._low[found[0]])})"
+        return [
+            f"warning: labels: {words.counted(len(found), 'point')} in one place in all images, the first {first}: columns"
+            " that are no coordinates?"
+        ]
+
+
+def _read(source: Source, index: int) -> tuple[Read, bool] | None:
+    """(a record, whether its image is displayed turned or mirrored); None where the record cannot be read, of which the run
+    itself tells when it needs it."""
+    try:
+        example = source[index]
+        turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
+        return (source.names[index], example._replace(picture=b""), decode.image_size(example)), turned
+    except (ValueError, OSError):
+        return None
+
+
+def describe(c: Counts, scheme: Scheme) -> list[str]:
+    """The counts for a person, a line for each kind that was found; what more than SHARE of the images have is a warning,
+    with its remedy."""
+    return [_line(name, c, scheme) for name in KINDS if c.kinds[name].images and name != "canvas"]
+
+
+def _line(name: str, c: Counts, scheme: Scheme) -> str:
+    kind = c.kinds[name]
+    often = kind.images > SHARE * c.images
+    remedy = f"; {_remedy(name, c)}" if often and _remedy(name, c) else ""
+    examples = f"{', '.join(kind.examples)}{', ...' if kind.images > len(kind.examples) else ''}"
+    hidden = f"; {c.kinds['canvas'].points} of them no augmentation shows either" if name == "crop" else ""
+    points = "" if name in _OF_IMAGES else f" ({kind.points} of {c.points} points{hidden})"
+    have = "has" if kind.images == 1 else "have"
+    said = f"{kind.images} of {c.images} images {have} {_what(name, scheme)}{points}: {examples}{remedy}"
+    return f"{'warning: ' if remedy else ''}labels: {said}"
+
+
+def _what(name: str, scheme: Scheme) -> str:
+    if name in _PLACEHOLDERS:
+        return f'points {_PLACEHOLDERS[name]}, often meant as "not labelled", which are trained on as they are'
+    norm = f"points {scheme.norm[0]} and {scheme.norm[1]}" if scheme.norm else "their points"
+    return {
+        "unlabelled": "no labelled point, and nothing to train on",
+        "unit": "all points within 0..1 pixels, as if they were shares of width and height",
+        "crop": "points outside the crop that the network is shown",
+        "image": "points outside the image",
+        "far": "points far outside the image, more than its longer side away",
+        "small": f"an object of fewer than {SMALL:g} pixels, in the image or as the network sees it",
+        "norm_box": f"{norm} in one place or not both labelled: their NME is divided by the box of the labelled points",
+        "norm_diagonal": "labelled points without an area: their NME is divided by the diagonal of the image",
+        "box_image": "a bounding box that reaches far outside the image",
+        "box_points": "a bounding box that does not hold half of its labelled points",
+    }[name]
+
+
+def _remedy(name: str, c: Counts) -> str:
+    """What to do about a kind that many images have; empty where nothing is to be done."""
+    empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
+    boxes = "give bounding boxes about the objects (--boxes FILE: file_name,x,y,width,height)"
+    if c.boxed:
+        boxes = "correct the bounding boxes, or take a larger --box-margin"
+    if name in _PLACEHOLDERS:
+        return empty
+    if name == "unit":
+        return "multiply x by the width and y by the height of each image: coordinates are pixels"
+    if name in ("box_image", "box_points"):
+        return "corners in place of width and height, or the reverse? Boxes are x, y, width, height (WFLW: corners)"
+    if name == "unlabelled":
+        return "label them, or leave them out"
+    if name in ("crop", "image", "far"):
+        mistaken = sum(c.kinds[n].points for n in _PLACEHOLDERS)
+        if name == "crop" and 2 * mistaken > c.kinds["crop"].points:
+            return f"most may be placeholders, named below: {empty}"
+        return boxes
+    return boxes if name == "small" else ""
