@@ -48,7 +48,7 @@ def corners_aligned(t, picture, size, extent=None):
 
 def unfiltered(t, picture, size, extent=None):
     """Plain bilinear, whatever the map shrinks."""
-    return image.sample(jnp.asarray(picture), affine.apply(affine.invert(t.affine), image.grid(size)))
+    return image.sample(jnp.asarray(picture), affine.apply(affine.invert(t.affine)[None], image.grid(size)))
 
 
 def border_of_zero(t, picture, size, extent=None):
