@@ -134,10 +134,10 @@ def test_what_cannot_be_written_is_rejected_before_an_image_is_looked_at(tmp_pat
     (tmp_path / "file").write_text("")
     flags = ("--run", run, "--tta", "none", "--out")
     for more, told in (
-        ((tmp_path / "there",), "there: a folder is there; name a file"),
-        ((tmp_path / "file", "--format", "pts"), "file: a file is there; name a folder"),
-        ((tmp_path / "s.csv", "--spread", tmp_path / "there"), "there: a folder is there; name a file"),
-        ((tmp_path / "s.csv", "--overlays", tmp_path / "file"), "file: a file is there; name a folder"),
+        ((tmp_path / "there",), "there: is a folder"),
+        ((tmp_path / "file", "--format", "pts"), "file: is a file"),
+        ((tmp_path / "s.csv", "--spread", tmp_path / "there"), "there: is a folder"),
+        ((tmp_path / "s.csv", "--overlays", tmp_path / "file"), "file: is a file"),
         ((tmp_path / "s.csv", "--spread", tmp_path / "s.csv"), "--out and --spread are both "),
         ((tmp_path / "file" / "s.csv",), "file is a file"),
         (
@@ -189,7 +189,7 @@ def test_after_damage_to_what_blocks_are_of_they_are_made_again(tmp_path, source
     about = resume.folder(tmp_path / "out.csv") / "about.json"
     about.write_text(about.read_text().replace('"what": 1', '"what": 7'))
     made(tmp_path, source, again := Counting())
-    assert again.asked == list(range(10)) and "about.json: digest" in caplog.text
+    assert again.asked == list(range(10)) and "about.json: " in caplog.text
 
 
 @pytest.mark.parametrize("name", ["000001.npz", "000001.json"])

@@ -81,12 +81,8 @@ def test_one_set_whichever_way_it_comes(tmp_path, data, capsys):
         assert same(drawn(source), drawn(cached))
     assert np.array_equal(cached[1].points, POINTS + 1) and cached[1].picture == photograph(1, 61)
     told = capsys.readouterr().out
-    assert (
-        f"{data} (train/landmarks.csv, images in {data}/train/images): packing 10 records into {tmp_path / 'cache'}/data-"
-        in told
-        and "(--no-cache: not)" in told
-    )
-    assert told.count("3 records cannot be used and are left out") == 2
+    assert f"10 records into {tmp_path / 'cache'}/data-" in told and "--no-cache" in told
+    assert told.count("3 records cannot be used") == 2
 
 
 def test_the_split_keeps_near_duplicates_together_in_every_way(tmp_path, data):
@@ -307,7 +303,7 @@ def test_a_run_does_not_go_on_with_data_that_was_changed(tmp_path, data, packed)
     (data / "train/images/train03.jpg").write_bytes(photograph(33))
     os.utime(data / "train/images/train03.jpg", (2e9, 2e9))
     message = rejection(run_folder.resume, run, config, run_data.of_config(config))
-    assert f"--data {data}: not the data that {run.root} was trained on, or it was changed since" in message
+    assert f"{data}: not the data that {run.root} was trained on" in message
     (data / "train/images/train03.jpg").write_bytes(content_before)
     run_folder.resume(run, config, run_data.of_config(config))
 
