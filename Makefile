@@ -27,7 +27,7 @@ demo: install
 	@echo "Look at:  runs/demo/sheet.png        a training batch as the network saw it, re-created from the saved key"
 	@echo "          runs/demo/overlays/        predictions (green) and truth (red) on faces it never saw"
 	@echo "          runs/demo/submission.csv   the contest's file; runs/demo/evaluation.json the scores"
-	@echo "          runs/demo/spread.csv       the expected error of every point, in pixels of its photograph"
+	@echo "          runs/demo/spread.csv       the expected error of every point, in pixels of its image"
 
 # Twice: what is about bits or numbers as users' code, the rest as code that compiles in half the time.
 test: install
