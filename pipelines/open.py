@@ -10,6 +10,7 @@ from pipelines.io import guesses
 from pipelines.packing import dataset, report
 from pipelines.sources import formats, image_folder
 from pipelines.sources.boxes import completed, replaced_line
+from pipelines.sources.formats import coco
 from pipelines.sources.tables import Images, Table, table_of
 from pipelines.synthetic import drawn
 
@@ -111,7 +112,7 @@ def open_table(
 
     root = _existing(path)
     module = formats.recognise(root)
-    if category and module is not formats.coco:
+    if category and module.NAME != coco.NAME:
         raise ValueError(f"`category` {category}: {path} has no categories; only a .json of COCO keypoints has")
     wanted = {"category": category} if category else {}
     folder = Path(pictures).expanduser() if pictures else None

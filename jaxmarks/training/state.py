@@ -39,7 +39,7 @@ def unflatten(template: State, leaves: dict[str, np.ndarray]) -> State:
     if set(names) != set(leaves):
         odd = sorted(set(names) ^ set(leaves))
         raise OtherNetworkError(
-            f"the saved state is of another network or optimiser: {len(odd)} leaves differ, e.g. {odd[0]}"
+            f"the saved state is of another network, optimiser or version: {len(odd)} of its leaves differ, such as {odd[0]}"
         )
     for name, (_, leaf) in zip(names, paths, strict=True):
         if leaves[name].shape != leaf.shape:

@@ -2,7 +2,9 @@
 
 A format is a module with NAME, which is that of its file; SUFFIX of the file that it writes (empty: a folder); IMAGES, the
 folder of images beside that file or in that folder; BOXED, whether it holds boxes; `recognises(path)`, `parts(path)`,
-`read(path, part, images, num_points) -> Table` and `write(out, rows, num_points)`.
+`read(path, part, pictures, num_points) -> Table` (pictures: a folder given for the images; num_points: for a test split that
+does not say; a format of one file reads the same rows as either split) and `write(out, rows, num_points)`. A format of one
+file may have `likely(path)`, by which a path near it is suggested.
 """
 
 import dataclasses
@@ -17,7 +19,7 @@ import numpy as np
 from jaxmarks import choices
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import text_tables
-from pipelines.sources.formats import coco, contest, deeplabcut, foreign, headers, image_folders, plain, pts, wflw
+from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, pts
 from pipelines.sources.tables import Table
 
 FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in choices.FORMATS}
@@ -54,7 +56,9 @@ def _near(path: Path) -> Iterator[tuple[Path, str]]:
             if file.suffix.lower() == ".pts" and folder != path:
                 yield folder, pts.NAME
                 break
-            if not named and (module := next((m for m in (coco, plain, wflw) if m.likely(file)), None)):
+            if not named and (
+                module := next((m for m in FORMATS.values() if hasattr(m, "likely") and m.likely(file)), None)
+            ):
                 yield file, module.NAME
 
 

@@ -91,7 +91,9 @@ def test_only_a_run_with_it_has_its_leaves():
 
 def test_a_state_without_averages_is_not_restored_into_a_run_with_them():
     leaves = state.flatten(plan_of(0.0).initial_state())
-    with pytest.raises(ValueError, match=r"another network or optimiser: 6 leaves differ, e.g. \.ema"):
+    with pytest.raises(
+        ValueError, match=r"another network, optimiser or version: 6 of its leaves differ, such as \.ema"
+    ):
         state.unflatten(plan_of().template(), leaves)
 
 

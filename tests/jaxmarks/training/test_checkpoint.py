@@ -72,7 +72,7 @@ def test_what_cannot_be_restored_is_said(tmp_path):
     with pytest.raises(ValueError, match="choose best, newest or one of 10"):
         checkpoint.restore(tmp_path, _state(0), "99")
     other = _state(0)._replace(stats={"variance": np.ones(4, np.float32)})
-    with pytest.raises(ValueError, match="of another network or optimiser: 2 leaves differ"):
+    with pytest.raises(ValueError, match="of another network, optimiser or version: 2 of its leaves differ"):
         checkpoint.restore(tmp_path, other)
 
 
