@@ -154,7 +154,8 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
     named = (re.sub(r"\.\d+$", "", scorer.strip()) for scorer in head["scorer"][index:])  # pandas numbers them
     scorers = list(dict.fromkeys(filter(None, named)))
     if len(scorers) > 1:
-        raise ValueError(f"{path}: labels of several scorers, {', '.join(scorers)}: keep the columns of one")
+        listed = files.escaped(", ".join(scorer[:40] for scorer in scorers[:5]))
+        raise ValueError(f"{path}: labels of several scorers, {listed}: keep the columns of one")
     columns: dict[str, dict[str, int]] = {}
     for column in range(index, width, 2):
         columns.setdefault(_plain(many[column]) if many else "", {})[head["bodyparts"][column]] = column
@@ -164,7 +165,7 @@ def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
     points = list(next(c for c in columns.values() if set(c) == usual))
     faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
     others = {name: c for name, c in columns.items() if name not in faces}
-    return _Head(index, points, faces, width, others, "".join(scorers))
+    return _Head(index, points, faces, width, others, "".join(scorers)[:80])
 
 
 def _plain(individual: str) -> str:
