@@ -172,8 +172,8 @@ def test_a_run_becomes_a_list_of_all_labels_and_a_page_of_the_first(trained, com
     assert sorted(p.name for p in (tmp_path / "review").iterdir()) == ["review.csv", "review.html"]
     assert "the same run comes twice" in rejected("rank", "--run", run, "--run", run, "--out", tmp_path / "no")
     assert "--show must lie in 1..2000, got 0" in rejected("rank", "--run", run, "--out", tmp_path / "no", "--show", 0)
-    assert "name a folder" in rejected("rank", "--run", run, "--out", tmp_path / "review" / "review.csv")
-    assert "config.json: missing" in rejected("rank", "--run", tmp_path, "--out", tmp_path / "no")
+    assert "review.csv: is a file" in rejected("rank", "--run", run, "--out", tmp_path / "review" / "review.csv")
+    assert "config.json" in rejected("rank", "--run", tmp_path, "--out", tmp_path / "no")
     assert not (tmp_path / "no").exists()
 
 
