@@ -12,7 +12,7 @@ from jax import lax
 from jaxmarks import experiment, keys, landmarks, models
 from jaxmarks.config import Config
 from jaxmarks.models.inception import LEAST_SIZE_AUXILIARY
-from jaxmarks.models.layers import BatchNorm, Conv
+from jaxmarks.models.layers import Backbone, BatchNorm, Conv
 from jaxmarks.models.ops import Ops
 from jaxmarks.training import sharding
 from tests.tiny import CONFIG, batch_of
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.bits
 LEAST = {"resnet18": 32, "resnet50": 32, "inception_v3": 75}  # sides of images
 
 
-class Small(nn.Module):
+class Small(Backbone):
     """Two convolutions with batch norm, of the same layers as the backbones': quick to compile."""
 
     ops: Ops
