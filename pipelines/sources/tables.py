@@ -172,7 +172,7 @@ class Images(Source):
             _log.warning(
                 "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white%s%s",
                 self.table.where, len(own[kind]), len(sample), kind, white,
-                "; from so few images, and a run does not keep it: other data may be shown by another" if len(own[kind]) < _FEW else "",
+                "; from so few images, and not kept: other data may get another" if len(own[kind]) < _FEW else "",
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
             )  # fmt: skip
         return whites
