@@ -122,6 +122,7 @@ def test_algebra(chain):
     assert points.algebra(chain, SIZE, invert=lambda t: t) > BOUND["algebra of records"]
 
 
+@pytest.mark.slow
 def test_blobs(mirrored):
     bound = BOUND["centroid of blobs"]
     assert pixels.blobs(mirrored, SIZE, render=mirror_by_w) > 0.5 > bound
@@ -129,6 +130,7 @@ def test_blobs(mirrored):
     assert pixels.blob_in_image(mirrored, SIZE, (300, 211), render=mirror_by_w) > 0.5
 
 
+@pytest.mark.slow
 def test_pixels(chain):
     photograph = synthetic.draw(0, faults=False).image
     for wrong in (border_of_zero, unfiltered, mirror_by_w):
@@ -151,6 +153,7 @@ def test_one_interpolation_is_reported_from_three():
     assert pixels.at_once(SIZE, render=twice) > BOUND["one interpolation over three"]
 
 
+@pytest.mark.slow
 def test_restore():
     covered, coloured = cases.records("cut out", SIZE, KEYS), cases.records("colour", SIZE, KEYS)
     assert pixels.restored(covered, SIZE, restore=restore_everything)[1] > 0
@@ -160,6 +163,7 @@ def test_restore():
     )
 
 
+@pytest.mark.slow
 def test_oracle():
     views = tta.views("standard", True, SIZE)
     assert points.oracle(views, SIZE, tta.merge, invert=invert_without_order) > BOUND["oracle under views"]

@@ -62,6 +62,7 @@ def test_replay_makes_the_very_batch_again_in_another_process(trained, tmp_path)
     assert sheet.shape == (64 + 16 + 8, 8 * 68 + 4, 3)
 
 
+@pytest.mark.slow
 def test_the_report_has_its_numbers_and_a_row_for_each_image(trained, tmp_path, command):
     data, run, _ = trained
     assert command("evaluate", "--run", run, "--out", tmp_path / "new" / "out.json")[0] == 0

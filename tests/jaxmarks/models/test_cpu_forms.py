@@ -78,6 +78,7 @@ def test_the_options_in_force_keep_xlas_library_sums():
     assert "LIBRARY_FUSION_TYPE_REDUCE" in kinds.split(",")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 8])
 def test_rendering_in_batches_is_rendering_one_by_one(random, count):
     """Within 0.05 grey levels: coordinates differ by a rounding, over the steepest edge there is."""

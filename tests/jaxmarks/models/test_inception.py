@@ -224,6 +224,7 @@ def without_aux(tree: dict) -> dict:
     return {name: node for name, node in tree.items() if name != "aux"}
 
 
+@pytest.mark.slow
 def test_every_name_of_torch_is_mapped() -> None:
     torch = pytest.importorskip("torch")
     with torch.device("meta"):
@@ -262,6 +263,7 @@ def test_evaluation_equals_torch() -> None:
     assert_close(features, maps, 1e-4)
 
 
+@pytest.mark.slow
 def test_evaluation_with_the_auxiliary_output_equals_torch() -> None:
     network = torch_network().eval()
     import torch
@@ -341,6 +343,7 @@ def test_auxiliary_head_trains_as_torchs() -> None:
     assert all(float(np.abs(np.asarray(leaf)).max()) > 0 for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.slow
 def test_training_in_single_precision_is_near_torchs() -> None:
     """To torchvision's in float64 we are as near as torchvision's own float32 is: 5e-5 of the outputs, it 1.4e-4."""
     network = torch_network().train()

@@ -157,6 +157,7 @@ def test_the_sharded_step_with_batch_norm_equals_a_pmap_of_it():
         np.testing.assert_allclose(records.loss, np.array(losses)[:, device], rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [2, 4])
 def test_a_trimmed_step_keeps_the_same_examples_on_any_number_of_devices(devices):
     """The two examples that are far off lie on one device: trimmed on each alone, others would go."""

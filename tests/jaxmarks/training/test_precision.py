@@ -144,6 +144,7 @@ def test_on_a_gpu_products_of_float32_are_full_unless_tf32_is_asked_for(monkeypa
     assert precision == "float32" or found.count(None) == len(found) - heads
 
 
+@pytest.mark.slow
 def test_tf32_on_a_cpu_is_float32_and_training_says_so():
     exact, found = (plan_of("resnet18", precision=p).model for p in ("float32", "tf32"))
     weights = jax.jit(exact.init, static_argnums=1)(keys.named(keys.root(0), "init"), 32)

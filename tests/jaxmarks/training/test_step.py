@@ -106,6 +106,7 @@ def test_a_batch_without_any_label_changes_no_weight_but_by_decay():
     assert record.loss == 0 and not record.kept.any() and int(now.bad_step) == -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["crop", "photo", "face"])
 def test_the_loss_unit_is_a_factor_on_each_images_residuals(unit):
     """L1 is homogeneous, so the factor can be read off each example's loss."""
@@ -171,6 +172,7 @@ def test_what_is_not_labelled_has_no_influence_mirrored_or_not(mirror):
     assert records[0].nme == records[1].nme < 10 and records[0].loss == records[1].loss
 
 
+@pytest.mark.slow
 def test_a_norm_of_zero_is_replaced_in_training_as_in_validation():
     """Read off the losses of two units: a line has a box once it is turned, which validation would not divide by."""
     geometry, units = '{"geometry": {"rotation": [20, 20], "scale": [1.25, 1.25]}}', {}
