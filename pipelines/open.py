@@ -35,7 +35,6 @@ def open_source(
     keypoints. Rows that cannot be used are skipped and reported; in a test split that requests points, which must be
     complete, they are an error. Raises ValueError in one line.
     """
-
     source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
     rejected = source.table.rejected if isinstance(source, Images) else []
     if rejected and source.asked is not None:
@@ -45,8 +44,8 @@ def open_source(
         _log.warning(
             "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(rejected), kinds
         )
-    if replaced := source.replaced:
-        _log.warning("%s: %s", path, replaced_line(replaced, len(source)))
+    if source.replaced:
+        _log.warning("%s: %s", path, replaced_line(source.replaced, len(source)))
     return source
 
 
@@ -61,7 +60,6 @@ def open_any(
     once: bool = False,
 ) -> Source:
     """Open as `open_source`, without reporting rows that cannot be used. once: each record will be read once."""
-
     if path.startswith("drawn:"):
         _check_own(path, "drawn", pictures, boxes)
         return drawn.DrawnSource(path, part, keep=not once)
@@ -93,7 +91,6 @@ def local(path: str) -> Path:
 
 def _existing(path: str) -> Path:
     """Return an existing path on this machine. Raises ValueError if nothing exists there."""
-
     root = local(path)
     if not root.exists():
         near = guesses.path(root, Path.exists)
@@ -109,7 +106,6 @@ def open_table(
 ) -> Table:
     """Return the table that the files of a format at a path list. Raises ValueError, in one line, if there is no such
     format."""
-
     root = _existing(path)
     module = formats.recognise(root)
     if category and module.NAME != coco.NAME:
@@ -150,7 +146,6 @@ def is_set(path: str) -> bool:
 
 def parts(path: str) -> list[str]:
     """Return the splits of the data at a path: `train`, `test` or both; a single file is whichever split is requested."""
-
     if path.startswith("drawn:"):
         return ["train", "test"]
     root = _existing(path)

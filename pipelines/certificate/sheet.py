@@ -19,7 +19,7 @@ COLUMNS = ("before", "after", "restored", "mask")
 _ACROSS = 2  # cases side by side
 _log = logging.getLogger("jaxmarks")
 
-_SHOWN = 8  # images of the user's that are looked at
+_SHOWN = 8  # images of the user's that are shown
 
 
 def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -15,7 +15,7 @@ MAX_PIXELS = (
     1 << 27
 )  # of an image that is decoded, whatever its format and whoever asks; of 32 bits a half, of 64 a quarter
 _TEXT = 1 << 16  # bytes of a header that is text
-_TAGS = 4096  # entries of a TIFF's directory that are looked at
+_TAGS = 4096  # entries of a TIFF's directory that are read
 _TIFF_TYPES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes of its whole numbers, by type
 _MOVING = (b"acTL", b"fcTL", b"fdAT")  # chunks of an animated PNG
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}

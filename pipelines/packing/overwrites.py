@@ -1,6 +1,6 @@
 """Protection from overwriting: outputs checked against inputs, packed sets and files of runs.
 
-Every path that will be written is looked at, before the work: the table beside a report, each overlay, each copied image.
+Every path that will be written is checked, before the work: the table beside a report, each overlay, each copied image.
 """
 
 import os

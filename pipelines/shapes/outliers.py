@@ -2,7 +2,7 @@
 
 The idea: a linear model of aligned shapes, fitted on typical ones only, reads each label, believing its far points
 less. Odd is what the model misses, what it can only say in unusual coordinates, and a face that stands unlike the
-others. The image is not looked at: a good shape in the wrong place, as another person's label, is not odd.
+others. The image is not read: a good shape in the wrong place, as another person's label, is not odd.
 """
 
 from typing import NamedTuple

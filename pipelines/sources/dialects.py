@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 SEPARATOR = "\x1f"  # of the one form: no name of a file holds it
-_HEAD = 1 << 20  # bytes that are looked at
+_HEAD = 1 << 20  # bytes that are examined
 _BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _NAMES = {";": "semicolons", "\t": "tabs", ",": "commas"}
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
