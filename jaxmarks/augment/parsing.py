@@ -23,7 +23,18 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def parse(data: Any, place: str = "augment") -> Config:
-    """The configuration that plain data describes. Raises ValueError in one line that names the place in it."""
+    """Return the configuration that plain data describes.
+
+    Args:
+        data: a preset's name, a list or an object, as the module says.
+        place: where in the whole the data lies, for messages.
+
+    Returns:
+        the configuration.
+
+    Raises:
+        ValueError: in one line that names the place, for data that describes none.
+    """
     if isinstance(data, str):
         return _made(place, preset, data)
     if isinstance(data, list):
@@ -64,7 +75,14 @@ def _made(place: str, make: Callable[..., Config], *arguments: Any, **fields: An
 
 
 def dump(config: Config) -> Any:
-    """The plain data that `parse` takes back to this configuration."""
+    """Return the plain data that `parse` takes back to a configuration.
+
+    Args:
+        config: the configuration.
+
+    Returns:
+        lists and objects of numbers and names.
+    """
     if isinstance(config, Chain):
         return [dump(part) for part in config.parts]
     if isinstance(config, OneOf):
