@@ -109,7 +109,11 @@ class Config:
 
     @property
     def fold_of(self) -> tuple[int, int] | None:
-        """(which part validates, from 1, and of how many), or None where --val-fraction says what does."""
+        """Which part of the groups validates, from 1, and of how many; None where `val_fraction` says what does.
+
+        Raises:
+            ValueError: for a `fold` that is not K/N.
+        """
         which, _, of = self.fold.partition("/")
         digits = which.isascii() and which.isdigit() and of.isascii() and of.isdigit()
         if self.fold and not (digits and 1 <= int(which) <= int(of) <= 1000 and int(of) > 1):
