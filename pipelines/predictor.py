@@ -1,8 +1,10 @@
 """Python interface to trained runs: one object that takes images and returns points.
 
+```python
 from pipelines import predictor
 net = predictor.load("runs/mine")
 points, spread = net.predict([image, another])      # u8 RGB of any size; both in pixels of each image
+```
 """
 
 import argparse
@@ -33,7 +35,7 @@ from pipelines.sources.arrays import Arrays
 
 
 class Landmarks(NamedTuple):
-    """What `Predictor.predict` gives, in pixels of each image."""
+    """The result of `Predictor.predict`, in pixels of each image."""
 
     points: np.ndarray  # f64[n, points, 2]
     spread: np.ndarray  # f64[n, points]  the expected error of each point; NaN where the run is not calibrated
@@ -75,7 +77,7 @@ class Predictor:
 
     @property
     def about(self) -> dict:
-        """Who is asked, and with what: `purpose` and the fit itself, as plain data."""
+        """The `purpose` and the fit itself, as plain data."""
         return {"purpose": self.purpose, "fit": fitted.to_data(self.fit)}
 
     @property

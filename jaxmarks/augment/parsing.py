@@ -1,10 +1,12 @@
 """Augmenter configurations from and to plain data, as in augmentation files and a run's config.json.
 
+```
 "light"                                                     a preset
 {"geometry": {"rotation": [-20, 20], "mirror": 0.5}}        one augmenter, its fields as in samplers.py
 [..., ...]                                                  all of them, one after another
 {"one_of": [..., ...], "probabilities": [0.7, 0.3]}         one of them
 {"sometimes": ..., "chance": 0.2}                           it, or nothing
+```
 """
 
 import dataclasses

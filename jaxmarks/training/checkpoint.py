@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Commit(NamedTuple):
-    """What stands beside a saved state."""
+    """The record beside a saved state."""
 
     step: int
     digest: str

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 
 class Recipe(NamedTuple):
-    """What it is, in a line; the fields of `Config` that it sets; whether it must be given weights to start from."""
+    """A named setting: a line about it, the fields of `Config` that it sets, and whether it must be given weights to
+    start from.
+    """
 
     about: str
     settings: dict[str, Any]

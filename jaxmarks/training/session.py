@@ -22,7 +22,7 @@ _ANCHORS, _APART = 10, 100  # about so many checkpoints stay for replays, so man
 
 
 class Event(NamedTuple):
-    """What a person may want to know after a block."""
+    """The numbers of a block that a person may want to know."""
 
     state: State
     step: int

@@ -22,7 +22,7 @@ from jaxmarks.types import Array, Batch, Record, State
 
 
 class Objective(NamedTuple):
-    """What a run minimises: the loss by name, the unit of its residuals, the band of the batch that is trained on."""
+    """The objective of a run: the loss by name, the unit of its residuals, the band of the batch that is trained on."""
 
     loss: str = "smooth_l1"
     unit: str = "crop"
@@ -31,7 +31,7 @@ class Objective(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a forward pass leaves beside the loss."""
+    """The results of a forward pass beside the loss."""
 
     stats: dict  # running statistics after it
     each: jax.Array  # f32[batch]  the loss of each example

@@ -1,4 +1,4 @@
-"""What a run shows its network of an image, as other programs can do it: a crop in pixels of the image, made the input."""
+"""Preprocessing of a run, as other programs can do it: a crop in pixels of the image, made the input."""
 
 from typing import Any
 

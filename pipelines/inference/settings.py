@@ -1,4 +1,4 @@
-"""How predictions are made: the settings, the weights that they give to views, and the purpose that a fit is known by."""
+"""Settings of predictions, the weights that they give to views, and the purpose that a fit is known by."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ _SEEN_BY = ("model", "size", "canvas", "box_margin", "precision")  # how a netwo
 
 
 class Settings(NamedTuple):
-    """How predictions are made."""
+    """Settings of predictions."""
 
     tta: str = "standard"  # a set of views by name, or the JSON of one
     merge: str = "mean"  # mean, median or trimmed
