@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Recipe(NamedTuple):
-    """A named setting: a line about it, the fields of `Config` that it sets, and whether it must be given weights to
-    start from.
-    """
+    """A line about it, the fields of `Config` that it sets, and whether it must be given weights to start from."""
 
     about: str
     settings: dict[str, Any]
