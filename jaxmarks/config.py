@@ -109,7 +109,7 @@ class Config:
 
     @property
     def fold_of(self) -> tuple[int, int] | None:
-        """Which part of the groups validates, from 1, and of how many; None where `val_fraction` says what does.
+        """The part of the groups that validates, from 1, and of how many; None where `val_fraction` says what does.
 
         Raises:
             ValueError: for a `fold` that is not K/N.
