@@ -45,9 +45,9 @@ def main() -> None:
     out = flags.out / (flags.part if kind == "contest" else "")
     home = convert.image_folder_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, home, source)
-    written = convert.written(kind, out, home, source)
-    overwrites.check(written, source, [flags.data, flags.boxes])
-    overwrites.check_new("--out", (path for path in written["--out"] if path != flags.out))
+    labels, images = convert.written(kind, out, home, source)
+    overwrites.check({"--out": labels, "--copy-pictures": images}, source, [flags.data, flags.boxes])
+    overwrites.check_new("--out", (path for path in labels if path != flags.out))
     if home:
         convert.check_images(home, source)
     kept: list[int] = []
@@ -64,7 +64,7 @@ def main() -> None:
     print(f"{len(kept)} of {len(source)} records as {kind}: {flags.out}")
     if beside:
         print(f"{kind} has no bounding boxes: they are in {beside}; give it as --boxes with this set")
-    print(convert.describe(kind, flags.out, flags.part, home, source, sent, kept, beside))
+    console.say(convert.describe(kind, flags.out, flags.part, home, source, sent, kept, beside))
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ def main() -> int:
     table = Path(flags.out).with_suffix(".csv")
     with files.whole(table) as file:
         csv_text.write_table(file, example.names_at(source, found.index), columns)
-    print("\n".join(evaluation.lines(report)))
+    console.say(*evaluation.lines(report))
     console.faults(faults.report())
     made.append(f"each image in {table}")
     if flags.plots:

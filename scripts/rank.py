@@ -86,11 +86,10 @@ def main() -> int:
         file.write(review.page("Labels to review", items, lead).encode())
     console.faults(faults.report())
     by_labels = boxes.of_labels(source, known.index)
-    for remark in predictions.remarks(known, found[0].run, by_labels):
-        print(remark)
-    print(
+    console.say(
+        *predictions.remarks(known, found[0].run, by_labels),
         f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"
-        f" the first {len(items)} to decide about: {out / 'review.html'}"
+        f" the first {len(items)} to decide about: {out / 'review.html'}",
     )
     return 0
 

@@ -77,7 +77,7 @@ def fit(
         raise ValueError(
             f"{words.counted(labelled.sum(), 'labelled image')} of {words.counted(len(names), 'group')} are too"
             " few to calibrate expected errors on:"
-            f" {LEAST} of 2 groups are needed; validate on more (--val-fraction)"
+            f" {LEAST} of 2 groups are needed; validate on more (`val_fraction`)"
         )
     fold_of = {name: n % min(_FOLDS, len(names)) for n, name in enumerate(names)}
     folds = np.array([fold_of.get(g, -1) for g in groups])

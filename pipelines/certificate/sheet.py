@@ -44,7 +44,7 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
         if len(found) == _SHOWN:
             break
     if not found:
-        raise ValueError(f"--data {data}: no image there can be decoded")
+        raise ValueError(f"`data` {data}: no image there can be decoded")
     return found
 
 

@@ -153,7 +153,7 @@ def parse_sizes(text: str) -> list[int]:
     """The sides of a comma-separated list. Raises ValueError in one line."""
     fields = [f.strip() for f in text.split(",")]
     if not all(f.isdigit() and 64 <= int(f) <= 1024 for f in fields):
-        raise ValueError(f"--sizes must be whole numbers of 64..1024, by commas, got {text!r}")
+        raise ValueError(f"`sizes` must be whole numbers of 64..1024, by commas, got {text!r}")
     return [int(f) for f in fields]
 
 

@@ -80,7 +80,7 @@ def difference(network: Network, trained: Trained, source: Source, dtype: str, b
             return float("inf"), count
         worst, count = max(worst, float(np.abs(found - expected).max())), count + len(pictures)
     if not count:
-        raise ValueError("none of the images to check the file on can be decoded; say with --data where sound ones lie")
+        raise ValueError("none of the images to check the file on can be decoded; say with `data` where sound ones lie")
     return worst, count
 
 

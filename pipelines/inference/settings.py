@@ -31,9 +31,9 @@ class Settings(NamedTuple):
 def from_flags(flags: argparse.Namespace) -> Settings:
     """The settings that `prediction_flags` ask for. Raises ValueError in one line, before anything is opened."""
     named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
-    weights = _text(flags.weights, "--view-weights") if named else json.dumps(_numbers(flags.weights))
+    weights = _text(flags.weights, "view_weights") if named else json.dumps(_numbers(flags.weights))
     found = Settings(
-        _text(flags.tta, "--tta"),
+        _text(flags.tta, "tta"),
         flags.merge,
         weights,
         flags.refine,
@@ -58,14 +58,14 @@ def _numbers(text: str) -> list[float]:
     return found
 
 
-def _text(value: str, flag: str) -> str:
+def _text(value: str, field: str) -> str:
     """A value, or what stands in the .json file that it names."""
     if not value.endswith(".json"):
         return value
     try:
-        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
+        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"`{field}` {value}"))
     except FileNotFoundError:
-        raise ValueError(f"{flag} {value}: does not exist") from None
+        raise ValueError(f"`{field}` {value}: does not exist") from None
 
 
 def purpose(over: Ensemble, asked: Settings) -> dict:

@@ -32,16 +32,18 @@ def clock(seconds: float) -> str:
 _INSTALLED = "jaxmarks "  # how sys.argv begins where a command was started by its installed name
 
 
-def as_started(text: str) -> str:
-    """A text with the project's commands as they are started here: `jaxmarks NAME` where this one was."""
+def as_typed(text: str) -> str:
+    """A text as a command line has it: flags in place of the fields that it names, and the project's commands as this one
+    was started, `jaxmarks NAME` where it was."""
+    text = flags.named(text)
     if not sys.argv[0].startswith(_INSTALLED):
         return text
     return re.sub(r"(python )?\bscripts/(\w+)\.py\b", rf"{_INSTALLED}\2", text)
 
 
 def say(*lines: str) -> None:
-    """Print lines on stdout and flush, with flags in place of the fields that they name."""
-    print(as_started(flags.named("\n".join(lines))), flush=True)
+    """Print lines on stdout and flush, `as_typed`."""
+    print(as_typed("\n".join(lines)), flush=True)
 
 
 class Progress:
@@ -62,10 +64,10 @@ class Progress:
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
-        """Print a line that stays, on stdout, above the rewritten one."""
+        """Print a line that stays, on stdout and `as_typed`, above the rewritten one."""
         if self._live:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        print(text, flush=True)
+        say(text)
 
     def show(self, done: int, detail: str = "") -> None:
         """Show that `done` of the total are done, with a detail such as the loss."""
@@ -179,7 +181,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def format_help(self) -> str:
-        return as_started(super().format_help())
+        return as_typed(super().format_help())
 
     def parse_known_args(self, args=None, namespace=None):
         self._given = list(sys.argv[1:] if args is None else args)
@@ -240,8 +242,8 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if _Shown.asked:
-            return super().format(record)
-        return f"warning: {files.escaped(flags.named(' '.join(record.getMessage().split())))}"
+            return as_typed(super().format(record))
+        return f"warning: {files.escaped(as_typed(' '.join(record.getMessage().split())))}"
 
 
 def _one_line_each() -> None:
@@ -276,7 +278,7 @@ def run(main: Callable[[], int | None]) -> None:
         if _Shown.asked:
             traceback.print_exc()
         line, code = failures.describe(error)
-        print(f"error: {files.escaped(as_started(line))}", file=sys.stderr)
+        print(f"error: {files.escaped(as_typed(line))}", file=sys.stderr)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.exit(code)

@@ -40,7 +40,7 @@ def open_runs(folders: Sequence[str], which: str, path: str | None) -> tuple[lis
     """
     roots = [Path(folder) for folder in folders]
     if len({root.resolve() for root in roots}) < len(roots):
-        raise ValueError("--run: the same run comes twice")
+        raise ValueError("`run`: the same run comes twice")
     first, *others = found = [restore.load(root, which) for root in roots]
     for other in others:
         run_folder.check_same_data(first.run, other.run)
@@ -69,7 +69,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
             progress.show(done := done + len(at))
     progress.close()
     if not np.isfinite(total).all():
-        raise ValueError("a run predicts points that are not finite; take another --checkpoint")
+        raise ValueError("a run predicts points that are not finite; take another `checkpoint`")
     rows = np.flatnonzero(answers.astype(bool) & mask.any(1))
     if not len(rows):
         raise ValueError("none of the images can be decoded and has a label")

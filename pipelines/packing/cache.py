@@ -89,10 +89,10 @@ def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
     try:
         files.check_out("the cache", folder, folder=True)
     except ValueError as error:
-        raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
+        raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give `no_cache`") from None
     job = pack.plan(folder, {"train": source})
     size = pack.check_space(job)
-    console.say(f"{path}: packing {words.counted(len(source), 'record')} into {folder}, about {size} (--no-cache: not)")
+    console.say(f"{path}: packing {words.counted(len(source), 'record')} into {folder}, about {size} (`no_cache`: not)")
     progress = console.Progress(len(source), "record")
     pack.write(job, workers, progress.show)
     progress.close()

@@ -34,19 +34,19 @@ def check(kind: str, out: Path, home: Path | None, source: example.Source) -> li
         raise ValueError("expected labels to convert, got none")
     suffix = formats.FORMATS[kind].SUFFIX
     if suffix and (out.suffix.lower() != suffix or out.is_dir()):
-        raise ValueError(f"--out {out}: expected a file that ends in {suffix}, as files of {kind} do")
+        raise ValueError(f"`out` {out}: expected a file that ends in {suffix}, as files of {kind} do")
     if out.resolve() in taken.union(*(path.parents for path in taken if not suffix)):
-        raise ValueError(f"--out {out}: contains the data's own files; choose another path")
+        raise ValueError(f"`out` {out}: contains the data's own files; choose another path")
     if table and home and home.resolve() == table.root.resolve():
-        raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
+        raise ValueError(f"`out` {out}: the images already exist there; omit `copy_pictures`")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
-            raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
+            raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take `format` plain or coco")
     return [report.line(r) for r in (table.rejected if table else [])]
 
 
-def written(kind: str, out: Path, home: Path | None, source: example.Source) -> dict[str, list[Path]]:
-    """The files that converting writes: of --out those of labels, of --copy-pictures the images."""
+def written(kind: str, out: Path, home: Path | None, source: example.Source) -> tuple[list[Path], list[Path]]:
+    """The files that converting writes: (of labels, images)."""
     written = [out]
     if kind == contest.NAME:
         written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
@@ -55,10 +55,7 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
         written = [overwrites.below(out, pts.file_of(name)) for name in names]
     pictures = [target(home, name, source) for name in source.names] if home else []
     beside = conversion.boxes_beside(kind, out, source)
-    return {
-        "--out": [*written, *([beside] if beside else [])],
-        "--copy-pictures": list(dict.fromkeys(pictures)),
-    }
+    return [*written, *([beside] if beside else [])], list(dict.fromkeys(pictures))
 
 
 def target(home: Path, name: str, source: example.Source) -> Path:
@@ -85,7 +82,7 @@ def _encoded(source: example.Source, index: int) -> bytes:
 
 def _check_same(path: Path, data: bytes) -> None:
     if os.path.lexists(path) and not (path.is_file() and files.read_bytes(path) == data):
-        raise ValueError(f"{path}: already exists with another image; choose another --out")
+        raise ValueError(f"{path}: already exists with another image; choose another `out`")
 
 
 def converted(
@@ -164,8 +161,8 @@ def describe(
     if home or _finds(kind, out, part, images, beside):
         return same
     if not isinstance(source, Images):
-        return f"{same}; its images are not written: --copy-pictures writes them to {image_folder_of(kind, out)}"
-    return f"{same}; its images are in {images}: open it with --pictures {images}, or write them too by --copy-pictures"
+        return f"{same}; its images are not written: `copy_pictures` writes them to {image_folder_of(kind, out)}"
+    return f"{same}; its images are in {images}: open it with `pictures` {images}, or write them too by `copy_pictures`"
 
 
 def _finds(kind: str, out: Path, part: str, images: Path, beside: Path | None) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxmarks import words
 from pipelines.example import Source
 from pipelines.images import orientation
-from pipelines.io import files, schema
+from pipelines.io import files, flags, schema
 from pipelines.sources import label_counts, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
@@ -159,8 +159,8 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def text(report: dict[str, Any]) -> str:
-    """The report for a person."""
-    return "\n".join(row for part in report["parts"] for row in _lines(part, report))
+    """The report for a person who has a command line."""
+    return flags.named("\n".join(row for part in report["parts"] for row in _lines(part, report)))
 
 
 def _lines(part: str, report: dict[str, Any]) -> list[str]:

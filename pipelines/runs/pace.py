@@ -50,7 +50,7 @@ def advice(seconds: float, config: Config) -> str:
     mine = all(getattr(config, name) == small.settings[name] for name in ("model", "size"))
     if seconds < _LONG or mine or not backend.is_cpu():
         return ""
-    return f"; --recipe small is made for a CPU and takes minutes ({small.about})"
+    return f"; `recipe` small is made for a CPU and takes minutes ({small.about})"
 
 
 def announced(function: Callable, say: Callable[[str], None], text: str) -> Callable:

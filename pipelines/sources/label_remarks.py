@@ -120,9 +120,9 @@ def _what(name: str, scheme: Scheme) -> str:
 def _remedy(name: str, c: Counts) -> str:
     """What to do about a kind that many images have; empty where nothing is to be done."""
     empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
-    boxes = "give bounding boxes about the objects (--boxes FILE: file_name,x,y,width,height)"
+    boxes = "give bounding boxes about the objects (`boxes` FILE: file_name,x,y,width,height)"
     if c.boxed:
-        boxes = "correct the bounding boxes, or take a larger --box-margin"
+        boxes = "correct the bounding boxes, or take a larger `box_margin`"
     if name in _PLACEHOLDERS:
         return empty
     if name == "unit":

@@ -68,7 +68,7 @@ def _chosen(
     chosen = next(folder for folder in equal if about[folder].inside == most)
     told = " and in ".join(f"{f.root} ({f.first[0]} x {f.first[1]})" for f in about.values())
     why = ", since labels lie outside the images of the other" if about[best].inside < most else ""
-    return chosen, [f"images of these names lie in {told}: {chosen} is used{why}; --pictures FOLDER chooses"]
+    return chosen, [f"images of these names lie in {told}: {chosen} is used{why}; `pictures` FOLDER chooses"]
 
 
 def _seen(folder: Path, some: list[int], pictures: Sequence[str], label: Callable[[int], Label]) -> _Folder:

@@ -169,7 +169,7 @@ def path_fault(name: str) -> str | None:
 def only_one(name: str, what: str) -> str:
     """The name of a record. Raises ValueError where it is one of several faces of an image."""
     if image_of(name) != name:
-        raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take --format plain or coco")
+        raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take `format` plain or coco")
     return name
 
 

@@ -173,7 +173,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
                 f"{name}: {'another picture has this stem' if file_name in written else 'not a path below a folder'}"
             )
         if not row.mask.all():
-            raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take --format plain or coco")
+            raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take `format` plain or coco")
         written.add(file_name)
         numbers = [_from_one(text) for text in plain.texts(row.points)]
         points = "".join(f"{x} {y}\n" for x, y in zip(numbers[::2], numbers[1::2], strict=True))

@@ -203,9 +203,9 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
         for row in rows:
             name = plain.image_of(row.name)
             if not row.mask.all():
-                raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take --format plain")
+                raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take `format` plain")
             if len(name.split()) != 1 or name != name.strip():
-                raise ValueError(f"{name!r}: a blank in a name, which WFLW's lists cannot say; take --format plain")
+                raise ValueError(f"{name!r}: a blank in a name, which WFLW's lists cannot say; take `format` plain")
             fields = [*plain.texts(row.points), *_corners(row.box), *["0"] * 6, name]
             file.write(" ".join(fields).encode() + b"\n")
 
