@@ -26,7 +26,7 @@ class Calibration(NamedTuple):
     usual: np.ndarray  # f64[points]  a, as a share of the face's size
     spread: float  # b
     ratios: np.ndarray  # f64[levels]  of true over expected error, at LEVELS, for a point
-    photographs: np.ndarray  # f64[n], sorted: true NME over the expected, of each image calibrated on
+    images: np.ndarray  # f64[n], sorted: true NME over the expected, of each image calibrated on
 
 
 def size_of(points: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def confidence(c: Calibration, expected_nme: np.ndarray, limit: float) -> np.nda
     and one that is not known, whose NME would be, had it been expected as this one's is (split conformal: a new image
     keeps to it at least as often); 0 where nothing is expected (NaN)."""
     ratio = np.where(np.isfinite(expected_nme), limit / np.maximum(expected_nme, 1e-12), -1.0)
-    return np.searchsorted(c.photographs, ratio, side="right") / (len(c.photographs) + 1)
+    return np.searchsorted(c.images, ratio, side="right") / (len(c.images) + 1)
 
 
 def fit(
@@ -120,7 +120,7 @@ def _quantiles(ratio: np.ndarray, seen: np.ndarray) -> np.ndarray:
 def to_data(c: Calibration) -> dict[str, Any]:
     """The calibration as plain data."""
     levels = {f"{level:g}": float(v) for level, v in zip(LEVELS, c.ratios, strict=True)}
-    return {"usual": c.usual.tolist(), "spread": c.spread, "ratios": levels, "photographs": c.photographs.tolist()}
+    return {"usual": c.usual.tolist(), "spread": c.spread, "ratios": levels, "photographs": c.images.tolist()}
 
 
 def from_data(data: dict[str, Any]) -> Calibration:

@@ -19,7 +19,7 @@ class Judged(NamedTuple):
     """Result of a validation during training."""
 
     metrics: dict[str, float]  # "nme" among them; empty where there is nothing to validate on
-    pictures: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
+    images: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
 
 
 def per_image(

@@ -163,7 +163,7 @@ class RunLog:
         self._line("timing.jsonl", {"step": step, **values})
         self._scalars(step, "time", values)
 
-    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
         """u8[h, w, 3] on TensorBoard."""
         self._board.add_image(name, image, step, dataformats="HWC")
 

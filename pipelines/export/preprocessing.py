@@ -79,7 +79,7 @@ def _crop(example: Example, config: Config) -> np.ndarray:
     if example.box is not None:
         side = max(example.box[2:]) * (1 + 2 * config.box_margin)
         return np.array([*(example.box[:2] + (example.box[2:] - side) / 2), side, side])
-    size, stored = config.size, example.picture
+    size, stored = config.size, example.image
     sides = np.array(decode.image_size(example._replace(size=None)))  # of the file
     is_jpeg = isinstance(stored, bytes) and jpeg.is_jpeg(stored)
     turn = jpeg.orientation(stored) if isinstance(stored, bytes) and is_jpeg else 1

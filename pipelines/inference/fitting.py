@@ -97,9 +97,7 @@ def _remarks(found: Fitted) -> list[str]:
     else:
         told = ""
     others = "images, each by a fit to the others" if found.crossed else "others"
-    more = (
-        f"errors calibrated on {len(known.photographs)} {others}" if known else f"errors not calibrated: {found.remark}"
-    )
+    more = f"errors calibrated on {len(known.images)} {others}" if known else f"errors not calibrated: {found.remark}"
     return [f"{views} {'view' if views == 1 else 'views'}{told}; {more}"]
 
 

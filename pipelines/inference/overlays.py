@@ -42,7 +42,7 @@ def write(places: Sequence[Path], source: Source, found: Predicted, net: Predict
     each = zip(found.index, found.points, found.truth, found.mask, inputs, *columns, strict=True)
     for index, points, truth, mask, corners, error, sure in each:
         example = source[int(index)]
-        image = decode.pixels(example.picture)
+        image = decode.pixels(example.image)
         size = np.array(example.size or image.shape[1::-1])  # that points are in; the image may be packed smaller
         image = decode.reduced(image, _SIDE / max(image.shape[:2]))
         placed = [

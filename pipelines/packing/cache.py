@@ -141,7 +141,7 @@ def key(path: str, table: Table) -> str:
     total.update(os.fsencode(table.category))
     for found in table.files:
         total.update(os.fsencode(f"{found.name} {_stamp(found)}\n"))
-    for name in table.pictures or table.names:
+    for name in table.images or table.names:
         total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
     if table.replaced is not None:
         total.update(b"box of the points for one without area\n")
@@ -162,7 +162,7 @@ class Cached(NamedTuple):
 
     folder: Path
     data: str  # where it was packed from; empty: not whole
-    photographs: int
+    images: int
     bytes: int
     used: float  # seconds since the epoch
 

@@ -53,9 +53,9 @@ def written(kind: str, out: Path, home: Path | None, source: example.Source) -> 
     elif kind == pts.NAME:
         names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
         written = [overwrites.below(out, pts.file_of(name)) for name in names]
-    pictures = [target(home, name, source) for name in source.names] if home else []
+    images = [target(home, name, source) for name in source.names] if home else []
     beside = conversion.boxes_beside(kind, out, source)
-    return [*written, *([beside] if beside else [])], list(dict.fromkeys(pictures))
+    return [*written, *([beside] if beside else [])], list(dict.fromkeys(images))
 
 
 def target(home: Path, name: str, source: example.Source) -> Path:
@@ -76,7 +76,7 @@ def _encoded(source: example.Source, index: int) -> bytes:
     """The file of a record's image as it is written."""
     if isinstance(source, Images):
         return source.encoded(index)
-    data = source[index].picture
+    data = source[index].image
     return data if isinstance(data, bytes) else decode.encode_jpeg(data)
 
 

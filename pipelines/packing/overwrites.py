@@ -113,7 +113,7 @@ def _of(source: Source | None) -> tuple[set[str], set[str]]:
         return set(), set()
     table = source.table
     folder = cache(lambda name: str((table.root / name).resolve()))
-    images = {os.path.join(folder(os.path.dirname(n)), os.path.basename(n)) for n in table.pictures or table.names}
+    images = {os.path.join(folder(os.path.dirname(n)), os.path.basename(n)) for n in table.images or table.names}
     return images | {_place(path) for path in table.files}, {os.path.dirname(image) for image in images}
 
 

@@ -83,10 +83,8 @@ def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, 
 def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
     table = table_of(source)
     names = [source.names[i] for i in found.index]
-    pictures = [table.pictures[i] if table and table.pictures else names[at] for at, i in enumerate(found.index)]
-    first = list(
-        {(g, picture): at for at, (g, picture) in enumerate(zip(groups.tolist(), pictures, strict=True))}.values()
-    )
+    images = [table.images[i] if table and table.images else names[at] for at, i in enumerate(found.index)]
+    first = list({(g, image): at for at, (g, image) in enumerate(zip(groups.tolist(), images, strict=True))}.values())
     counts = np.bincount(groups[first], minlength=len(groups))  # two faces of one image are no duplicates
     many = np.flatnonzero(counts > 1)
     largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
@@ -119,7 +117,7 @@ def _shares(values: np.ndarray) -> dict[str, float]:
 def _not_listed(table: Table) -> dict[str, Any] | None:
     """Images beside those of the table, in each folder that holds one, that no row names. None where they lie in several
     folders of more than _SAMPLED files."""
-    paths = table.pictures or table.names
+    paths = table.images or table.names
     known = {*paths, *(plain.image_of(r.file) for r in table.rejected)}
     labelled = {
         path.removesuffix(".pts") for path in known if path.endswith(".pts")

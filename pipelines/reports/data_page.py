@@ -129,7 +129,7 @@ def _tile(source: Source, index: int, close: bool) -> np.ndarray | None:
     if (example := _read(source, index)) is None:
         return None
     try:
-        image = decode.pixels(example.picture)
+        image = decode.pixels(example.image)
     except decode.DecodeError:
         return None
     shrunk = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # labels are the image's
@@ -245,5 +245,5 @@ def _rejected(facts: Facts) -> Section:
 
 def _row(record: tables.Rejected, thumbnails: dict[str, np.ndarray]) -> list[str]:
     image = thumbnails.get(record.file)
-    seen = "" if image is None else html.pieces.picture(sheets.fitted(image, 144), record.file)
+    seen = "" if image is None else html.pieces.img(sheets.fitted(image, 144), record.file)
     return [record.file, str(record.line or ""), record.reason, seen]

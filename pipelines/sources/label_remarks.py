@@ -75,8 +75,8 @@ def _read(source: Source, index: int) -> tuple[Read, bool] | None:
     itself tells when it needs it."""
     try:
         example = source[index]
-        turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
-        return (source.names[index], example._replace(picture=b""), decode.image_size(example)), turned
+        turned = isinstance(example.image, bytes) and orientation.turned(example.image)
+        return (source.names[index], example._replace(image=b""), decode.image_size(example)), turned
     except (ValueError, OSError):
         return None
 

@@ -40,7 +40,7 @@ class Table:
     lines: Sequence[int] | np.ndarray  # of each record in the table; 0: it has none
     label: Callable[[int], Label] | None  # of a record; None: nothing is labelled
     whole: bool = False  # every coordinate is known to be a whole number
-    pictures: list[str] | None = None  # of each record, below root, where that is not its name
+    images: list[str] | None = None  # of each record, below root, where that is not its name
     boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
     replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
     sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says an image has; 0: it does not
@@ -58,7 +58,7 @@ class Table:
 
     def rejection(self, index: int, reason: str) -> Rejected:
         """A record that cannot be used."""
-        return Rejected(self.pictures[index] if self.pictures else self.names[index], self.line(index), reason)
+        return Rejected(self.images[index] if self.images else self.names[index], self.line(index), reason)
 
     def chosen(self, indices: list[int]) -> "Table":
         """Some of the records, in the order given."""
@@ -68,7 +68,7 @@ class Table:
             names=[self.names[i] for i in indices],
             lines=np.asarray(self.lines)[indices],
             label=None if label is None else lambda index: label(indices[index]),
-            pictures=None if self.pictures is None else [self.pictures[i] for i in indices],
+            images=None if self.images is None else [self.images[i] for i in indices],
             boxes=None if self.boxes is None else self.boxes[indices],
             replaced=None if self.replaced is None else self.replaced[indices],
             sizes=None if self.sizes is None else self.sizes[indices],
@@ -127,7 +127,7 @@ class Images(Source):
     def encoded(self, index: int) -> bytes:
         """The file of a record as it is. Raises DecodeError where it is not there, is none, or is too large."""
         t = self.table
-        path = t.root / (t.pictures or t.names)[index]
+        path = t.root / (t.images or t.names)[index]
         if (size := files.size(path)) > decoders.MAX_BYTES:
             raise DecodeError(f"too large a file: {size} bytes, at most {decoders.MAX_BYTES} are read")
         try:

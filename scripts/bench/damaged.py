@@ -49,7 +49,7 @@ def main() -> int:
     for way, owed in {way: made[1] for way, made in [*IMAGES.items(), *ROWS.items()]}.items():
         print(f"{way:30s} {ways[way]:6d}   {f'rejected: {owed}' if owed else 'accepted'}")
     print(
-        f"{len(outcomes)} rows, {seconds:.1f} s, {len(outcomes) / seconds:.0f} photographs/s, peak {peak / 1e6:.0f} MB resident"
+        f"{len(outcomes)} rows, {seconds:.1f} s, {len(outcomes) / seconds:.0f} images/s, peak {peak / 1e6:.0f} MB resident"
     )
     print("\n".join(wrong[:20]) if wrong else "every record had the fate it should have")
     files.write_json(out / "bench.json", {**row, "ways": dict(ways), "wrong": wrong})
@@ -136,9 +136,9 @@ def differences(out: Path, outcomes: list[Outcome]) -> list[str]:
     labels = _labels(out, {packed.names[i] for i in shown})
     for name, example in ((packed.names[i], packed[i]) for i in shown):
         file = (out / "set/train/images" / name).read_bytes()
-        same = example.picture == file
-        if way_of.get(name) == "16-bit PNG" and isinstance(example.picture, bytes):  # packed as 8 bits
-            same = np.array_equal(decode.decode(example.picture), decode.decode(file))
+        same = example.image == file
+        if way_of.get(name) == "16-bit PNG" and isinstance(example.image, bytes):  # packed as 8 bits
+            same = np.array_equal(decode.decode(example.image), decode.decode(file))
         if not same or example.points.ravel().tolist() != labels[name] or not example.mask.all():
             wrong.append(f"{name} is not packed as it was")
     outside = (out / "set/train/outside.jpg").stat()

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from made import POINTS, photographs
+from made import POINTS, image_source
 
 from jaxmarks import backend, experiment, keys, landmarks, models
 from jaxmarks.config import Config
@@ -207,7 +207,7 @@ def render_row(shape: Shape, rounds: int, left: float) -> dict:
 
 def data_row(shape: Shape, root: Path, count: int, steps: int, left: float) -> dict:
     """Training from JPEGs of 500 px by the real loader and loop: how long it waits; the peer is the step without a loader."""
-    ours, source = training(shape), photographs(root, count)
+    ours, source = training(shape), image_source(root, count)
     feed = loader.batches(source, ours.config, ours.plan.key, ready=ours.plan.split)
     at, every = int(ours.state.step), max(steps // 4, 1)
     start = every * -(-at // every)  # blocks end at its multiples; what comes before, and one more, warm up
@@ -255,7 +255,7 @@ def planned(peer: Peer, folder: Path, toy: bool) -> list[Row]:
     def predicts(shape: Shape) -> Row:
         return Row(f"predict {shape.told()}", "predict", 15, functools.partial(predict_row, shape, peer, rounds))
 
-    files = functools.partial(data_row, main, folder / "gpu_photographs", 2 * batch if toy else JPEGS, 4 if toy else 20)
+    files = functools.partial(data_row, main, folder / "gpu_images", 2 * batch if toy else JPEGS, 4 if toy else 20)
     rows = [
         trains(main),
         Row(f"rendering {main.told()}", "rendering", 15, functools.partial(render_row, main, rounds)),

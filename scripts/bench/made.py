@@ -17,7 +17,7 @@ from pipelines.packing import pack, seal
 SIDE, POINTS = 500, 68
 
 
-def photographs(root: Path, count: int) -> example.Source:
+def image_source(root: Path, count: int) -> example.Source:
     """Drawn faces as JPEGs of 500 px with a camera's noise, about 60 KB each, in a contest folder; made once."""
     done = root / "train" / "landmarks.csv"
     if not done.is_file() or len(done.read_text().splitlines()) != count + 1:

@@ -16,7 +16,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from made import packed, photographs, table
+from made import image_source, packed, table
 from ours_network import batch_of
 from worker import Side, save
 
@@ -76,7 +76,7 @@ def load(settings: dict, folder: Path) -> Side:
     """Training batches from files or from a packed set. settings: data, count, size, batch, packed (0: files; else the
     working size, -1: whole)."""
     root = Path(settings["data"])
-    source = photographs(root, settings["count"])
+    source = image_source(root, settings["count"])
     if settings["packed"]:
         source = packed(root, max(settings["packed"], 0))
     config = Config(size=settings["size"], batch=settings["batch"], workers=os.cpu_count() or 1)

@@ -43,14 +43,14 @@ def parts(path: Path) -> list[str]:
 _TABLES = {"train": "landmarks.csv", "test": "test_points.csv"}
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """Return the training split by file name, or the test split in the order of its list, with the ground truth if it
     exists.
 
     num_points: the number of points, if neither truth nor training table states it. Raises ValueError with the place if
     a file is missing or invalid; rows that cannot be used are in the table's `rejected`.
     """
-    folder = pictures or path / part / "images"
+    folder = images or path / part / "images"
     table = path / part / _TABLES[part]
     if not table.is_file():
         raise ValueError(f"{table}: the file is missing; give the folder that holds train/ and test/")

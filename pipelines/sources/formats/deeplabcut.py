@@ -53,7 +53,7 @@ def recognises(path: Path) -> bool:
     )
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """The records by name, of one table or of all a project's. Images lie below the project's folder (that which holds
     labeled-data), or in the folder of the table.
 
@@ -84,7 +84,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
         _add_table(table, top, head.in_order(points), rows, found)
     order = sorted_by_name(found.names)
-    root, paths = deeplabcut_places.find(path, pictures, top, tables, [found.places[i] for i in order])
+    root, paths = deeplabcut_places.find(path, images, top, tables, [found.places[i] for i in order])
 
     def label(index: int) -> Label:
         mask = np.isfinite(found.points[order[index]][:, 0])
@@ -98,7 +98,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         lines=[found.lines[i] for i in order],
         label=label,
         whole=all(text_tables.is_whole(p) for p in found.points),
-        pictures=paths,
+        images=paths,
         rejected=found.rejected,
         files=tables,
         notes=notes,
@@ -174,33 +174,33 @@ def _plain(individual: str) -> str:
 
 def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> None:
     """A row of a table in a folder: a record for each individual that has a point."""
-    picture = deeplabcut_places.image(folder, row[: head.index])
-    reason = plain.path_fault(picture)
+    image = deeplabcut_places.image(folder, row[: head.index])
+    reason = plain.path_fault(image)
     if reason is None and len(row) != head.width:
         reason = f"wrong number of fields: {len(row)}, the header has {head.width}"
-    if reason is None and picture in found.seen:
-        reason = f"name twice: {picture}, first on line {found.seen[picture]}"
+    if reason is None and image in found.seen:
+        reason = f"name twice: {image}, first on line {found.seen[image]}"
     if reason is not None:
-        found.rejected.append(Rejected(picture, line, reason))
+        found.rejected.append(Rejected(image, line, reason))
         return
-    found.seen[picture] = line
+    found.seen[image] = line
     before = len(found.names) + len(found.rejected)
     for face, columns in head.faces.items():
-        name = f"{picture}#{face}" if face else picture
+        name = f"{image}#{face}" if face else image
         points = _points([row[c + axis].strip() for c in columns for axis in (0, 1)], head.points)
         if isinstance(points, str):
             found.rejected.append(Rejected(name, line, points))
         elif not face or not np.isnan(points).all():
             found.names.append(name)
-            found.places.append(deeplabcut_places.Place(picture, folder))
+            found.places.append(deeplabcut_places.Place(image, folder))
             found.lines.append(line)
             found.points.append(points)
     for face, parts in head.others.items():
         if any(_known(row[column + axis]) for column in parts.values() for axis in (0, 1)):
             reason = f"other body parts: individual {face} has {', '.join(parts)}"
-            found.rejected.append(Rejected(f"{picture}#{face}", line, reason))
+            found.rejected.append(Rejected(f"{image}#{face}", line, reason))
     if len(found.names) + len(found.rejected) == before:
-        found.rejected.append(Rejected(picture, line, "no labelled point: no individual has one"))
+        found.rejected.append(Rejected(image, line, "no labelled point: no individual has one"))
 
 
 def _known(field: str) -> bool:

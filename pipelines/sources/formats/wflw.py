@@ -27,7 +27,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class _Face(NamedTuple):
-    picture: str
+    image: str
     line: int
     offset: int  # of the row in the file
     box: np.ndarray
@@ -60,23 +60,23 @@ def likely(path: Path) -> bool:
     return len(fields) > _REST and (len(fields) - _REST) % 2 == 0 and numbers is not None
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """Return the faces by name. The number of fields of most rows decides; others and invalid rows are in `rejected`.
 
     If most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, and a note
     says so. Raises ValueError if the file is not such a list or the images are not found.
     """
     faces, rejected, layout = _read(path)
-    names = plain.names_of([f.picture for f in faces], [f.line for f in faces])
+    names = plain.names_of([f.image for f in faces], [f.line for f in faces])
     order = sorted_by_name(names)
-    found, near = [faces[i].picture for i in order], path.absolute().parent
+    found, near = [faces[i].image for i in order], path.absolute().parent
     boxes = np.array([faces[i].box for i in order]).reshape(-1, 4)
     folders = [near, *(folder / "WFLW_images" for folder in (near, near.parent, near.parent.parent))]
 
     def label(index: int) -> Label:
         return _label(path, faces[order[index]], layout)
 
-    root, notes = image_folders.find(path, pictures, folders, found, label)
+    root, notes = image_folders.find(path, images, folders, found, label)
     if not layout.boxed:
         notes.append(f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes")
     return Table(
@@ -86,7 +86,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         names=[names[i] for i in order],
         lines=[faces[i].line for i in order],
         label=label,
-        pictures=found,
+        images=found,
         boxes=boxes if layout.boxed else None,
         notes=notes,
         rejected=rejected,
@@ -191,7 +191,7 @@ def _label(path: Path, face: _Face, layout: _Layout) -> Label:
     with open(path, "rb") as file:
         file.seek(face.offset)
         parsed = _parsed(file.readline() or b"?", layout)
-    if isinstance(parsed, Rejected) or parsed[0] != face.picture:
+    if isinstance(parsed, Rejected) or parsed[0] != face.image:
         raise ValueError(f"{path}:{face.line}: the file was changed while it was in use")
     return parsed[1], np.ones(layout.points, bool)
 

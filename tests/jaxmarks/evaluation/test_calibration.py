@@ -61,7 +61,7 @@ def test_expected_errors_follow_the_unit_of_the_points(random):
         calibration.expected(larger, 3 * points, 3 * spread, 3 * across),
         3 * calibration.expected(known, points, spread, across),
     )
-    assert np.allclose(known.ratios, larger.ratios) and np.allclose(known.photographs, larger.photographs)
+    assert np.allclose(known.ratios, larger.ratios) and np.allclose(known.images, larger.images)
 
 
 def test_labels_that_are_missing_have_no_influence_and_no_error_is_expected_below_zero(random):

@@ -74,7 +74,7 @@ def test_the_excluded_are_gone_and_predictions_stand_for_labels(tmp_path, data):
     assert found.names == [n for n in NAMES if n != "3.png"] and len(found) == 9 and found.labelled
     for i, name in enumerate(found.names):
         old, new = plain[NAMES.index(name)], found[i]
-        assert new.picture == old.picture and new.mask.all()
+        assert new.image == old.image and new.mask.all()
         assert new.points.tolist() == ([[1.5, -2], [3, 40]] if name == "7.png" else old.points.tolist())
 
 
