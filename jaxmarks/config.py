@@ -178,9 +178,9 @@ def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ())
             options: dict[str, Any] = {"type": hints[f.name], "metavar": f.name.upper()}
             if hints[f.name] is bool:
                 options = {"action": argparse.BooleanOptionalAction}
-            told = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
-            told = argparse.SUPPRESS if f.name in hidden else told
-            group.add_argument(flag(f.name), default=argparse.SUPPRESS, help=told, **options)
+            text = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+            text = argparse.SUPPRESS if f.name in hidden else text
+            group.add_argument(flag(f.name), default=argparse.SUPPRESS, help=text, **options)
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def replaced(out: Path, part: str) -> str:
 
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
-    settings.from_flags(flags)  # what cannot be asked for is told before anything is opened
+    settings.from_flags(flags)  # invalid settings are an error before anything is opened
     run = run_folder.load(Path(flags.run[0]))
     overwrites.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}

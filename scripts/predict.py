@@ -157,7 +157,7 @@ def opened(run: run_folder.Run, flags: argparse.Namespace) -> example.Source:
 
 
 def finish(flags: argparse.Namespace, net: predictor.Predictor, source: example.Source, found: resume.Kept) -> None:
-    """What stands beside the points, and what a person is told."""
+    """Write what stands beside the points, and print the summary."""
     if flags.spread:
         results.write_spread(Path(flags.spread), source, found)
         print(f"expected errors: {flags.spread}")

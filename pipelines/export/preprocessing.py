@@ -40,18 +40,18 @@ _BOXED = (
 
 def described(run: Run) -> dict[str, Any]:
     """Words and formulas of what the run does to an image, for the JSON beside an exported network."""
-    told = {"size": run.config.size, "boxes": run.boxed, "home": _HOME}
+    facts = {"size": run.config.size, "boxes": run.boxed, "home": _HOME}
     how = (
         "Turn the image as its EXIF says, make it RGB. Resize the crop to `size` by `size`, by area where that makes it"
         " smaller and bilinearly where larger."
     )
     if not run.boxed:
-        return {"words": f"{how} The crop is the middle of the image.", "formulas": [*_WHOLE, *_PLACE], **told}
+        return {"words": f"{how} The crop is the middle of the image.", "formulas": [*_WHOLE, *_PLACE], **facts}
     words = (
         f"{how} The run was trained on bounding boxes: the crop is the square about the box's centre whose side is the"
         " box's longer side times (1 + 2 margin); outside the image it is grey, 128."
     )
-    return {"words": words, "formulas": [*_BOXED, *_PLACE], **told, "margin": run.config.box_margin}
+    return {"words": words, "formulas": [*_BOXED, *_PLACE], **facts, "margin": run.config.box_margin}
 
 
 def misplaced(run: Run, source: Source) -> tuple[float, str]:

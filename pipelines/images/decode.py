@@ -16,7 +16,7 @@ from pipelines.images.headers import header_size
 from pipelines.images.jpeg import is_jpeg, orientation
 
 _HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
-_UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header tells the size as displayed, with what is told here
+_UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header, with the orientation, has the size as displayed
 
 
 class Canvas(NamedTuple):

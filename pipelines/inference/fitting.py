@@ -46,7 +46,7 @@ def for_ensemble(
 
     data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
     expected; that is rejected (ValueError) where fitted weights or `refine` were asked for. dry: nothing is fitted.
-    watch: is told how far the fit is.
+    watch: is called with how far the fit is.
     """
     given, purpose, run = settings.given_weights(over, asked), settings.purpose(over, asked), over.runs[0].run
     if (known := fitted.read(run.root, purpose)) is not None:
@@ -91,14 +91,14 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
     if found.images:
-        told = f", weighed by a fit to {words.counted(found.images, 'image')} of the validation split"
+        weighed = f", weighed by a fit to {words.counted(found.images, 'image')} of the validation split"
     elif views > 1:
-        told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
+        weighed = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
-        told = ""
+        weighed = ""
     others = "images, each by a fit to the others" if found.crossed else "others"
     more = f"errors calibrated on {len(known.images)} {others}" if known else f"errors not calibrated: {found.remark}"
-    return [f"{views} {'view' if views == 1 else 'views'}{told}; {more}"]
+    return [f"{views} {'view' if views == 1 else 'views'}{weighed}; {more}"]
 
 
 def _unseen(over: Ensemble, half: Source) -> Subset:

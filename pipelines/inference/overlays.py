@@ -49,8 +49,8 @@ def write(places: Sequence[Path], source: Source, found: Predicted, net: Predict
             (p + 0.5) * image.shape[1::-1] / size - 0.5
             for p in (points, corners, np.where(mask[:, None], truth, np.nan))
         ]
-        told = "" if np.isnan(error) else f"expected error {words.number(error, 2)} px, NME below {limit:g}: {sure:.0%}"
-        drawn = sheets.overlay(image, placed[0], placed[2] if mask.any() else None, placed[1], told)
+        text = "" if np.isnan(error) else f"expected error {words.number(error, 2)} px, NME below {limit:g}: {sure:.0%}"
+        drawn = sheets.overlay(image, placed[0], placed[2] if mask.any() else None, placed[1], text)
         with files.whole(places[int(index)]) as file:
             file.write(overwrites.marked(decode.encode_jpeg(drawn, 88)))
 

@@ -266,7 +266,7 @@ def run(main: Callable[[], int | None]) -> None:
     try:
         compilation.keep()
         code = main() or 0
-        sys.stdout.flush()  # a full disk is told here, not as Python ends
+        sys.stdout.flush()  # a full disk fails here, not as Python ends
         sys.exit(code)
     except KeyboardInterrupt:
         print("\nended at once; no file is half-written, and the same command resumes", file=sys.stderr)

@@ -186,7 +186,7 @@ def size(path: Path) -> int:
 
 @contextmanager
 def locked(path: Path, message: str, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock of a file, exclusively or shared; raise ValueError with the message `told` if another process holds
+    """Hold the lock of a file, exclusively or shared; raise ValueError with the message if another process holds
     it.
 
     The last holder deletes the file, including one left by a killed process. A symbolic link there is an error, and its

@@ -31,9 +31,9 @@ _WINDOW = 101  # images of about the same spread that say what is usual
 _FEW = 50  # predicted by the same runs: sets of fewer are compared with one another
 _TWINS = 50  # near-duplicates that each is compared with, at most
 _COUNTED = 3.0  # the z-score above which shape, near-duplicates and trimming count
-_TOLD = 2.0  # the z-score from which a part is among the reasons
-_BETTER = 0.5  # of the distance: what renumbering or shifting must leave of it, to be told
-_FAR = 0.05  # of the face: a shift that is told
+_REASON = 2.0  # the z-score from which a part is among the reasons
+_BETTER = 0.5  # of the distance: what renumbering or shifting must leave of it, to be a reason
+_FAR = 0.05  # of the face: a shift that is a reason
 
 
 class Parts(NamedTuple):
@@ -136,7 +136,7 @@ def score(p: Parts) -> np.ndarray:
 
 def similar(p: Parts, i: int) -> int:
     """The row of the similar image that the label in row i is said to be unlike; -1 where it is not."""
-    return int(p.twin[i]) if p.twins[i] >= _TOLD else -1
+    return int(p.twin[i]) if p.twins[i] >= _REASON else -1
 
 
 def reasons(known: Known, p: Parts, names: Sequence[str]) -> list[str]:
@@ -150,12 +150,12 @@ def _reason(known: Known, p: Parts, i: int, names: Sequence[str]) -> str:
         said.append((p.twins[i], f"unlike the similar image {names[p.twin[i]]}"))
     said.append((p.odd[i], f"odd shape ({p.odd[i]:.1f} deviations)"))
     said.append((p.trimmed[i], f"trimmed {known.trimmed[i]} of {known.seen[i]} times"))
-    told = [words for z, words in sorted(said, key=lambda pair: -pair[0]) if z >= _TOLD]
-    if not told:
-        told = [f"as usual for such an image: {_lies(p, i)}"]
+    found = [words for z, words in sorted(said, key=lambda pair: -pair[0]) if z >= _REASON]
+    if not found:
+        found = [f"as usual for such an image: {_lies(p, i)}"]
     if not known.fresh[i]:
-        told.append("predicted by a run that had trained on it")
-    return "; ".join(told)
+        found.append("predicted by a run that had trained on it")
+    return "; ".join(found)
 
 
 def _distance(p: Parts, i: int) -> str:

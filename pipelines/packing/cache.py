@@ -61,7 +61,7 @@ def training_set(
     """
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
     if not isinstance(source, Images):
-        return _told(source, path, source.replaced)
+        return _reported(source, path, source.replaced)
     if not brief:
         console.say(f"{path}: {described(source)}")
     if not packed:
@@ -82,7 +82,7 @@ def training_set(
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
         os.utime(folder / _ABOUT)  # when it was last used
-    return _told(found, path, found.replaced)
+    return _reported(found, path, found.replaced)
 
 
 def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
@@ -100,7 +100,7 @@ def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
     pack.merge(job)
 
 
-def _told(source: Source, path: str, replaced: int) -> Source:
+def _reported(source: Source, path: str, replaced: int) -> Source:
     """The source; says in how many records the box of the labelled points took the place of one without area."""
     if replaced:
         console.say(f"{path}: {replaced_line(replaced, len(source))}")
@@ -132,7 +132,7 @@ def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
     _tell(rejected, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
-    return _told(Surveyed(source, seen), path, replaced)
+    return _reported(Surveyed(source, seen), path, replaced)
 
 
 def key(path: str, table: Table) -> str:

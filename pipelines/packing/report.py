@@ -27,7 +27,7 @@ _PART = {
     "not_listed": ({"files": _COUNT, "first": [str]}, None),
 }  # fmt: skip
 _REJECTED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
-_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: which sizes and spreads are told
+_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: at which sizes and spreads are reported
 _EXAMPLES = 5
 _SAMPLED = 100_000  # files, beside the images of a set in several folders
 

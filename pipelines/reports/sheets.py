@@ -10,7 +10,7 @@ from pipelines.images import decode
 from pipelines.io import files
 
 _GREEN, _RED, _YELLOW, _BLUE = (80, 255, 120), (255, 70, 70), (255, 220, 90), (90, 170, 255)
-_SMALL = 0.5  # of a dot's usual size: two sets of dots are to be told apart
+_SMALL = 0.5  # of a dot's usual size: two sets of dots are to be distinguished
 _SHIFT = 4  # OpenCV's fixed-point bits: points are drawn at sixteenths of a pixel
 
 

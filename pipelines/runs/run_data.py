@@ -31,7 +31,7 @@ def of_run(
 ) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. images, boxes: where the folder
     of the images and the file of boxes lie now, if they are not where they were; dry: nothing is packed; brief: what cannot
-    be used, of which training told, is only counted. Raises ValueError in one line."""
+    be used, which training reported, is only counted. Raises ValueError in one line."""
     if path is None and not opening.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; give its path with `data`")
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}

@@ -13,7 +13,7 @@ from pipelines.sources.label_counts import KINDS, SMALL, Counts, Read, View, cou
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
 SHARE = 0.1  # of the images: a kind that is more frequent is a warning
-_STILL = 5  # images with a point, of which one in the same place in all is told
+_STILL = 5  # images with a point, of which one in the same place in all is reported
 _OF_IMAGES = (
     "unlabelled",
     "unit",

@@ -163,7 +163,7 @@ class Images(Source):
             try:
                 found = decoders.own_white(self.encoded(index))
             except (DecodeError, OSError):
-                continue  # told when it is asked for
+                continue  # raised when it is asked for
             if found is not None:
                 own.setdefault(found[0], []).append(found[1])
         whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}

@@ -119,15 +119,15 @@ def prepare(out: Path, workers: int) -> tuple[float, int]:
 
 
 def differences(out: Path, outcomes: list[Outcome]) -> list[str]:
-    """Every record whose fate in out/packed is not the one it should have, in a line."""
+    """Every record whose outcome in out/packed is not the one it should have, in a line."""
     due = {(f.file, f.line, f.kind): f.way for f in outcomes if f.kind}
-    told = {
+    reported = {
         (r["file"], r["line"], report.kind(r["reason"])) for r in files.read_json(out / "packed/report.json")["refused"]
     }
-    told = {(file, line, kind.split(",")[0]) for file, line, kind in told}
+    reported = {(file, line, kind.split(",")[0]) for file, line, kind in reported}
     wrong = [f"{way}: {file} (line {line}) should be rejected: {kind}" for (file, line, kind), way in due.items()
-             if (file, line, kind) not in told]  # fmt: skip
-    wrong += [f"{file} (line {line}) was rejected: {kind}" for file, line, kind in sorted(told - set(due))]
+             if (file, line, kind) not in reported]  # fmt: skip
+    wrong += [f"{file} (line {line}) was rejected: {kind}" for file, line, kind in sorted(reported - set(due))]
     kept, way_of = {f.file for f in outcomes if not f.kind}, {f.file: f.way for f in outcomes if not f.kind}
     packed = dataset.Packed(out / "packed", "train")
     wrong += [f"{name} is lost" for name in sorted(kept - set(packed.names))]

@@ -121,8 +121,8 @@ def first_step(settings: dict, folder: Path) -> Side:
             "JAXMARKS_CACHE": str(cache)
         }
         command = [sys.executable, str(_ROOT / "scripts/train.py"), *flags]
-        told = subprocess.run(command, env=known, check=True, capture_output=True, text=True).stdout
-        return float(told.split("first step after ")[1].split(" s")[0])
+        printed = subprocess.run(command, env=known, check=True, capture_output=True, text=True).stdout
+        return float(printed.split("first step after ")[1].split(" s")[0])
 
     turn()
     made = json.loads(next((folder / "runs").glob(f"{'cold' if settings['cold'] else 'warm'}0/final.json")).read_text())

@@ -23,7 +23,7 @@ class Peer(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Something that both do. count: of `unit` in the work, so that speeds are per second; 0: seconds are told.
+    """Something that both do. count: of `unit` in the work, so that speeds are per second; 0: seconds are reported.
 
     times: how often a turn does the work. Less than a fifth of a second would measure how long a core takes to wake.
     """

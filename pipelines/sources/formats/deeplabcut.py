@@ -69,15 +69,15 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     scorers = deeplabcut_places.scorers(path, {table: head.scorer for table, (head, _) in opened.items()})
     points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables) + scorers
     notes += [
-        f"{table}: read as a table with {told}"
+        f"{table}: read as a table with {dialect}"
         for table in tables
-        if (told := dialects.sniff(table, ",").describe(","))
+        if (dialect := dialects.sniff(table, ",").describe(","))
     ]
     for table, (head, rows) in opened.items():
         if not rows:
             notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
-            detail = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            detail = f"{_difference(points, head.points)}, against {count} of {len(tables)} tables"
             found.rejected.extend(_others(table, top, head, rows, detail))
             continue
         if head.points != points:
@@ -112,7 +112,7 @@ def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
     return _head(path, (row for _, row in rows)), [(line, row) for line, row in rows if any(row)]
 
 
-def _told(usual: list[str], points: list[str]) -> str:
+def _difference(usual: list[str], points: list[str]) -> str:
     """In what way body parts differ from the usual ones."""
     lacks, adds = (", ".join(p for p in one if p not in other) for one, other in ((usual, points), (points, usual)))
     return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)

@@ -12,7 +12,7 @@ from pipelines.sources.tables import Label
 
 _SAMPLED = 500  # images, evenly taken, to tell which folder is theirs
 _COMPARED = 20  # images that several folders hold, to tell these apart
-_SHARE = 0.5  # of the images of the best folder: another that holds as many is told
+_SHARE = 0.5  # of the images of the best folder: another that holds as many is reported
 
 
 class _Folder(NamedTuple):
@@ -66,9 +66,9 @@ def _chosen(
     about = {folder: _seen(folder, some, images, label) for folder in near}
     most = max(about[folder].inside for folder in equal)
     chosen = next(folder for folder in equal if about[folder].inside == most)
-    told = " and in ".join(f"{f.root} ({f.first[0]} x {f.first[1]})" for f in about.values())
+    places = " and in ".join(f"{f.root} ({f.first[0]} x {f.first[1]})" for f in about.values())
     why = ", since labels lie outside the images of the other" if about[best].inside < most else ""
-    return chosen, [f"images of these names lie in {told}: {chosen} is used{why}; `pictures` FOLDER chooses"]
+    return chosen, [f"images of these names lie in {places}: {chosen} is used{why}; `pictures` FOLDER chooses"]
 
 
 def _seen(folder: Path, some: list[int], images: Sequence[str], label: Callable[[int], Label]) -> _Folder:

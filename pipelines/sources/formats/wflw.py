@@ -109,7 +109,7 @@ def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
         layout = _Layout(size // 2, False)
         return *_faces(path, layout), layout
     raise ValueError(
-        f"{path}: not a WFLW list: most rows have {_told(path, size)}; expected x, y of each point, x_min y_min x_max"
+        f"{path}: not a WFLW list: most rows have {_described(path, size)}; expected x, y of each point, x_min y_min x_max"
         " y_max of a box about them, 6 attributes of 0 or 1 and an image without blanks in its name in a row (as in"
         f" list_98pt_rect_attr_train.txt), or {_ALONE - 1} numbers and an image, as WFLW's list of points alone"
     )
@@ -121,7 +121,7 @@ def _about_points(faces: list[_Face]) -> bool:
     return 2 * sum(found) >= len(found)
 
 
-def _told(path: Path, size: int) -> str:
+def _described(path: Path, size: int) -> str:
     """Describe the first row of a number of fields: numbers, and what follows them."""
     with open(path, "rb") as file:
         rows = (line.decode(errors="replace").split() for line in file)
