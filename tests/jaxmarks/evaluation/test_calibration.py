@@ -84,7 +84,7 @@ def test_it_comes_back_from_a_file(random):
 
 @pytest.mark.parametrize(("faces", "groups"), [(calibration.LEAST - 1, 5), (100, 1)])
 def test_too_few_to_calibrate_on_is_said_in_one_line(random, faces, groups):
-    with pytest.raises(ValueError, match=r"^\d+ labelled images of \d+ groups? are too few [^\n]*--val-fraction\)$"):
+    with pytest.raises(ValueError, match=r"^\d+ labelled images of \d+ groups? are too few [^\n]*`val_fraction`\)$"):
         calibration.fit(*made(random, faces, groups=groups))
 
 

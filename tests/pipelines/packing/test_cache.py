@@ -357,7 +357,7 @@ def test_a_cache_in_which_nothing_can_be_written_names_the_ways_out(data, monkey
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
     message = rejection(cache.training_set, str(data))
-    assert "JAXMARKS_CACHE" in message and "--no-cache" in message
+    assert "JAXMARKS_CACHE" in message and "`no_cache`" in message
     assert cache.training_set(str(data), packed=False).names == GOOD
 
 

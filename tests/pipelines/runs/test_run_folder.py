@@ -152,7 +152,7 @@ def test_the_flags_that_a_run_was_started_with_are_told_and_start_it(run, source
     assert dataclasses.replace(Config(), **vars(parser.parse_args(shlex.split(configs.as_flags(config))))) == config
     assert configs.as_flags(Config()) == ""
     message = rejection(run_folder.resume, run, dataclasses.replace(run.config, lr=0.5), source)
-    assert configs.as_flags(run.config) in message and "--fork" in message
+    assert configs.as_flags(run.config) in message and "`fork`" in message
 
 
 def test_operational_settings_are_free_and_taken_as_asked(run, source):

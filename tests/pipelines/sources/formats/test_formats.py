@@ -869,8 +869,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_converted(tmp_path, monkeypat
         (("--format", "coco", "--out", "faces.json"), "own files"),
         (("--format", "plain", "--out", "faces.txt"), r"ends in \.csv"),
         (("--format", "plain", "--out", "x.csv", "--copy-pictures"), "already"),
-        (("--format", "contest", "--out", "new"), "--format plain"),
-        (("--format", "pts", "--out", "new"), "--format plain"),
+        (("--format", "contest", "--out", "new"), "`format` plain"),
+        (("--format", "pts", "--out", "new"), "`format` plain"),
     ],
 )
 def test_what_convert_rejects_and_the_data_stays(tmp_path, monkeypatch, arguments, said):
