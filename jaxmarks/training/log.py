@@ -87,7 +87,7 @@ def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
 
 def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -> None:
     """Raise ValueError, with the remedy, where a log file is not what the last of these checkpoints counted. The rates of
-    timing.jsonl, on which nothing depends, are only a warning."""
+    timing.jsonl, on which nothing depends, are told in a warning alone."""
     for name in names:
         if not (fault := damage(root, counted, name)):
             continue
@@ -102,8 +102,8 @@ def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -
 def restore(root: Path, commit: Commit) -> dict[str, "hashlib._Hash"]:
     """The log files as a checkpoint counts them: verified, and what follows cut off; the digest of each, to be run on.
 
-    Raises ValueError, before anything is changed, where one is not what was counted. For a checkpoint of a version that kept
-    no digests there is a warning.
+    Raises ValueError, before anything is changed, where one is not what was counted. A checkpoint of a version that kept no
+    digests is told in a warning.
     """
     check(root, [c for c in commits(root) if c.step <= commit.step])
     if not commit.digests:

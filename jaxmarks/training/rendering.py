@@ -82,7 +82,7 @@ def make_render(
 
 
 def _norm(batch: Batch, points: jax.Array, mask: jax.Array, area: jax.Array, scheme: Scheme) -> jax.Array:
-    """f32[batch]; area: the augmentations' area factors. What stands in for the norm is chosen by the labels as they are:
+    """f32[batch]; area: the augmentations' area factors. What stands in for the norm is told from the labels as they are:
     a turned line has a box, and a validation would measure by another length."""
     whole = batch.diagonal * affine.scale(jnp.asarray(batch.frame, jnp.float32))
     instead = metrics.fallback(batch.points, batch.mask, scheme, whole)

@@ -39,7 +39,7 @@ def path(root: Path, purpose: dict[str, Any]) -> Path:
 
 
 def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
-    """The fit for this very purpose; None if it does not exist or, with a warning, if it is damaged: it is made again."""
+    """The fit for this very purpose; None where there is none, or, which is told, where it is damaged: it is made again."""
     where = path(root, purpose)
     if not where.is_file():
         return None

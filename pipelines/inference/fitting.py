@@ -46,7 +46,7 @@ def for_ensemble(
 
     data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
     expected; that is rejected (ValueError) where fitted weights or `refine` were asked for. dry: nothing is fitted.
-    watch: is called with how far the fit is.
+    watch: is told how far the fit is.
     """
     given, purpose, run = settings.given_weights(over, asked), settings.purpose(over, asked), over.runs[0].run
     if (known := fitted.read(run.root, purpose)) is not None:
