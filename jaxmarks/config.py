@@ -126,7 +126,7 @@ class Config:
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
         _choice("loss_unit", self.loss_unit, LOSS_UNITS)
-        _ = self.fold_of  # raises what is none
+        _ = self.fold_of  # raises if invalid
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
             "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (0, 1e6), "steps": (0, 10**9),

@@ -106,7 +106,7 @@ def main() -> int:
 def refuse(why: str) -> NoReturn:
     """Raise ValueError: errors were asked for, and cannot be expected."""
     raise ValueError(
-        f"--spread and --photographs need expected errors, and there are none: {why}. Leave them out for the points alone"
+        f"--spread and --photographs need expected errors, which are missing: {why}. Leave them out for the points alone"
     )
 
 

@@ -12,7 +12,7 @@ from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
 from jaxmarks.training import step
 
-Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN where there is none
+Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN where it is missing
 
 
 class Judged(NamedTuple):

@@ -45,7 +45,7 @@ class Result(NamedTuple):
 def read(path: Path) -> list[Row]:
     """The rows of a JSON list of {"name", "flags"} and, where wanted, "data", "judge" and "seeds".
 
-    Raises ValueError in one line for a file that is none, an unknown key, a value of the wrong kind, a name twice.
+    Raises ValueError in one line for another file, an unknown key, a value of the wrong kind, a name twice.
     """
     try:
         found = files.parse_json(files.read_bytes(path), path)

@@ -39,7 +39,7 @@ def white(values: np.ndarray) -> float:
 
 def usual(whites: Sequence[float]) -> float:
     """The white of a set whose images have these by themselves: the least that all but a tenth of them stay within.
-    Raises ValueError where there are none."""
+    Raises ValueError if they are missing."""
     if not whites:
         raise ValueError("whites: expected one or more, got none")
     return sorted(whites)[len(whites) - 1 - int(_ODD * len(whites))]

@@ -230,7 +230,7 @@ def parse_json(data: bytes | str, where: object, large: Callable[[str], Any] | N
     """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark.
 
     large: makes something of the digits of whole numbers, where one has 19 or more. Raises ValueError, naming `where` and
-    the place, for what is none, is nested too deeply or, without `large`, holds a whole number that 64 bits do not.
+    the place, for what is not JSON, is nested too deeply or, without `large`, holds a whole number that 64 bits do not.
     """
     text = data if isinstance(data, str) else _decoded(data, where)
     try:

@@ -79,7 +79,7 @@ def marked(image: bytes) -> bytes:
 
 
 def check_overlays(flag: str, paths: Iterable[Path]) -> None:
-    """Raise ValueError where an overlay would replace a file that is none: an image of the user's, whatever set it is of."""
+    """Raise ValueError where an overlay would replace another file: an image of the user's, whatever set it is of."""
     for path in paths:
         if os.path.lexists(path):
             with suppress(OSError), open(path, "rb") as file:
@@ -95,7 +95,7 @@ def check_new(flag: str, paths: Iterable[Path]) -> None:
 
 
 def below(folder: Path, name: str) -> Path:
-    """The file of a name below a folder. Raises ValueError where the name leads elsewhere or is none that a file can have:
+    """The file of a name below a folder. Raises ValueError where the name leads elsewhere or is not valid for a file:
     names come from data."""
     if fault := text_tables.path_fault(name, "a path in a folder or below it"):
         raise ValueError(f"{name[:80]!r} {fault}; nothing can be written for it in {folder}")

@@ -155,7 +155,7 @@ def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
 
 
 def _read_note(path: Path) -> dict[str, Any]:
-    """A note; one of no plan where there is none that is sound."""
+    """A note; one of no plan where no sound one exists."""
     try:
         return files.read_sealed(path)
     except (ValueError, FileNotFoundError):

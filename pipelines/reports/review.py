@@ -30,7 +30,7 @@ class Item(NamedTuple):
 
 
 def page(title: str, items: Sequence[Item], lead: str) -> str:
-    """The whole page, the items in their order. Raises DecodeError for an image that is none, and OSError."""
+    """The whole page, the items in their order. Raises DecodeError for an image that cannot be decoded, and OSError."""
     data = html.json_of([_item(item) for item in items])
     key = hashlib.sha256(data.encode()).hexdigest()
     return html.page("review.html", title=title, lead=lead, key=key, data=data)

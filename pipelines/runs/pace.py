@@ -45,7 +45,7 @@ def estimate(each: float, left: int) -> str:
 
 
 def advice(seconds: float, config: Config) -> str:
-    """Return a shorter alternative for a long run; empty for a short one, or if there is none."""
+    """Return a shorter alternative for a long run; empty for a short one, or without an alternative."""
     small = recipes.NAMES["small"]
     mine = all(getattr(config, name) == small.settings[name] for name in ("model", "size"))
     if seconds < _LONG or mine or not backend.is_cpu():

@@ -150,7 +150,7 @@ def _check(
 
 
 def _nearest(ranked: list[str], sizes: dict[str, int], asked: float) -> tuple[float, int] | None:
-    """(a share near the one asked for that whole groups come to, how many images it holds out); None where there is none."""
+    """(a share near the one asked for that whole groups come to, how many images it holds out); None if no such share exists."""
     total = sum(sizes.values())
     ends = {*np.cumsum([sizes[group] for group in ranked])[:-1].tolist(), total - max(sizes.values())}
     for count in sorted(ends, key=lambda count: abs(count - asked)):

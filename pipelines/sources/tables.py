@@ -125,7 +125,7 @@ class Images(Source):
         return Example(data, points, mask, None if t.boxes is None else t.boxes[index])
 
     def encoded(self, index: int) -> bytes:
-        """The file of a record as it is. Raises DecodeError where it is not there, is none, or is too large."""
+        """The file of a record as it is. Raises DecodeError where it does not exist, is not a file, or is too large."""
         t = self.table
         path = t.root / (t.images or t.names)[index]
         if (size := files.size(path)) > decoders.MAX_BYTES:
@@ -179,5 +179,5 @@ class Images(Source):
 
 
 def table_of(source: Source) -> Table | None:
-    """The table that a source was read from; None where there is none."""
+    """The table that a source was read from; None for other sources."""
     return source.table if isinstance(source, Images) else None

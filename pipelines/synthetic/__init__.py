@@ -84,7 +84,7 @@ def draw(index: int, *, part: str = "train", num_points: int = 971, faults: bool
     index: 0 or more, without end. num_points: 971 (RECIPE.md's order), 68 (iBUG) or 5 (eyes, tip of the nose,
     corners of the mouth); left is the viewer's left. faults: with those of real data (bars, captions, grey,
     dark, bright, stretched, mirrored, cut off, blurred, coded, about 1 % wrong labels), or without any.
-    Raises ValueError where an argument is none of these.
+    Raises ValueError where an argument is another.
     """
     _check(index, part, num_points)
     who, moment, flaws, view, _ = shot = _shot(int(index), part, faults)

@@ -66,7 +66,7 @@ class Peer:
         self._device, self._process, self.version, self.why = device, None, None, ""
 
     def ask(self, seconds: float = 120, **job) -> dict:
-        """The answer to a job; {"error": one line} where there is none within so many seconds."""
+        """The answer to a job; {"error": one line} without one within so many seconds."""
         if self._process is None and not self.why:
             self._begin()
         process = self._process

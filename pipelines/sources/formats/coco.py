@@ -130,7 +130,7 @@ def _entries(path: Path, category: str) -> _Read:
 
 
 def _above(path: Path, entries: list[_Entry]) -> list[str]:
-    """A line of the visibilities that COCO does not know; none where there are none."""
+    """A line of the visibilities that COCO does not know; none without such."""
     odd = [entry for entry in entries if entry.above]
     if not odd:
         return []
@@ -207,7 +207,7 @@ def _array(found: list[Any]) -> np.ndarray | None:
 
 
 def _box(annotation: dict[str, Any]) -> np.ndarray:
-    """f64[4], NaN where there is none, or only one that `write` made from the keypoints."""
+    """f64[4], NaN if missing, or only one that `write` made from the keypoints."""
     found = annotation.get("bbox") if annotation.get(_MADE) != "keypoints" else None
     box = _array(found) if isinstance(found, list) and len(found) == 4 else None
     return np.full(4, np.nan) if box is None else box
@@ -215,7 +215,7 @@ def _box(annotation: dict[str, Any]) -> np.ndarray:
 
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     """A data set with numbered ids, one category, and for each record its box; where it has none, that of its labelled
-    points, since other programs want one, marked as such, so that it is none again when it is read."""
+    points, since other programs want one, marked as such, so that it is missing again when it is read."""
     images: dict[str, dict[str, Any]] = {}
     with files.whole(out) as file:
         file.write(b'{"info": {"description": "landmarks"}, "licenses": [],\n"annotations": [')

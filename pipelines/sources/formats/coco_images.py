@@ -39,7 +39,7 @@ def is_id(value: Any) -> bool:
 
 
 def read(entries: list[Any], where: str) -> Images:
-    """The images by id. An id that is given to several files keeps them all; entries without an id or a name are none."""
+    """The images by id. An id that is given to several files keeps them all; entries without an id or a name are left out."""
     found, odd = Images({}, {}, []), []
     for image in entries:
         if isinstance(image, dict) and is_id(image.get("id")) and isinstance(image.get("file_name"), str):
@@ -78,7 +78,7 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
 
 
 def _number(value: Any) -> int:
-    """A length in pixels, 0 where it is none."""
+    """A length in pixels, 0 if it is not valid."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 11:
         value = int(value)
     good = isinstance(value, int | float) and value is not True and 0 < value < 1 << 31 and value == int(value)

@@ -63,7 +63,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
 
 
 def read_landmarks(path: Path) -> Scan:
-    """A landmarks.csv: a name, then x, y of each point. Raises ValueError where it is none."""
+    """A landmarks.csv: a name, then x, y of each point. Raises ValueError for another file."""
     scan = text_tables.scan(path)
     if len(scan.columns) < 3 or len(scan.columns) % 2 == 0:
         raise ValueError(

@@ -25,7 +25,7 @@ parts = plain.parts
 class _Head(NamedTuple):
     index: int  # columns in front of the numbers
     points: list[str]  # body parts of an individual
-    faces: dict[str, list[int]]  # individual: the columns of its x; one without a name where there are none
+    faces: dict[str, list[int]]  # individual: the columns of its x; one without a name in tables of single animals
     width: int  # fields of a row
     others: dict[str, dict[str, int]]  # individuals that have other body parts: the column of each's x
     scorer: str  # who labelled
@@ -58,8 +58,8 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     labeled-data), or in the folder of the table.
 
     The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
-    of tables with other body parts are rejected. Raises ValueError, with the place, where a table is none, and where several
-    scorers labelled one video.
+    of tables with other body parts are rejected. Raises ValueError, with the place, where a file is not such a
+    table, and where several scorers labelled one video.
     """
     tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {})
     top = path if path.is_dir() else path.parent

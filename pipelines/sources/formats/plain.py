@@ -38,7 +38,7 @@ def parts(path: Path) -> list[str]:
 
 
 def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
-    """The rows by name. Raises ValueError, with the place, where the table or the folder of images is none."""
+    """The rows by name. Raises ValueError, with the place, where the table is not one or the folder of images is missing."""
     scan = text_tables.scan(path, b",", gaps=True, safe=text_tables.inner_path)
     columns = scan.columns[:-4] if (boxed := scan.columns[-4:] == BOX) else scan.columns
     if columns[0] == "file_name":

@@ -95,7 +95,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
 
 
 def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
-    """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it is none that is read."""
+    """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it cannot be read."""
     with open(path, "rb") as file:
         sizes = Counter(len(line.split()) for line in file if line.strip())
     size = sizes.most_common(1)[0][0] if sizes else 0
