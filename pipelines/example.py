@@ -13,7 +13,7 @@ class Example(NamedTuple):
     image: bytes | np.ndarray  # an encoded file, or u8[h, w, 3] RGB
     points: np.ndarray  # f64[points, 2]  in pixels of the image
     mask: np.ndarray  # bool[points]
-    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the part to look at, in pixels of the image
+    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the region to crop, in pixels of the image
     size: tuple[int, int] | None = None  # (width, height) of the image, where the image is a reduction of it
 
 

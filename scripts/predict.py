@@ -70,13 +70,13 @@ def main() -> int:
         overwrites.check_new("--out", files_of["--out"])
     needed = bool(flags.spread or flags.photographs)
     if needed and (short := fitting.shortage(run)):
-        refuse(short)
+        reject(short)
     net = predictor.from_flags(flags, flags.data, flags.dry_run, watch=console.Passes())
     asked = None if flags.all_points or flags.format else source.asked
     if asked is not None:
         contest.check_asked(asked)
     if needed and net.fit.calibration is None and not flags.dry_run:
-        refuse(net.fit.remark)
+        reject(net.fit.remark)
     console.say(*net.remarks)
     if flags.dry_run:
         taken, views = (
@@ -103,7 +103,7 @@ def main() -> int:
     return 0
 
 
-def refuse(why: str) -> NoReturn:
+def reject(why: str) -> NoReturn:
     """Raise ValueError: errors were asked for, and cannot be expected."""
     raise ValueError(
         f"--spread and --photographs need expected errors, which are missing: {why}. Leave them out for the points alone"

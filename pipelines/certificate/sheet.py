@@ -74,9 +74,9 @@ def row(case: str, records: Transform, image: np.ndarray, points: np.ndarray, si
     after = draw(transform.compose(fit, t), canvas.image, size, extent)
     restored, mask = jax.jit(transform.restore, static_argnums=2)(t, after, size)
     moved = transform.apply_points(t, jnp.asarray(placed), None)
-    home = transform.apply_points(transform.invert(t), moved, None)
+    back = transform.apply_points(transform.invert(t), moved, None)
     dots = [
-        sheets.draw_points(_bytes(i), np.asarray(p)) for i, p in ((before, placed), (after, moved), (restored, home))
+        sheets.draw_points(_bytes(i), np.asarray(p)) for i, p in ((before, placed), (after, moved), (restored, back))
     ]
     return [*dots, np.repeat(255 * np.asarray(mask, np.uint8)[..., None], 3, 2)]
 

@@ -15,7 +15,7 @@ from pipelines.runs.run_folder import Run
 BOUND = 0.05  # pixels of the input: the most that the crop may differ from what the run itself sees
 _TURNED = (2, 3, 6, 7), (3, 4, 7, 8)  # EXIF orientations that bring the end of a stored side to the start of x, of y
 
-_HOME = "x of the image = (x + 0.5) * cw / size + cx - 0.5, y = (y + 0.5) * ch / size + cy - 0.5"
+_TO_IMAGE = "x of the image = (x + 0.5) * cw / size + cx - 0.5, y = (y + 0.5) * ch / size + cy - 0.5"
 _PLACE = (
     "cx, cy, cw, ch: first column, first row, width and height of the crop in pixels of the image, whose first pixel"
     " reaches from 0 to 1; fractions count",
@@ -40,7 +40,7 @@ _BOXED = (
 
 def described(run: Run) -> dict[str, Any]:
     """Words and formulas of what the run does to an image, for the JSON beside an exported network."""
-    facts = {"size": run.config.size, "boxes": run.boxed, "home": _HOME}
+    facts = {"size": run.config.size, "boxes": run.boxed, "home": _TO_IMAGE}
     how = (
         "Turn the image as its EXIF says, make it RGB. Resize the crop to `size` by `size`, by area where that makes it"
         " smaller and bilinearly where larger."

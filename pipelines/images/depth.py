@@ -2,7 +2,7 @@
 
 Files of 16 bits often use 10, 12 or 14 of them, and floating-point ones run to 1, to 255 or to 65,535. What an image uses
 is the least of these that holds its largest value; a set's images are made bright alike, by what its images use, a few
-odd ones aside.
+outliers aside.
 """
 
 from collections.abc import Sequence

@@ -53,8 +53,8 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(
             f"`view_weights` {text[:60]}: expected auto, equal, fitted, one number a view, as 1,1,2 for three, or a .json list"
         ) from None
-    if odd := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
-        raise ValueError(f"`view_weights` {text[:60]}: {odd[0]} is no weight; 0 or more")
+    if invalid := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
+        raise ValueError(f"`view_weights` {text[:60]}: {invalid[0]} is no weight; 0 or more")
     return found
 
 

@@ -190,8 +190,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         typed = [word.partition("=")[0] for word in itertools.takewhile(lambda w: w != "--", self._given)]
         known = [name for action in self._actions for name in action.option_strings]
-        odd = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
-        lines = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in odd]
+        unknown = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
+        lines = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in unknown]
         raise ValueError(f"{'; '.join(lines) or message}; --help lists the flags")
 
 

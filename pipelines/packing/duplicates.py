@@ -14,7 +14,7 @@ import numpy as np
 
 D = 6  # bits; how it was chosen stands in `groups`
 _BITS = 64
-_SIDE = 64  # pixels that an image is reduced to before it is hashed: twice what the hash looks at
+_SIDE = 64  # pixels that an image is reduced to before it is hashed: twice what the hash reads
 _FLAT = 0.1  # grey levels; why, stands in `fingerprint`
 _QUICK = 8  # prints that each is compared with at first
 _BLOCK, _STEP, _SHIFT = (

@@ -17,7 +17,7 @@ from pipelines.io import files, guesses
 
 _log = logging.getLogger("jaxmarks")
 _FEW = 20  # images of more than 8 bits, of which another set of the same camera may find another scale
-_SAMPLE = 200  # images, evenly over a set, that are looked at for how many bits it uses
+_SAMPLE = 200  # images, evenly over a set, that are read for how many bits it uses
 Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the image, mask bool[points]
 
 
@@ -170,7 +170,7 @@ class Images(Source):
         for kind, white in whites.items():
             dark = sum(8 * own_white < white for own_white in own[kind])
             _log.warning(
-                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white%s%s",
+                "%s: %d of %d images that were read have %s values, shown as 8 bits with %g as white%s%s",
                 self.table.where, len(own[kind]), len(sample), kind, white,
                 "; from so few images, and not kept: other data may get another" if len(own[kind]) < _FEW else "",
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",

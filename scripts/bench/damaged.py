@@ -51,7 +51,7 @@ def main() -> int:
     print(
         f"{len(outcomes)} rows, {seconds:.1f} s, {len(outcomes) / seconds:.0f} images/s, peak {peak / 1e6:.0f} MB resident"
     )
-    print("\n".join(wrong[:20]) if wrong else "every record had the fate it should have")
+    print("\n".join(wrong[:20]) if wrong else "every record had the outcome it should have")
     files.write_json(out / "bench.json", {**row, "ways": dict(ways), "wrong": wrong})
     return 1 if wrong else 0
 
@@ -87,7 +87,7 @@ def draw(out: Path, count: int, points: int) -> None:
 
 def damage(out: Path, count: int, share: float) -> list[Outcome]:
     """out/set, a contest folder of the drawn faces (links to them) with this share of the records damaged, every way
-    as often; gives the fate that every row should have."""
+    as often; returns the outcome that every row should have."""
     random, images = np.random.RandomState(0), out / "set/train/images"
     shutil.rmtree(out / "set", ignore_errors=True)
     images.mkdir(parents=True)

@@ -131,12 +131,12 @@ def _entries(path: Path, category: str) -> _Read:
 
 def _above(path: Path, entries: list[_Entry]) -> list[str]:
     """A line of the visibilities that COCO does not know; none without such."""
-    odd = [entry for entry in entries if entry.above]
-    if not odd:
+    unusual = [entry for entry in entries if entry.above]
+    if not unusual:
         return []
     return [
-        f"{path.name}: visibility other than 0, 1, 2 in {words.counted(len(odd), 'annotation')}, the first"
-        f" {odd[0].annotation['id']!r:.40} with {odd[0].above}: taken as labelled"
+        f"{path.name}: visibility other than 0, 1, 2 in {words.counted(len(unusual), 'annotation')}, the first"
+        f" {unusual[0].annotation['id']!r:.40} with {unusual[0].above}: taken as labelled"
     ]
 
 

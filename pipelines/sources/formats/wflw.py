@@ -99,8 +99,8 @@ def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
     with open(path, "rb") as file:
         sizes = Counter(len(line.split()) for line in file if line.strip())
     size = sizes.most_common(1)[0][0] if sizes else 0
-    points, odd = divmod(size - _REST, 2)
-    if points >= 1 and not odd:
+    points, rest = divmod(size - _REST, 2)
+    if points >= 1 and not rest:
         layout = _Layout(points, True)
         faces, rejected = _faces(path, layout)
         if sum(row.reason.partition(":")[0] in _LAYOUT for row in rejected) <= len(faces) and _about_points(faces):
