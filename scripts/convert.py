@@ -33,6 +33,7 @@ def arguments() -> console.Parser:
 console.begin(__name__, arguments)
 
 from pipelines import open as opening
+from pipelines.io.flags import places
 from pipelines.packing import conversion, convert, overwrites
 from pipelines.sources import formats
 
@@ -40,8 +41,7 @@ from pipelines.sources import formats
 def main() -> None:
     flags = arguments().parse_args()
     kind, drawn = flags.format, flags.data.startswith("drawn:")
-    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source = opening.open_any(flags.data, flags.part, once=True, **where)
+    source = opening.open_any(flags.data, flags.part, once=True, **places(flags))
     out = flags.out / (flags.part if kind == "contest" else "")
     folder = convert.image_folder_of(kind, out) if drawn or flags.copy_pictures else None
     faults = convert.check(kind, out, folder, source)

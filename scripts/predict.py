@@ -54,6 +54,7 @@ from pipelines import example, predictor
 from pipelines import open as opening
 from pipelines.inference import fitting, overlays, results, resume, settings
 from pipelines.io import files
+from pipelines.io.flags import places
 from pipelines.packing import overwrites
 from pipelines.runs import boxed, run_data, run_folder
 from pipelines.sources.formats import contest, pts
@@ -150,8 +151,7 @@ def opened(run: run_folder.Run, flags: argparse.Namespace) -> example.Source:
         return boxed.cropped(
             run, opening.open_images(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
         )
-    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source = run_data.test_split(run, flags.data, **where)
+    source = run_data.test_split(run, flags.data, **places(flags))
     run_folder.check_points(run, source)
     return source
 

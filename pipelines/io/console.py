@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import logging
@@ -13,10 +14,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from jaxmarks.config import Config
 from pipelines.io import compilation, failures, files, flags, guesses
 
 T = TypeVar("T")
@@ -168,17 +170,11 @@ class Parser(argparse.ArgumentParser):
         )
         self._given: list[str] = []
 
-    def add_places(self) -> None:
-        """Add the flags that say where the images, boxes and categories of a data set are."""
-        self.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
-        self.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
-        self.add_category()
-
-    def add_category(self) -> None:
-        """Add --category."""
-        self.add_argument(
-            "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
-        )
+    def add_places(self, names: Sequence[str] = flags.PLACES) -> None:
+        """Add the flags of the fields that say where a data set's images, boxes and objects are, as `Config` has them."""
+        for f in dataclasses.fields(Config):
+            if f.name in names:
+                self.add_argument(flags.TABLE[f.name], default="", help=f.metadata["help"])
 
     def format_help(self) -> str:
         return as_typed(super().format_help())

@@ -10,6 +10,13 @@ _OTHERS = """against at_once checkpoint copy_pictures fork format groups images 
 part recipe refine rows run runs sizes step traceback tta vary view_weights"""
 TABLE |= {name: config.flag(name) for name in _OTHERS.split()}
 
+PLACES = ("pictures", "boxes", "category")  # fields that say where a data set's images, boxes and objects are
+
+
+def places(given: object) -> dict[str, str]:
+    """Return these fields of a configuration or a command line."""
+    return {name: getattr(given, name) for name in PLACES}
+
 
 def named(message: str) -> str:
     """Return a message with flags in place of the fields that it names: `trim_top` is --trim-top."""

@@ -8,6 +8,7 @@ from jaxmarks import config as configs
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Source, Subset
+from pipelines.io.flags import places
 from pipelines.packing import cache
 from pipelines.runs import boxed, run_folder
 from pipelines.runs.run_folder import Run
@@ -21,8 +22,7 @@ def of_config(config: Config, root: Path | None = None, *, dry: bool = False, br
     decided or, where it names none, as did that of the run in the folder `root`, if there is one. dry: nothing is packed.
     brief: what cannot be used is only counted."""
     c = config
-    where = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category}
-    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers, dry=dry, brief=brief)
+    found = cache.training_set(c.data, **places(c), packed=c.cache, workers=c.workers, dry=dry, brief=brief)
     return decisions.applied(found, run_folder.decided(config, root))
 
 
@@ -77,7 +77,7 @@ def training_labels(run: Run, path: str | None) -> Source | None:
         if where and "train" in found and (where == c.data or "test" in found):
             if where != c.data:
                 return opening.open_source(where)
-            return opening.open_source(where, pictures=c.pictures, boxes=c.boxes, category=c.category)
+            return opening.open_source(where, **places(c))
     return None
 
 
