@@ -108,9 +108,7 @@ def restore(root: Path, commit: Commit) -> dict[str, "hashlib._Hash"]:
     check(root, [c for c in commits(root) if c.step <= commit.step])
     if not commit.digests:
         _log.warning(
-            "%s: the checkpoint of step %d is of a version that kept no digests of the logs; they are taken as they are",
-            root,
-            commit.step,
+            "%s: the checkpoint of step %d has no digests of the logs, which are taken as they are", root, commit.step
         )
     found = {}
     for name in FILES:

@@ -148,9 +148,8 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
     else:
         check_box(example.box, *(example.size or shown))
         found = _boxed(image, before, example.box, margin, size, side, example.size or shown)
-    if isinstance(given, np.ndarray):
-        return found
-    return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB))
+    encoded = isinstance(given, bytes)
+    return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB)) if encoded else found
 
 
 def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
