@@ -69,8 +69,8 @@ class Config:
     accumulate: int = _defining(
         1, "micro-batches in which a batch passes through the network, one after the other, to save memory"
     )
-    epochs: float = _defining(AUTO_EPOCHS, "epochs, if --steps is 0; 0: 10 epochs, but at least 600 steps")
-    steps: int = _defining(0, "training steps; 0: by --epochs")
+    epochs: float = _defining(AUTO_EPOCHS, "epochs, if `steps` is 0; 0: 10 epochs, but at least 600 steps")
+    steps: int = _defining(0, "training steps; 0: by `epochs`")
     augment: str = _defining(
         "auto", f"auto, {', '.join(choices.PRESETS)}, or a JSON file; auto: light, mirrored where known"
     )
@@ -83,7 +83,7 @@ class Config:
     trim_keep: float = _defining(1.0, "end of the trim band: 0.3 leaves out the easiest 70 percent")
     lr: float = _defining(1e-3, "learning rate of AdamW after warm-up")
     warmup: int = _defining(50, "warm-up steps from rate 0; onecycle has its own")
-    backbone_lr: float = _defining(1.0, "factor on the backbone's rate; the head's is --lr")
+    backbone_lr: float = _defining(1.0, "factor on the backbone's rate; the head's is `lr`")
     freeze: float = _defining(0.0, "epochs for which the backbone, its running statistics too, is frozen")
     thaw_lr: float = _defining(1.0, "factor on every rate once the backbone is thawed")
     ema: float = _defining(0.0, "decay of the moving average of the weights, used to validate and predict; 0: none")
@@ -100,7 +100,7 @@ class Config:
     fold: str = _defining("", "K/N: the groups are cut into N parts, and the K-th is the validation split")
     split_seed: int = _defining(
         -1,
-        "seed of the split; runs that share it hold out the same images, as ensembles with fitted weights need; -1: --seed",
+        "seed of the split; runs that share it hold out the same images, as ensembles with fitted weights need; -1: `seed`",
     )
     val_every: int = _operational(0, "steps between validations; 0: after each epoch")
     log_every: int = _operational(20, "steps between lines of the log")
@@ -134,7 +134,7 @@ class Config:
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
         _choice("loss_unit", self.loss_unit, LOSS_UNITS)
-        _ = self.fold_of  # raises what is none
+        _ = self.fold_of  # raises if invalid
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
             "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (0, 1e6), "steps": (0, 10**9),
@@ -198,9 +198,9 @@ def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ())
             options: dict[str, Any] = {"type": hints[f.name], "metavar": f.name.upper()}
             if hints[f.name] is bool:
                 options = {"action": argparse.BooleanOptionalAction}
-            told = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
-            told = argparse.SUPPRESS if f.name in hidden else told
-            group.add_argument(flag(f.name), default=argparse.SUPPRESS, help=told, **options)
+            text = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"
+            text = argparse.SUPPRESS if f.name in hidden else text
+            group.add_argument(flag(f.name), default=argparse.SUPPRESS, help=text, **options)
 
 
 def to_dict(config: Config) -> dict[str, Any]:

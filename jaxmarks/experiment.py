@@ -191,7 +191,7 @@ def remarks(a: Experiment) -> list[str]:
         )
         if top and not first:
             found.append(
-                f"`trim_top` {top:g} of {a.config.batch} is none; {1 / a.config.batch:g} is the least that is one"
+                f"`trim_top` {top:g} of {a.config.batch} leaves out no image; {1 / a.config.batch:g} leaves out one"
             )
     found += _idle(a)
     if backend.is_cpu() and a.config.model != "resnet18":

@@ -369,13 +369,13 @@ def cover(covers: jax.Array, image: jax.Array) -> jax.Array:
     return jax.lax.scan(_paint, image, covers)[0]
 
 
-def _paint(picture: jax.Array, one: jax.Array) -> tuple[jax.Array, None]:
-    return jax.lax.cond(has_area(one), _painted, _bare, picture, one), None
+def _paint(image: jax.Array, one: jax.Array) -> tuple[jax.Array, None]:
+    return jax.lax.cond(has_area(one), _painted, _bare, image, one), None
 
 
-def _painted(picture: jax.Array, one: jax.Array) -> jax.Array:
-    return jnp.where(covered(one, picture.shape[-1])[None], one[6:, None, None], picture)
+def _painted(image: jax.Array, one: jax.Array) -> jax.Array:
+    return jnp.where(covered(one, image.shape[-1])[None], one[6:, None, None], image)
 
 
-def _bare(picture: jax.Array, one: jax.Array) -> jax.Array:
-    return picture
+def _bare(image: jax.Array, one: jax.Array) -> jax.Array:
+    return image

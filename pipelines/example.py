@@ -10,10 +10,10 @@ import numpy as np
 class Example(NamedTuple):
     """One image and its label."""
 
-    picture: bytes | np.ndarray  # an encoded file, or u8[h, w, 3] RGB
+    image: bytes | np.ndarray  # an encoded file, or u8[h, w, 3] RGB
     points: np.ndarray  # f64[points, 2]  in pixels of the image
     mask: np.ndarray  # bool[points]
-    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the part to look at, in pixels of the image
+    box: np.ndarray | None = None  # f64[4]  x, y, width, height of the region to crop, in pixels of the image
     size: tuple[int, int] | None = None  # (width, height) of the image, where the image is a reduction of it
 
 
@@ -158,8 +158,8 @@ def record_digest(name: str, example: Example) -> bytes:
         32 bytes.
     """
     record = hashlib.sha256(name.encode() + b"\0")
-    picture = example.picture if isinstance(example.picture, bytes) else example.picture.tobytes()
-    record.update(hashlib.sha256(picture).digest())
+    image = example.image if isinstance(example.image, bytes) else example.image.tobytes()
+    record.update(hashlib.sha256(image).digest())
     record.update(np.where(example.mask[:, None], example.points, 0).astype("<f4").tobytes())
     record.update(example.mask.tobytes())
     if example.box is not None:

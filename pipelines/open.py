@@ -101,7 +101,7 @@ def open_any(
 
 def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
     """Raise ValueError if an image folder or boxes are given for data that holds its own."""
-    if given := " and ".join(f"--{name}" for name, value in (("pictures", pictures), ("boxes", boxes)) if value):
+    if given := " and ".join(f"`{name}`" for name, value in (("pictures", pictures), ("boxes", boxes)) if value):
         raise ValueError(
             f"`data` {path} is {kind}: {given} would do nothing here; prepare.py takes them with its files"
         )

@@ -289,7 +289,7 @@ def open_runs(
             raise ValueError(f"{other.root} and {first.root} have points of other schemes, which cannot be mixed")
         boxed.check_same(first, other)
     if len({(t.commit.digest, t.run.config.size) for t in found}) < len(found):
-        raise ValueError("the same network is named twice: give each --run once")
+        raise ValueError("the same network is named twice: give each `run` once")
     over = ensemble.of_runs(found, asked.tta, asked.at_once)
     fit, remarks = fitting.for_ensemble(over, asked, data, dry, watch=watch)
     untrained = [

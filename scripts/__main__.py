@@ -35,8 +35,8 @@ def main() -> None:
         sys.argv[:2] = [f"jaxmarks {asked}"]
         runpy.run_module(f"{__package__}.{asked}", run_name="__main__")
     else:
-        told = guesses.word(asked, known)
-        print(f"error: {asked} is no command{told}; jaxmarks --help lists them", file=sys.stderr)
+        hint = guesses.word(asked, known)
+        print(f"error: {asked} is no command{hint}; jaxmarks --help lists them", file=sys.stderr)
         sys.exit(2)
 
 

@@ -49,10 +49,10 @@ def main() -> int:
         raise ValueError(f"--keys must be 8 or more, got {flags.keys}")
     files.check_out("--out", out, folder=True)
     overwrites.check({"--out": [out / "audit.json", out / "audit.png"]}, inputs=[flags.data])
-    photographs = sheet.photographs(flags.data)
+    images = sheet.images(flags.data)
     rows, total = [], table.count(sizes, chosen)
     progress = console.Progress(total, "probe")
-    for row in table.measure(sizes, flags.keys, chosen, [image for image, _ in photographs]):
+    for row in table.measure(sizes, flags.keys, chosen, [image for image, _ in images]):
         rows.append(row)
         progress.show(len(rows), f"{row.probe}, {row.case}"[:60])
     progress.close()
@@ -65,7 +65,7 @@ def main() -> int:
         report["peers"] = found
     files.write_json(out / "audit.json", report)
     with files.whole(out / "audit.png") as file:
-        file.write(decode.encode_png(sheet.draw(chosen, 128, flags.keys, photographs)))
+        file.write(decode.encode_png(sheet.draw(chosen, 128, flags.keys, images)))
     print(f"\n{len(rows)} values, {len(failed)} beyond their bound; {out}/audit.json, {out}/audit.png")
     return int(bool(failed))
 

@@ -19,7 +19,7 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", default="drawn:200", help="as for train.py (default: %(default)s)")
-    parser.add_category()
+    parser.add_places(["category"])
     parser.add_argument("--augment", default="auto", help="a preset or a JSON file (default: %(default)s)")
     parser.add_argument("--scheme", default="", help="scheme file with the mirror permutation")
     parser.add_argument(

@@ -123,7 +123,7 @@ def make(run: Path, commands: experiments.Commands) -> experiments.Result:
 
 def write(out: Path, numbers: list[dict]) -> None:
     """The table so far, with the command beside it."""
-    command = f"{console.as_started('python scripts/compare.py')} {shlex.join(sys.argv[1:])}"
+    command = f"{console.as_typed('python scripts/compare.py')} {shlex.join(sys.argv[1:])}"
     files.write_json(out / "table.json", {"command": command, "rows": numbers})
     with files.whole(out / "table.md") as file:
         lines = experiments.table(numbers) if numbers else []

@@ -33,6 +33,7 @@ def arguments() -> console.Parser:
 console.begin(__name__, arguments)
 
 from pipelines import open as opening
+from pipelines.io.flags import places
 from pipelines.packing import conversion, convert, overwrites
 from pipelines.sources import formats
 
@@ -40,19 +41,18 @@ from pipelines.sources import formats
 def main() -> None:
     flags = arguments().parse_args()
     kind, drawn = flags.format, flags.data.startswith("drawn:")
-    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source = opening.open_any(flags.data, flags.part, once=True, **where)
+    source = opening.open_any(flags.data, flags.part, once=True, **places(flags))
     out = flags.out / (flags.part if kind == "contest" else "")
-    home = convert.image_folder_of(kind, out) if drawn or flags.copy_pictures else None
-    faults = convert.check(kind, out, home, source)
-    written = convert.written(kind, out, home, source)
-    overwrites.check(written, source, [flags.data, flags.boxes])
-    overwrites.check_new("--out", (path for path in written["--out"] if path != flags.out))
-    if home:
-        convert.check_images(home, source)
+    folder = convert.image_folder_of(kind, out) if drawn or flags.copy_pictures else None
+    faults = convert.check(kind, out, folder, source)
+    labels, images = convert.written(kind, out, folder, source)
+    overwrites.check({"--out": labels, "--copy-pictures": images}, source, [flags.data, flags.boxes])
+    overwrites.check_new("--out", (path for path in labels if path != flags.out))
+    if folder:
+        convert.check_images(folder, source)
     kept: list[int] = []
     sent: list[conversion.Sent] = []
-    rows = conversion.noted(convert.converted(source, home, kind, kept, faults), sent)
+    rows = conversion.noted(convert.converted(source, folder, kind, kept, faults), sent)
     beside = conversion.boxes_beside(kind, out, source)
     if beside:
         rows = conversion.with_boxes_beside(rows, beside)
@@ -64,7 +64,7 @@ def main() -> None:
     print(f"{len(kept)} of {len(source)} records as {kind}: {flags.out}")
     if beside:
         print(f"{kind} has no bounding boxes: they are in {beside}; give it as --boxes with this set")
-    print(convert.describe(kind, flags.out, flags.part, home, source, sent, kept, beside))
+    console.say(convert.describe(kind, flags.out, flags.part, folder, source, sent, kept, beside))
 
 
 if __name__ == "__main__":

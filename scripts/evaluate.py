@@ -57,6 +57,7 @@ from pipelines.example import Source
 from pipelines.images import decode
 from pipelines.inference import settings
 from pipelines.io import files
+from pipelines.io.flags import places
 from pipelines.packing import overwrites
 from pipelines.predictor import Predictor
 from pipelines.reports import evaluation
@@ -144,11 +145,10 @@ def replaced(out: Path, part: str) -> str:
 
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
-    settings.from_flags(flags)  # what cannot be asked for is told before anything is opened
+    settings.from_flags(flags)  # invalid settings are an error before anything is opened
     run = run_folder.load(Path(flags.run[0]))
     overwrites.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
-    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source, train = scoring.images(run, flags.part, flags.data, **where)
+    source, train = scoring.images(run, flags.part, flags.data, **places(flags))
     overwrites.check(written(flags), source)
     ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
     theirs = rival(flags, ours)
@@ -183,7 +183,7 @@ def main() -> int:
     table = Path(flags.out).with_suffix(".csv")
     with files.whole(table) as file:
         csv_text.write_table(file, example.names_at(source, found.index), columns)
-    print("\n".join(evaluation.lines(report)))
+    console.say(*evaluation.lines(report))
     console.faults(faults.report())
     made.append(f"each image in {table}")
     if flags.plots:

@@ -54,6 +54,7 @@ from pipelines import example, predictor
 from pipelines import open as opening
 from pipelines.inference import fitting, overlays, results, resume, settings
 from pipelines.io import files
+from pipelines.io.flags import places
 from pipelines.packing import overwrites
 from pipelines.runs import boxed, run_data, run_folder
 from pipelines.sources.formats import contest, pts
@@ -70,13 +71,13 @@ def main() -> int:
         overwrites.check_new("--out", files_of["--out"])
     needed = bool(flags.spread or flags.photographs)
     if needed and (short := fitting.shortage(run)):
-        refuse(short)
+        reject(short)
     net = predictor.from_flags(flags, flags.data, flags.dry_run, watch=console.Passes())
     asked = None if flags.all_points or flags.format else source.asked
     if asked is not None:
         contest.check_asked(asked)
     if needed and net.fit.calibration is None and not flags.dry_run:
-        refuse(net.fit.remark)
+        reject(net.fit.remark)
     console.say(*net.remarks)
     if flags.dry_run:
         taken, views = (
@@ -103,10 +104,10 @@ def main() -> int:
     return 0
 
 
-def refuse(why: str) -> NoReturn:
+def reject(why: str) -> NoReturn:
     """Raise ValueError: errors were asked for, and cannot be expected."""
     raise ValueError(
-        f"--spread and --photographs need expected errors, and there are none: {why}. Leave them out for the points alone"
+        f"--spread and --photographs need expected errors, which are missing: {why}. Leave them out for the points alone"
     )
 
 
@@ -150,14 +151,13 @@ def opened(run: run_folder.Run, flags: argparse.Namespace) -> example.Source:
         return boxed.cropped(
             run, opening.open_images(flags.images, run.scheme.num_points, flags.boxes, [flags.overlays])
         )
-    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    source = run_data.test_split(run, flags.data, **where)
+    source = run_data.test_split(run, flags.data, **places(flags))
     run_folder.check_points(run, source)
     return source
 
 
 def finish(flags: argparse.Namespace, net: predictor.Predictor, source: example.Source, found: resume.Kept) -> None:
-    """What stands beside the points, and what a person is told."""
+    """Write what stands beside the points, and print the summary."""
     if flags.spread:
         results.write_spread(Path(flags.spread), source, found)
         print(f"expected errors: {flags.spread}")

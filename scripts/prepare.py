@@ -43,6 +43,7 @@ console.begin(__name__, arguments)
 
 from pipelines import example
 from pipelines import open as opening
+from pipelines.io.flags import places
 from pipelines.packing import dataset, inspection, overwrites, pack, report, seal
 from pipelines.reports import packed, rejected
 from pipelines.sources.tables import Images
@@ -66,8 +67,7 @@ def main() -> int:
         raise ValueError("--out is missing: the folder of the packed set")
     if not dataset.is_packed(out):
         overwrites.check({"--out": [out / seal.INFO]}, inputs=[flags.data, flags.boxes])
-    where = {"pictures": flags.pictures, "boxes": flags.boxes, "category": flags.category}
-    parts = {part: opening.open_any(flags.data, part, once=True, **where) for part in opening.parts(flags.data)}
+    parts = {part: opening.open_any(flags.data, part, once=True, **places(flags)) for part in opening.parts(flags.data)}
     print("\n".join(f"{part}: {opening.described(source)}" for part, source in parts.items()))
     job = pack.plan(out, parts, flags.size)
     print(

@@ -5,7 +5,7 @@
     python scripts/train.py --data PATH --name cleaned --review decisions.csv
 
 Each image is predicted by the runs that were not trained on it, if there are any. Writes to --out: review.csv
-(file_name, score, reason; the most suspicious first, every labelled image) and review.html, which needs no other
+(file_name, score, reason; the likeliest label errors first, every labelled image) and review.html, which needs no other
 file and no network: image, label and prediction; keep, exclude or take the prediction, by mouse or keys; it gives
 decisions.csv. docs/review.md explains the score.
 """
@@ -81,16 +81,15 @@ def main() -> int:
         return review.Item(names[i], source[int(known.index[i])], known.points[i], float(score[i]), reasons[i], beside)
 
     items = [item(i) for i in order[: flags.show]]
-    lead = f"The {len(items)} most suspicious of {len(names)} labels, by {', '.join(flags.run)}."
+    lead = f"The {len(items)} likeliest label errors of {len(names)} labels, by {', '.join(flags.run)}."
     with files.whole(out / "review.html") as file:
         file.write(review.page("Labels to review", items, lead).encode())
     console.faults(faults.report())
     by_labels = boxes.of_labels(source, known.index)
-    for remark in predictions.remarks(known, found[0].run, by_labels):
-        print(remark)
-    print(
+    console.say(
+        *predictions.remarks(known, found[0].run, by_labels),
         f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"
-        f" the first {len(items)} to decide about: {out / 'review.html'}"
+        f" the first {len(items)} to decide about: {out / 'review.html'}",
     )
     return 0
 

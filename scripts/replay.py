@@ -131,7 +131,7 @@ def taken(run: run_folder.Run, count: int) -> str:
 
 
 def damaged(run: run_folder.Run) -> bool:
-    """Return whether the log is not what the run's checkpoints counted, which is told."""
+    """Print where the log is not what the run's checkpoints counted; return whether it is not."""
     fault = log.damage(run.root, checkpoint.commits(run.root), "examples.bin")
     if fault:
         print(fault)

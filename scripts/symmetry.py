@@ -19,7 +19,7 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
-    parser.add_category()
+    parser.add_places(["category"])
     parser.add_argument("--out", help="scheme file to write")
     parser.add_argument(
         "--check", help="a scheme file, a file of pairs, or `known`: the built-in one for this number of points"

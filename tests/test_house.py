@@ -1,10 +1,13 @@
 """The house: which module may import which, where tests lie, and what a public function must show."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from pipelines.io import flags
 
 ROOT = Path(__file__).parents[1]
 FILES = {p.relative_to(ROOT): p for top in ("jaxmarks", "pipelines", "scripts") for p in (ROOT / top).rglob("*.py")}
@@ -138,6 +141,33 @@ def test_nothing_below_scripts_prints():
     for module, path in MODULES.items():
         calls = [n.func.id for n in ast.walk(TREES[path]) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         assert "print" not in calls or module == "pipelines.io.console", module
+
+
+DEFINE_FLAGS = {
+    "jaxmarks.backend",  # of XLA
+    "pipelines.evaluation.experiments",  # makes command lines
+    "pipelines.inference.prediction_flags",
+    "pipelines.io.console",
+}
+
+
+def _strings(node: ast.AST) -> list[str]:
+    """The source of each string that is not a docstring, an f-string whole."""
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        return [ast.unparse(node)]
+    inner = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+        inner.remove(node.body[0])
+    return [text for child in inner for text in _strings(child)]
+
+
+def test_messages_below_scripts_name_fields_and_flags_only_behind_a_command():
+    for module, path in MODULES.items():
+        for text in _strings(TREES[path]):
+            alone = re.sub(r"\w+\.py [^;)]*", "", text)
+            assert module in DEFINE_FLAGS or not re.search(r"(?<!\w)--[a-z]", alone), f"{module}: {text}"
+            unknown = set(re.findall(r"`(\w+)`", text)) - set(flags.TABLE)
+            assert unknown <= {"prediction"}, f"{module}: {unknown} is no field that a flag is known for"
 
 
 def test_tests_lie_where_what_they_test_lies():

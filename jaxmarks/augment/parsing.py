@@ -63,8 +63,8 @@ def parse(data: Any, place: str = "augment") -> Config:
 def _one(kind: type, fields: Any, place: str) -> Config:
     known = [f.name for f in dataclasses.fields(kind)]
     if not isinstance(fields, dict) or (unknown := sorted(set(fields) - set(known))):
-        odd = ", ".join(unknown) if isinstance(fields, dict) else repr(fields)
-        raise ValueError(f"{place}: {odd} is not a field of it; known: {', '.join(known) or 'none'}")
+        unexpected = ", ".join(unknown) if isinstance(fields, dict) else repr(fields)
+        raise ValueError(f"{place}: {unexpected} is not a field of it; known: {', '.join(known) or 'none'}")
     return _made(place, kind, **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
 
 

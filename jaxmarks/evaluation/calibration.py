@@ -26,7 +26,7 @@ class Calibration(NamedTuple):
     usual: np.ndarray  # f64[points]  a, as a share of the face's size
     spread: float  # b
     ratios: np.ndarray  # f64[levels]  of true over expected error, at LEVELS, for a point
-    photographs: np.ndarray  # f64[n], sorted: true NME over the expected, of each image calibrated on
+    images: np.ndarray  # f64[n], sorted: true NME over the expected, of each image calibrated on
 
 
 def size_of(points: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def confidence(c: Calibration, expected_nme: np.ndarray, limit: float) -> np.nda
         f64[n] in 0..1, never 1; 0 where nothing is expected (NaN).
     """
     ratio = np.where(np.isfinite(expected_nme), limit / np.maximum(expected_nme, 1e-12), -1.0)
-    return np.searchsorted(c.photographs, ratio, side="right") / (len(c.photographs) + 1)
+    return np.searchsorted(c.images, ratio, side="right") / (len(c.images) + 1)
 
 
 def fit(
@@ -116,7 +116,7 @@ def fit(
         raise ValueError(
             f"{words.counted(labelled.sum(), 'labelled image')} of {words.counted(len(names), 'group')} are too"
             " few to calibrate expected errors on:"
-            f" {LEAST} of 2 groups are needed; validate on more (--val-fraction)"
+            f" {LEAST} of 2 groups are needed; validate on more (`val_fraction`)"
         )
     fold_of = {name: n % min(_FOLDS, len(names)) for n, name in enumerate(names)}
     folds = np.array([fold_of.get(g, -1) for g in groups])
@@ -166,7 +166,7 @@ def to_data(c: Calibration) -> dict[str, Any]:
         its fields, arrays as lists, ratios by their level.
     """
     levels = {f"{level:g}": float(v) for level, v in zip(LEVELS, c.ratios, strict=True)}
-    return {"usual": c.usual.tolist(), "spread": c.spread, "ratios": levels, "photographs": c.photographs.tolist()}
+    return {"usual": c.usual.tolist(), "spread": c.spread, "ratios": levels, "photographs": c.images.tolist()}
 
 
 def from_data(data: dict[str, Any]) -> Calibration:

@@ -12,14 +12,14 @@ from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
 from jaxmarks.training import step
 
-Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN where there is none
+Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN where it is missing
 
 
 class Judged(NamedTuple):
     """Result of a validation during training."""
 
     metrics: dict[str, float]  # "nme" among them; empty where there is nothing to validate on
-    pictures: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
+    images: dict[str, np.ndarray]  # u8[h, w, 3] by name, for TensorBoard
 
 
 def per_image(

@@ -29,8 +29,8 @@ def adopt(fresh: _Weights, given: _Weights) -> tuple[_Weights, list[str]]:
     """
     for own, other in zip(fresh, given, strict=True):
         here, there = _shapes(own.get("backbone")), _shapes(other.get("backbone"))
-        if odd := sorted(name for name in {*here, *there} if here.get(name) != there.get(name)):
-            said = f"{odd[0]} is {there.get(odd[0], 'missing')} there, {here.get(odd[0], 'missing')} here"
+        if changed := sorted(name for name in {*here, *there} if here.get(name) != there.get(name)):
+            said = f"{changed[0]} is {there.get(changed[0], 'missing')} there, {here.get(changed[0], 'missing')} here"
             raise ValueError(f"the weights are another backbone's: {said}")
     notes: list[str] = []
     params, stats = ({**own, "backbone": other.get("backbone", {})} for own, other in zip(fresh, given, strict=True))

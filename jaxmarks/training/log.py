@@ -99,7 +99,7 @@ def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
     Returns:
         words that name the file and the steps; empty where it is sound.
     """
-    path, running, at, sound, told = root / name, hashlib.sha256(), 0, None, ""
+    path, running, at, sound, fault = root / name, hashlib.sha256(), 0, None, ""
     try:
         file = open(path, "rb")  # noqa: SIM115  closed below
     except FileNotFoundError:
@@ -109,13 +109,13 @@ def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
         for commit in (c for c in counted if name in c.offsets):
             at += _read_on(file, running, commit.offsets[name] - at)
             if at == commit.offsets[name] and commit.digests.get(name) in (None, running.hexdigest()):
-                sound, told = commit.step, ""
-            elif not told:
+                sound, fault = commit.step, ""
+            elif not fault:
                 found = "their digest differs" if at == commit.offsets[name] else f"got {path.stat().st_size}"
                 after = "" if sound is None else f"; up to step {sound} it is whole"
                 lengths = f"expected {commit.offsets[name]} bytes, {found}"
-                told = f"{path} does not match the checkpoint of step {commit.step} ({lengths}){after}"
-    return told
+                fault = f"{path} does not match the checkpoint of step {commit.step} ({lengths}){after}"
+    return fault
 
 
 def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -> None:
@@ -132,14 +132,14 @@ def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -
         ValueError: for the first that differs.
     """
     for name in names:
-        if not (told := damage(root, counted, name)):
+        if not (fault := damage(root, counted, name)):
             continue
         if name != _RATES:
             raise ValueError(
-                f"{told}. Put the file back from a copy, or delete the checkpoints after the last step for which it is"
+                f"{fault}. Put the file back from a copy, or delete the checkpoints after the last step for which it is"
                 " whole, to train on from there"
             )
-        _log.warning("%s; its rates are kept as they are", told)
+        _log.warning("%s; its rates are kept as they are", fault)
 
 
 def restore(root: Path, commit: Commit) -> dict[str, "hashlib._Hash"]:
@@ -159,10 +159,9 @@ def restore(root: Path, commit: Commit) -> dict[str, "hashlib._Hash"]:
     """
     check(root, [c for c in commits(root) if c.step <= commit.step])
     if not commit.digests:
-        told = (
-            "%s: the checkpoint of step %d is of a version that kept no digests of the logs; they are taken as they are"
+        _log.warning(
+            "%s: the checkpoint of step %d has no digests of the logs, which are taken as they are", root, commit.step
         )
-        _log.warning(told, root, commit.step)
     found = {}
     for name in FILES:
         found[name] = hashlib.sha256()
@@ -253,7 +252,7 @@ class RunLog:
         self._line("timing.jsonl", {"step": step, **values})
         self._scalars(step, "time", values)
 
-    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
         """Write an image to TensorBoard.
 
         Args:

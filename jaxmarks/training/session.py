@@ -157,8 +157,8 @@ def _validate(log: RunLog, judge: Judge, state: State, step: int, val_every: int
     found = judge(state, log.window(first, step), first)
     if found.metrics:
         log.metrics(step, "val", found.metrics)
-    for name, picture in found.pictures.items():
-        log.picture(step, name, picture)
+    for name, image in found.images.items():
+        log.image(step, name, image)
     return found.metrics
 
 

@@ -71,9 +71,9 @@ def unflatten(template: State, leaves: dict[str, np.ndarray]) -> State:
     paths, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(p) for p, _ in paths]
     if set(names) != set(leaves):
-        odd = sorted(set(names) ^ set(leaves))
+        other = sorted(set(names) ^ set(leaves))
         raise OtherNetworkError(
-            f"the saved state is of another network, optimiser or version: {len(odd)} of its leaves differ, such as {odd[0]}"
+            f"the saved state is of another network, optimiser or version: {len(other)} of its leaves differ, such as {other[0]}"
         )
     for name, (_, leaf) in zip(names, paths, strict=True):
         if leaves[name].shape != leaf.shape:

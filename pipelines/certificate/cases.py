@@ -45,7 +45,7 @@ def choose(names: str) -> list[str]:
     known = [*CASES, *VIEWS]
     chosen = [n.strip() for n in names.split(",")] if names else known
     if unknown := [n for n in chosen if n not in known]:
-        raise ValueError(f"--augment {unknown[0]!r} is not known: choose of {', '.join(known)}")
+        raise ValueError(f"`augment` {unknown[0]!r} is not known: choose of {', '.join(known)}")
     return chosen
 
 

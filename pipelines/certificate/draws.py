@@ -72,7 +72,7 @@ def tint(t: reference.Record) -> Draws:
 
 
 def bars(t: reference.Record) -> Draws:
-    """The depths of all four bars and their colour; 0 where there is none."""
+    """The depths of all four bars and their colour; 0 where it is missing."""
     depths = {
         name: t.covers[:, k, n] for k, (name, n) in enumerate((("left", 0), ("right", 0), ("top", 4), ("bottom", 4)))
     }

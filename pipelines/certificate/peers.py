@@ -22,9 +22,9 @@ _KNOWN = {"mirror": 0.02, "shrink 2 times": 0.02, "enlarge 2 times": 0.02, "rota
 _SIGMA, _ANGLE = 4.0, 25.0
 
 
-def ours(operation: str, picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ours(operation: str, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """jaxmarks: every operation one Transform."""
-    size = picture.shape[0]
+    size = image.shape[0]
     crop = Geometry(crop=0.75, crop_x=0.5, crop_y=0.5)
     scales = {"shrink 2 times": 1 / 2, "shrink 4 times": 1 / 4, "enlarge 2 times": 2.0}
     geometry = {"mirror": Geometry(mirror=1.0), "rotate": Geometry(rotation=_ANGLE), "crop and enlarge": crop}
@@ -37,15 +37,15 @@ def ours(operation: str, picture: np.ndarray, points: np.ndarray) -> tuple[np.nd
         t = transform.compose(turned, cut)
     else:
         t = sample(jax.random.key(0), geometry[operation], size)
-    image = jax.jit(transform.apply_image, static_argnums=2)(t, picture, side)
-    return np.asarray(image), np.asarray(transform.apply_points(t, jnp.asarray(points, jnp.float32), None))
+    found = jax.jit(transform.apply_image, static_argnums=2)(t, image, side)
+    return np.asarray(found), np.asarray(transform.apply_points(t, jnp.asarray(points, jnp.float32), None))
 
 
-def albumentations(operation: str, picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def albumentations(operation: str, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """albumentations with its defaults; of its points those it keeps."""
     import albumentations as A  # type: ignore[import-not-found]
 
-    n = picture.shape[0]
+    n = image.shape[0]
     a, b = n // 8, n - n // 8
     rotate, crop = A.Rotate(limit=(_ANGLE, _ANGLE), p=1), [A.Crop(a, a, b, b, p=1), A.Resize(n, n, p=1)]
     steps = {
@@ -58,17 +58,17 @@ def albumentations(operation: str, picture: np.ndarray, points: np.ndarray) -> t
         "rotate, crop, enlarge": [rotate, *crop],
     }[operation]
     found = A.Compose(steps, keypoint_params=A.KeypointParams(format="xy"))(
-        image=(picture / 255).astype(np.float32), keypoints=np.asarray(points, np.float32)
+        image=(image / 255).astype(np.float32), keypoints=np.asarray(points, np.float32)
     )
     return found["image"] * 255.0, np.asarray(found["keypoints"]).reshape(-1, 2)
 
 
-def kornia(operation: str, picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def kornia(operation: str, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """kornia with its defaults."""
     import kornia.augmentation as K  # type: ignore[import-not-found]
     import torch  # type: ignore[import-not-found]
 
-    n = picture.shape[0]
+    n = image.shape[0]
     rotate, crop = K.RandomRotation((_ANGLE, _ANGLE), p=1.0), [K.CenterCrop(n - 2 * (n // 8), p=1.0), K.Resize((n, n))]
     steps = {
         "mirror": [K.RandomHorizontalFlip(p=1.0)],
@@ -79,9 +79,9 @@ def kornia(operation: str, picture: np.ndarray, points: np.ndarray) -> tuple[np.
         "crop and enlarge": crop,
         "rotate, crop, enlarge": [rotate, *crop],
     }[operation]
-    image = torch.tensor(np.asarray(picture, np.float32) / 255).permute(2, 0, 1)[None]
+    batch = torch.tensor(np.asarray(image, np.float32) / 255).permute(2, 0, 1)[None]
     keypoints = torch.tensor(np.asarray(points, np.float32))[None]
-    found, moved = K.AugmentationSequential(*steps, data_keys=["input", "keypoints"])(image, keypoints)
+    found, moved = K.AugmentationSequential(*steps, data_keys=["input", "keypoints"])(batch, keypoints)
     return found[0].permute(1, 2, 0).numpy() * 255, moved[0].numpy()
 
 

@@ -21,9 +21,9 @@ _EVERYWHERE = np.array([-1e6, -1e6, 1e6, 1e6], np.float32)  # an extent: black r
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _rendered(render: Callable, records: Transform, picture: jax.Array, size: int, extent: jax.Array) -> jax.Array:
+def _rendered(render: Callable, records: Transform, image: jax.Array, size: int, extent: jax.Array) -> jax.Array:
     """f32[records, size, size, 3]: one image under each record."""
-    return jax.lax.map(lambda t: render(t, picture, size, extent), records)
+    return jax.lax.map(lambda t: render(t, image, size, extent), records)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -66,8 +66,8 @@ def blobs(records: Transform, size: int, render: Callable = transform.apply_imag
     if 2 * len(used) < len(rows):
         return float("inf")
     filled = jnp.asarray(np.stack([np.zeros(2) if c is None else c for c in centres]), jnp.float32)
-    pictures = np.asarray(_blobs(render, geometry, filled, size))
-    errors = [reference.centroid(pictures[k]) - reference.move(rows[k].affine, np.asarray(filled[k])) for k in used]
+    images = np.asarray(_blobs(render, geometry, filled, size))
+    errors = [reference.centroid(images[k]) - reference.move(rows[k].affine, np.asarray(filled[k])) for k in used]
     return float(np.max(np.abs(errors)))
 
 
@@ -90,14 +90,14 @@ def blob_in_image(
     centre = reference.centroid(grey)  # of the bytes as they are: rounding them moved it
     canvas = place(np.repeat(grey[..., None], 3, 2), size, decode.canvas_side(size, 1.25))
     whole = _after_fit(cases.geometry_of(records), canvas)
-    pictures = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, jnp.asarray(_EVERYWHERE)))
+    images = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, jnp.asarray(_EVERYWHERE)))
     at = reference.move(canvas.frame, centre)
     errors = []
-    for t, picture in zip(reference.rows(records), pictures, strict=True):
+    for t, image in zip(reference.rows(records), images, strict=True):
         expected = reference.move(t.affine, at)
         reach = _reach(t, sigma * size / short)
         if (expected > reach).all() and (expected < size - 1 - reach).all():
-            errors.append(np.max(np.abs(reference.centroid(picture[..., 0]) - expected)))
+            errors.append(np.max(np.abs(reference.centroid(image[..., 0]) - expected)))
     return float(np.max(errors)) if errors else float("inf")
 
 
@@ -117,10 +117,10 @@ def against_scipy(records: Transform, size: int, image: np.ndarray, render: Call
     extent = jnp.asarray(canvas.extent, jnp.float32)
     found = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, extent))
     worst = 0.0
-    for t, picture in zip(reference.rows(whole), found, strict=True):
+    for t, shown in zip(reference.rows(whole), found, strict=True):
         expected, certain = reference.apply_image(t, canvas.image, size, canvas.extent)
         worst = max(
-            worst, float(np.max(np.abs(picture - expected)[certain])) / max(1, np.abs(t.colour[:, :3]).sum(1).max())
+            worst, float(np.max(np.abs(shown - expected)[certain])) / max(1, np.abs(t.colour[:, :3]).sum(1).max())
         )
     return worst
 
@@ -159,19 +159,19 @@ def restored(
     the rims of both frames are left out, where the outermost half pixel is a repeated edge. disagreement: pixels whose
     mask differs from the reference's, where the reference is certain.
     """
-    picture = cases.smooth(size, 32.0)
+    image = cases.smooth(size, 32.0)
     sharp = records._replace(blur=jnp.zeros_like(records.blur))
     extent = jnp.array([0, 0, size - 1, size - 1], jnp.float32)
-    augmented = _rendered(render, sharp, jnp.asarray(picture), size, extent)
+    augmented = _rendered(render, sharp, jnp.asarray(image), size, extent)
     found, masks = (np.asarray(a) for a in _restored(restore, sharp, augmented, size))
     error, disagreement = 0.0, 0
-    for t, after, home, mask in zip(reference.rows(sharp), np.asarray(augmented), found, masks, strict=True):
+    for t, after, inverted, mask in zip(reference.rows(sharp), np.asarray(augmented), found, masks, strict=True):
         known, certain = reference.restorable(t, after.astype(np.float64), size)
         disagreement += int(np.sum((known != mask) & certain))
         if mask.any():
             gain = max(1, np.abs(reference.invert_colour(t.colour)[:, :3]).sum(1).max())
             deep = mask & _deep(t.affine, size)
-            error = max(error, float(np.max(np.abs(home - picture)[deep], initial=0)) / gain)
+            error = max(error, float(np.max(np.abs(inverted - image)[deep], initial=0)) / gain)
     return error, float(disagreement)
 
 
@@ -182,8 +182,8 @@ def _deep(matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _restored(restore: Callable, records: Transform, pictures: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    return jax.lax.map(lambda pair: restore(pair[0], pair[1], size), (records, pictures))
+def _restored(restore: Callable, records: Transform, images: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    return jax.lax.map(lambda pair: restore(pair[0], pair[1], size), (records, images))
 
 
 def at_once(size: int, render: Callable = transform.apply_image) -> float:
@@ -195,14 +195,14 @@ def at_once(size: int, render: Callable = transform.apply_image) -> float:
     size = max(size, 96)
     steps = [Geometry(rotation=25.0), Geometry(crop=0.85, crop_x=0.3, crop_y=0.6), Geometry(scale=0.93, rotation=-7.0)]
     ts = [sample(jax.random.key(n), g, size) for n, g in enumerate(steps)]
-    picture = cases.smooth(size, 8.0)
+    image = cases.smooth(size, 8.0)
     drawn = jax.jit(render, static_argnums=2)
-    sequence = picture
+    sequence = image
     for t in ts:
         sequence = drawn(t, sequence, size)
     whole = functools.reduce(transform.compose, ts)
     xy = reference.move(reference.back(np.asarray(whole.affine)), reference.pixels(size))
     deep = ((xy > 12) & (xy < size - 13)).all(-1)
     truth = cases.waves(xy, 8.0)
-    errors = [np.sqrt(np.mean(np.square(np.asarray(p) - truth)[deep])) for p in (drawn(whole, picture, size), sequence)]
+    errors = [np.sqrt(np.mean(np.square(np.asarray(p) - truth)[deep])) for p in (drawn(whole, image, size), sequence)]
     return float(errors[0] / errors[1])

@@ -66,9 +66,9 @@ def there_and_back(
     side of distance from the centre of the frame (before or after, whichever is farther).
     """
     points = cases.scattered(size, 70, seed)
-    moved, home = (np.asarray(a, np.float64) for a in _both(apply_points, invert, records, jnp.asarray(points)))
+    moved, back = (np.asarray(a, np.float64) for a in _both(apply_points, invert, records, jnp.asarray(points)))
     reach = np.maximum(np.abs(points - size / 2), np.abs(moved - size / 2)).max(-1, keepdims=True)
-    return _worst((home - points) / np.maximum(1, reach / (1.5 * size)))
+    return _worst((back - points) / np.maximum(1, reach / (1.5 * size)))
 
 
 def moved(records: Transform, size: int, apply_points: Callable = transform.apply_points, seed: int = 0) -> float:
@@ -154,6 +154,6 @@ def oracle(views: Transform, size: int, merge: Callable, invert: Callable = tran
     points = np.random.RandomState(1).uniform(-0.2 * size, 1.2 * size, (71, 2)).astype(np.float32)
     mirror = cases.swaps(len(points))
     shown = np.stack([reference.move_points(t.affine, points, mirror) for t in reference.rows(views)])
-    home = jax.vmap(lambda t, p: transform.apply_points(invert(t), p, mirror))(views, jnp.asarray(shown, jnp.float32))
-    merged, _ = merge(home[:, None], jnp.ones(len(shown)), jnp.ones((len(shown), 1, len(points)), bool))
+    back = jax.vmap(lambda t, p: transform.apply_points(invert(t), p, mirror))(views, jnp.asarray(shown, jnp.float32))
+    merged, _ = merge(back[:, None], jnp.ones(len(shown)), jnp.ones((len(shown), 1, len(points)), bool))
     return _worst(np.asarray(merged[0], np.float64) - points)

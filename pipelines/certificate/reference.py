@@ -70,15 +70,15 @@ def blurred(image: np.ndarray, variance_x: float, variance_y: float) -> np.ndarr
     return image
 
 
-def warped(picture: np.ndarray, to_image: np.ndarray, size: int) -> np.ndarray:
+def warped(image: np.ndarray, to_image: np.ndarray, size: int) -> np.ndarray:
     """f64[size, size, 3]: the documented prefilter (a variance of (s^2 - 1) / 6 where s > 1), then SciPy's bilinear."""
-    picture = np.asarray(picture, np.float64)
+    image = np.asarray(image, np.float64)
     shrink = np.square(to_image[:, :2]).sum(1)
     variance = np.maximum(shrink - 1, 0) / 6
     if variance.max() > 0.01:
-        picture = blurred(picture, variance[0], variance[1])
+        image = blurred(image, variance[0], variance[1])
     x, y = np.moveaxis(move(to_image, pixels(size)), -1, 0)
-    channels = (ndimage.map_coordinates(picture[..., c], [y, x], order=1, mode="nearest") for c in range(3))
+    channels = (ndimage.map_coordinates(image[..., c], [y, x], order=1, mode="nearest") for c in range(3))
     return np.stack(list(channels), -1)
 
 
@@ -103,13 +103,13 @@ def covers(t: Record, size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def apply_image(
-    t: Record, picture: np.ndarray, size: int, extent: np.ndarray | None = None
+    t: Record, image: np.ndarray, size: int, extent: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(f64[size, size, 3], certain bool[size, size]): the image under a float64 record, in the canonical order."""
-    whole = np.array([0, 0, picture.shape[1] - 1, picture.shape[0] - 1]) if extent is None else np.asarray(extent)
+    whole = np.array([0, 0, image.shape[1] - 1, image.shape[0] - 1]) if extent is None else np.asarray(extent)
     to_image = back(t.affine)
     seen, certain = _within(move(to_image, pixels(size)), whole)
-    image = warped(picture, to_image, size)
+    image = warped(image, to_image, size)
     if t.blur > 0.01:
         image = blurred(image, float(t.blur), float(t.blur))
     image = np.einsum("ij,yxj->yxi", t.colour[:, :3], image) + t.colour[:, 3]
@@ -161,14 +161,14 @@ def composed(first: Record, second: Record) -> Record:
     return Record(matrix, colour, blur, np.array([*moved, *second.covers]).reshape(-1, 9))
 
 
-def antialiased(picture: np.ndarray, size: int) -> np.ndarray:
+def antialiased(image: np.ndarray, size: int) -> np.ndarray:
     """f64[size, size, 3]: a square image shrunk under the triangle filter, as Pillow's BILINEAR does."""
-    old = picture.shape[0]
+    old = image.shape[0]
     scale = old / size
     centres = (np.arange(size) + 0.5) * scale - 0.5
     weights = np.maximum(0, 1 - np.abs(np.arange(old) - centres[:, None]) / max(scale, 1))
     weights /= weights.sum(1, keepdims=True)
-    return np.einsum("ik,jl,klc->ijc", weights, weights, np.asarray(picture, np.float64), optimize=True)
+    return np.einsum("ik,jl,klc->ijc", weights, weights, np.asarray(image, np.float64), optimize=True)
 
 
 def centroid(image: Any) -> np.ndarray:

@@ -22,7 +22,7 @@ _log = logging.getLogger("jaxmarks")
 _SHOWN = 8  # images of the user's that are shown
 
 
-def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
+def images(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Images u8[h, w, 3] with their points: drawn faces, or of `data` the first few that can be decoded.
 
     data: a contest folder, a folder of images, or drawn:COUNT. Raises ValueError where nothing can be decoded.
@@ -36,7 +36,7 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
     for index in range(len(source)):
         try:
             example = source[index]
-            image = decode.pixels(example.picture)
+            image = decode.pixels(example.image)
         except decode.DecodeError as error:
             _log.warning("%s: %s", source.names[index], error)
             continue
@@ -44,7 +44,7 @@ def photographs(data: str | None) -> list[tuple[np.ndarray, np.ndarray]]:
         if len(found) == _SHOWN:
             break
     if not found:
-        raise ValueError(f"--data {data}: no image there can be decoded")
+        raise ValueError(f"`data` {data}: no image there can be decoded")
     return found
 
 
@@ -74,18 +74,18 @@ def row(case: str, records: Transform, image: np.ndarray, points: np.ndarray, si
     after = draw(transform.compose(fit, t), canvas.image, size, extent)
     restored, mask = jax.jit(transform.restore, static_argnums=2)(t, after, size)
     moved = transform.apply_points(t, jnp.asarray(placed), None)
-    home = transform.apply_points(transform.invert(t), moved, None)
+    back = transform.apply_points(transform.invert(t), moved, None)
     dots = [
-        sheets.draw_points(_bytes(i), np.asarray(p)) for i, p in ((before, placed), (after, moved), (restored, home))
+        sheets.draw_points(_bytes(i), np.asarray(p)) for i, p in ((before, placed), (after, moved), (restored, back))
     ]
     return [*dots, np.repeat(255 * np.asarray(mask, np.uint8)[..., None], 3, 2)]
 
 
-def draw(chosen: list[str], size: int, keys: int, photographs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def draw(chosen: list[str], size: int, keys: int, images: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """u8 RGB: a row of four images for each case, two cases side by side; images as (image, points)."""
-    pictures, captions = [], []
+    shown, captions = [], []
     for n, case in enumerate(chosen):
-        image, points = photographs[n % len(photographs)]
-        pictures += row(case, cases.records(case, size, min(keys, 16)), image, points, size)
+        image, points = images[n % len(images)]
+        shown += row(case, cases.records(case, size, min(keys, 16)), image, points, size)
         captions += [case, *COLUMNS[1:]]
-    return sheets.contact(pictures, len(COLUMNS) * min(_ACROSS, len(chosen)), captions)
+    return sheets.contact(shown, len(COLUMNS) * min(_ACROSS, len(chosen)), captions)

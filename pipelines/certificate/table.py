@@ -56,9 +56,7 @@ class Row(NamedTuple):
         return {"name": name, "value": value, "bound": self.bound, "unit": BOUNDS[self.probe][1], "ok": self.ok}
 
 
-def _of_case(
-    case: str, n: int, records: Transform, size: int, photographs: list[np.ndarray]
-) -> Iterator[tuple[str, float]]:
+def _of_case(case: str, n: int, records: Transform, size: int, images: list[np.ndarray]) -> Iterator[tuple[str, float]]:
     few = cases.some(records, max(8, len(records.affine) // 8))
     sizes = points.IMAGE_SIZES[n % 4 :: 4]
     yield "points there and back, own order", points.there_and_back(records, size)
@@ -67,7 +65,7 @@ def _of_case(
     yield "algebra of records", points.algebra(few, size)
     yield "centroid of blobs", pixels.blobs(records, size)
     yield "blobs in images, end to end", max(pixels.blob_in_image(few, size, p) for p in sizes)
-    yield "pixels against SciPy", pixels.against_scipy(few, size, photographs[n % len(photographs)])
+    yield "pixels against SciPy", pixels.against_scipy(few, size, images[n % len(images)])
     error, disagreement = pixels.restored(few, size)
     yield "restored image, within the mask", error
     yield "restored mask against SciPy", disagreement
@@ -94,7 +92,7 @@ def _of_draws(chosen: list[str]) -> Iterator[tuple[str, str, float]]:
             yield "gathers of a mix over one", case, draws.gathers(cases.CASES[case]) / one
 
 
-def measure(sizes: list[int], keys: int, chosen: list[str], photographs: list[np.ndarray]) -> Iterator[Row]:
+def measure(sizes: list[int], keys: int, chosen: list[str], images: list[np.ndarray]) -> Iterator[Row]:
     """Every row, in the order of the table, as it is measured."""
     began = time.monotonic()
 
@@ -106,7 +104,7 @@ def measure(sizes: list[int], keys: int, chosen: list[str], photographs: list[np
     for size in sizes:
         yield from (row(probe, size, case, value) for probe, case, value in _of_size(size))
         for n, case in enumerate(chosen):
-            found = _of_case(case, n, cases.records(case, size, keys), size, photographs)
+            found = _of_case(case, n, cases.records(case, size, keys), size, images)
             yield from (row(probe, size, case, value) for probe, value in found)
     yield from (row(probe, 0, case, value) for probe, case, value in _of_draws(chosen))
 
@@ -153,7 +151,7 @@ def parse_sizes(text: str) -> list[int]:
     """The sides of a comma-separated list. Raises ValueError in one line."""
     fields = [f.strip() for f in text.split(",")]
     if not all(f.isdigit() and 64 <= int(f) <= 1024 for f in fields):
-        raise ValueError(f"--sizes must be whole numbers of 64..1024, by commas, got {text!r}")
+        raise ValueError(f"`sizes` must be whole numbers of 64..1024, by commas, got {text!r}")
     return [int(f) for f in fields]
 
 

@@ -45,12 +45,12 @@ class Result(NamedTuple):
 def read(path: Path) -> list[Row]:
     """The rows of a JSON list of {"name", "flags"} and, where wanted, "data", "judge" and "seeds".
 
-    Raises ValueError in one line for a file that is none, an unknown key, a value of the wrong kind, a name twice.
+    Raises ValueError in one line for another file, an unknown key, a value of the wrong kind, a name twice.
     """
     try:
         found = files.parse_json(files.read_bytes(path), path)
     except FileNotFoundError:
-        raise ValueError(f"--rows {path}: does not exist") from None
+        raise ValueError(f"`rows` {path}: does not exist") from None
     if not isinstance(found, list) or not found or not all(isinstance(r, dict) for r in found):
         raise ValueError(f'{path}: expected a list of rows such as {{"name": "l1", "flags": "--loss l1"}}')
     return _checked([_row(f"{path}, row {place}", r) for place, r in enumerate(found, 1)], str(path))
@@ -60,8 +60,8 @@ def varied(text: str) -> list[Row]:
     """The rows of FLAG=VALUE,VALUE,...: one flag of train.py, each row named after its value."""
     flag, _, values = text.partition("=")
     if not flag or not values:
-        raise ValueError(f"--vary {text}: expected FLAG=VALUE,VALUE,...")
-    return _checked([Row(Path(v).stem, f"--{flag} {shlex.quote(v)}") for v in values.split(",")], f"--vary {text}")
+        raise ValueError(f"`vary` {text}: expected FLAG=VALUE,VALUE,...")
+    return _checked([Row(Path(v).stem, f"--{flag} {shlex.quote(v)}") for v in values.split(",")], f"`vary` {text}")
 
 
 def _row(where: str, data: dict[str, Any]) -> Row:
@@ -99,7 +99,7 @@ def chosen(rows: Sequence[Row], only: str) -> list[Row]:
     """The rows of these names, NAME,NAME,..., in their own order; all of them where none is named."""
     names = [name for name in only.split(",") if name]
     if unknown := [name for name in names if name not in {row.name for row in rows}]:
-        raise ValueError(f"--only {unknown[0]}: no such row; there are {', '.join(row.name for row in rows)}")
+        raise ValueError(f"`only` {unknown[0]}: no such row; there are {', '.join(row.name for row in rows)}")
     return [row for row in rows if not names or row.name in names]
 
 

@@ -45,11 +45,11 @@ def images(
     run_folder.check_points(run, source)
     if not source.labelled:
         raise ValueError(
-            f"{data or run.config.data}: no labels to compare with (test/landmarks_true.csv); --part val scores the"
+            f"{data or run.config.data}: no labels to compare with (test/landmarks_true.csv); `part` val scores the"
             " held-out images"
         )
     if not len(source):
-        why = "it was trained with --val-fraction 0" if not run.config.val_fraction else "none could be held out"
+        why = "it was trained with `val_fraction` 0" if not run.config.val_fraction else "none could be held out"
         raise ValueError(f"{run.root} has no {part} images: {why} (it trained on {len(run.parts['train'])})")
     return source, train
 
@@ -70,11 +70,11 @@ def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
 def groups(names: Sequence[str], asked: str | None, own: str) -> tuple[np.ndarray, str]:
     """(the group of each image, the expression that they are by; empty: each is its own).
 
-    asked: --groups; None: the run's own expression, where it fits these names. Raises ValueError for one that was asked
-    for and does not.
+    asked: a regular expression; None: the run's own, where it fits these names. Raises ValueError for one that was asked for
+    and does not.
     """
     if asked is not None:
-        return np.array(split.groups(names, asked, "--groups")), asked
+        return np.array(split.groups(names, asked, "groups")), asked
     try:
         return np.array(split.groups(names, own)), own
     except ValueError:
@@ -128,7 +128,7 @@ def comparison(ours: Scores, theirs: Scores, groups: np.ndarray, against: dict[s
     """
     numbers = summary.compared(ours.rows, theirs.rows, groups)
     if "nme" not in numbers:
-        raise ValueError(f"--against {against['run']}: there is no image that both have predicted")
+        raise ValueError(f"`against` {against['run']}: there is no image that both have predicted")
     said = summary.said(numbers["nme"]["percent"], numbers["nme"]["percent_interval"])
     regions = summary.compared(ours.regions, theirs.regions, groups)
     return {"against": against, "said": said, "numbers": numbers, "regions": regions}

@@ -118,16 +118,16 @@ def difference(network: Network, trained: Trained, source: Source, dtype: str, b
         return units.to_pixels(model.apply(params, stats, image, False)[0], config.size)
 
     worst, count = 0.0, 0
-    for pictures in _inputs(trained, source):
-        pictures = np.rint(pictures) if dtype == "uint8" else pictures
+    for images in _inputs(trained, source):
+        images = np.rint(images) if dtype == "uint8" else images
         with jax.default_matmul_precision("float32"):
-            expected = np.asarray(own(*state.judged(trained.state), pictures))
-        found = _in_parts(network, pictures.astype(dtype), batch or len(pictures))
+            expected = np.asarray(own(*state.judged(trained.state), images))
+        found = _in_parts(network, images.astype(dtype), batch or len(images))
         if not np.isfinite(found).all():
             return float("inf"), count
-        worst, count = max(worst, float(np.abs(found - expected).max())), count + len(pictures)
+        worst, count = max(worst, float(np.abs(found - expected).max())), count + len(images)
     if not count:
-        raise ValueError("none of the images to check the file on can be decoded; say with --data where sound ones lie")
+        raise ValueError("none of the images to check the file on can be decoded; say with `data` where sound ones lie")
     return worst, count
 
 
@@ -140,11 +140,11 @@ def _inputs(trained: Trained, source: Source) -> Iterator[np.ndarray]:
         yield np.asarray(render(batch))[:count]
 
 
-def _in_parts(network: Network, pictures: np.ndarray, size: int) -> np.ndarray:
+def _in_parts(network: Network, images: np.ndarray, size: int) -> np.ndarray:
     """The network on `size` images at a time, the last ones filled up."""
-    filled = np.concatenate([pictures, np.repeat(pictures[:1], -len(pictures) % size, axis=0)])
+    filled = np.concatenate([images, np.repeat(images[:1], -len(images) % size, axis=0)])
     parts = [network(filled[at : at + size]) for at in range(0, len(filled), size)]
-    return np.concatenate(parts)[: len(pictures)]
+    return np.concatenate(parts)[: len(images)]
 
 
 def describe(trained: Trained, kind: str, dtype: str, batch: int | None) -> dict[str, Any]:

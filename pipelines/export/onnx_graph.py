@@ -37,7 +37,7 @@ def package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(f"--format onnx needs {name}: pip install onnx onnxruntime") from None
+        raise ValueError(f"`format` onnx needs {name}: pip install onnx onnxruntime") from None
 
 
 def build(function: Callable, shape: tuple[int, int, int], dtype: str, batch: int | None) -> bytes:
@@ -142,7 +142,7 @@ class _Graph:
         if name in _ELEMENTWISE:
             return [self.add(_ELEMENTWISE[name], [self.named(v) for v in inputs])]
         if name not in _RULES:
-            raise ValueError(f"--format onnx: no ONNX node is known for {name}; --format stablehlo takes any network")
+            raise ValueError(f"`format` onnx: no ONNX node is known for {name}; `format` stablehlo takes any network")
         return [_RULES[name](self, equation, inputs)]
 
 
@@ -171,7 +171,7 @@ def _convolution(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
         equation, {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1), "feature_group_count": 1, "batch_group_count": 1}
     )
     if tuple(params["dimension_numbers"]) != ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)):
-        raise ValueError(f"--format onnx: a convolution of other axes, {params['dimension_numbers']}")
+        raise ValueError(f"`format` onnx: a convolution of other axes, {params['dimension_numbers']}")
     window = _window(params["padding"], kernel.shape[:2], params["window_strides"])
     return graph.add("Conv", [x, graph.constant(kernel.transpose(3, 2, 0, 1))], **window)
 
@@ -197,7 +197,7 @@ def _reshape(graph: _Graph, equation: core.JaxprEqn, inputs: list) -> str:
     """After the mean over positions; 0 keeps the batch, whatever it is."""
     before, after = _shape(equation.invars[0]), _shape(equation.outvars[0])
     if 4 in (len(before), len(after)) or before[0] != after[0]:
-        raise ValueError(f"--format onnx: no reshaping of {before} to {after}")
+        raise ValueError(f"`format` onnx: no reshaping of {before} to {after}")
     return graph.add("Reshape", [*inputs, graph.constant(np.array([0, *after[1:]]))])
 
 
@@ -227,7 +227,7 @@ def _expect(equation: core.JaxprEqn, wanted: dict[str, Any]) -> None:
     for name, value in wanted.items():
         found = equation.params[name]
         if found != value:
-            raise ValueError(f"--format onnx: {equation.primitive.name} with {name} {found}, expected {value}")
+            raise ValueError(f"`format` onnx: {equation.primitive.name} with {name} {found}, expected {value}")
 
 
 _RULES: dict[str, Callable[[_Graph, core.JaxprEqn, list], str]] = {

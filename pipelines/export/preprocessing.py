@@ -15,7 +15,7 @@ from pipelines.runs.run_folder import Run
 BOUND = 0.05  # pixels of the input: the most that the crop may differ from what the run itself sees
 _TURNED = (2, 3, 6, 7), (3, 4, 7, 8)  # EXIF orientations that bring the end of a stored side to the start of x, of y
 
-_HOME = "x of the image = (x + 0.5) * cw / size + cx - 0.5, y = (y + 0.5) * ch / size + cy - 0.5"
+_TO_IMAGE = "x of the image = (x + 0.5) * cw / size + cx - 0.5, y = (y + 0.5) * ch / size + cy - 0.5"
 _PLACE = (
     "cx, cy, cw, ch: first column, first row, width and height of the crop in pixels of the image, whose first pixel"
     " reaches from 0 to 1; fractions count",
@@ -47,18 +47,18 @@ def described(run: Run) -> dict[str, Any]:
     Returns:
         plain data.
     """
-    told = {"size": run.config.size, "boxes": run.boxed, "home": _HOME}
+    facts = {"size": run.config.size, "boxes": run.boxed, "home": _TO_IMAGE}
     how = (
         "Turn the image as its EXIF says, make it RGB. Resize the crop to `size` by `size`, by area where that makes it"
         " smaller and bilinearly where larger."
     )
     if not run.boxed:
-        return {"words": f"{how} The crop is the middle of the image.", "formulas": [*_WHOLE, *_PLACE], **told}
+        return {"words": f"{how} The crop is the middle of the image.", "formulas": [*_WHOLE, *_PLACE], **facts}
     words = (
         f"{how} The run was trained on bounding boxes: the crop is the square about the box's centre whose side is the"
         " box's longer side times (1 + 2 margin); outside the image it is grey, 128."
     )
-    return {"words": words, "formulas": [*_BOXED, *_PLACE], **told, "margin": run.config.box_margin}
+    return {"words": words, "formulas": [*_BOXED, *_PLACE], **facts, "margin": run.config.box_margin}
 
 
 def misplaced(run: Run, source: Source) -> tuple[float, str]:
@@ -94,7 +94,7 @@ def _crop(example: Example, config: Config) -> np.ndarray:
     if example.box is not None:
         side = max(example.box[2:]) * (1 + 2 * config.box_margin)
         return np.array([*(example.box[:2] + (example.box[2:] - side) / 2), side, side])
-    size, stored = config.size, example.picture
+    size, stored = config.size, example.image
     sides = np.array(decode.image_size(example._replace(size=None)))  # of the file
     is_jpeg = isinstance(stored, bytes) and jpeg.is_jpeg(stored)
     turn = jpeg.orientation(stored) if isinstance(stored, bytes) and is_jpeg else 1

@@ -16,7 +16,7 @@ from pipelines.images.headers import header_size
 from pipelines.images.jpeg import is_jpeg, orientation
 
 _HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
-_UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header tells the size as displayed, with what is told here
+_UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header, with the orientation, has the size as displayed
 
 
 class Canvas(NamedTuple):
@@ -48,11 +48,11 @@ def decode(data: bytes, reduction: int = 1) -> np.ndarray:
     return cv2.cvtColor(decoded(data, reduction), cv2.COLOR_BGR2RGB)
 
 
-def pixels(picture: bytes | np.ndarray) -> np.ndarray:
+def pixels(image: bytes | np.ndarray) -> np.ndarray:
     """Return an example's image, encoded or not, as RGB.
 
     Args:
-        picture: an encoded file, or u8[h, w, 3].
+        image: an encoded file, or u8[h, w, 3].
 
     Returns:
         u8[h, w, 3].
@@ -60,7 +60,7 @@ def pixels(picture: bytes | np.ndarray) -> np.ndarray:
     Raises:
         DecodeError: as `decode`.
     """
-    return decode(picture) if isinstance(picture, bytes) else picture
+    return decode(image) if isinstance(image, bytes) else image
 
 
 def image_size(example: Example) -> tuple[int, int]:
@@ -77,9 +77,9 @@ def image_size(example: Example) -> tuple[int, int]:
     """
     if example.size is not None:
         return example.size
-    if isinstance(example.picture, np.ndarray):
-        return example.picture.shape[1], example.picture.shape[0]
-    return displayed_size(example.picture)
+    if isinstance(example.image, np.ndarray):
+        return example.image.shape[1], example.image.shape[0]
+    return displayed_size(example.image)
 
 
 def displayed_size(data: bytes) -> tuple[int, int]:
@@ -206,14 +206,14 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
     Raises:
         DecodeError: as `decode`, and for a box without area or outside the image.
     """
-    picture, before = example.picture, _Axes()
-    if isinstance(picture, np.ndarray):
-        image, shown = picture, (picture.shape[1], picture.shape[0])
+    given, before = example.image, _Axes()
+    if isinstance(given, np.ndarray):
+        image, shown = given, (given.shape[1], given.shape[0])
     else:
-        stored = header_size(picture) if is_jpeg(picture) else None
+        stored = header_size(given) if is_jpeg(given) else None
         reduction = next((r for r in (8, 4, 2) if _square_side(example, stored, margin) / r >= size), 1)
-        image = decoded(picture, reduction)
-        turn = orientation(picture) if stored and reduction > 1 else 1
+        image = decoded(given, reduction)
+        turn = orientation(given) if stored and reduction > 1 else 1
         shown = image.shape[1], image.shape[0]
         if stored is not None and reduction > 1:
             shown = (stored[1], stored[0]) if turn >= 5 else stored
@@ -226,7 +226,7 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
     else:
         check_box(example.box, *(example.size or shown))
         found = _boxed(image, before, example.box, margin, size, side, example.size or shown)
-    encoded = isinstance(picture, bytes)
+    encoded = isinstance(given, bytes)
     return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB)) if encoded else found
 
 

@@ -2,7 +2,7 @@
 
 Files of 16 bits often use 10, 12 or 14 of them, and floating-point ones run to 1, to 255 or to 65,535. What an image uses
 is the least of these that holds its largest value; a set's images are made bright alike, by what its images use, a few
-odd ones aside.
+outliers aside.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def white(values: np.ndarray) -> float:
 
 def usual(whites: Sequence[float]) -> float:
     """The white of a set whose images have these by themselves: the least that all but a tenth of them stay within.
-    Raises ValueError where there are none."""
+    Raises ValueError if they are missing."""
     if not whites:
         raise ValueError("whites: expected one or more, got none")
     return sorted(whites)[len(whites) - 1 - int(_ODD * len(whites))]

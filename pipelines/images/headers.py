@@ -44,7 +44,7 @@ class Header(NamedTuple):
 
 
 def kind(data: bytes) -> str | None:
-    """The format that a file begins as, from its first 64 bytes or more; None where it is none of an image."""
+    """The format that a file begins as, from its first 64 bytes or more; None where it is not an image."""
     if is_jpeg(data):
         return "JPEG"
     for name, starts in _STARTS.items():
@@ -72,7 +72,7 @@ _STARTS: dict[str, tuple[bytes, ...]] = {
 
 
 def read(data: bytes) -> Header | None:
-    """The header of an encoded image; None where it is none that can be decoded, or is cut off."""
+    """The header of an encoded image; None if it cannot be decoded or is cut off."""
     found = kind(data)
     try:
         return None if found is None else _READERS[found](data)

@@ -25,7 +25,7 @@ def describe(count: int, of: int) -> list[str]:
 
 
 def _exif(data: bytes, kind: str | None) -> bytes:
-    """The EXIF data of a PNG, WebP or TIFF file, and what follows them; empty where there are none."""
+    """The EXIF data of a PNG, WebP or TIFF file, and what follows them; empty if missing."""
     if kind == "TIFF":
         return data
     if kind == "PNG":

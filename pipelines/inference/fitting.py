@@ -114,16 +114,14 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
 def _remarks(found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
     if found.images:
-        told = f", weighed by a fit to {words.counted(found.images, 'image')} of the validation split"
+        weighed = f", weighed by a fit to {words.counted(found.images, 'image')} of the validation split"
     elif views > 1:
-        told = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
+        weighed = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
-        told = ""
+        weighed = ""
     others = "images, each by a fit to the others" if found.crossed else "others"
-    more = (
-        f"errors calibrated on {len(known.photographs)} {others}" if known else f"errors not calibrated: {found.remark}"
-    )
-    return [f"{views} {'view' if views == 1 else 'views'}{told}; {more}"]
+    more = f"errors calibrated on {len(known.images)} {others}" if known else f"errors not calibrated: {found.remark}"
+    return [f"{views} {'view' if views == 1 else 'views'}{weighed}; {more}"]
 
 
 def _unseen(over: Ensemble, half: Source) -> Subset:

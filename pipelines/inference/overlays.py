@@ -65,15 +65,15 @@ def write(places: Sequence[Path], source: Source, found: Predicted, net: Predict
     each = zip(found.index, found.points, found.truth, found.mask, inputs, *columns, strict=True)
     for index, points, truth, mask, corners, error, sure in each:
         example = source[int(index)]
-        image = decode.pixels(example.picture)
+        image = decode.pixels(example.image)
         size = np.array(example.size or image.shape[1::-1])  # that points are in; the image may be packed smaller
         image = decode.reduced(image, _SIDE / max(image.shape[:2]))
         placed = [
             (p + 0.5) * image.shape[1::-1] / size - 0.5
             for p in (points, corners, np.where(mask[:, None], truth, np.nan))
         ]
-        told = "" if np.isnan(error) else f"expected error {words.number(error, 2)} px, NME below {limit:g}: {sure:.0%}"
-        drawn = sheets.overlay(image, placed[0], placed[2] if mask.any() else None, placed[1], told)
+        text = "" if np.isnan(error) else f"expected error {words.number(error, 2)} px, NME below {limit:g}: {sure:.0%}"
+        drawn = sheets.overlay(image, placed[0], placed[2] if mask.any() else None, placed[1], text)
         with files.whole(places[int(index)]) as file:
             file.write(overwrites.marked(decode.encode_jpeg(drawn, 88)))
 

@@ -41,9 +41,9 @@ def from_flags(flags: argparse.Namespace) -> Settings:
         ValueError: in one line, for views or weights that are none.
     """
     named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
-    weights = _text(flags.weights, "--view-weights") if named else json.dumps(_numbers(flags.weights))
+    weights = _text(flags.weights, "view_weights") if named else json.dumps(_numbers(flags.weights))
     found = Settings(
-        _text(flags.tta, "--tta"),
+        _text(flags.tta, "tta"),
         flags.merge,
         weights,
         flags.refine,
@@ -63,19 +63,19 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(
             f"`view_weights` {text[:60]}: expected auto, equal, fitted, one number a view, as 1,1,2 for three, or a .json list"
         ) from None
-    if odd := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
-        raise ValueError(f"`view_weights` {text[:60]}: {odd[0]} is no weight; 0 or more")
+    if invalid := [part for part, value in zip(text.split(","), found, strict=True) if not 0 <= value < math.inf]:
+        raise ValueError(f"`view_weights` {text[:60]}: {invalid[0]} is no weight; 0 or more")
     return found
 
 
-def _text(value: str, flag: str) -> str:
+def _text(value: str, field: str) -> str:
     """A value, or what stands in the .json file that it names."""
     if not value.endswith(".json"):
         return value
     try:
-        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"{flag} {value}"))
+        return json.dumps(files.parse_json(files.read_bytes(Path(value)), f"`{field}` {value}"))
     except FileNotFoundError:
-        raise ValueError(f"{flag} {value}: does not exist") from None
+        raise ValueError(f"`{field}` {value}: does not exist") from None
 
 
 def purpose(over: Ensemble, asked: Settings) -> dict:

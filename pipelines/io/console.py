@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import logging
@@ -13,10 +14,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from jaxmarks.config import Config
 from pipelines.io import compilation, failures, files, flags, guesses
 
 T = TypeVar("T")
@@ -32,16 +34,18 @@ def clock(seconds: float) -> str:
 _INSTALLED = "jaxmarks "  # how sys.argv begins where a command was started by its installed name
 
 
-def as_started(text: str) -> str:
-    """A text with the project's commands as they are started here: `jaxmarks NAME` where this one was."""
+def as_typed(text: str) -> str:
+    """A text as a command line has it: flags in place of the fields that it names, and the project's commands as this one
+    was started, `jaxmarks NAME` where it was."""
+    text = flags.named(text)
     if not sys.argv[0].startswith(_INSTALLED):
         return text
     return re.sub(r"(python )?\bscripts/(\w+)\.py\b", rf"{_INSTALLED}\2", text)
 
 
 def say(*lines: str) -> None:
-    """Print lines on stdout and flush, with flags in place of the fields that they name."""
-    print(as_started(flags.named("\n".join(lines))), flush=True)
+    """Print lines on stdout and flush, `as_typed`."""
+    print(as_typed("\n".join(lines)), flush=True)
 
 
 class Progress:
@@ -62,10 +66,10 @@ class Progress:
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
-        """Print a line that stays, on stdout, above the rewritten one."""
+        """Print a line that stays, on stdout and `as_typed`, above the rewritten one."""
         if self._live:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        print(text, flush=True)
+        say(text)
 
     def show(self, done: int, detail: str = "") -> None:
         """Show that `done` of the total are done, with a detail such as the loss."""
@@ -166,20 +170,14 @@ class Parser(argparse.ArgumentParser):
         )
         self._given: list[str] = []
 
-    def add_places(self) -> None:
-        """Add the flags that say where the images, boxes and categories of a data set are."""
-        self.add_argument("--pictures", default="", help="image folder, if it is not the format's own")
-        self.add_argument("--boxes", default="", help="CSV of bounding boxes: file_name,x,y,width,height")
-        self.add_category()
-
-    def add_category(self) -> None:
-        """Add --category."""
-        self.add_argument(
-            "--category", default="", help="COCO: the category to read, by name or id, if several have keypoints"
-        )
+    def add_places(self, names: Sequence[str] = flags.PLACES) -> None:
+        """Add the flags of the fields that say where a data set's images, boxes and objects are, as `Config` has them."""
+        for f in dataclasses.fields(Config):
+            if f.name in names:
+                self.add_argument(flags.TABLE[f.name], default="", help=f.metadata["help"])
 
     def format_help(self) -> str:
-        return as_started(super().format_help())
+        return as_typed(super().format_help())
 
     def parse_known_args(self, args=None, namespace=None):
         self._given = list(sys.argv[1:] if args is None else args)
@@ -188,8 +186,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         typed = [word.partition("=")[0] for word in itertools.takewhile(lambda w: w != "--", self._given)]
         known = [name for action in self._actions for name in action.option_strings]
-        odd = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
-        lines = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in odd]
+        unknown = [t for t in typed if t.startswith("--") and not any(name.startswith(t) for name in known)]
+        lines = [f"{name} is not a flag of this command{guesses.flag(name, self._actions)}" for name in unknown]
         raise ValueError(f"{'; '.join(lines) or message}; --help lists the flags")
 
 
@@ -240,8 +238,8 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if _Shown.asked:
-            return super().format(record)
-        return f"warning: {files.escaped(flags.named(' '.join(record.getMessage().split())))}"
+            return as_typed(super().format(record))
+        return f"warning: {files.escaped(as_typed(' '.join(record.getMessage().split())))}"
 
 
 def _one_line_each() -> None:
@@ -264,7 +262,7 @@ def run(main: Callable[[], int | None]) -> None:
     try:
         compilation.keep()
         code = main() or 0
-        sys.stdout.flush()  # a full disk is told here, not as Python ends
+        sys.stdout.flush()  # a full disk fails here, not as Python ends
         sys.exit(code)
     except KeyboardInterrupt:
         print("\nended at once; no file is half-written, and the same command resumes", file=sys.stderr)
@@ -276,7 +274,7 @@ def run(main: Callable[[], int | None]) -> None:
         if _Shown.asked:
             traceback.print_exc()
         line, code = failures.describe(error)
-        print(f"error: {files.escaped(as_started(line))}", file=sys.stderr)
+        print(f"error: {files.escaped(as_typed(line))}", file=sys.stderr)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.exit(code)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.io import files, flags
+from pipelines.io import files
 
 REJECTED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
 
@@ -19,7 +19,7 @@ _REMEDIES = {
     errno.ENOSPC: "free some space there or name another place; the same command resumes",
     errno.EDQUOT: "free some of your quota or name another place; the same command resumes",
     errno.EFBIG: "raise the limit of a file's size (ulimit -f) or name another place",
-    errno.EMFILE: "raise the limit of open files (ulimit -n), or give fewer --workers",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or give fewer `workers`",
     errno.ENFILE: "the system has too many files open; close the programs that hold them",
     errno.EROFS: "nothing can be written there; name another place",
     errno.EACCES: "its owner must give you the right, or name another place",
@@ -27,7 +27,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose shorter names",
 }
 _LESS = (
-    "reduce memory use: a smaller --batch, --size or --workers, more --accumulate (training) or a smaller --at-once"
+    "reduce memory use: a smaller `batch`, `size` or `workers`, more `accumulate` (training) or a smaller `at_once`"
     " (prediction)"
 )
 _EXTRAS = {
@@ -127,7 +127,7 @@ def _device() -> str | None:
 
 def _without_file(error: ValueError) -> str:
     """Return the line of a ValueError; of text that is not UTF-8 with the place in the program."""
-    line = flags.named(" ".join(str(error).split()))
+    line = " ".join(str(error).split())
     return f"{line}{_at(error)}" if isinstance(error, UnicodeError) else line
 
 
@@ -148,5 +148,5 @@ def _keep(error: BaseException) -> str:
         with files.whole(path) as file:
             file.write("".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
     except OSError:
-        return "run the command again with --traceback"
+        return "run the command again with `traceback`"
     return str(path)

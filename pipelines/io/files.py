@@ -186,7 +186,7 @@ def size(path: Path) -> int:
 
 @contextmanager
 def locked(path: Path, message: str, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock of a file, exclusively or shared; raise ValueError with the message `told` if another process holds
+    """Hold the lock of a file, exclusively or shared; raise ValueError with the message if another process holds
     it.
 
     The last holder deletes the file, including one left by a killed process. A symbolic link there is an error, and its
@@ -230,7 +230,7 @@ def parse_json(data: bytes | str, where: object, large: Callable[[str], Any] | N
     """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark.
 
     large: makes something of the digits of whole numbers, where one has 19 or more. Raises ValueError, naming `where` and
-    the place, for what is none, is nested too deeply or, without `large`, holds a whole number that 64 bits do not.
+    the place, for what is not JSON, is nested too deeply or, without `large`, holds a whole number that 64 bits do not.
     """
     text = data if isinstance(data, str) else _decoded(data, where)
     try:

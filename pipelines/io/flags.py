@@ -6,7 +6,16 @@ import re
 from jaxmarks import config
 
 TABLE = {f.name: config.flag(f.name) for f in dataclasses.fields(config.Config)}
-TABLE |= {name: config.flag(name) for name in ("recipe", "tta", "merge", "refine", "at_once", "view_weights")}
+_OTHERS = """against at_once checkpoint copy_pictures fork format groups images merge name no_cache no_near_duplicates only out
+part recipe refine rows run runs sizes step traceback tta vary view_weights"""
+TABLE |= {name: config.flag(name) for name in _OTHERS.split()}
+
+PLACES = ("pictures", "boxes", "category")  # fields that say where a data set's images, boxes and objects are
+
+
+def places(given: object) -> dict[str, str]:
+    """Return these fields of a configuration or a command line."""
+    return {name: getattr(given, name) for name in PLACES}
 
 
 def named(message: str) -> str:

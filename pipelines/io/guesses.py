@@ -24,7 +24,7 @@ def flag(typed: str, actions: Iterable[argparse.Action]) -> str:
 
 
 def word(typed: str, known: Iterable[str]) -> str:
-    """Return `: did you mean ...?` for a word that is none of the known ones, empty where none is like it."""
+    """Return `: did you mean ...?` for an unknown word, empty if no known one is like it."""
     return _asked(difflib.get_close_matches(typed, known, 1, _LIKE))
 
 

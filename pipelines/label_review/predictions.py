@@ -40,7 +40,7 @@ def open_runs(folders: Sequence[str], which: str, path: str | None) -> tuple[lis
     """
     roots = [Path(folder) for folder in folders]
     if len({root.resolve() for root in roots}) < len(roots):
-        raise ValueError("--run: the same run comes twice")
+        raise ValueError("`run`: the same run comes twice")
     first, *others = found = [restore.load(root, which) for root in roots]
     for other in others:
         run_folder.check_same_data(first.run, other.run)
@@ -69,7 +69,7 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
             progress.show(done := done + len(at))
     progress.close()
     if not np.isfinite(total).all():
-        raise ValueError("a run predicts points that are not finite; take another --checkpoint")
+        raise ValueError("a run predicts points that are not finite; take another `checkpoint`")
     rows = np.flatnonzero(answers.astype(bool) & mask.any(1))
     if not len(rows):
         raise ValueError("none of the images can be decoded and has a label")
@@ -101,28 +101,28 @@ def _history(found: Sequence[Trained], source: Source) -> tuple[np.ndarray, np.n
     seen, trimmed = np.zeros(len(source), int), np.zeros(len(source), int)
     for t in found:
         part = run_data.split_of(t.run, source, "train")
-        told, at = restore.outcomes(t.run, part), [places[name] for name in part.names]
-        seen[at] += told["seen"]
-        trimmed[at] += told["worst"]
+        outcomes, at = restore.outcomes(t.run, part), [places[name] for name in part.names]
+        seen[at] += outcomes["seen"]
+        trimmed[at] += outcomes["worst"]
     return seen, trimmed
 
 
 def remarks(known: Known, run: run_folder.Run, by_labels: int = 0) -> list[str]:
     """What a person should know of these predictions, a line each; run: one of those that were asked; by_labels: how many
     images were cropped to boxes made from their own labels."""
-    told = []
+    lines = []
     if stale := int((~known.fresh).sum()):
-        told.append(
+        lines.append(
             f"{stale} of {len(known.fresh)} images were predicted by runs that had trained on them, which hides wrong"
             " labels; train.py --fold 1/3, 2/3 and 3/3 makes runs that had not"
         )
     if by_labels:
-        told.append(
+        lines.append(
             f"{by_labels} of {len(known.index)} images are cropped to boxes made from their own labels: a label that is off as a"
             " whole takes its crop along, which hides it"
         )
     if run.review:
-        told.append(
+        lines.append(
             f"these runs obeyed {run.root / 'decisions.csv'}: join its rows to those of the new decisions, or they are lost"
         )
-    return told
+    return lines

@@ -13,7 +13,7 @@ the mean over points, against one deviation for all: 16 of 22, in place of 20, o
   predicted badly, and more or less so, but its views say so.
 - `twins`: the logarithm of how much its distance from the prediction is unlike that of its near-duplicates, taken point
   by point. What a network does wrong it does wrong in both. Of two the farther from its prediction is to blame.
-- `odd`: the oddness of its shape (`pipelines.shapes.outliers`), which looks at no image and believes no network.
+- `outlier`: how far its shape lies from others (`pipelines.shapes.outliers`), by no image and no network.
 - `trimmed`: the share of the times it was seen that training left it out as one of the worst, with two times added
   that it was not, so that once of one says little.
 """
@@ -31,9 +31,9 @@ _WINDOW = 101  # images of about the same spread that say what is usual
 _FEW = 50  # predicted by the same runs: sets of fewer are compared with one another
 _TWINS = 50  # near-duplicates that each is compared with, at most
 _COUNTED = 3.0  # the z-score above which shape, near-duplicates and trimming count
-_TOLD = 2.0  # the z-score from which a part is among the reasons
-_BETTER = 0.5  # of the distance: what renumbering or shifting must leave of it, to be told
-_FAR = 0.05  # of the face: a shift that is told
+_REASON = 2.0  # the z-score from which a part is among the reasons
+_BETTER = 0.5  # of the distance: what renumbering or shifting must leave of it, to be a reason
+_FAR = 0.05  # of the face: a shift that is a reason
 
 
 class Parts(NamedTuple):
@@ -47,7 +47,7 @@ class Parts(NamedTuple):
     twin: np.ndarray  # i64[n]  the near-duplicate it is least like in this, or -1
     error: np.ndarray
     twins: np.ndarray
-    odd: np.ndarray
+    outlier: np.ndarray
     trimmed: np.ndarray
     single: np.ndarray  # bool[n]  lengths are shares of the image's diagonal
 
@@ -130,17 +130,17 @@ def _twins(
 
 
 def score(p: Parts) -> np.ndarray:
-    """f64[n]: the higher, the more suspicious."""
-    return p.error + sum(np.maximum(z - _COUNTED, 0) for z in (p.twins, p.odd, p.trimmed))
+    """f64[n]: the higher, the likelier a label error."""
+    return p.error + sum(np.maximum(z - _COUNTED, 0) for z in (p.twins, p.outlier, p.trimmed))
 
 
 def similar(p: Parts, i: int) -> int:
     """The row of the similar image that the label in row i is said to be unlike; -1 where it is not."""
-    return int(p.twin[i]) if p.twins[i] >= _TOLD else -1
+    return int(p.twin[i]) if p.twins[i] >= _REASON else -1
 
 
 def reasons(known: Known, p: Parts, names: Sequence[str]) -> list[str]:
-    """What made each label suspicious, in words; names: of each row of `known`."""
+    """The reasons for each label's score, in words; names: of each row of `known`."""
     return [_reason(known, p, i, names) for i in range(len(p.far))]
 
 
@@ -148,14 +148,14 @@ def _reason(known: Known, p: Parts, i: int, names: Sequence[str]) -> str:
     said = [(p.error[i], _distance(p, i))]
     if p.twin[i] >= 0:
         said.append((p.twins[i], f"unlike the similar image {names[p.twin[i]]}"))
-    said.append((p.odd[i], f"odd shape ({p.odd[i]:.1f} deviations)"))
+    said.append((p.outlier[i], f"shape outlier ({p.outlier[i]:.1f} deviations)"))
     said.append((p.trimmed[i], f"trimmed {known.trimmed[i]} of {known.seen[i]} times"))
-    told = [words for z, words in sorted(said, key=lambda pair: -pair[0]) if z >= _TOLD]
-    if not told:
-        told = [f"as usual for such an image: {_lies(p, i)}"]
+    found = [words for z, words in sorted(said, key=lambda pair: -pair[0]) if z >= _REASON]
+    if not found:
+        found = [f"as usual for such an image: {_lies(p, i)}"]
     if not known.fresh[i]:
-        told.append("predicted by a run that had trained on it")
-    return "; ".join(told)
+        found.append("predicted by a run that had trained on it")
+    return "; ".join(found)
 
 
 def _distance(p: Parts, i: int) -> str:

@@ -61,7 +61,7 @@ def training_set(
     """
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
     if not isinstance(source, Images):
-        return _told(source, path, source.replaced)
+        return _reported(source, path, source.replaced)
     if not brief:
         console.say(f"{path}: {described(source)}")
     if not packed:
@@ -82,17 +82,17 @@ def training_set(
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
         os.utime(folder / _ABOUT)  # when it was last used
-    return _told(found, path, found.replaced)
+    return _reported(found, path, found.replaced)
 
 
 def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
     try:
         files.check_out("the cache", folder, folder=True)
     except ValueError as error:
-        raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give --no-cache") from None
+        raise ValueError(f"{error}: set JAXMARKS_CACHE to another folder, or give `no_cache`") from None
     job = pack.plan(folder, {"train": source})
     size = pack.check_space(job)
-    console.say(f"{path}: packing {words.counted(len(source), 'record')} into {folder}, about {size} (--no-cache: not)")
+    console.say(f"{path}: packing {words.counted(len(source), 'record')} into {folder}, about {size} (`no_cache`: not)")
     progress = console.Progress(len(source), "record")
     pack.write(job, workers, progress.show)
     progress.close()
@@ -100,7 +100,7 @@ def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
     pack.merge(job)
 
 
-def _told(source: Source, path: str, replaced: int) -> Source:
+def _reported(source: Source, path: str, replaced: int) -> Source:
     """The source; says in how many records the box of the labelled points took the place of one without area."""
     if replaced:
         console.say(f"{path}: {replaced_line(replaced, len(source))}")
@@ -132,7 +132,7 @@ def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
     _tell(rejected, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
-    return _told(Surveyed(source, seen), path, replaced)
+    return _reported(Surveyed(source, seen), path, replaced)
 
 
 def key(path: str, table: Table) -> str:
@@ -141,7 +141,7 @@ def key(path: str, table: Table) -> str:
     total.update(os.fsencode(table.category))
     for found in table.files:
         total.update(os.fsencode(f"{found.name} {_stamp(found)}\n"))
-    for name in table.pictures or table.names:
+    for name in table.images or table.names:
         total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
     if table.replaced is not None:
         total.update(b"box of the points for one without area\n")
@@ -162,7 +162,7 @@ class Cached(NamedTuple):
 
     folder: Path
     data: str  # where it was packed from; empty: not whole
-    photographs: int
+    images: int
     bytes: int
     used: float  # seconds since the epoch
 

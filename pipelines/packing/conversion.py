@@ -50,7 +50,7 @@ def with_boxes_beside(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
 def changes(sent: list[Sent], table: Table) -> list[str]:
     """Return the differences between the table that is read back and what was written, each with the number of records;
-    empty if there are none."""
+    empty without any."""
     places = {name: index for index, name in enumerate(table.names)}
     pairs = [(record, places[record.name]) for record in sent if record.name in places]
     counts = Counter(kind for record, index in pairs for kind in _changed(record, table, index))

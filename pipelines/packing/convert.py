@@ -26,51 +26,48 @@ def image_folder_of(kind: str, out: Path) -> Path:
     return (out.parent if written.SUFFIX else out) / written.IMAGES
 
 
-def check(kind: str, out: Path, home: Path | None, source: example.Source) -> list[str]:
-    """Rejects, before anything is written, what cannot be; gives the rows that the source left out."""
+def check(kind: str, out: Path, folder: Path | None, source: example.Source) -> list[str]:
+    """Raise ValueError, before anything is written, for what cannot be converted; return the rows that the source left out."""
     table = source.table if isinstance(source, Images) else None
     taken = {path.resolve() for path in (table.files if table else [])}
     if not source.labelled:
         raise ValueError("expected labels to convert, got none")
     suffix = formats.FORMATS[kind].SUFFIX
     if suffix and (out.suffix.lower() != suffix or out.is_dir()):
-        raise ValueError(f"--out {out}: expected a file that ends in {suffix}, as files of {kind} do")
+        raise ValueError(f"`out` {out}: expected a file that ends in {suffix}, as files of {kind} do")
     if out.resolve() in taken.union(*(path.parents for path in taken if not suffix)):
-        raise ValueError(f"--out {out}: contains the data's own files; choose another path")
-    if table and home and home.resolve() == table.root.resolve():
-        raise ValueError(f"--out {out}: the images already exist there; omit --copy-pictures")
+        raise ValueError(f"`out` {out}: contains the data's own files; choose another path")
+    if table and folder and folder.resolve() == table.root.resolve():
+        raise ValueError(f"`out` {out}: the images already exist there; omit `copy_pictures`")
     for name in source.names if kind == "contest" else []:
         if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
-            raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take --format plain or coco")
+            raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take `format` plain or coco")
     return [report.line(r) for r in (table.rejected if table else [])]
 
 
-def written(kind: str, out: Path, home: Path | None, source: example.Source) -> dict[str, list[Path]]:
-    """The files that converting writes: of --out those of labels, of --copy-pictures the images."""
+def written(kind: str, out: Path, folder: Path | None, source: example.Source) -> tuple[list[Path], list[Path]]:
+    """The files that converting writes: (of labels, images)."""
     written = [out]
     if kind == contest.NAME:
         written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
     elif kind == pts.NAME:
         names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
         written = [overwrites.below(out, pts.file_of(name)) for name in names]
-    pictures = [target(home, name, source) for name in source.names] if home else []
+    images = [target(folder, name, source) for name in source.names] if folder else []
     beside = conversion.boxes_beside(kind, out, source)
-    return {
-        "--out": [*written, *([beside] if beside else [])],
-        "--copy-pictures": list(dict.fromkeys(pictures)),
-    }
+    return [*written, *([beside] if beside else [])], list(dict.fromkeys(images))
 
 
-def target(home: Path, name: str, source: example.Source) -> Path:
+def target(folder: Path, name: str, source: example.Source) -> Path:
     """Return the path to write the image of a record to; synthetic ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name
-    return overwrites.below(home, plain.image_of(made))
+    return overwrites.below(folder, plain.image_of(made))
 
 
-def check_images(home: Path, source: example.Source) -> None:
+def check_images(folder: Path, source: example.Source) -> None:
     """Raise ValueError where another image is already in the place of one that will be written."""
     for index, name in enumerate(source.names):
-        if os.path.lexists(path := target(home, name, source)):
+        if os.path.lexists(path := target(folder, name, source)):
             with suppress(decode.DecodeError):  # which the conversion itself tells
                 _check_same(path, _encoded(source, index))
 
@@ -79,17 +76,17 @@ def _encoded(source: example.Source, index: int) -> bytes:
     """The file of a record's image as it is written."""
     if isinstance(source, Images):
         return source.encoded(index)
-    data = source[index].picture
+    data = source[index].image
     return data if isinstance(data, bytes) else decode.encode_jpeg(data)
 
 
 def _check_same(path: Path, data: bytes) -> None:
     if os.path.lexists(path) and not (path.is_file() and files.read_bytes(path) == data):
-        raise ValueError(f"{path}: already exists with another image; choose another --out")
+        raise ValueError(f"{path}: already exists with another image; choose another `out`")
 
 
 def converted(
-    source: example.Source, home: Path | None, kind: str, kept: list[int], faults: list[str]
+    source: example.Source, folder: Path | None, kind: str, kept: list[int], faults: list[str]
 ) -> Iterator[Row]:
     """The rows in order, made by two threads a little ahead, each with its image written. kept: their indices."""
     first = {plain.image_of(source.names[i]): i for i in reversed(range(len(source)))}  # an image is written once
@@ -100,15 +97,15 @@ def converted(
             data, points, mask, box, size = source[index]
             if not isinstance(data, bytes):
                 name, size, data = str(Path(name).with_suffix(".jpg")), data.shape[1::-1], decode.encode_jpeg(data)
-            elif size is not None and home:
+            elif size is not None and folder:
                 raise ValueError(f"{name}: packed as a reduction, labels are not in its pixels; convert the original")
             elif size is None and kind == "coco":
                 size = decode.decode(data).shape[1::-1]
         except decode.DecodeError as error:
             return f"{name}: {error}"
-        if home and first[plain.image_of(source.names[index])] == index:
+        if folder and first[plain.image_of(source.names[index])] == index:
             _copy(
-                target(home, source.names[index], source),
+                target(folder, source.names[index], source),
                 source.encoded(index) if isinstance(source, Images) else data,
             )
         width, height = size or (0, 0)  # only COCO wants to know
@@ -136,7 +133,7 @@ def describe(
     kind: str,
     out: Path,
     part: str,
-    home: Path | None,
+    folder: Path | None,
     source: example.Source,
     sent: list[conversion.Sent],
     kept: list[int],
@@ -145,9 +142,9 @@ def describe(
     """Return a line on whether the written files, read back, are the set that they were written from, or the
     differences.
 
-    home: where images were written; None: they are where they were. beside: the file of boxes.
+    folder: where images were written; None: they are where they were. beside: the file of boxes.
     """
-    images = home or (source.table.root if isinstance(source, Images) else out.parent)
+    images = folder or (source.table.root if isinstance(source, Images) else out.parent)
     try:
         table = conversion.read_again(kind, out, part, images, beside)
     except ValueError as error:
@@ -161,11 +158,11 @@ def describe(
         return f"read again, it is another set, of another identity: {'; '.join(found)}"
     kept_too = "names, labels and bounding boxes" if source.boxed else "names and labels"
     same = f"read again, it is the same set: {len(sent)} records with the same {kept_too}"
-    if home or _finds(kind, out, part, images, beside):
+    if folder or _finds(kind, out, part, images, beside):
         return same
     if not isinstance(source, Images):
-        return f"{same}; its images are not written: --copy-pictures writes them to {image_folder_of(kind, out)}"
-    return f"{same}; its images are in {images}: open it with --pictures {images}, or write them too by --copy-pictures"
+        return f"{same}; its images are not written: `copy_pictures` writes them to {image_folder_of(kind, out)}"
+    return f"{same}; its images are in {images}: open it with `pictures` {images}, or write them too by `copy_pictures`"
 
 
 def _finds(kind: str, out: Path, part: str, images: Path, beside: Path | None) -> bool:

@@ -82,11 +82,11 @@ class Encoder:
         self._serializer = example_serializer.ExampleSerializer(self._features.get_serialized_info())
 
     def __call__(self, name: str, example: Example, size: tuple[int, int]) -> bytes:
-        """example.picture must be the bytes of a file; size: (width, height) of the image."""
-        assert isinstance(example.picture, bytes)
+        """example.image must be the bytes of a file; size: (width, height) of the image."""
+        assert isinstance(example.image, bytes)
         record = {
             "file_name": name,
-            "image": io.BytesIO(example.picture),
+            "image": io.BytesIO(example.image),
             "points": self._layout.points(example),
             "width": size[0],
             "height": size[1],

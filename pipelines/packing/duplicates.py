@@ -14,7 +14,7 @@ import numpy as np
 
 D = 6  # bits; how it was chosen stands in `groups`
 _BITS = 64
-_SIDE = 64  # pixels that an image is reduced to before it is hashed: twice what the hash looks at
+_SIDE = 64  # pixels that an image is reduced to before it is hashed: twice what the hash reads
 _FLAT = 0.1  # grey levels; why, stands in `fingerprint`
 _QUICK = 8  # prints that each is compared with at first
 _BLOCK, _STEP, _SHIFT = (
@@ -156,9 +156,9 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
     return _found_again(first, second) and _found_again(second, first)
 
 
-def _even(picture: np.ndarray) -> np.ndarray:
+def _even(image: np.ndarray) -> np.ndarray:
     """Normalise to one mean and contrast."""
-    values = picture.astype(np.float32)
+    values = image.astype(np.float32)
     return (values - values.mean()) * (50 / max(float(values.std()), 1e-3))
 
 
@@ -195,7 +195,7 @@ def _small_images(small_of: Callable[[int], np.ndarray | None], members: np.ndar
         return list(pool.map(lambda i: small_of(int(i)), members))
 
 
-def _confirmed(prints: Sequence[int | None], pictures: Sequence[np.ndarray | None]) -> np.ndarray:
+def _confirmed(prints: Sequence[int | None], images: Sequence[np.ndarray | None]) -> np.ndarray:
     """i64[n]: the first of each one's group, among images whose prints are all known."""
     values, group = np.array(prints, np.uint64), np.arange(len(prints))
     for i in range(1, len(values)):
@@ -203,7 +203,7 @@ def _confirmed(prints: Sequence[int | None], pictures: Sequence[np.ndarray | Non
         before = [j for bits in range(D + 1) for j in np.flatnonzero(near == bits)[: -_COMPARED - 1 : -1]]
         compared = 0
         for j in before:
-            one, other = pictures[i], pictures[j]
+            one, other = images[i], images[j]
             if group[i] == group[j] or one is None or other is None:
                 continue
             if compared == _COMPARED:

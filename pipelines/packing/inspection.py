@@ -32,8 +32,8 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     """Open one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
     try:
         example = source[index]
-        picture = example.picture
-        image = decode.pixels(picture)
+        stored = example.image
+        image = decode.pixels(stored)
         if example.box is not None:
             decode.check_box(example.box, image.shape[1], image.shape[0])
     except decode.DecodeError as error:
@@ -41,15 +41,14 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     height, width = image.shape[:2]
     example = _stored(example, image, working_size)
     digest = record_digest(source.names[index], example)
-    spread, turned = _spread(example, width, height), isinstance(picture, bytes) and orientation.turned(picture)
+    spread, turned = _spread(example, width, height), isinstance(stored, bytes) and orientation.turned(stored)
     return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image), turned)
 
 
 def small(source: Source, index: int) -> np.ndarray | None:
     """A record's image as `duplicates.alike` compares it; None where it cannot be decoded."""
     try:
-        picture = source[index].picture
-        return duplicates.small(decode.pixels(picture))
+        return duplicates.small(decode.pixels(source[index].image))
     except decode.DecodeError:
         return None
 
@@ -57,11 +56,10 @@ def small(source: Source, index: int) -> np.ndarray | None:
 def _stored(example: Example, image: np.ndarray, working_size: int) -> Example:
     height, width = image.shape[:2]
     if not working_size:
-        picture = example.picture if isinstance(example.picture, bytes) else decode.encode_png(image)
-        return example._replace(picture=picture)
+        return example if isinstance(example.image, bytes) else example._replace(image=decode.encode_png(image))
     side = min(width, height) if example.box is None else max(example.box[2:])
     small = decode.reduced(image, working_size / float(side))
-    return example._replace(picture=decode.encode_jpeg(small, _QUALITY), size=(width, height))
+    return example._replace(image=decode.encode_jpeg(small, _QUALITY), size=(width, height))
 
 
 def _spread(example: Example, width: int, height: int) -> float | None:
@@ -77,7 +75,7 @@ def foreseen(source: Source) -> list[str]:
     if not isinstance(source, Images):
         return []
     table, found = source.table, []
-    for index, name in enumerate(table.pictures or table.names):
+    for index, name in enumerate(table.images or table.names):
         stated = None if table.sizes is None or not table.sizes[index].all() else table.sizes[index].tolist()
         if (reason := sizes.glance(table.root / name, stated, table.where)) is not None:
             found.append(table.rejection(index, reason))

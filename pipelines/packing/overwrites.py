@@ -41,12 +41,12 @@ def check(outs: Mapping[str, Paths], source: Source | None = None, inputs: Paths
     around, taken = cache(_around), dict[str, tuple[str, Path]]()
     for flag, path in ((flag, Path(path)) for flag, paths in outs.items() for path in paths if path):
         place = _place(path)
-        home = Path(place).parent
-        if place in kept | files or any(home.is_relative_to(folder) for folder in whole):
+        parent = Path(place).parent
+        if place in kept | files or any(parent.is_relative_to(folder) for folder in whole):
             raise ValueError(f"{flag} {path}: that is part of the data, which would be lost; name another place")
-        if path.suffix.lower() in _IMAGES and str(home) in folders:
-            raise ValueError(f"{flag} {path}: {home} holds the images of the data; name another folder")
-        if reason := around(home, Path(place).name):
+        if path.suffix.lower() in _IMAGES and str(parent) in folders:
+            raise ValueError(f"{flag} {path}: {parent} holds the images of the data; name another folder")
+        if reason := around(parent, Path(place).name):
             raise ValueError(f"{flag} {path}: {reason}; name another place")
         if place in taken:
             other, first = taken[place]
@@ -79,7 +79,7 @@ def marked(image: bytes) -> bytes:
 
 
 def check_overlays(flag: str, paths: Iterable[Path]) -> None:
-    """Raise ValueError where an overlay would replace a file that is none: an image of the user's, whatever set it is of."""
+    """Raise ValueError where an overlay would replace another file: an image of the user's, whatever set it is of."""
     for path in paths:
         if os.path.lexists(path):
             with suppress(OSError), open(path, "rb") as file:
@@ -95,7 +95,7 @@ def check_new(flag: str, paths: Iterable[Path]) -> None:
 
 
 def below(folder: Path, name: str) -> Path:
-    """The file of a name below a folder. Raises ValueError where the name leads elsewhere or is none that a file can have:
+    """The file of a name below a folder. Raises ValueError where the name leads elsewhere or is not valid for a file:
     names come from data."""
     if fault := text_tables.path_fault(name, "a path in a folder or below it"):
         raise ValueError(f"{name[:80]!r} {fault}; nothing can be written for it in {folder}")
@@ -113,14 +113,14 @@ def _of(source: Source | None) -> tuple[set[str], set[str]]:
         return set(), set()
     table = source.table
     folder = cache(lambda name: str((table.root / name).resolve()))
-    images = {os.path.join(folder(os.path.dirname(n)), os.path.basename(n)) for n in table.pictures or table.names}
+    images = {os.path.join(folder(os.path.dirname(n)), os.path.basename(n)) for n in table.images or table.names}
     return images | {_place(path) for path in table.files}, {os.path.dirname(image) for image in images}
 
 
-def _around(home: Path, name: str) -> str:
+def _around(parent: Path, name: str) -> str:
     """Why a file of this name in this folder must not be written: it belongs to a packed set or a run. Empty: it may."""
-    for folder in (home, *home.parents):
-        inner = home.relative_to(folder).parts
+    for folder in (parent, *parent.parents):
+        inner = parent.relative_to(folder).parts
         if (folder / seal.INFO).is_file():
             return f"{folder} is a packed set, which stays as it was packed"
         first = inner[0] if inner else name

@@ -91,7 +91,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
         total.update(os.fsencode(table.category))
         for path in table.files:
             total.update(files.digest(path))
-        for name in table.pictures or table.names:
+        for name in table.images or table.names:
             found = files.size(table.root / name)
             total.update(f"{name}\0{found}\n".encode())
             size += max(found, 0)
@@ -155,7 +155,7 @@ def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
 
 
 def _read_note(path: Path) -> dict[str, Any]:
-    """A note; one of no plan where there is none that is sound."""
+    """A note; one of no plan where no sound one exists."""
     try:
         return files.read_sealed(path)
     except (ValueError, FileNotFoundError):
@@ -181,7 +181,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
             else:
                 writer.write(encode(source.names[seen.index], seen.example, seen.size))
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
-                labelled.append((source.names[seen.index], seen.example._replace(picture=b""), seen.size))
+                labelled.append((source.names[seen.index], seen.example._replace(image=b""), seen.size))
                 turned += seen.turned
             yield len(accepted) + len(rejected), len(rejected)
     path = job.out / shard.name

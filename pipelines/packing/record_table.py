@@ -51,7 +51,7 @@ def read(folder: Path, part: str, num_points: int) -> list[Record]:
     """Return what PART.csv says of each record.
 
     Raises ValueError, with file and line, for a row that packing does not write: a name that leads out of a folder, comes
-    twice or holds what no name does, a number that is none, a point that the set does not have, or points asked of some
+    twice or holds what no name does, an invalid number, a point that the set does not have, or points asked of some
     records only.
     """
     path, records, names = folder / f"{part}.csv", [], set()

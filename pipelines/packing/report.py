@@ -11,7 +11,7 @@ import numpy as np
 from jaxmarks import words
 from pipelines.example import Source
 from pipelines.images import orientation
-from pipelines.io import files, schema
+from pipelines.io import files, flags, schema
 from pipelines.sources import label_counts, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
@@ -27,7 +27,7 @@ _PART = {
     "not_listed": ({"files": _COUNT, "first": [str]}, None),
 }  # fmt: skip
 _REJECTED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
-_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: which sizes and spreads are told
+_SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: at which sizes and spreads are reported
 _EXAMPLES = 5
 _SAMPLED = 100_000  # files, beside the images of a set in several folders
 
@@ -83,10 +83,8 @@ def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, 
 def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
     table = table_of(source)
     names = [source.names[i] for i in found.index]
-    pictures = [table.pictures[i] if table and table.pictures else names[at] for at, i in enumerate(found.index)]
-    first = list(
-        {(g, picture): at for at, (g, picture) in enumerate(zip(groups.tolist(), pictures, strict=True))}.values()
-    )
+    images = [table.images[i] if table and table.images else names[at] for at, i in enumerate(found.index)]
+    first = list({(g, image): at for at, (g, image) in enumerate(zip(groups.tolist(), images, strict=True))}.values())
     counts = np.bincount(groups[first], minlength=len(groups))  # two faces of one image are no duplicates
     many = np.flatnonzero(counts > 1)
     largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
@@ -119,7 +117,7 @@ def _shares(values: np.ndarray) -> dict[str, float]:
 def _not_listed(table: Table) -> dict[str, Any] | None:
     """Images beside those of the table, in each folder that holds one, that no row names. None where they lie in several
     folders of more than _SAMPLED files."""
-    paths = table.pictures or table.names
+    paths = table.images or table.names
     known = {*paths, *(plain.image_of(r.file) for r in table.rejected)}
     labelled = {
         path.removesuffix(".pts") for path in known if path.endswith(".pts")
@@ -159,8 +157,8 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def text(report: dict[str, Any]) -> str:
-    """The report for a person."""
-    return "\n".join(row for part in report["parts"] for row in _lines(part, report))
+    """The report for a person who has a command line."""
+    return flags.named("\n".join(row for part in report["parts"] for row in _lines(part, report)))
 
 
 def _lines(part: str, report: dict[str, Any]) -> list[str]:

@@ -112,8 +112,8 @@ def _checked(path: Path, data: dict[str, Any]) -> Sealed:
         if getattr(sealed, field).keys() != sealed.records.keys():
             raise ValueError(f"{path}: {field}: not of the parts {', '.join(sealed.parts)}")
     if sealed.files.keys() != set(_names(sealed)):
-        odd = min(sealed.files.keys() ^ set(_names(sealed)))
-        raise ValueError(f"{path}: files: {ascii(odd)[:80]} is missing, or is not a file of a packed set")
+        other = min(sealed.files.keys() ^ set(_names(sealed)))
+        raise ValueError(f"{path}: files: {ascii(other)[:80]} is missing, or is not a file of a packed set")
     return sealed
 
 
@@ -147,5 +147,5 @@ def check_classes(path: Path) -> None:
         entry = waiting.pop()
         waiting += entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else []
         named = [entry[key] for key in _NAMING if key in entry] if isinstance(entry, dict) else []
-        if odd := [kind for kind in named if not isinstance(kind, str) or kind not in _CLASSES]:
-            raise ValueError(f"{path}: names {ascii(odd[0])[:80]}, which no packed set has and TFDS would run; {AGAIN}")
+        if new := [kind for kind in named if not isinstance(kind, str) or kind not in _CLASSES]:
+            raise ValueError(f"{path}: names {ascii(new[0])[:80]}, which no packed set has and TFDS would run; {AGAIN}")

@@ -14,7 +14,7 @@ from pipelines.shapes import outliers
 from pipelines.sources import tables
 
 _LABELS = 20_000  # read at most, evenly taken
-_EXAMPLES, _ODDEST = 24, 50  # images shown
+_EXAMPLES, _OUTLIERS = 24, 50  # images shown
 _GROUPS, _MEMBERS = 12, 8  # groups of near-duplicates shown, and images of each
 _ROWS, _THUMBNAILS = 40, 12  # rejected files of each kind shown, and images among them
 _SIDE = 440  # pixels of an image: shown at half of that or less, and whole when clicked
@@ -129,7 +129,7 @@ def _tile(source: Source, index: int, close: bool) -> np.ndarray | None:
     if (example := _read(source, index)) is None:
         return None
     try:
-        image = decode.pixels(example.picture)
+        image = decode.pixels(example.image)
     except decode.DecodeError:
         return None
     shrunk = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # labels are the image's
@@ -186,16 +186,16 @@ def _shape(labels: _Labels) -> Section:
 
 def _oddest(facts: Facts, labels: _Labels) -> Section:
     heading = "Shape outliers"
-    odd = outliers.scores(labels.points, labels.mask)
-    order = np.argsort(-odd, kind="stable")[:_ODDEST]
-    order = order[odd[order] > 0]
+    scores = outliers.scores(labels.points, labels.mask)
+    order = np.argsort(-scores, kind="stable")[:_OUTLIERS]
+    order = order[scores[order] > 0]
     if not len(order):
         return heading, f"Nothing can be said: it takes {outliers.MIN_FACES} labelled faces or more.", ""
     about = (
         "Labels farthest from the shapes of the others, farthest first; the number is in robust standard deviations of"
         " the set. Turned heads are outliers, too; a good shape in the wrong place is not."
     )
-    remarks = {int(labels.index[i]): f"{odd[i]:.1f}" for i in order}
+    remarks = {int(labels.index[i]): f"{scores[i]:.1f}" for i in order}
     return heading, about, html.pieces.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
 
 
@@ -245,5 +245,5 @@ def _rejected(facts: Facts) -> Section:
 
 def _row(record: tables.Rejected, thumbnails: dict[str, np.ndarray]) -> list[str]:
     image = thumbnails.get(record.file)
-    seen = "" if image is None else html.pieces.picture(sheets.fitted(image, 144), record.file)
+    seen = "" if image is None else html.pieces.img(sheets.fitted(image, 144), record.file)
     return [record.file, str(record.line or ""), record.reason, seen]

@@ -44,7 +44,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         found += of_labels_lines(cropped["of_labels"], cropped["count"], "images")
     found += [_line(name, report[name], interval) for name, interval in report["intervals"].items()]
     if report["groups"]["count"] < 2:
-        found.append("there is one group only, and so no interval: see --groups")
+        found.append("there is one group only, and so no interval: see `groups`")
     found += _fallbacks(report.get("norm_fallbacks", {}), report["count"])
     for title, part in (("NME by region", _regions(report)), (_SLICES, _slices(report))):
         found += ["", title, *part] if part else []

@@ -37,12 +37,12 @@ def salvaged(data: bytes) -> np.ndarray | None:
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            if picture.width * picture.height > _PIXELS:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > _PIXELS:
                 return None
-            picture.draft("RGB", (512, 512))
-            picture.thumbnail((512, 512))
-            return np.asarray(picture.convert("RGB"))
+            image.draft("RGB", (512, 512))
+            image.thumbnail((512, 512))
+            return np.asarray(image.convert("RGB"))
     except Exception:  # whatever Pillow makes of a damaged file
         return None
     finally:
@@ -67,7 +67,7 @@ def thumbnails(sources: dict[str, Source], summary: dict[str, Any], most: int = 
 def sheet(folder: Path, found: dict[str, np.ndarray], summary: dict[str, Any]) -> str:
     """Write the thumbnails, each with the kind of its rejection, as folder/refused.png; return its path."""
     reasons = {r["file"]: report.kind(r["reason"]) for r in summary["refused"]}
-    pictures = [sheets.fitted(image, _SIDE) for image in found.values()]
+    images = [sheets.fitted(image, _SIDE) for image in found.values()]
     with files.whole(folder / "refused.png") as file:
-        file.write(decode.encode_png(sheets.contact(pictures, 8, [reasons[name][:22] for name in found])))
+        file.write(decode.encode_png(sheets.contact(images, 8, [reasons[name][:22] for name in found])))
     return str(folder / "refused.png")

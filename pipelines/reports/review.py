@@ -30,7 +30,7 @@ class Item(NamedTuple):
 
 
 def page(title: str, items: Sequence[Item], lead: str) -> str:
-    """The whole page, the items in their order. Raises DecodeError for an image that is none, and OSError."""
+    """The whole page, the items in their order. Raises DecodeError for an image that cannot be decoded, and OSError."""
     data = html.json_of([_item(item) for item in items])
     key = hashlib.sha256(data.encode()).hexdigest()
     return html.page("review.html", title=title, lead=lead, key=key, data=data)
@@ -50,7 +50,7 @@ def _item(item: Item) -> dict:
 
 def _shown(example: Example, prediction: np.ndarray) -> dict:
     """An image and its label, and what part of it is shown: that about label and prediction."""
-    image = decode.pixels(example.picture)
+    image = decode.pixels(example.image)
     known = example.mask & np.isfinite(example.points).all(1)
     scale = image.shape[1] / (example.size[0] if example.size else image.shape[1])  # points are the image's
     view, low, high = _around(np.concatenate([example.points[known], prediction]), np.array(image.shape[1::-1]) / scale)
@@ -62,7 +62,7 @@ def _shown(example: Example, prediction: np.ndarray) -> dict:
     return {
         "view": _numbers(view),
         "place": _numbers(np.concatenate([first / scale - 0.5, (last - first) / scale])),
-        "picture": html.data_of(decode.reduced(part, _SIDE / max(part.shape[:2]))),
+        "image": html.data_of(decode.reduced(part, _SIDE / max(part.shape[:2]))),
         "label": [_numbers(p) if k else None for p, k in zip(example.points, known, strict=True)],
     }
 

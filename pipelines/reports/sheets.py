@@ -10,7 +10,7 @@ from pipelines.images import decode
 from pipelines.io import files
 
 _GREEN, _RED, _YELLOW, _BLUE = (80, 255, 120), (255, 70, 70), (255, 220, 90), (90, 170, 255)
-_SMALL = 0.5  # of a dot's usual size: two sets of dots are to be told apart
+_SMALL = 0.5  # of a dot's usual size: two sets of dots are to be distinguished
 _SHIFT = 4  # OpenCV's fixed-point bits: points are drawn at sixteenths of a pixel
 
 
@@ -81,15 +81,15 @@ def _captioned(image: np.ndarray, caption: str) -> np.ndarray:
     return image
 
 
-def contact(pictures: list[np.ndarray], columns: int, captions: list[str] | None = None) -> np.ndarray:
+def contact(images: list[np.ndarray], columns: int, captions: list[str] | None = None) -> np.ndarray:
     """u8 RGB images of one size in a grid, each with its caption below."""
-    height, width = pictures[0].shape[:2]
+    height, width = images[0].shape[:2]
     strip = 16 if captions else 0
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + strip + 4) + 4, columns * (width + 4) + 4, 3), 32, np.uint8)
-    for n, picture in enumerate(pictures):
+    for n, image in enumerate(images):
         y, x = 4 + n // columns * (height + strip + 4), 4 + n % columns * (width + 4)
-        sheet[y : y + height, x : x + width] = picture
+        sheet[y : y + height, x : x + width] = image
         if captions:
             place = (x + 2, y + height + 12)
             cv2.putText(sheet, captions[n], place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (230, 230, 230), 1, cv2.LINE_AA)

@@ -9,7 +9,7 @@ from pipelines.runs.run_folder import Run
 
 _FEW = 500  # images to train on, below which a line says what to expect
 _EXPECT = (
-    "few images to train on ({}): as measured, 137 faces give 1.4 times the error of 3,000; --init-from a run on more images"
+    "few images to train on ({}): as measured, 137 faces give 1.4 times the error of 3,000; `init_from` a run on more images"
     " of the kind helps most (docs/training.md)"
 )
 
@@ -20,7 +20,7 @@ class Held(NamedTuple):
     chooses: Subset  # the checkpoint, and the weights of views
     calibrates: Subset  # the expected error; empty where there is one group only
     all: Subset  # both
-    groups: dict[str, str]  # of each name: what may be alike, by --split-by and near-duplicates
+    groups: dict[str, str]  # of each name: what may be alike, by `split_by` and near-duplicates
 
 
 def held(run: Run, source: Source) -> Held:
@@ -40,7 +40,7 @@ def described(run: Run, source: Source) -> list[str]:
     """The sizes of the splits, and what they allow, a line each: the same for a run and for what a run would be."""
     found, parts = held(run, source), run.parts
     halves = f"selection half {len(found.chooses)}, calibration half {len(found.calibrates)}"
-    by = f"--fold {run.config.fold}" if run.config.fold else f"a share of {run.config.val_fraction:g}"
+    by = f"`fold` {run.config.fold}" if run.config.fold else f"a share of {run.config.val_fraction:g}"
     lines = [f"split: train {len(parts['train'])}, validation {len(parts['val'])} ({by}; {halves})"]
     lines += _near_duplicates(source) if run.config.near_duplicates else []
     if not parts["val"]:
@@ -48,7 +48,7 @@ def described(run: Run, source: Source) -> list[str]:
     elif len(parts["val"]) < calibration.LEAST:
         lines.append(
             f"too few are held out for expected errors (predict.py --spread): {len(parts['val'])} of the {calibration.LEAST}"
-            " needed; a larger --val-fraction, or more images"
+            " needed; a larger `val_fraction`, or more images"
         )
     return [*lines, _EXPECT.format(len(parts["train"]))] if len(parts["train"]) < _FEW else lines
 
@@ -59,5 +59,5 @@ def _near_duplicates(source: Source) -> list[str]:
         return []
     return [
         f"near-duplicates, each group on one side: {len(groups)} images in {len(set(groups))} of them"
-        " (--no-near-duplicates: wherever they fall)"
+        " (`no_near_duplicates`: wherever they fall)"
     ]

@@ -45,12 +45,12 @@ def estimate(each: float, left: int) -> str:
 
 
 def advice(seconds: float, config: Config) -> str:
-    """Return a shorter alternative for a long run; empty for a short one, or if there is none."""
+    """Return a shorter alternative for a long run; empty for a short one, or without an alternative."""
     small = recipes.NAMES["small"]
     mine = all(getattr(config, name) == small.settings[name] for name in ("model", "size"))
     if seconds < _LONG or mine or not backend.is_cpu():
         return ""
-    return f"; --recipe small is made for a CPU and takes minutes ({small.about})"
+    return f"; `recipe` small is made for a CPU and takes minutes ({small.about})"
 
 
 def announced(function: Callable, say: Callable[[str], None], text: str) -> Callable:

@@ -46,7 +46,7 @@ def load(root: Path, which: str = "best") -> Trained:
 
 
 def origin(config: Config) -> str:
-    """The digest of the weights that `--init-from` names: of the file, or of the best state of the run; empty: none."""
+    """The digest of the weights that `init_from` names: of the file, or of the best state of the run; empty: none."""
     if not config.init_from:
         return ""
     path = Path(config.init_from)
@@ -116,21 +116,21 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
     config = run_folder.settings(recipes.over(known, flags))
     for name, what in (("review", "labels"), ("weights", "sampling weights"), ("scheme", "scheme of points")):
         if given := getattr(config, name):
-            raise ValueError(f"--{name} {given}: a fork keeps its parent's {what}; train anew with this file")
+            raise ValueError(f"`{name}` {given}: a fork keeps its parent's {what}; train anew with this file")
     if run_folder.exists(root):
         known = run_folder.parent_of(root)
         asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))
         if not known or not asked or configs.differences(run_folder.load(root).config, config):
-            raise ValueError(f"--fork: {root} already exists with different settings; take another name")
+            raise ValueError(f"`fork`: {root} already exists with different settings; take another name")
         return run_folder.load(root)._replace(config=config), known["step"]
-    if kept := [f"--{n.replace('_', '-')}" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
+    if kept := [f"`{n}`" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
         raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it continues")
     plan = experiment.assemble(config, old.key, old.scheme, len(old.parts["train"]))
     saved, commit = checkpoint.require(parent, plan.template(), which or "newest")
     if plan.steps <= commit.step:
         raise ValueError(
-            f"--fork: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give `steps` above"
-            f" {commit.step}, or an earlier --step"
+            f"`fork`: {parent} is at step {commit.step}, where a run of {plan.steps} steps ends: give `steps` above"
+            f" {commit.step}, or an earlier `step`"
         )
     if dry:
         return old._replace(root=root, config=config), commit.step

@@ -8,6 +8,7 @@ from jaxmarks import config as configs
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Source, Subset
+from pipelines.io.flags import places
 from pipelines.packing import cache
 from pipelines.runs import boxed, run_folder
 from pipelines.runs.run_folder import Run
@@ -17,12 +18,11 @@ _log = logging.getLogger("jaxmarks")
 
 
 def of_config(config: Config, root: Path | None = None, *, dry: bool = False, brief: bool = False) -> Source:
-    """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its --review
+    """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its `review`
     decided or, where it names none, as did that of the run in the folder `root`, if there is one. dry: nothing is packed.
     brief: what cannot be used is only counted."""
     c = config
-    where = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category}
-    found = cache.training_set(c.data, **where, packed=c.cache, workers=c.workers, dry=dry, brief=brief)
+    found = cache.training_set(c.data, **places(c), packed=c.cache, workers=c.workers, dry=dry, brief=brief)
     return decisions.applied(found, run_folder.decided(config, root))
 
 
@@ -31,9 +31,9 @@ def of_run(
 ) -> Source:
     """The very records that a run was trained on, from where they were or from `path`. images, boxes: where the folder
     of the images and the file of boxes lie now, if they are not where they were; dry: nothing is packed; brief: what cannot
-    be used, of which training told, is only counted. Raises ValueError in one line."""
+    be used, which training reported, is only counted. Raises ValueError in one line."""
     if path is None and not opening.exists(run.config.data):
-        raise ValueError(f"the run's data was at {run.config.data}; give its path with --data")
+        raise ValueError(f"the run's data was at {run.config.data}; give its path with `data`")
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
     known |= {name: value for name, value in (("pictures", pictures), ("boxes", boxes)) if value}
     if opening.is_packed(known["data"]):
@@ -63,7 +63,7 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
     if own:
         raise ValueError(
             f"{where} has no test split, only what the run was trained on; give other data with `data` (evaluate.py:"
-            " or --part val)"
+            " or `part` val)"
         )
     _log.warning("%s has no test split: all of its images are used", where)
     return boxed.cropped(run, opening.open_source(where, "train", points, **given))
@@ -77,7 +77,7 @@ def training_labels(run: Run, path: str | None) -> Source | None:
         if where and "train" in found and (where == c.data or "test" in found):
             if where != c.data:
                 return opening.open_source(where)
-            return opening.open_source(where, pictures=c.pictures, boxes=c.boxes, category=c.category)
+            return opening.open_source(where, **places(c))
     return None
 
 

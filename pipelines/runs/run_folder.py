@@ -93,7 +93,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     if next(root.glob("checkpoints/*/commit.json"), None) is not None:
         raise ValueError(
             f"{root / 'config.json'} is missing, but the folder has checkpoints: restore it from a copy, or take"
-            " another --name"
+            " another `name`"
         )
     _, config, key, scheme, parts, *_ = plan(root, config, source)
     root.mkdir(parents=True, exist_ok=True)
@@ -139,14 +139,14 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     flags = recipes.settings(recipe, flags) if recipe else flags
     if flags.get("augment", "").endswith(".json"):
         path = Path(flags["augment"])
-        flags = {**flags, "augment": json.dumps(files.parse_json(files.read_bytes(path), f"--augment {path}"))}
+        flags = {**flags, "augment": json.dumps(files.parse_json(files.read_bytes(path), f"`augment` {path}"))}
     for name in ("data", "pictures", "boxes", "weights", "review", "scheme", "init_from"):
         if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
             flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
     config = Config(**flags).check()
     for name in ("scheme", "weights", "review", "boxes"):
         if (path := getattr(config, name)) and not Path(path).is_file():
-            raise ValueError(f"--{name} {path}: does not exist")
+            raise ValueError(f"`{name}` {path}: does not exist")
     if (config.pictures or config.boxes or config.category) and opening.is_packed(config.data):
         raise ValueError(
             f"`data` {config.data} is packed: `pictures`, `boxes` and `category` were for prepare.py, and do nothing here"
@@ -166,20 +166,19 @@ def write_faults(run: Run, lines: list[str]) -> None:
 def finish(run: Run, step: int, digest: str) -> list[str]:
     """Write final.json, the step and digest of the last state, and say what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
-    evaluated = f"python scripts/evaluate.py --run {run.root}"
-    if "test" in opening.parts(run.config.data):
-        said, rest = "next:", f"--data {run.config.data} --out out.json"
-    elif run.parts["val"]:
-        said, rest = "next:", f"--data {run.config.data} --out out.json --part val"
-    else:
-        said, rest = "nothing of its data is held out; next, with other labelled data:", "--data OTHER --out out.json"
-    return [f"{run.root} is finished at step {step}; {said}", f"{evaluated} {rest}"]
+    said, data, held_out = "next:", run.config.data, "test" not in opening.parts(run.config.data)
+    if held_out and not run.parts["val"]:
+        said, data, held_out = "nothing of its data is held out; next, with other labelled data:", "OTHER", False
+    return [
+        f"{run.root} is finished at step {step}; {said}",
+        f"python scripts/evaluate.py --run {run.root} --data {data} --out out.json{' --part val' * held_out}",
+    ]
 
 
 def folder(parent: str, name: str) -> Path:
     """The run folder of a plain name. Raises ValueError for a name that leads elsewhere."""
     if not name or name in (".", "..") or "/" in name or "\\" in name:
-        raise ValueError(f"--name {name!r} is not a plain name; --runs gives the folder of the run folders")
+        raise ValueError(f"`name` {name!r} is not a plain name; `runs` gives the folder of the run folders")
     return Path(parent) / name
 
 
@@ -236,18 +235,18 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     if changed := configs.differences(run.config, asked):
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
         raise ValueError(
-            f"{said}. Take another --name, continue from it with --fork NAME, or give the flags it was started with:"
+            f"{said}. Take another `name`, continue from it with `fork` NAME, or give the flags it was started with:"
             f" {configs.as_flags(run.config)}"
         )
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
-        raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another --name")
+        raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another `name`")
     check_identity(run, source, asked.data)
     if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
-        raise ValueError(f"`weights` {asked.weights}: not the weights that {run.root} began with. Take another --name")
+        raise ValueError(f"`weights` {asked.weights}: not the weights that {run.root} began with. Take another `name`")
     if asked.init_from and asked.init_from != run.config.init_from:
         raise ValueError(f"`init_from`: {run.root} began with {run.config.init_from or 'weights drawn from its key'}")
     if asked.scheme and landmarks.to_data(scheme_of(asked, source.num_points)) != landmarks.to_data(run.scheme):
-        raise ValueError(f"`scheme` {asked.scheme}: {run.root} was trained with another one. Take another --name")
+        raise ValueError(f"`scheme` {asked.scheme}: {run.root} was trained with another one. Take another `name`")
     return run._replace(config=asked, boxed=source.boxed), other_versions(run)
 
 
@@ -292,5 +291,5 @@ def decided(config: Config, root: Path | None) -> Path | None:
 def lock(root: Path) -> AbstractContextManager[None]:
     """One run, one writer, as long as the context lasts. Raises ValueError where another process has it."""
     return files.locked(
-        root / ".lock", f"{root} is being trained by another process; wait for it, or take another --name"
+        root / ".lock", f"{root} is being trained by another process; wait for it, or take another `name`"
     )

@@ -11,23 +11,23 @@ import numpy as np
 from jaxmarks import keys
 
 
-def groups(names: Sequence[str], pattern: str, flag: str = "--split-by") -> list[str]:
+def groups(names: Sequence[str], pattern: str, field: str = "split_by") -> list[str]:
     """The group of each file name: what the regular expression's first group (or all of it) finds; else the name.
 
-    Raises ValueError, naming the flag it came by, where the expression is not one, or finds nothing in a name.
+    Raises ValueError, naming the field it came by, where the expression is not one, or finds nothing in a name.
     """
     if not pattern:
         return list(names)
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"{flag} {pattern!r} is not a regular expression: {error}") from None
+        raise ValueError(f"`{field}` {pattern!r} is not a regular expression: {error}") from None
     found = []
     for name in names:
         match = expression.search(name)
         group = match and match.group(1 if expression.groups else 0)
         if group is None:
-            raise ValueError(f"{flag} {pattern!r} finds nothing in the file name {name!r}")
+            raise ValueError(f"`{field}` {pattern!r} finds nothing in the file name {name!r}")
         found.append(group)
     return found
 
@@ -150,7 +150,7 @@ def _check(
 
 
 def _nearest(ranked: list[str], sizes: dict[str, int], asked: float) -> tuple[float, int] | None:
-    """(a share near the one asked for that whole groups come to, how many images it holds out); None where there is none."""
+    """(a share near the one asked for that whole groups come to, how many images it holds out); None if no such share exists."""
     total = sum(sizes.values())
     ends = {*np.cumsum([sizes[group] for group in ranked])[:-1].tolist(), total - max(sizes.values())}
     for count in sorted(ends, key=lambda count: abs(count - asked)):
@@ -165,8 +165,8 @@ def _means(
     fraction: float, fold: tuple[int, int] | None, pattern: str, twins: Sequence[str] | None
 ) -> tuple[str, list[str]]:
     """Describe how a share was requested, and what would change the result."""
-    ways = ["--no-near-duplicates lets near-duplicates be on both sides"] if any(twins or ()) else []
-    ways += [f"another --split-by than {pattern!r} makes other groups"] if pattern else []
+    ways = ["`no_near_duplicates` lets near-duplicates be on both sides"] if any(twins or ()) else []
+    ways += [f"another `split_by` than {pattern!r} makes other groups"] if pattern else []
     if fold:
         return f"`fold` {fold[0]}/{fold[1]}", [*ways, "`fold` takes fewer parts"]
     return f"a share of {fraction:g}", [*ways, "`val_fraction` 0 holds out nothing"]

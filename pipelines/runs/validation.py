@@ -27,7 +27,7 @@ def judging(
     by_labels: int = 0,
 ) -> Callable[[State, np.ndarray, int], Judged]:
     """judge(state, rows of the log, the first one's step): see `session.Judge`. weights: of the training split's draws;
-    by_labels: how many images of `val` are cropped to boxes made from their own labels, told beside the scores as a share."""
+    by_labels: how many images of `val` are cropped to boxes made from their own labels, reported beside the scores as a share."""
     member = plan.member("none")
     order = keys.ordering(plan.key, len(train), weights)
 

@@ -74,8 +74,8 @@ def scores(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     steady = np.exp(1j * turn).sum()
     turned = np.abs(np.angle(np.exp(1j * turn) * np.conj(steady)))
     miss, unusual = np.maximum(miss, _LEAST), np.maximum(unusual, _LEAST)  # a shape that fits exactly has no logarithm
-    odd = np.stack([_above(np.log(miss)), _above(np.log(unusual)), turned / (1.4826 * np.median(turned) + _TURN)])
-    result[able] = np.maximum(odd.max(0), 0)
+    far = np.stack([_above(np.log(miss)), _above(np.log(unusual)), turned / (1.4826 * np.median(turned) + _TURN)])
+    result[able] = np.maximum(far.max(0), 0)
     return result
 
 

@@ -113,10 +113,10 @@ def of_labels_lines(count: int, of: int, what: str) -> list[str]:
         return []
     return [
         f"{count} of {of} {what} are cropped to boxes made from their own labels: their scores use the truth, and flatter;"
-        " boxes of a detector (--boxes FILE) do not"
+        " boxes of a detector (`boxes` FILE) do not"
     ]
 
 
 def describe(source: Source, margin: float) -> list[str]:
     """To what images are cropped in training, a line for a person; none where they are seen whole."""
-    return [f"images are cropped to their bounding boxes, --box-margin {margin:g}"] if source.boxed else []
+    return [f"images are cropped to their bounding boxes, `box_margin` {margin:g}"] if source.boxed else []

@@ -116,6 +116,6 @@ def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 
 
 def opened(path: Path, dialect: Dialect) -> TextIO:
-    """A table open as text; in UTF-8 bytes that are none become surrogates: a bad name is its row's fault alone."""
+    """A table open as text; in UTF-8 invalid bytes become surrogates: a bad name is its row's fault alone."""
     lenient = "surrogateescape" if dialect.encoding == "utf-8-sig" else "strict"
     return open(path, encoding=dialect.encoding, errors=lenient, newline="")

@@ -33,16 +33,16 @@ def found(path: str, without: Iterable[Path] = ()) -> tuple[Path, list[str]]:
     root = Path(path).expanduser()
     if root.is_file():
         if _fault(root, root.name) == "no image":
-            raise ValueError(f"--images {path}: no image; give a folder of images or one image")
+            raise ValueError(f"`images` {path}: no image; give a folder of images or one image")
         return root.parent, [root.name]
     if not root.is_dir():
         raise ValueError(
-            f"--images {path}: does not exist{guesses.path(root, Path.exists)}; give a folder of images or one image"
+            f"`images` {path}: does not exist{guesses.path(root, Path.exists)}; give a folder of images or one image"
         )
     images, passed = listed(root, without)
     what = f"{len(passed)} passed over: {describe(passed)}" if passed else "it is empty"
     if not images:
-        raise ValueError(f"--images {path}: no image there; {what}")
+        raise ValueError(f"`images` {path}: no image there; {what}")
     if passed:
         _log.warning("%s: %s", path, what)
     return root, images

@@ -13,7 +13,7 @@ from pipelines.sources.label_counts import KINDS, SMALL, Counts, Read, View, cou
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
 SHARE = 0.1  # of the images: a kind that is more frequent is a warning
-_STILL = 5  # images with a point, of which one in the same place in all is told
+_STILL = 5  # images with a point, of which one in the same place in all is reported
 _OF_IMAGES = (
     "unlabelled",
     "unit",
@@ -75,8 +75,8 @@ def _read(source: Source, index: int) -> tuple[Read, bool] | None:
     itself tells when it needs it."""
     try:
         example = source[index]
-        turned = isinstance(example.picture, bytes) and orientation.turned(example.picture)
-        return (source.names[index], example._replace(picture=b""), decode.image_size(example)), turned
+        turned = isinstance(example.image, bytes) and orientation.turned(example.image)
+        return (source.names[index], example._replace(image=b""), decode.image_size(example)), turned
     except (ValueError, OSError):
         return None
 
@@ -120,9 +120,9 @@ def _what(name: str, scheme: Scheme) -> str:
 def _remedy(name: str, c: Counts) -> str:
     """What to do about a kind that many images have; empty where nothing is to be done."""
     empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
-    boxes = "give bounding boxes about the objects (--boxes FILE: file_name,x,y,width,height)"
+    boxes = "give bounding boxes about the objects (`boxes` FILE: file_name,x,y,width,height)"
     if c.boxed:
-        boxes = "correct the bounding boxes, or take a larger --box-margin"
+        boxes = "correct the bounding boxes, or take a larger `box_margin`"
     if name in _PLACEHOLDERS:
         return empty
     if name == "unit":

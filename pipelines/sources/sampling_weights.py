@@ -11,7 +11,7 @@ from pipelines.sources import text_tables
 def read(path: Path, names: Sequence[str]) -> np.ndarray:
     """f64[names] of a comma-separated file: a header, then file_name, weight.
 
-    Raises ValueError, with the line, for a row that is none, a negative weight, a name that has no weight, or where
+    Raises ValueError, with the line, for an invalid row, a negative weight, a name that has no weight, or where
     all weights are 0.
     """
     scan = text_tables.scan(path, b",", safe=text_tables.inner_path)

@@ -17,7 +17,7 @@ from pipelines.io import files, guesses
 
 _log = logging.getLogger("jaxmarks")
 _FEW = 20  # images of more than 8 bits, of which another set of the same camera may find another scale
-_SAMPLE = 200  # images, evenly over a set, that are looked at for how many bits it uses
+_SAMPLE = 200  # images, evenly over a set, that are read for how many bits it uses
 Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the image, mask bool[points]
 
 
@@ -40,7 +40,7 @@ class Table:
     lines: Sequence[int] | np.ndarray  # of each record in the table; 0: it has none
     label: Callable[[int], Label] | None  # of a record; None: nothing is labelled
     whole: bool = False  # every coordinate is known to be a whole number
-    pictures: list[str] | None = None  # of each record, below root, where that is not its name
+    images: list[str] | None = None  # of each record, below root, where that is not its name
     boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
     replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
     sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says an image has; 0: it does not
@@ -58,7 +58,7 @@ class Table:
 
     def rejection(self, index: int, reason: str) -> Rejected:
         """A record that cannot be used."""
-        return Rejected(self.pictures[index] if self.pictures else self.names[index], self.line(index), reason)
+        return Rejected(self.images[index] if self.images else self.names[index], self.line(index), reason)
 
     def chosen(self, indices: list[int]) -> "Table":
         """Some of the records, in the order given."""
@@ -68,7 +68,7 @@ class Table:
             names=[self.names[i] for i in indices],
             lines=np.asarray(self.lines)[indices],
             label=None if label is None else lambda index: label(indices[index]),
-            pictures=None if self.pictures is None else [self.pictures[i] for i in indices],
+            images=None if self.images is None else [self.images[i] for i in indices],
             boxes=None if self.boxes is None else self.boxes[indices],
             replaced=None if self.replaced is None else self.replaced[indices],
             sizes=None if self.sizes is None else self.sizes[indices],
@@ -125,9 +125,9 @@ class Images(Source):
         return Example(data, points, mask, None if t.boxes is None else t.boxes[index])
 
     def encoded(self, index: int) -> bytes:
-        """The file of a record as it is. Raises DecodeError where it is not there, is none, or is too large."""
+        """The file of a record as it is. Raises DecodeError where it does not exist, is not a file, or is too large."""
         t = self.table
-        path = t.root / (t.pictures or t.names)[index]
+        path = t.root / (t.images or t.names)[index]
         if (size := files.size(path)) > decoders.MAX_BYTES:
             raise DecodeError(f"too large a file: {size} bytes, at most {decoders.MAX_BYTES} are read")
         try:
@@ -163,14 +163,14 @@ class Images(Source):
             try:
                 found = decoders.own_white(self.encoded(index))
             except (DecodeError, OSError):
-                continue  # told when it is asked for
+                continue  # raised when it is asked for
             if found is not None:
                 own.setdefault(found[0], []).append(found[1])
         whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}
         for kind, white in whites.items():
             dark = sum(8 * own_white < white for own_white in own[kind])
             _log.warning(
-                "%s: %d of %d images looked at have %s values, shown as 8 bits with %g as white%s%s",
+                "%s: %d of %d images that were read have %s values, shown as 8 bits with %g as white%s%s",
                 self.table.where, len(own[kind]), len(sample), kind, white,
                 "; from so few images, and not kept: other data may get another" if len(own[kind]) < _FEW else "",
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
@@ -179,5 +179,5 @@ class Images(Source):
 
 
 def table_of(source: Source) -> Table | None:
-    """The table that a source was read from; None where there is none."""
+    """The table that a source was read from; None for other sources."""
     return source.table if isinstance(source, Images) else None

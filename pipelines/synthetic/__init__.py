@@ -52,7 +52,7 @@ def _shot(index: int, part: str, flawed: bool) -> tuple:
     flaws = draws.faults(part, index) if flawed else draws.Faults()
     view, truth = camera.shoot(who, moment, flaws)
     if flaws.mirror:
-        truth = (truth * (-1, 1) + (view.photo[0] - 1, 0))[layout.mirror_971()]
+        truth = (truth * (-1, 1) + (view.size[0] - 1, 0))[layout.mirror_971()]
     return who, moment, flaws, view, truth
 
 
@@ -64,9 +64,9 @@ def _label(index: int, part: str, num_points: int, flawed: bool, shot: tuple) ->
         points = truth + np.array(slip.shift) * (truth.max(0) - truth.min(0)).max()
     elif slip is not None:
         *_, other, points = _shot(slip.other, part, True)
-        points = (points + 0.5) * (np.array(view.photo) / other.photo) - 0.5
+        points = (points + 0.5) * (np.array(view.size) / other.size) - 0.5
     chosen = layout.choose(points, num_points), layout.choose(truth, num_points).copy()
-    return Label(view.photo, *chosen, slip is not None, draws.person_of(part, index))
+    return Label(view.size, *chosen, slip is not None, draws.person_of(part, index))
 
 
 def label(index: int, *, part: str = "train", num_points: int = 971, faults: bool = True) -> Label:
@@ -84,10 +84,10 @@ def draw(index: int, *, part: str = "train", num_points: int = 971, faults: bool
     index: 0 or more, without end. num_points: 971 (RECIPE.md's order), 68 (iBUG) or 5 (eyes, tip of the nose,
     corners of the mouth); left is the viewer's left. faults: with those of real data (bars, captions, grey,
     dark, bright, stretched, mirrored, cut off, blurred, coded, about 1 % wrong labels), or without any.
-    Raises ValueError where an argument is none of these.
+    Raises ValueError where an argument is another.
     """
     _check(index, part, num_points)
     who, moment, flaws, view, _ = shot = _shot(int(index), part, faults)
     rs = draws.stream(part, "picture", int(index))
-    image = raster.resample(scene.picture(view, who, moment, rs), *view.photo)
+    image = raster.resample(scene.image(view, who, moment, rs), *view.size)
     return Face(spoil(image, flaws, rs), *_label(int(index), part, num_points, faults, shot)[1:])

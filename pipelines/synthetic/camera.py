@@ -26,7 +26,7 @@ class Camera:
     scale: float
     centre: np.ndarray
     canvas: tuple[int, int]  # width, height
-    photo: tuple[int, int]  # width, height
+    size: tuple[int, int]  # width, height
     curves: layout.Curves  # what was sighted: the features as (theta, v)
 
     def place(self, points: np.ndarray, v: np.ndarray | float = 0.0) -> np.ndarray:
@@ -43,9 +43,9 @@ class Camera:
         near = self.distance / (self.distance - placed[..., 2:])
         return self.centre + self.scale * near * placed[..., :2]
 
-    def to_photo(self, points: np.ndarray) -> np.ndarray:
+    def to_image(self, points: np.ndarray) -> np.ndarray:
         """Canvas (x, y) in pixels of the image."""
-        return (points + 0.5) * (np.array(self.photo) / self.canvas) - 0.5
+        return (points + 0.5) * (np.array(self.size) / self.canvas) - 0.5
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -72,11 +72,11 @@ def shoot(person: Person, moment: Moment, faults: Faults) -> tuple[Camera, np.nd
     unit = moment.fill * faults.zoom * min(width, height) / (high - low).max()
     times = min(CLOSE / unit, _SHORT / min(width, height))
     canvas = (max(8, round(width * times)), max(8, round(height * times)))
-    photo = (round(width * faults.stretch[0]), round(height * faults.stretch[1]))
+    size = (round(width * faults.stretch[0]), round(height * faults.stretch[1]))
     middle = np.array(canvas) * (0.5 + np.array(moment.offset)) - 0.5
     centre = middle - unit * times * (low + high) / 2
-    camera = Camera(turn, body, moment.distance, unit * times, centre, canvas, photo, curves)
-    return camera, camera.to_photo(centre + unit * times * plain)
+    camera = Camera(turn, body, moment.distance, unit * times, centre, canvas, size, curves)
+    return camera, camera.to_image(centre + unit * times * plain)
 
 
 def shown(camera: Camera, pitch: float) -> tuple[int, int]:

@@ -98,7 +98,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Faults:
-    """Faults of one image; the defaults are none."""
+    """Faults of one image; without any by default."""
 
     bars: tuple[float, float, float, float] = (
         0.0,

@@ -239,7 +239,7 @@ def backdrop(width: int, height: int, rs: np.random.RandomState) -> np.ndarray:
     return raster.resample(raster.soften(image, rs.uniform(0.8, 2.5)), width, height)
 
 
-def picture(camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState) -> np.ndarray:
+def image(camera: Camera, person: Person, moment: Moment, rs: np.random.RandomState) -> np.ndarray:
     """The whole canvas, u8[height, width, 3]."""
     canvas = Canvas(backdrop(*camera.canvas, rs))
     strands = hair_strands(camera, person, moment, rs) if person.style in ("long", "bob") else ()

@@ -36,7 +36,7 @@ def main() -> int:
         import peers
     except ImportError:
         raise ValueError("no PyTorch here: pip install torch") from None
-    train, test = photographs(flags.data, "train"), photographs(flags.data, "test")
+    train, test = images_of(flags.data, "train"), images_of(flags.data, "test")
     if not (flags.steps >= 1 and 2 <= flags.batch <= len(train) and flags.size >= 32):
         raise ValueError(f"expected --steps of 1 or more, --batch of 2 to {len(train)}, --size of 32 or more")
     model, seconds = peers.train(train, flags.batch, flags.size, flags.steps, flags.seed)
@@ -56,7 +56,7 @@ def main() -> int:
     return 0
 
 
-def photographs(path: str, part: str) -> Images:
+def images_of(path: str, part: str) -> Images:
     """A part of the data as files with labels. Raises ValueError where it is packed, drawn or unlabelled."""
     source = opening.open_source(path, part)
     if not isinstance(source, Images) or not source.labelled:

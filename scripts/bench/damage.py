@@ -105,7 +105,7 @@ class Outcome(NamedTuple):
 
 def table(clean: Path, out: Path, ways: dict[int, str], random: np.random.RandomState) -> list[Outcome]:
     """Write the table `clean`, one row after another, as `out` with the rows `ways` damaged: a byte order mark, no last
-    newline, here and there CRLF and blank lines besides. Gives the fate of every row."""
+    newline, here and there CRLF and blank lines besides. Returns the outcome of every row."""
     outcomes, line = [], 1
     with open(clean, "rb") as rows, open(out, "wb") as file:
         file.write(b"\xef\xbb\xbf" + rows.readline().rstrip(b"\n"))

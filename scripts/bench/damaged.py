@@ -49,9 +49,9 @@ def main() -> int:
     for way, owed in {way: made[1] for way, made in [*IMAGES.items(), *ROWS.items()]}.items():
         print(f"{way:30s} {ways[way]:6d}   {f'rejected: {owed}' if owed else 'accepted'}")
     print(
-        f"{len(outcomes)} rows, {seconds:.1f} s, {len(outcomes) / seconds:.0f} photographs/s, peak {peak / 1e6:.0f} MB resident"
+        f"{len(outcomes)} rows, {seconds:.1f} s, {len(outcomes) / seconds:.0f} images/s, peak {peak / 1e6:.0f} MB resident"
     )
-    print("\n".join(wrong[:20]) if wrong else "every record had the fate it should have")
+    print("\n".join(wrong[:20]) if wrong else "every record had the outcome it should have")
     files.write_json(out / "bench.json", {**row, "ways": dict(ways), "wrong": wrong})
     return 1 if wrong else 0
 
@@ -87,7 +87,7 @@ def draw(out: Path, count: int, points: int) -> None:
 
 def damage(out: Path, count: int, share: float) -> list[Outcome]:
     """out/set, a contest folder of the drawn faces (links to them) with this share of the records damaged, every way
-    as often; gives the fate that every row should have."""
+    as often; returns the outcome that every row should have."""
     random, images = np.random.RandomState(0), out / "set/train/images"
     shutil.rmtree(out / "set", ignore_errors=True)
     images.mkdir(parents=True)
@@ -119,15 +119,15 @@ def prepare(out: Path, workers: int) -> tuple[float, int]:
 
 
 def differences(out: Path, outcomes: list[Outcome]) -> list[str]:
-    """Every record whose fate in out/packed is not the one it should have, in a line."""
+    """Every record whose outcome in out/packed is not the one it should have, in a line."""
     due = {(f.file, f.line, f.kind): f.way for f in outcomes if f.kind}
-    told = {
+    reported = {
         (r["file"], r["line"], report.kind(r["reason"])) for r in files.read_json(out / "packed/report.json")["refused"]
     }
-    told = {(file, line, kind.split(",")[0]) for file, line, kind in told}
+    reported = {(file, line, kind.split(",")[0]) for file, line, kind in reported}
     wrong = [f"{way}: {file} (line {line}) should be rejected: {kind}" for (file, line, kind), way in due.items()
-             if (file, line, kind) not in told]  # fmt: skip
-    wrong += [f"{file} (line {line}) was rejected: {kind}" for file, line, kind in sorted(told - set(due))]
+             if (file, line, kind) not in reported]  # fmt: skip
+    wrong += [f"{file} (line {line}) was rejected: {kind}" for file, line, kind in sorted(reported - set(due))]
     kept, way_of = {f.file for f in outcomes if not f.kind}, {f.file: f.way for f in outcomes if not f.kind}
     packed = dataset.Packed(out / "packed", "train")
     wrong += [f"{name} is lost" for name in sorted(kept - set(packed.names))]
@@ -136,9 +136,9 @@ def differences(out: Path, outcomes: list[Outcome]) -> list[str]:
     labels = _labels(out, {packed.names[i] for i in shown})
     for name, example in ((packed.names[i], packed[i]) for i in shown):
         file = (out / "set/train/images" / name).read_bytes()
-        same = example.picture == file
-        if way_of.get(name) == "16-bit PNG" and isinstance(example.picture, bytes):  # packed as 8 bits
-            same = np.array_equal(decode.decode(example.picture), decode.decode(file))
+        same = example.image == file
+        if way_of.get(name) == "16-bit PNG" and isinstance(example.image, bytes):  # packed as 8 bits
+            same = np.array_equal(decode.decode(example.image), decode.decode(file))
         if not same or example.points.ravel().tolist() != labels[name] or not example.mask.all():
             wrong.append(f"{name} is not packed as it was")
     outside = (out / "set/train/outside.jpg").stat()

@@ -39,12 +39,12 @@ def opencv(settings: dict, folder: Path) -> Side:
     records = list(zip(*(found[name] for name in ("affine", "colour", "blur", "covers")), strict=True))
 
     def turn():
-        pictures = [by_hand(record, image, settings["size"]) for record, image in zip(records, images, strict=True)]
+        shown = [by_hand(record, image, settings["size"]) for record, image in zip(records, images, strict=True)]
         moved = [(p + edge) @ r[0][:, :2].T + r[0][:, 2] for p, r in zip(points, records, strict=True)]
-        return pictures, moved
+        return shown, moved
 
-    pictures, moved = turn()
-    return Side(turn, {"images": np.stack(pictures), "points": np.stack(moved), "records": np.array(len(records))})
+    shown, moved = turn()
+    return Side(turn, {"images": np.stack(shown), "points": np.stack(moved), "records": np.array(len(records))})
 
 
 def by_hand(record: tuple, image: np.ndarray, size: int) -> np.ndarray:
@@ -114,7 +114,7 @@ def kornia(settings: dict, folder: Path) -> Side:
     import torch  # pyright: ignore[reportMissingImports]
 
     images, points = _batch(folder)
-    pictures = torch.from_numpy(_middle(images, settings["size"])).permute(0, 3, 1, 2).contiguous()
+    middle = torch.from_numpy(_middle(images, settings["size"])).permute(0, 3, 1, 2).contiguous()
     places, size = torch.from_numpy(points), (settings["size"],) * 2
     chain = K.AugmentationSequential(
         K.RandomAffine(45, translate=(0.1, 0.1), scale=(0.9, 1.1), p=1.0),
@@ -126,7 +126,7 @@ def kornia(settings: dict, folder: Path) -> Side:
     )
 
     def turn():
-        return chain(pictures.float() / 255, places)
+        return chain(middle.float() / 255, places)
 
     shown, moved = turn()
     return Side(turn, {"images": 255 * shown.permute(0, 2, 3, 1).numpy(), "points": np.asarray(moved)})
@@ -139,7 +139,7 @@ def augmax(settings: dict, folder: Path) -> Side:
 
     images, points = _batch(folder)
     size = settings["size"]
-    pictures, places = jax.device_put((_middle(images, size), points))
+    middle, places = jax.device_put((_middle(images, size), points))
     chain = M.Chain(
         M.ByteToFloat(),
         M.Rotate((-45, 45), p=1.0),
@@ -152,7 +152,7 @@ def augmax(settings: dict, folder: Path) -> Side:
     run, root = jax.jit(jax.vmap(chain)), jax.random.PRNGKey(0)
 
     def turn():
-        return jax.block_until_ready(run(jax.random.split(root, len(pictures)), [pictures, places]))
+        return jax.block_until_ready(run(jax.random.split(root, len(middle)), [middle, places]))
 
     shown, moved = turn()
     return Side(turn, {"images": 255 * np.asarray(shown), "points": np.asarray(moved)})

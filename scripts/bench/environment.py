@@ -25,7 +25,7 @@ _SHOWN = ("torch", "albumentations", "kornia", "augmax", "opencv-python-headless
 
 
 def make() -> None:
-    """Make the environment unless it was made from this very list; what cannot be had is told in a line."""
+    """Make the environment unless it was made from this very list; what cannot be installed is printed."""
     asked, done = "\n".join(" ".join(packages) for packages in PEERS), FOLDER / "requirements.txt"
     if done.is_file() and done.read_text() == asked:
         return
@@ -33,9 +33,9 @@ def make() -> None:
     subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
     for packages in PEERS:
         pip = [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
-        told = subprocess.run([*pip, *packages], capture_output=True, text=True)
-        if told.returncode:
-            reason = next((line for line in told.stderr.splitlines()[::-1] if line.startswith("ERROR")), "pip failed")
+        ran = subprocess.run([*pip, *packages], capture_output=True, text=True)
+        if ran.returncode:
+            reason = next((line for line in ran.stderr.splitlines()[::-1] if line.startswith("ERROR")), "pip failed")
             print(f"  cannot be had: {' '.join(packages)} ({reason[:160]})", flush=True)
     done.write_text(asked)
 

@@ -75,8 +75,8 @@ def checked(toy: bool) -> list[dict]:
         replay = pool.submit(gpu_checks.replayed, Path(folder), toy)
         groups = {**gpu_checks.groups(toy), "the replay": lambda: iter([replay.result()])}
         for c in (c for name, group in groups.items() for c in gpu_checks.run(group, name)):
-            told = f"{c['name']}: {c['value']:.2g} of {c['bound']:g} {c['unit']}"
-            print(f"{'ok' if c['ok'] else 'FAILED':8s}{told}", flush=True)
+            shown = f"{c['name']}: {c['value']:.2g} of {c['bound']:g} {c['unit']}"
+            print(f"{'ok' if c['ok'] else 'FAILED':8s}{shown}", flush=True)
             found.append(c)
     return found
 
@@ -96,7 +96,7 @@ def measured(rows: Iterable[Row], left: Callable[[], float]) -> Iterable[tuple[s
             values = row.run(time_left)
             longest[row.kind] = max(longest.get(row.kind, 0), time_left - left())
         except (ValueError, RuntimeError, OSError) as error:  # of JAX out of memory, among others
-            outcome = gpu_rows.told(str(error), batch_of(row.name))
+            outcome = gpu_rows.outcome_of(str(error), batch_of(row.name))
             values = {"ours": None, "peer": None, "ratio": None, "outcome": outcome}
             gpu_rows.training.cache_clear()
         yield row.name, values

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from made import POINTS, photographs
+from made import POINTS, image_source
 
 from jaxmarks import backend, experiment, keys, landmarks, models
 from jaxmarks.config import Config
@@ -45,7 +45,7 @@ class Shape(NamedTuple):
     precision: str
     batch: int
 
-    def told(self) -> str:
+    def described(self) -> str:
         """For a table."""
         return f"{self.network} {self.size} px {self.precision} batch {self.batch}"
 
@@ -66,7 +66,7 @@ class Peer:
         self._device, self._process, self.version, self.why = device, None, None, ""
 
     def ask(self, seconds: float = 120, **job) -> dict:
-        """The answer to a job; {"error": one line} where there is none within so many seconds."""
+        """The answer to a job; {"error": one line} without one within so many seconds."""
         if self._process is None and not self.why:
             self._begin()
         process = self._process
@@ -179,7 +179,7 @@ def beside(ours: Callable[[int], object], peer: Peer, job: dict, rounds: int, le
     ratios = [b / a for a, b in times]
     row = {"unit": "images/s", "ours": rates[0], "peer": None, "ratio": None, "spread": None, "rounds": len(times)}
     if theirs is None:
-        return {**row, "outcome": f"PyTorch: {told(said['error'], batch)}"}
+        return {**row, "outcome": f"PyTorch: {outcome_of(said['error'], batch)}"}
     memory = peer.ask(10, do="memory").get("bytes")
     spread = [min(ratios), max(ratios)]
     found = {"peer": rates[1], "ratio": statistics.median(ratios), "spread": spread}
@@ -207,7 +207,7 @@ def render_row(shape: Shape, rounds: int, left: float) -> dict:
 
 def data_row(shape: Shape, root: Path, count: int, steps: int, left: float) -> dict:
     """Training from JPEGs of 500 px by the real loader and loop: how long it waits; the peer is the step without a loader."""
-    ours, source = training(shape), photographs(root, count)
+    ours, source = training(shape), image_source(root, count)
     feed = loader.batches(source, ours.config, ours.plan.key, ready=ours.plan.split)
     at, every = int(ours.state.step), max(steps // 4, 1)
     start = every * -(-at // every)  # blocks end at its multiples; what comes before, and one more, warm up
@@ -235,7 +235,7 @@ def predict_row(shape: Shape, peer: Peer, rounds: int, left: float) -> dict:
     return beside(ours, peer, job, rounds, left - (time.monotonic() - began))
 
 
-def told(error: str, batch: int) -> str:
+def outcome_of(error: str, batch: int) -> str:
     """An error as a row's outcome: on one line, and where memory was too small by its batch."""
     small = any(sign in error.lower() for sign in ("resource_exhausted", "out of memory"))
     return f"out of memory at batch {batch}" if small else error.strip().partition("\n")[0][:120]
@@ -250,16 +250,16 @@ def planned(peer: Peer, folder: Path, toy: bool) -> list[Row]:
     def trains(shape: Shape, compiled: bool = False) -> Row:
         kind = "train, torch.compile" if compiled else "train"
         run = functools.partial(train_row, shape, compiled, peer, rounds)
-        return Row(f"{kind} {shape.told()}", kind, 90 if compiled else 40, run)
+        return Row(f"{kind} {shape.described()}", kind, 90 if compiled else 40, run)
 
     def predicts(shape: Shape) -> Row:
-        return Row(f"predict {shape.told()}", "predict", 15, functools.partial(predict_row, shape, peer, rounds))
+        return Row(f"predict {shape.described()}", "predict", 15, functools.partial(predict_row, shape, peer, rounds))
 
-    files = functools.partial(data_row, main, folder / "gpu_photographs", 2 * batch if toy else JPEGS, 4 if toy else 20)
+    files = functools.partial(data_row, main, folder / "gpu_images", 2 * batch if toy else JPEGS, 4 if toy else 20)
     rows = [
         trains(main),
-        Row(f"rendering {main.told()}", "rendering", 15, functools.partial(render_row, main, rounds)),
-        Row(f"train from files {main.told()}", "files", 30, files),
+        Row(f"rendering {main.described()}", "rendering", 15, functools.partial(render_row, main, rounds)),
+        Row(f"train from files {main.described()}", "files", 30, files),
         trains(main._replace(precision="float32")),
         *(predicts(main._replace(precision="float32", batch=b)) for b in ((batch,) if toy else (256, 1, 32))),
     ]

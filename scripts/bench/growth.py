@@ -38,7 +38,7 @@ def _axis(name: str, field: str, values: tuple[int, ...]) -> Axis:
     return Axis(name, "ours_network.train", _STEP, field, values, values)
 
 
-_SEEN = {"model": "resnet18", "size": 64, "count": 96, "data": f"{DATA}/photographs"}
+_SEEN = {"model": "resnet18", "size": 64, "count": 96, "data": f"{DATA}/images"}
 AXES = (
     _axis("growth-batch", "batch", (8, 16, 32, 64)),
     _axis("growth-points", "points", (5, 68, 971, 10_000)),

@@ -17,13 +17,13 @@ def describe() -> dict[str, Any]:
     """Processor, cores, how busy it is now, instruction sets of note, and our versions."""
     info = Path("/proc/cpuinfo")
     lines = [line.partition(":") for line in info.read_text().splitlines()] if info.is_file() else []
-    told = {name.strip(): value.strip() for name, _, value in lines}
+    known = {name.strip(): value.strip() for name, _, value in lines}
     packages = ("jaxmarks", "jax", "jaxlib", "numpy", "opencv-python-headless")
     return {
-        "processor": told.get("model name", platform.processor() or platform.machine()),
+        "processor": known.get("model name", platform.processor() or platform.machine()),
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
-        "flags": [flag for flag in FLAGS if flag in told.get("flags", "").split()],
+        "flags": [flag for flag in FLAGS if flag in known.get("flags", "").split()],
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
     }
 

@@ -17,7 +17,7 @@ from pipelines.packing import pack, seal
 SIDE, POINTS = 500, 68
 
 
-def photographs(root: Path, count: int) -> example.Source:
+def image_source(root: Path, count: int) -> example.Source:
     """Drawn faces as JPEGs of 500 px with a camera's noise, about 60 KB each, in a contest folder; made once."""
     done = root / "train" / "landmarks.csv"
     if not done.is_file() or len(done.read_text().splitlines()) != count + 1:
@@ -48,7 +48,7 @@ def packed(root: Path, working_size: int) -> example.Source:
 
 def table(root: Path, rows: int) -> Path:
     """A table of labels in the contest's layout, 971 whole numbers of -22..1308 a row (101 rows that come again and again,
-    8.6 KB each); made where there is none of so many rows."""
+    8.6 KB each); made if no file has so many rows."""
     done = root / f"landmarks_{rows}.csv"
     if done.is_file():
         return done

@@ -25,7 +25,7 @@ from pipelines.sources.formats import contest
 from pipelines.sources.tables import Row, Table
 
 LEAST, MOST = 0.10, 0.25  # of the box's longer side: how far a label is shifted, and how far another is at least
-TRIES = 100  # images looked at for another label: those of one person may be alike
+TRIES = 100  # images tried for another label: those of one person may be alike
 
 
 def main() -> int:

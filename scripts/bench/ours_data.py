@@ -16,7 +16,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from made import packed, photographs, table
+from made import image_source, packed, table
 from ours_network import batch_of
 from worker import Side, save
 
@@ -76,7 +76,7 @@ def load(settings: dict, folder: Path) -> Side:
     """Training batches from files or from a packed set. settings: data, count, size, batch, packed (0: files; else the
     working size, -1: whole)."""
     root = Path(settings["data"])
-    source = photographs(root, settings["count"])
+    source = image_source(root, settings["count"])
     if settings["packed"]:
         source = packed(root, max(settings["packed"], 0))
     config = Config(size=settings["size"], batch=settings["batch"], workers=os.cpu_count() or 1)
@@ -121,8 +121,8 @@ def first_step(settings: dict, folder: Path) -> Side:
             "JAXMARKS_CACHE": str(cache)
         }
         command = [sys.executable, str(_ROOT / "scripts/train.py"), *flags]
-        told = subprocess.run(command, env=known, check=True, capture_output=True, text=True).stdout
-        return float(told.split("first step after ")[1].split(" s")[0])
+        printed = subprocess.run(command, env=known, check=True, capture_output=True, text=True).stdout
+        return float(printed.split("first step after ")[1].split(" s")[0])
 
     turn()
     made = json.loads(next((folder / "runs").glob(f"{'cold' if settings['cold'] else 'warm'}0/final.json")).read_text())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from made import photographs
+from made import image_source
 from worker import Side, save
 
 from jaxmarks import backend, experiment, keys, landmarks, models, tta
@@ -112,7 +112,7 @@ def infer(settings: dict, folder: Path) -> Side:
 
 def views(settings: dict, folder: Path) -> Side:
     """Points of images from their files, under a set of views. settings: model, size, count, data, tta."""
-    source = example.Subset(photographs(Path(settings["data"]), settings["count"]), range(settings["count"]))
+    source = example.Subset(image_source(Path(settings["data"]), settings["count"]), range(settings["count"]))
     config = Config(data=settings["data"], cache=False, model=settings["model"], size=settings["size"], steps=4)
     run = run_folder.create(folder / "run", config, run_data.of_config(config))
     plan = experiment.assemble(config, run.key, run.scheme, len(run.parts["train"]))

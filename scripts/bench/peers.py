@@ -52,9 +52,9 @@ class ImageDataset(Dataset):
         image = cv2.resize(image, whole.tolist(), interpolation=cv2.INTER_AREA)
         left, top = start = (whole - self._size) // 2
         image = image[top : top + self._size, left : left + self._size]
-        home = np.stack([whole / sides, 0.5 * whole / sides - 0.5 - start])
-        points = (self._points[index] * home[0] + home[1]).astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), torch.from_numpy(points), home
+        back = np.stack([whole / sides, 0.5 * whole / sides - 0.5 - start])
+        points = (self._points[index] * back[0] + back[1]).astype(np.float32)
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), torch.from_numpy(points), back
 
 
 def shuffled(files: ImageDataset, batch: int, workers: int = 2) -> DataLoader:
@@ -101,8 +101,8 @@ def predict(model: nn.Module, source, size: int) -> np.ndarray:
     """f64[images, points, 2] in pixels of each image, in the order of the source."""
     found = []
     with torch.inference_mode():
-        for images, _, home in DataLoader(ImageDataset.of_table(source.table, size), 64):
+        for images, _, back in DataLoader(ImageDataset.of_table(source.table, size), 64):
             heads = model.eval()(normalised(images)).double().view(len(images), -1, 2)
             points = heads * (size / 2) + (size - 1) / 2
-            found.append(((points - home[:, 1:]) / home[:, :1]).numpy())
+            found.append(((points - back[:, 1:]) / back[:, :1]).numpy())
     return np.concatenate(found)

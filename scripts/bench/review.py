@@ -28,7 +28,7 @@ def main() -> int:
     for kind in [*dict.fromkeys(sorted(wrong.values())), "all"]:
         found = sorted(places[name] for name, of in wrong.items() if kind in (of, "all"))
         first = sum(at <= len(wrong) for at in found)
-        print(f"{kind:10s} {first:4d} of {len(found):4d} ({first / len(found):.0%}); places {told(found)}")
+        print(f"{kind:10s} {first:4d} of {len(found):4d} ({first / len(found):.0%}); places {hardest(found)}")
     share = sum(places[name] <= len(wrong) for name in wrong) / len(wrong)
     print(f"{share:.1%} of the first {len(wrong)} of {len(places)} listed are wrong labels")
     return int(share < flags.least)
@@ -41,7 +41,7 @@ def rows(path: Path, header: list[str]) -> list[list[str]]:
     return found
 
 
-def told(places: list[int]) -> str:
+def hardest(places: list[int]) -> str:
     """The last few places, where the hard ones lie."""
     return f"{'... ' if len(places) > 6 else ''}{' '.join(map(str, places[-6:]))}"
 

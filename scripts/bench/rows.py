@@ -23,7 +23,7 @@ class Peer(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Something that both do. count: of `unit` in the work, so that speeds are per second; 0: seconds are told.
+    """Something that both do. count: of `unit` in the work, so that speeds are per second; 0: seconds are reported.
 
     times: how often a turn does the work. Less than a fifth of a second would measure how long a core takes to wake.
     """
@@ -85,7 +85,7 @@ def _infer(name: str, size: int, batch: int) -> Row:
 
 
 def _views(count: int) -> Row:
-    settings = {"model": "resnet18", "size": 96, "count": count, "data": f"{DATA}/photographs"}
+    settings = {"model": "resnet18", "size": 96, "count": count, "data": f"{DATA}/images"}
     return Row(
         "views-8",
         "ours_network.views",
@@ -131,7 +131,7 @@ def _rendered(ours: compare.Output, peer: compare.Output) -> compare.Difference:
 
 
 def _load(name: str, packed: int, count: int) -> Row:
-    settings = {"data": f"{DATA}/photographs", "count": count, "size": 128, "batch": 32}
+    settings = {"data": f"{DATA}/images", "count": count, "size": 128, "batch": 32}
     peers = (
         Peer("DataLoader, a process a core", "data_peers.load", {**settings, "best": False}, huge_pages=False),
         Peer("DataLoader, reduced decoding", "data_peers.load", {**settings, "best": True}),

@@ -42,7 +42,7 @@ def main() -> int:
     table, axes = chosen(flags.only, flags.quick)
     environment.make()
     here, peers = machine.describe(), environment.versions()
-    print(f"{here['processor']}, {here['cores']} cores, {' '.join(here['flags'])}; peers: {told(peers)}")
+    print(f"{here['processor']}, {here['cores']} cores, {' '.join(here['flags'])}; peers: {spelled(peers)}")
     if here["load_before"] > 0.5:
         print(
             f"note: something else runs here, the load is {here['load_before']:.1f}; small batches suffer most from that"
@@ -78,7 +78,7 @@ def chosen(only: list[str] | None, quick: bool) -> tuple[list[rows.Row], list[gr
     return [r for r in table if r.name.startswith(asked)], [a for a in axes if a.name.startswith(asked)]
 
 
-def told(versions: dict[str, str]) -> str:
+def spelled(versions: dict[str, str]) -> str:
     """Names and versions on one line."""
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or "none"
 

@@ -50,15 +50,15 @@ class Worker:
             raise
 
     def _ask(self, request: object) -> dict:
-        told = ""
+        line = ""
         with contextlib.suppress(BrokenPipeError):
             assert self._process.stdin and self._process.stdout
             print(json.dumps(request), file=self._process.stdin, flush=True)
-            told = self._process.stdout.readline()
-        if not told:
+            line = self._process.stdout.readline()
+        if not line:
             last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
             raise Failed(f"{self.name} ended: {' '.join(last)[:300]}")
-        answer = json.loads(told)
+        answer = json.loads(line)
         if "error" in answer:
             raise Failed(f"{self.name}: {answer['error']}")
         return answer

@@ -58,8 +58,8 @@ def answer(side: Side, question: str | dict[str, int]) -> dict:
         return {"peak_mb": peak(os.getpid())}
     times, began = question["turn"], time.perf_counter()
     found = [side.turn() for _ in range(times)]
-    told = [seconds for seconds in found if isinstance(seconds, float)]
-    return {"seconds": (sum(told) if told else time.perf_counter() - began) / times}
+    own = [seconds for seconds in found if isinstance(seconds, float)]
+    return {"seconds": (sum(own) if own else time.perf_counter() - began) / times}
 
 
 def peak(process: int) -> float:
@@ -82,12 +82,12 @@ def main() -> None:
         request = json.loads(line)
         try:
             if side is None:
-                side, told = begin(request), {"ready": True}
+                side, found = begin(request), {"ready": True}
             else:
-                told = answer(side, request)
+                found = answer(side, request)
         except Exception as error:
-            told = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-        print(json.dumps(told), file=answers)
+            found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        print(json.dumps(found), file=answers)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def test_plain_images_come_by_name_and_without_labels(tmp_path):
         (tmp_path / name).write_text("no image")
     source = opening.open_images(str(tmp_path), 5)
     assert source.names == ["a.png", "b.JPG", "c.jpeg"] and source.num_points == 5
-    assert source[1].picture == picture(1) and not source[1].mask.any() and source[1].points.shape == (5, 2)
+    assert source[1].image == picture(1) and not source[1].mask.any() and source[1].points.shape == (5, 2)
 
 
 def test_a_folder_without_images_or_no_folder_is_rejected(tmp_path):

@@ -119,7 +119,7 @@ def test_weights_are_fitted_on_what_no_network_saw_and_kept(one, other):
     assert np.array_equal(again.fit.calibration.usual, net.fit.calibration.usual)
     held = halves.held(net.run, run_data.of_run(net.run))
     assert not set(held.chooses.names) & set(held.calibrates.names)
-    assert len(net.fit.calibration.photographs) == len(held.calibrates) and net.fit.images == len(held.chooses)
+    assert len(net.fit.calibration.images) == len(held.calibrates) and net.fit.images == len(held.chooses)
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
     net = predictor.load(root, tta="flip")
     held = halves.held(net.run, run_data.of_run(net.run))
     assert max(len(held.chooses), len(held.calibrates)) < calibration.LEAST <= len(held.all) == 30
-    assert net.fit.crossed and net.fit.images == 30 and len(net.fit.calibration.photographs) == 30
+    assert net.fit.crossed and net.fit.images == 30 and len(net.fit.calibration.images) == 30
     assert len(judged) == 5 and asked[0] == set(range(30)) == set().union(*(rows for _, rows in judged))
     assert all(asked[which] == set(range(30)) - rows for which, rows in judged)  # never fitted to what they judge
     assert "each by a fit to the others" in net.remarks[0]

@@ -258,7 +258,7 @@ def test_wrong_labels_are_wrong_in_the_way_that_is_reported_and_all_others_as_th
             assert np.array_equal(now[:, 1], was[:, 1])
     for part in ("train", "test"):
         old, new = (opening.open_source(str(root), part) for root in (forty, tmp_path / "wrong"))
-        assert [new[i].picture for i in range(len(new))] == [old[i].picture for i in range(len(old))]
+        assert [new[i].image for i in range(len(new))] == [old[i].image for i in range(len(old))]
     assert np.array_equal(opening.open_source(str(tmp_path / "wrong"), "test")[0].points, [[1, 2]] * 4)
 
 

@@ -70,7 +70,7 @@ def bench() -> ModuleType:
 
 def test_every_damage_has_the_outcome_that_it_should_have(damaged, bench):
     out, code, said = damaged
-    assert code == 0 and "every record had the fate it should have" in said and "Traceback" not in said, said
+    assert code == 0 and "every record had the outcome it should have" in said and "Traceback" not in said, said
     told = json.loads((out / "bench.json").read_text())
     assert not told["wrong"] and told["records"] >= 200 and told["ways"].pop("") > 100
     assert set(told["ways"]) == {*bench.IMAGES, *bench.ROWS} and min(told["ways"].values()) >= 1

@@ -2,7 +2,7 @@
 const find = id => document.getElementById(id);
 const items = JSON.parse(find("data").textContent), memory = "jaxmarks-review-" + find("data").dataset.key;
 const shown = {l: true, g: true, c: true}, layers = {l: "label", g: "prediction", c: "gaps"};
-const told = {keep: "keep", exclude: "exclude", prediction: "prediction"};
+const decisionNames = {keep: "keep", exclude: "exclude", prediction: "prediction"};
 let at = 0, decisions = {}, past = [];
 
 // In the tab for reloading it, in the browser for opening the file again: a label has a key of its own, so that what is
@@ -20,7 +20,7 @@ function recall() {
   const tab = history.state?.memory === memory ? history.state : {}, before = Number(tab.at ?? held("at"));
   items.forEach((_, i) => {
     const decision = tab.decisions?.[i] ?? held(i);
-    if (Object.hasOwn(told, decision)) decisions[i] = decision;
+    if (Object.hasOwn(decisionNames, decision)) decisions[i] = decision;
   });
   if (items[before]) at = before;
 }
@@ -32,8 +32,8 @@ function draw() {
   const item = items[at], side = item.view[2], marker = 2 * markerOf(item.prediction.length);
   find("view").setAttribute("viewBox", item.view.join(" "));
   find("view").setAttribute("aria-label", item.name);
-  ["x", "y", "width", "height"].forEach((name, n) => find("picture").setAttribute(name, item.place[n]));
-  find("picture").setAttribute("href", item.picture);
+  ["x", "y", "width", "height"].forEach((name, n) => find("image").setAttribute(name, item.place[n]));
+  find("image").setAttribute("href", item.image);
   find("label").setAttribute("d", dots(item.label));
   find("prediction").setAttribute("d", dots(item.prediction));
   find("gaps").setAttribute("d", item.label.map((p, n) => p ? `M${p.join(" ")}L${item.prediction[n].join(" ")}` : "").join(""));
@@ -52,7 +52,7 @@ function draw() {
   find("bar").max = items.length; find("bar").value = done;
   [...find("list").children].forEach((row, i) => {
     row.setAttribute("aria-current", i === at);
-    row.lastChild.textContent = told[decisions[i]] || "";
+    row.lastChild.textContent = decisionNames[decisions[i]] || "";
     row.lastChild.className = decisions[i] || "";
   });
   reveal(find("list"), find("list").children[at]);
@@ -70,7 +70,7 @@ function drawSimilar(other) {
   sheet.setAttribute("viewBox", other.view.join(" "));
   sheet.setAttribute("aria-label", other.name);
   ["x", "y", "width", "height"].forEach((name, n) => image.setAttribute(name, other.place[n]));
-  image.setAttribute("href", other.picture);
+  image.setAttribute("href", other.image);
   label.setAttribute("d", dots(other.label));
   label.setAttribute("stroke-width", other.view[2] * 2 * markerOf(other.label.length));
   figure.querySelector("figcaption").textContent = `similar image: ${other.name}, with its label`;

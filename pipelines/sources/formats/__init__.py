@@ -2,7 +2,7 @@
 
 A format is a module with NAME, which is that of its file; SUFFIX of the file that it writes (empty: a folder); IMAGES, the
 folder of images beside that file or in that folder; BOXED, whether it holds boxes; `recognises(path)`, `parts(path)`,
-`read(path, part, pictures, num_points) -> Table` (pictures: a folder given for the images; num_points: for a test split that
+`read(path, part, images, num_points) -> Table` (images: a folder given for the images; num_points: for a test split that
 does not say; a format of one file reads the same rows as either split) and `write(out, rows, num_points)`. A format of one
 file may have `likely(path)`, by which a path near it is suggested.
 """
@@ -67,7 +67,7 @@ _SAMPLED = 200  # files and folders near a path, of which one may be meant
 
 def respelled(table: Table) -> Table:
     """The table with the paths of its images as the disk spells them, where it has another form of Unicode."""
-    found = list(table.pictures or table.names)
+    found = list(table.images or table.names)
     changed = 0
     for index, name in enumerate(found):
         if not name.isascii() and (other := image_folders.spelled(table.root, name)) not in (None, name):
@@ -78,7 +78,7 @@ def respelled(table: Table) -> Table:
         f"{table.where}: {changed} names of images are spelled in another form of Unicode on the disk (accents); taken as"
         " the same"
     )
-    return dataclasses.replace(table, pictures=found, notes=[*table.notes, note])
+    return dataclasses.replace(table, images=found, notes=[*table.notes, note])
 
 
 def with_boxes(table: Table, path: Path) -> Table:

@@ -29,7 +29,7 @@ _FACE = "face"  # key of an annotation whose name in a set is not its id
 
 class _Entry(NamedTuple):
     annotation: dict[str, Any]
-    picture: str
+    image: str
     points: np.ndarray  # f32[points, 2], 0 where not labelled
     mask: np.ndarray
     size: tuple[int, int]  # width, height as the file has them; zeros: it does not say
@@ -56,9 +56,7 @@ def likely(path: Path) -> bool:
     return b'"annotations"' in data and b'"images"' in data and b'"keypoints"' in data
 
 
-def read(
-    path: Path, part: str, pictures: Path | None = None, num_points: int | None = None, category: str = ""
-) -> Table:
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None, category: str = "") -> Table:
     """Return the annotations by name. category: the name or id of the one to read, if several have keypoints.
 
     Raises ValueError if the file is not COCO keypoints or the images are not found; crowds, annotations without a
@@ -67,7 +65,7 @@ def read(
     entries, count, rejected, notes = _entries(path, category)
     names = _names(entries)
     order = sorted_by_name(names)
-    found = [entries[i].picture for i in order]
+    found = [entries[i].image for i in order]
     points = np.array([entries[i].points for i in order], np.float32).reshape(-1, count, 2)
     masks = np.array([entries[i].mask for i in order], bool).reshape(-1, count)
     boxes = np.array([_box(entries[i].annotation) for i in order]).reshape(-1, 4)
@@ -75,7 +73,7 @@ def read(
     def label(index: int) -> Label:
         return points[index], masks[index]
 
-    root, where = image_folders.find(path, pictures, _folders(path), found, label)
+    root, where = image_folders.find(path, images, _folders(path), found, label)
     return Table(
         root=root,
         where=path.name,
@@ -84,7 +82,7 @@ def read(
         lines=[0] * len(order),
         label=label,
         whole=text_tables.is_whole(points),
-        pictures=found,
+        images=found,
         boxes=boxes,
         sizes=np.array([entries[i].size for i in order], np.int64).reshape(-1, 2),
         rejected=rejected,
@@ -96,12 +94,11 @@ def read(
 
 def _names(entries: list[_Entry]) -> list[str]:
     """Return the names: IMAGE#OBJECT as kept by `write`, else by ids where an image has several."""
-    names = plain.names_of([e.picture for e in entries], [e.annotation["id"] for e in entries])
+    names = plain.names_of([e.image for e in entries], [e.annotation["id"] for e in entries])
     kept = [
-        f"{e.picture}#{e.annotation[_FACE]}" if _FACE in e.annotation else n
-        for e, n in zip(entries, names, strict=True)
+        f"{e.image}#{e.annotation[_FACE]}" if _FACE in e.annotation else n for e, n in zip(entries, names, strict=True)
     ]
-    good = all(plain.image_of(n) == e.picture for e, n in zip(entries, kept, strict=True))
+    good = all(plain.image_of(n) == e.image for e, n in zip(entries, kept, strict=True))
     return kept if good and len(set(kept)) == len(kept) else names
 
 
@@ -133,13 +130,13 @@ def _entries(path: Path, category: str) -> _Read:
 
 
 def _above(path: Path, entries: list[_Entry]) -> list[str]:
-    """A line of the visibilities that COCO does not know; none where there are none."""
-    odd = [entry for entry in entries if entry.above]
-    if not odd:
+    """A line of the visibilities that COCO does not know; none without such."""
+    unusual = [entry for entry in entries if entry.above]
+    if not unusual:
         return []
     return [
-        f"{path.name}: visibility other than 0, 1, 2 in {words.counted(len(odd), 'annotation')}, the first"
-        f" {odd[0].annotation['id']!r:.40} with {odd[0].above}: taken as labelled"
+        f"{path.name}: visibility other than 0, 1, 2 in {words.counted(len(unusual), 'annotation')}, the first"
+        f" {unusual[0].annotation['id']!r:.40} with {unusual[0].above}: taken as labelled"
     ]
 
 
@@ -158,31 +155,31 @@ def _entry(
     """One annotation. wanted: number of points, keys of categories. seen: the ids of those before it."""
     if not isinstance(annotation, dict):
         return Rejected("", None, f"not an annotation: entry {number} of the annotations")
-    name, image = annotation.get("id"), annotation.get("image_id")
+    name, image_id = annotation.get("id"), annotation.get("image_id")
     if not coco_images.is_id(name) or plain.path_fault(f"a{name}") or plain.image_of(f"a#{name}") != "a":
         return Rejected("", None, f"bad id: entry {number} of the annotations has the id {name!r:.40}")
-    if not coco_images.is_id(image) or image not in images.files:
-        return Rejected("", None, f"unknown image: annotation {name}: no image has the id {image!r:.40}")
-    if fault := coco_images.ambiguity(image, images.files[image]):
+    if not coco_images.is_id(image_id) or image_id not in images.files:
+        return Rejected("", None, f"unknown image: annotation {name}: no image has the id {image_id!r:.40}")
+    if fault := coco_images.ambiguity(image_id, images.files[image_id]):
         return Rejected("", None, f"image id twice: annotation {name}: {fault}")
-    picture, size = images.files[image][0], images.sizes[image]
-    if fault := plain.path_fault(picture):
+    image, size = images.files[image_id][0], images.sizes[image_id]
+    if fault := plain.path_fault(image):
         return Rejected("", None, fault)
     if str(name) in seen:
-        return Rejected(picture, None, f"id twice: annotation {name}")
+        return Rejected(image, None, f"id twice: annotation {name}")
     seen.add(str(name))
     if (key := categories.key_of(annotation)) not in wanted[1]:
-        return Rejected(picture, None, f"other category: annotation {name} is of category {key!r:.40}")
+        return Rejected(image, None, f"other category: annotation {name} is of category {key!r:.40}")
     if annotation.get("iscrowd") not in _ONE:
-        return Rejected(picture, None, f"crowd: annotation {name} is of many at once")
+        return Rejected(image, None, f"crowd: annotation {name} is of many at once")
     values = _keypoints(annotation.get("keypoints") or [0] * 3 * wanted[0], wanted[0])
     if isinstance(values, str):
-        return Rejected(picture, None, values.format(name))
+        return Rejected(image, None, values.format(name))
     mask = values[:, 2] > 0
     if not mask.any():
-        return Rejected(picture, None, f"no labelled point: annotation {name}")
+        return Rejected(image, None, f"no labelled point: annotation {name}")
     points, above = np.where(mask[:, None], values[:, :2], 0).astype(np.float32), int(values[:, 2].max())
-    return _Entry(annotation, picture, points, mask, size, above if above > 2 else 0)
+    return _Entry(annotation, image, points, mask, size, above if above > 2 else 0)
 
 
 def _keypoints(found: Any, count: int) -> np.ndarray | str:
@@ -210,7 +207,7 @@ def _array(found: list[Any]) -> np.ndarray | None:
 
 
 def _box(annotation: dict[str, Any]) -> np.ndarray:
-    """f64[4], NaN where there is none, or only one that `write` made from the keypoints."""
+    """f64[4], NaN if missing, or only one that `write` made from the keypoints."""
     found = annotation.get("bbox") if annotation.get(_MADE) != "keypoints" else None
     box = _array(found) if isinstance(found, list) and len(found) == 4 else None
     return np.full(4, np.nan) if box is None else box
@@ -218,19 +215,19 @@ def _box(annotation: dict[str, Any]) -> np.ndarray:
 
 def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     """A data set with numbered ids, one category, and for each record its box; where it has none, that of its labelled
-    points, since other programs want one, marked as such, so that it is none again when it is read."""
+    points, since other programs want one, marked as such, so that it is missing again when it is read."""
     images: dict[str, dict[str, Any]] = {}
     with files.whole(out) as file:
         file.write(b'{"info": {"description": "landmarks"}, "licenses": [],\n"annotations": [')
         for number, row in enumerate(rows, 1):
-            picture, (width, height) = plain.image_of(row.name), row.size
-            new = {"id": len(images) + 1, "file_name": picture, "width": int(width), "height": int(height)}
+            image, (width, height) = plain.image_of(row.name), row.size
+            new = {"id": len(images) + 1, "file_name": image, "width": int(width), "height": int(height)}
             box = plain.exact(_extent(row) if row.box is None else row.box)
             made = f'"{_MADE}": "keypoints", ' if row.box is None else ""
-            if (face := row.name[len(picture) + 1 :]) not in ("", str(number)):
+            if (face := row.name[len(image) + 1 :]) not in ("", str(number)):
                 made += f'"{_FACE}": {json.dumps(face)}, '
             annotation = (
-                f'{{"id": {number}, "image_id": {images.setdefault(picture, new)["id"]}, "category_id": 1, "iscrowd": 0, '
+                f'{{"id": {number}, "image_id": {images.setdefault(image, new)["id"]}, "category_id": 1, "iscrowd": 0, '
                 f'"bbox": [{",".join(box)}], {made}"area": {float(box[2]) * float(box[3])}, '
                 f'"num_keypoints": {int(row.mask.sum())}, "keypoints": {_triples(row, 2)}}}'
             )

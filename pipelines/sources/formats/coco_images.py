@@ -39,8 +39,8 @@ def is_id(value: Any) -> bool:
 
 
 def read(entries: list[Any], where: str) -> Images:
-    """The images by id. An id that is given to several files keeps them all; entries without an id or a name are none."""
-    found, odd = Images({}, {}, []), []
+    """The images by id. An id that is given to several files keeps them all; entries without an id or a name are left out."""
+    found, invalid = Images({}, {}, []), []
     for image in entries:
         if isinstance(image, dict) and is_id(image.get("id")) and isinstance(image.get("file_name"), str):
             key, name = image["id"], _inner(image["file_name"])
@@ -48,11 +48,11 @@ def read(entries: list[Any], where: str) -> Images:
             if name not in found.files.setdefault(key, []):
                 found.files[key].append(name)
             if not any(size) and any(image.get(axis) not in _UNSAID for axis in ("width", "height")):
-                odd.append(name)
-    if odd:
+                invalid.append(name)
+    if invalid:
         found.notes.append(
-            f"{where}: of {words.counted(len(odd), 'image')}, the first {odd[0][:80]!r}, width and height are not both whole"
-            " numbers; whether they have the size they were labelled in is not checked"
+            f"{where}: of {words.counted(len(invalid), 'image')}, the first {invalid[0][:80]!r}, width and height are not both"
+            " whole numbers; whether they have the size they were labelled in is not checked"
         )
     return found
 
@@ -78,7 +78,7 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
 
 
 def _number(value: Any) -> int:
-    """A length in pixels, 0 where it is none."""
+    """A length in pixels, 0 if it is not valid."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 11:
         value = int(value)
     good = isinstance(value, int | float) and value is not True and 0 < value < 1 << 31 and value == int(value)

@@ -43,27 +43,27 @@ def parts(path: Path) -> list[str]:
 _TABLES = {"train": "landmarks.csv", "test": "test_points.csv"}
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """Return the training split by file name, or the test split in the order of its list, with the ground truth if it
     exists.
 
     num_points: the number of points, if neither truth nor training table states it. Raises ValueError with the place if
     a file is missing or invalid; rows that cannot be used are in the table's `rejected`.
     """
-    folder = pictures or path / part / "images"
+    folder = images or path / part / "images"
     table = path / part / _TABLES[part]
     if not table.is_file():
         raise ValueError(f"{table}: the file is missing; give the folder that holds train/ and test/")
     if not folder.is_dir():
         raise ValueError(
-            f"{folder}: the folder of images is missing; say where they are by --pictures FOLDER, or have convert.py write"
-            " them there (--copy-pictures)"
+            f"{folder}: the folder of images is missing; say where they are by `pictures` FOLDER, or have convert.py write"
+            " them there (`copy_pictures`)"
         )
     return _train(path, folder, table) if part == "train" else _test(path, folder, table, num_points)
 
 
 def read_landmarks(path: Path) -> Scan:
-    """A landmarks.csv: a name, then x, y of each point. Raises ValueError where it is none."""
+    """A landmarks.csv: a name, then x, y of each point. Raises ValueError for another file."""
     scan = text_tables.scan(path)
     if len(scan.columns) < 3 or len(scan.columns) % 2 == 0:
         raise ValueError(
@@ -74,7 +74,7 @@ def read_landmarks(path: Path) -> Scan:
 
 
 def _check_axes(path: Path, columns: Sequence[str]) -> None:
-    headers.check(path, columns, "bounding boxes are given by --boxes FILE")
+    headers.check(path, columns, "bounding boxes are given by `boxes` FILE")
 
 
 def _label_in(scan: Scan, order: list[int], index: int) -> Label:
@@ -197,7 +197,7 @@ def write_submission(
     file.write(csv_text.row(["file_name", *_columns(check_asked(asked))]))
     for name, face, indices in zip(names, points, asked, strict=True):
         if not np.isfinite(face[indices]).all():
-            raise ValueError(f"{name}: a point is predicted that is not finite; take another --checkpoint")
+            raise ValueError(f"{name}: a point is predicted that is not finite; take another `checkpoint`")
         file.write(csv_text.row([name, *np.rint(face[indices]).astype(np.int64).reshape(-1)]))
 
 
@@ -216,7 +216,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int, decimals: int | None 
         for row in rows:
             if not row.mask.all():
                 raise ValueError(
-                    f"{row.name}: a point is not labelled, which landmarks.csv cannot say; take --format plain"
+                    f"{row.name}: a point is not labelled, which landmarks.csv cannot say; take `format` plain"
                 )
             shown = (
                 plain.texts(row.points) if decimals is None else [_shown(v, decimals) for v in row.points.reshape(-1)]

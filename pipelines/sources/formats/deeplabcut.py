@@ -25,7 +25,7 @@ parts = plain.parts
 class _Head(NamedTuple):
     index: int  # columns in front of the numbers
     points: list[str]  # body parts of an individual
-    faces: dict[str, list[int]]  # individual: the columns of its x; one without a name where there are none
+    faces: dict[str, list[int]]  # individual: the columns of its x; one without a name in tables of single animals
     width: int  # fields of a row
     others: dict[str, dict[str, int]]  # individuals that have other body parts: the column of each's x
     scorer: str  # who labelled
@@ -53,13 +53,13 @@ def recognises(path: Path) -> bool:
     )
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """The records by name, of one table or of all a project's. Images lie below the project's folder (that which holds
     labeled-data), or in the folder of the table.
 
     The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
-    of tables with other body parts are rejected. Raises ValueError, with the place, where a table is none, and where several
-    scorers labelled one video.
+    of tables with other body parts are rejected. Raises ValueError, with the place, where a file is not such a
+    table, and where several scorers labelled one video.
     """
     tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {})
     top = path if path.is_dir() else path.parent
@@ -69,22 +69,22 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     scorers = deeplabcut_places.scorers(path, {table: head.scorer for table, (head, _) in opened.items()})
     points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables) + scorers
     notes += [
-        f"{table}: read as a table with {told}"
+        f"{table}: read as a table with {dialect}"
         for table in tables
-        if (told := dialects.sniff(table, ",").describe(","))
+        if (dialect := dialects.sniff(table, ",").describe(","))
     ]
     for table, (head, rows) in opened.items():
         if not rows:
             notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
-            detail = f"{_told(points, head.points)}, against {count} of {len(tables)} tables"
+            detail = f"{_difference(points, head.points)}, against {count} of {len(tables)} tables"
             found.rejected.extend(_others(table, top, head, rows, detail))
             continue
         if head.points != points:
             notes.append(f"{table}: its body parts are in another order than {first} has them; matched by name")
         _add_table(table, top, head.in_order(points), rows, found)
     order = sorted_by_name(found.names)
-    root, paths = deeplabcut_places.find(path, pictures, top, tables, [found.places[i] for i in order])
+    root, paths = deeplabcut_places.find(path, images, top, tables, [found.places[i] for i in order])
 
     def label(index: int) -> Label:
         mask = np.isfinite(found.points[order[index]][:, 0])
@@ -98,7 +98,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         lines=[found.lines[i] for i in order],
         label=label,
         whole=all(text_tables.is_whole(p) for p in found.points),
-        pictures=paths,
+        images=paths,
         rejected=found.rejected,
         files=tables,
         notes=notes,
@@ -112,7 +112,7 @@ def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
     return _head(path, (row for _, row in rows)), [(line, row) for line, row in rows if any(row)]
 
 
-def _told(usual: list[str], points: list[str]) -> str:
+def _difference(usual: list[str], points: list[str]) -> str:
     """In what way body parts differ from the usual ones."""
     lacks, adds = (", ".join(p for p in one if p not in other) for one, other in ((usual, points), (points, usual)))
     return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
@@ -174,33 +174,33 @@ def _plain(individual: str) -> str:
 
 def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> None:
     """A row of a table in a folder: a record for each individual that has a point."""
-    picture = deeplabcut_places.image(folder, row[: head.index])
-    reason = plain.path_fault(picture)
+    image = deeplabcut_places.image(folder, row[: head.index])
+    reason = plain.path_fault(image)
     if reason is None and len(row) != head.width:
         reason = f"wrong number of fields: {len(row)}, the header has {head.width}"
-    if reason is None and picture in found.seen:
-        reason = f"name twice: {picture}, first on line {found.seen[picture]}"
+    if reason is None and image in found.seen:
+        reason = f"name twice: {image}, first on line {found.seen[image]}"
     if reason is not None:
-        found.rejected.append(Rejected(picture, line, reason))
+        found.rejected.append(Rejected(image, line, reason))
         return
-    found.seen[picture] = line
+    found.seen[image] = line
     before = len(found.names) + len(found.rejected)
     for face, columns in head.faces.items():
-        name = f"{picture}#{face}" if face else picture
+        name = f"{image}#{face}" if face else image
         points = _points([row[c + axis].strip() for c in columns for axis in (0, 1)], head.points)
         if isinstance(points, str):
             found.rejected.append(Rejected(name, line, points))
         elif not face or not np.isnan(points).all():
             found.names.append(name)
-            found.places.append(deeplabcut_places.Place(picture, folder))
+            found.places.append(deeplabcut_places.Place(image, folder))
             found.lines.append(line)
             found.points.append(points)
     for face, parts in head.others.items():
         if any(_known(row[column + axis]) for column in parts.values() for axis in (0, 1)):
             reason = f"other body parts: individual {face} has {', '.join(parts)}"
-            found.rejected.append(Rejected(f"{picture}#{face}", line, reason))
+            found.rejected.append(Rejected(f"{image}#{face}", line, reason))
     if len(found.names) + len(found.rejected) == before:
-        found.rejected.append(Rejected(picture, line, "no labelled point: no individual has one"))
+        found.rejected.append(Rejected(image, line, "no labelled point: no individual has one"))
 
 
 def _known(field: str) -> bool:

@@ -10,9 +10,9 @@ from jaxmarks import words
 from pipelines.sources.formats import image_folders
 
 _TABLE = "CollectedData_*.csv"
-_HOME = "labeled-data"  # the folder of a project's videos
+_DATA = "labeled-data"  # the folder of a project's videos
 _OWN_COPIES = "_labeled"  # ends the folders in which DeepLabCut draws labels
-_ELSEWHERE = re.compile(rf"(?:[A-Za-z]:)?/(?:.*/)?({_HOME}/[^/]+/[^/]+)")
+_ELSEWHERE = re.compile(rf"(?:[A-Za-z]:)?/(?:.*/)?({_DATA}/[^/]+/[^/]+)")
 _NAMED = 5
 
 
@@ -27,25 +27,25 @@ def tables(path: Path) -> list[Path]:
     """The tables at a path: the file itself, those of a project's videos, else those in the folder."""
     if path.is_file():
         return [path]
-    return sorted(path.glob(f"{_HOME}/*/{_TABLE}")) or sorted(path.glob(_TABLE))
+    return sorted(path.glob(f"{_DATA}/*/{_TABLE}")) or sorted(path.glob(_TABLE))
 
 
 def unread(path: Path, read: Sequence[Path]) -> list[str]:
     """A line for each kind of label file in a project that is not among the tables that are read, and for videos that have
     no table."""
-    home = path / _HOME
-    if not path.is_dir() or home not in {table.parent.parent for table in read}:
+    root = path / _DATA
+    if not path.is_dir() or root not in {table.parent.parent for table in read}:
         return []
     beside = sorted(path.glob(_TABLE))
-    astray = [table for pattern in (_TABLE, f"*/*/{_TABLE}") for table in sorted(home.glob(pattern))]
-    known = {table.parent for table in read} | {home / table.relative_to(home).parts[0] for table in astray}
-    videos = [p for p in sorted(home.iterdir()) if p.is_dir() and p not in known and not p.name.endswith(_OWN_COPIES)]
+    astray = [table for pattern in (_TABLE, f"*/*/{_TABLE}") for table in sorted(root.glob(pattern))]
+    known = {table.parent for table in read} | {root / table.relative_to(root).parts[0] for table in astray}
+    videos = [p for p in sorted(root.iterdir()) if p.is_dir() and p not in known and not p.name.endswith(_OWN_COPIES)]
     stored = [file for video in videos for file in sorted(video.glob("CollectedData*.h5"))[:1]]
     return [
         f"{path}: {words.counted(len(found), what)} {_some(path, found)}: {why}"
         for found, what, why in (
-            (beside, "table", f"not read, since those of the videos in {_HOME} are; give it by itself to read it"),
-            (astray, "table", f"not read, since tables lie in {_HOME}/VIDEO; move it there, or give it by itself"),
+            (beside, "table", f"not read, since those of the videos in {_DATA} are; give it by itself to read it"),
+            (astray, "table", f"not read, since tables lie in {_DATA}/VIDEO; move it there, or give it by itself"),
             (
                 stored,
                 "file",
@@ -120,11 +120,11 @@ def _near(top: Path, places: list[Place]) -> list[str | None]:
     named: dict[str, set[str]] = {}
     for place in places:
         named.setdefault(place.folder, set()).add(place.image.rpartition("/")[0])
-    homes = {folder: (top / folder).absolute() for folder in named}
-    moved = {folder for folder, found in named.items() if len(found) == 1 and homes[folder].parent.name != _HOME}
+    folders = {folder: (top / folder).absolute() for folder in named}
+    moved = {folder for folder, found in named.items() if len(found) == 1 and folders[folder].parent.name != _DATA}
     near: list[str | None] = []
     for place in places:
         folder, _, name = place.image.rpartition("/")
-        own = place.folder in moved or folder.rpartition("/")[2] in ("", homes[place.folder].name)
+        own = place.folder in moved or folder.rpartition("/")[2] in ("", folders[place.folder].name)
         near.append((f"{place.folder}/{name}" if place.folder != "." else name) if own else None)
     return near

@@ -12,7 +12,7 @@ from pipelines.sources.tables import Label
 
 _SAMPLED = 500  # images, evenly taken, to tell which folder is theirs
 _COMPARED = 20  # images that several folders hold, to tell these apart
-_SHARE = 0.5  # of the images of the best folder: another that holds as many is told
+_SHARE = 0.5  # of the images of the best folder: another that holds as many is reported
 
 
 class _Folder(NamedTuple):
@@ -25,7 +25,7 @@ def find(
     table: Path,
     given: Path | None,
     folders: Sequence[Path],
-    pictures: Sequence[str],
+    images: Sequence[str],
     label: Callable[[int], Label] | None = None,
 ) -> tuple[Path, list[str]]:
     """Return (folder, notes): the given folder, or the one of `folders` that holds most of an even sample of the images
@@ -38,41 +38,41 @@ def find(
         if not given.is_dir():
             raise ValueError(f"`pictures` {given}: does not exist")
         return given, []
-    if not pictures:
+    if not images:
         return folders[0], []
     tried = list({os.path.realpath(folder): folder for folder in reversed(folders)}.values())[::-1]
-    for some in (pictures[:: -(-len(pictures) // _SAMPLED)], pictures):
+    for some in (images[:: -(-len(images) // _SAMPLED)], images):
         found = [sum(spelled(folder, name) is not None for name in some) for folder in tried]
         if any(found):
             best = tried[found.index(max(found))]
             near = [f for f, count in zip(tried, found, strict=True) if count >= _SHARE * max(found)]
             equal = [f for f, count in zip(tried, found, strict=True) if count == max(found)]
-            return _chosen(best, near, equal, pictures, label) if label and len(near) > 1 else (best, [])
+            return _chosen(best, near, equal, images, label) if label and len(near) > 1 else (best, [])
     raise ValueError(
-        f"{table}: none of its {len(pictures)} images, such as {pictures[0]!r}, is in"
+        f"{table}: none of its {len(images)} images, such as {images[0]!r}, is in"
         f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by `pictures`"
     )
 
 
 def _chosen(
-    best: Path, near: list[Path], equal: list[Path], pictures: Sequence[str], label: Callable[[int], Label]
+    best: Path, near: list[Path], equal: list[Path], images: Sequence[str], label: Callable[[int], Label]
 ) -> tuple[Path, list[str]]:
     """Choose as `find` among several folders that hold images of these names; folders with the same files are not
     reported."""
-    shared = [i for i, name in enumerate(pictures) if all(spelled(folder, name) for folder in near)]
+    shared = [i for i, name in enumerate(images) if all(spelled(folder, name) for folder in near)]
     some = shared[:: -(-len(shared) // _COMPARED)] if shared else []
-    if all(len({files.read_bytes(folder / str(spelled(folder, pictures[i]))) for folder in near}) == 1 for i in some):
+    if all(len({files.read_bytes(folder / str(spelled(folder, images[i]))) for folder in near}) == 1 for i in some):
         return best, []
-    about = {folder: _seen(folder, some, pictures, label) for folder in near}
+    about = {folder: _seen(folder, some, images, label) for folder in near}
     most = max(about[folder].inside for folder in equal)
     chosen = next(folder for folder in equal if about[folder].inside == most)
-    told = " and in ".join(f"{f.root} ({f.first[0]} x {f.first[1]})" for f in about.values())
+    places = " and in ".join(f"{f.root} ({f.first[0]} x {f.first[1]})" for f in about.values())
     why = ", since labels lie outside the images of the other" if about[best].inside < most else ""
-    return chosen, [f"images of these names lie in {told}: {chosen} is used{why}; --pictures FOLDER chooses"]
+    return chosen, [f"images of these names lie in {places}: {chosen} is used{why}; `pictures` FOLDER chooses"]
 
 
-def _seen(folder: Path, some: list[int], pictures: Sequence[str], label: Callable[[int], Label]) -> _Folder:
-    sizes = {i: size for i, size in _sizes(folder, some, pictures)}
+def _seen(folder: Path, some: list[int], images: Sequence[str], label: Callable[[int], Label]) -> _Folder:
+    sizes = {i: size for i, size in _sizes(folder, some, images)}
     inside = 0
     for index, size in sizes.items():
         points, mask = label(index)
@@ -80,11 +80,11 @@ def _seen(folder: Path, some: list[int], pictures: Sequence[str], label: Callabl
     return _Folder(folder, next(iter(sizes.values()), (0, 0)), inside)
 
 
-def _sizes(folder: Path, some: list[int], pictures: Sequence[str]) -> Iterator[tuple[int, tuple[int, int]]]:
+def _sizes(folder: Path, some: list[int], images: Sequence[str]) -> Iterator[tuple[int, tuple[int, int]]]:
     """Yield (index, (width, height)) of the images that can be decoded."""
     for index in some:
         try:
-            yield index, decode.displayed_size(files.read_bytes(folder / str(spelled(folder, pictures[index]))))
+            yield index, decode.displayed_size(files.read_bytes(folder / str(spelled(folder, images[index]))))
         except (decode.DecodeError, OSError):
             continue
 

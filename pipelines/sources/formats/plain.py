@@ -37,8 +37,8 @@ def parts(path: Path) -> list[str]:
     return ["train"]
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """The rows by name. Raises ValueError, with the place, where the table or the folder of images is none."""
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
+    """The rows by name. Raises ValueError, with the place, where the table is not one or the folder of images is missing."""
     scan = text_tables.scan(path, b",", gaps=True, safe=text_tables.inner_path)
     columns = scan.columns[:-4] if (boxed := scan.columns[-4:] == BOX) else scan.columns
     if columns[0] == "file_name":
@@ -59,7 +59,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
     def label(index: int) -> Label:
         return _label(scan, order[index], len(columns) - 1)
 
-    root, notes = image_folders.find(path, pictures, [path.parent, path.parent / "images"], found, label)
+    root, notes = image_folders.find(path, images, [path.parent, path.parent / "images"], found, label)
     return Table(
         root=root,
         where=path.name,
@@ -69,7 +69,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         label=label,
         whole=scan.whole,
         notes=[scan.note] * bool(scan.note) + notes,
-        pictures=found if found != names else None,
+        images=found if found != names else None,
         boxes=boxes[order] if boxed else None,
         rejected=sorted(rejected, key=lambda r: r.line or 0),
         files=[path],
@@ -169,13 +169,13 @@ def path_fault(name: str) -> str | None:
 def only_one(name: str, what: str) -> str:
     """The name of a record. Raises ValueError where it is one of several faces of an image."""
     if image_of(name) != name:
-        raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take --format plain or coco")
+        raise ValueError(f"{name}: several objects of one image, which {what} cannot say; take `format` plain or coco")
     return name
 
 
-def names_of(pictures: Sequence[str], faces: Sequence[object]) -> list[str]:
+def names_of(images: Sequence[str], faces: Sequence[object]) -> list[str]:
     """The records' names: the image, and #FACE where it has several."""
     count: dict[str, int] = {}
-    for picture in pictures:
-        count[picture] = count.get(picture, 0) + 1
-    return [p if count[p] == 1 else f"{p}#{face}" for p, face in zip(pictures, faces, strict=True)]
+    for image in images:
+        count[image] = count.get(image, 0) + 1
+    return [p if count[p] == 1 else f"{p}#{face}" for p, face in zip(images, faces, strict=True)]

@@ -47,35 +47,35 @@ def _leads_back(folder: Path, around: list[Path]) -> bool:
     )
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
-    """Return the images that have a .pts file, by name; `pictures` is their folder, if it is another.
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
+    """Return the images that have a .pts file, by name; `images` is their folder, if it is another.
 
     Each file is read once here and again on request. The number of points of most files decides; others, invalid files
     and those without an image are in `rejected`. Raises ValueError if no file can be used.
     """
-    root, _ = image_folders.find(path, pictures, [path], [])
+    root, _ = image_folders.find(path, images, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
-    images, read_ = _Images(root), {table: _points(table) for table in tables}
+    beside, read_ = _Images(root), {table: _points(table) for table in tables}
     sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))
     count = sizes.most_common(1)[0][0] if sizes else 0
     found: dict[str, Path] = {}
     rejected = []
     for table, points in read_.items():
         name = table.relative_to(path).as_posix()
-        picture = images.of(name)
+        image = beside.of(name)
         if isinstance(points, str):
             rejected.append(Rejected(name, None, points))
         elif len(points) != count:
             usual = f"{len(points)}, the usual number is {count} ({sizes[count]} of {sizes.total()} files)"
             rejected.append(Rejected(name, None, f"wrong number of points: {usual}"))
-        elif picture is None:
+        elif image is None:
             rejected.append(Rejected(name, None, f"no image: none of its stem and {' '.join(ENDINGS)} is beside it"))
-        elif fault := plain.path_fault(picture):
+        elif fault := plain.path_fault(image):
             rejected.append(Rejected(name, None, fault))
-        elif picture in found:
-            rejected.append(Rejected(name, None, f"name twice: {found[picture].name} has the image {picture} already"))
+        elif image in found:
+            rejected.append(Rejected(name, None, f"name twice: {found[image].name} has the image {image} already"))
         else:
-            found[picture] = table
+            found[image] = table
     if not found:
         raise ValueError(f"{path}: no .pts file with an image can be used ({rejected[0].file}: {rejected[0].reason})")
     names = [list(found)[i] for i in sorted_by_name(list(found))]
@@ -88,7 +88,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         label=lambda index: _label(found[names[index]], count),
         rejected=rejected,
         files=tables,
-        notes=images.notes(),
+        notes=beside.notes(),
     )
 
 
@@ -170,10 +170,10 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
         name, file_name = row.name, file_of(row.name)
         if not text_tables.inner_path(name) or file_name in written:
             raise ValueError(
-                f"{name}: {'another picture has this stem' if file_name in written else 'not a path below a folder'}"
+                f"{name}: {'another image has this stem' if file_name in written else 'not a path below a folder'}"
             )
         if not row.mask.all():
-            raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take --format plain or coco")
+            raise ValueError(f"{name}: a point is not labelled, which .pts cannot say; take `format` plain or coco")
         written.add(file_name)
         numbers = [_from_one(text) for text in plain.texts(row.points)]
         points = "".join(f"{x} {y}\n" for x, y in zip(numbers[::2], numbers[1::2], strict=True))

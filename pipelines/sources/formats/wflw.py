@@ -27,7 +27,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class _Face(NamedTuple):
-    picture: str
+    image: str
     line: int
     offset: int  # of the row in the file
     box: np.ndarray
@@ -60,23 +60,23 @@ def likely(path: Path) -> bool:
     return len(fields) > _REST and (len(fields) - _REST) % 2 == 0 and numbers is not None
 
 
-def read(path: Path, part: str, pictures: Path | None = None, num_points: int | None = None) -> Table:
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """Return the faces by name. The number of fields of most rows decides; others and invalid rows are in `rejected`.
 
     If most rows of 197 fields have no box and no attributes, they are 98 points alone: there are no boxes, and a note
     says so. Raises ValueError if the file is not such a list or the images are not found.
     """
     faces, rejected, layout = _read(path)
-    names = plain.names_of([f.picture for f in faces], [f.line for f in faces])
+    names = plain.names_of([f.image for f in faces], [f.line for f in faces])
     order = sorted_by_name(names)
-    found, near = [faces[i].picture for i in order], path.absolute().parent
+    found, near = [faces[i].image for i in order], path.absolute().parent
     boxes = np.array([faces[i].box for i in order]).reshape(-1, 4)
     folders = [near, *(folder / "WFLW_images" for folder in (near, near.parent, near.parent.parent))]
 
     def label(index: int) -> Label:
         return _label(path, faces[order[index]], layout)
 
-    root, notes = image_folders.find(path, pictures, folders, found, label)
+    root, notes = image_folders.find(path, images, folders, found, label)
     if not layout.boxed:
         notes.append(f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes")
     return Table(
@@ -86,7 +86,7 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
         names=[names[i] for i in order],
         lines=[faces[i].line for i in order],
         label=label,
-        pictures=found,
+        images=found,
         boxes=boxes if layout.boxed else None,
         notes=notes,
         rejected=rejected,
@@ -95,12 +95,12 @@ def read(path: Path, part: str, pictures: Path | None = None, num_points: int | 
 
 
 def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
-    """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it is none that is read."""
+    """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it cannot be read."""
     with open(path, "rb") as file:
         sizes = Counter(len(line.split()) for line in file if line.strip())
     size = sizes.most_common(1)[0][0] if sizes else 0
-    points, odd = divmod(size - _REST, 2)
-    if points >= 1 and not odd:
+    points, rest = divmod(size - _REST, 2)
+    if points >= 1 and not rest:
         layout = _Layout(points, True)
         faces, rejected = _faces(path, layout)
         if sum(row.reason.partition(":")[0] in _LAYOUT for row in rejected) <= len(faces) and _about_points(faces):
@@ -109,7 +109,7 @@ def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
         layout = _Layout(size // 2, False)
         return *_faces(path, layout), layout
     raise ValueError(
-        f"{path}: not a WFLW list: most rows have {_told(path, size)}; expected x, y of each point, x_min y_min x_max"
+        f"{path}: not a WFLW list: most rows have {_described(path, size)}; expected x, y of each point, x_min y_min x_max"
         " y_max of a box about them, 6 attributes of 0 or 1 and an image without blanks in its name in a row (as in"
         f" list_98pt_rect_attr_train.txt), or {_ALONE - 1} numbers and an image, as WFLW's list of points alone"
     )
@@ -121,7 +121,7 @@ def _about_points(faces: list[_Face]) -> bool:
     return 2 * sum(found) >= len(found)
 
 
-def _told(path: Path, size: int) -> str:
+def _described(path: Path, size: int) -> str:
     """Describe the first row of a number of fields: numbers, and what follows them."""
     with open(path, "rb") as file:
         rows = (line.decode(errors="replace").split() for line in file)
@@ -191,7 +191,7 @@ def _label(path: Path, face: _Face, layout: _Layout) -> Label:
     with open(path, "rb") as file:
         file.seek(face.offset)
         parsed = _parsed(file.readline() or b"?", layout)
-    if isinstance(parsed, Rejected) or parsed[0] != face.picture:
+    if isinstance(parsed, Rejected) or parsed[0] != face.image:
         raise ValueError(f"{path}:{face.line}: the file was changed while it was in use")
     return parsed[1], np.ones(layout.points, bool)
 
@@ -203,9 +203,9 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
         for row in rows:
             name = plain.image_of(row.name)
             if not row.mask.all():
-                raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take --format plain")
+                raise ValueError(f"{name}: a point is not labelled, which WFLW's lists cannot say; take `format` plain")
             if len(name.split()) != 1 or name != name.strip():
-                raise ValueError(f"{name!r}: a blank in a name, which WFLW's lists cannot say; take --format plain")
+                raise ValueError(f"{name!r}: a blank in a name, which WFLW's lists cannot say; take `format` plain")
             fields = [*plain.texts(row.points), *_corners(row.box), *["0"] * 6, name]
             file.write(" ".join(fields).encode() + b"\n")
 

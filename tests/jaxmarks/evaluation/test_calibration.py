@@ -61,7 +61,7 @@ def test_expected_errors_follow_the_unit_of_the_points(random):
         calibration.expected(larger, 3 * points, 3 * spread, 3 * across),
         3 * calibration.expected(known, points, spread, across),
     )
-    assert np.allclose(known.ratios, larger.ratios) and np.allclose(known.photographs, larger.photographs)
+    assert np.allclose(known.ratios, larger.ratios) and np.allclose(known.images, larger.images)
 
 
 def test_labels_that_are_missing_have_no_influence_and_no_error_is_expected_below_zero(random):
@@ -84,7 +84,7 @@ def test_it_comes_back_from_a_file(random):
 
 @pytest.mark.parametrize(("faces", "groups"), [(calibration.LEAST - 1, 5), (100, 1)])
 def test_too_few_to_calibrate_on_is_said_in_one_line(random, faces, groups):
-    with pytest.raises(ValueError, match=r"^\d+ labelled images of \d+ groups? are too few [^\n]*--val-fraction\)$"):
+    with pytest.raises(ValueError, match=r"^\d+ labelled images of \d+ groups? are too few [^\n]*`val_fraction`\)$"):
         calibration.fit(*made(random, faces, groups=groups))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from jaxmarks import models
 from jaxmarks.models import inception, ops
+from tests.jaxmarks.models.test_models import with_random_norms
 
 pytestmark = pytest.mark.bits
 
@@ -165,18 +166,8 @@ def inception3() -> Callable:
 def torch_network():
     """Random weights that keep the signal's scale, and random norms and running statistics."""
     torch = pytest.importorskip("torch")
-    nn = torch.nn
     torch.manual_seed(1)
-    network = inception3()(2 * NUM_POINTS)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-            module.running_mean.uniform_(-0.5, 0.5)
-            module.running_var.uniform_(0.5, 2.0)
-    return network
+    return with_random_norms(inception3()(2 * NUM_POINTS), "fan_in")
 
 
 def run_torch(network, image, with_aux: bool) -> tuple:

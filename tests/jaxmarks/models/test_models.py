@@ -58,6 +58,20 @@ def assert_trees_close(ours: dict, theirs: dict, tolerance: float) -> None:
         assert_close(a, b, tolerance, jax.tree_util.keystr(path))
 
 
+def with_random_norms(network, mode: str):
+    """A network of torch with kaiming's weights by `mode`, which keep the signal's scale, and random norms and statistics."""
+    nn = pytest.importorskip("torch").nn
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2.0)
+    return network
+
+
 # The reference: torchvision's ResNet, written from torch's layers with torchvision's names.
 
 
@@ -117,16 +131,7 @@ def torch_resnet(name: str):
             return self.fc(x.mean((2, 3))).reshape(-1, NUM_POINTS, 2)
 
     torch.manual_seed(1)
-    network = ResNet()
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-            module.running_mean.uniform_(-0.5, 0.5)
-            module.running_var.uniform_(0.5, 2.0)
-    return network
+    return with_random_norms(ResNet(), "fan_out")
 
 
 NAMES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}

@@ -125,47 +125,47 @@ def folder(root, bits: list[int]) -> Images:
 
 def test_one_set_is_treated_alike_and_that_is_reported(tmp_path, caplog):
     source = folder(tmp_path, [12, 10, 12, 12, 10, 12] * 4)
-    assert {int(decode.decode(source[i].picture)[5, 5, 0]) for i in range(len(source))} == {640 >> 4}
+    assert {int(decode.decode(source[i].image)[5, 5, 0]) for i in range(len(source))} == {640 >> 4}
     assert caplog.text.count("4095") == 1 and "24 of 24" in caplog.text and "labels.csv" in caplog.text
 
 
 def test_one_odd_image_does_not_turn_the_others_black(tmp_path, caplog):
     source = folder(tmp_path, [12] * 19 + [16])
     with caplog.at_level(logging.WARNING):
-        shown = [int(decode.decode(source[i].picture)[5, 5, 0]) for i in (19, 0, 19)]
+        shown = [int(decode.decode(source[i].image)[5, 5, 0]) for i in (19, 0, 19)]
     assert shown == [640 >> 8, 640 >> 4, 640 >> 8]
     assert caplog.text.count("19.png") == 1 and "65535" in caplog.text
 
 
 def test_images_that_come_out_dark_are_counted(tmp_path, caplog):
-    assert folder(tmp_path, [12, 16] * 4)[0].picture and "4 of them" in caplog.text
+    assert folder(tmp_path, [12, 16] * 4)[0].image and "4 of them" in caplog.text
     caplog.clear()
-    assert folder(tmp_path, [12, 10] * 4)[0].picture and "of them" not in caplog.text
+    assert folder(tmp_path, [12, 10] * 4)[0].image and "of them" not in caplog.text
 
 
 @pytest.mark.parametrize("count", [1, 19, 20])
 def test_of_few_images_it_is_said_that_the_data_of_a_run_may_have_another_scale(tmp_path, caplog, count):
-    assert folder(tmp_path, [10] * count)[0].picture
+    assert folder(tmp_path, [10] * count)[0].image
     assert "1023" in caplog.text and ("so few" in caplog.text) == (count < 20)
 
 
 def test_the_scale_does_not_depend_on_what_is_read_first(tmp_path):
     bits = [10, 12, 10, 12]
     one, other = folder(tmp_path, bits), folder(tmp_path, bits)
-    first = [one[i].picture for i in range(4)]
-    assert first == list(reversed([other[i].picture for i in (3, 2, 1, 0)]))
+    first = [one[i].image for i in range(4)]
+    assert first == list(reversed([other[i].image for i in (3, 2, 1, 0)]))
 
 
 def test_eight_bits_stay_the_bytes_of_the_file(tmp_path, caplog):
     data = encoded(quarters(), "PNG")
     (tmp_path / "a.png").write_bytes(data)
-    assert Images(Table(tmp_path, "", 3, ["a.png"], [0], None))[0].picture == data and not caplog.text
+    assert Images(Table(tmp_path, "", 3, ["a.png"], [0], None))[0].image == data and not caplog.text
 
 
 def test_a_damaged_one_among_them_is_reported_by_itself(tmp_path):
     source = folder(tmp_path, [12] * 4)
     (tmp_path / "02.png").write_bytes((tmp_path / "02.png").read_bytes()[:60])
-    assert decode.decode(source[1].picture)[5, 5, 0] == 640 >> 4
+    assert decode.decode(source[1].image)[5, 5, 0] == 640 >> 4
     with pytest.raises(DecodeError):
         source[2]
     assert decoders.own_white(b"") is None
@@ -183,7 +183,7 @@ def test_a_converted_set_keeps_its_files_and_its_scale(tmp_path, command):
     for name in source.names:
         assert (out.parent / "images" / name).read_bytes() == (tmp_path / name).read_bytes()
     one, other = (opening.open_source(str(path)) for path in (tmp_path / "labels.csv", out))
-    assert [one[i].picture for i in range(3)] == [other[i].picture for i in range(3)]
+    assert [one[i].image for i in range(3)] == [other[i].image for i in range(3)]
 
 
 def test_prepare_tells_the_scale_and_packs_what_training_sees(tmp_path, command, caplog):
@@ -194,4 +194,4 @@ def test_prepare_tells_the_scale_and_packs_what_training_sees(tmp_path, command,
     assert code == 0 and "4095" in caplog.text, said.err
     raw, packed = opening.open_source(str(tmp_path / "labels.csv")), opening.open_source(str(tmp_path / "packed"))
     assert example.identity(raw) == example.identity(packed)
-    assert {int(decode.decode(packed[i].picture)[5, 5, 0]) for i in range(3)} == {640 >> 4}
+    assert {int(decode.decode(packed[i].image)[5, 5, 0]) for i in range(3)} == {640 >> 4}

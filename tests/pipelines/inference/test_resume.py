@@ -180,7 +180,7 @@ def test_expected_errors_need_a_validation_part(tmp_path, rejected, monkeypatch)
     )
     bare = begun(tmp_path / "bare", data="drawn:24:5", batch=8, val_fraction=0.05)
     told = rejected("predict", "--run", bare, "--out", tmp_path / "s.csv", "--spread", tmp_path / "e.csv")
-    assert "there are none: " in told and "--val-fraction" in told and "Leave them out" in told
+    assert "missing: " in told and "--val-fraction" in told and "Leave them out" in told
     assert not (tmp_path / "s.csv").exists()
 
 

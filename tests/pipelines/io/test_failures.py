@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from pipelines.io import failures, files
+from pipelines.io import console, failures, files
 from tests.commands import ROOT, SMALL, begin, end
 
 
@@ -19,7 +19,7 @@ def raised(action) -> str:
         action()
     line, code = failures.describe(caught.value)
     assert code == failures.REJECTED and "\n" not in line
-    return line
+    return console.as_typed(line)
 
 
 def fails(error: BaseException):

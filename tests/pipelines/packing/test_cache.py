@@ -79,7 +79,7 @@ def test_one_set_whichever_way_it_comes(tmp_path, data, capsys):
         assert example.identity(source) == example.identity(cached)
         assert list(source.groups) == ["", "train01.jpg", "", "", "", "", "train01.jpg", ""]
         assert same(drawn(source), drawn(cached))
-    assert np.array_equal(cached[1].points, POINTS + 1) and cached[1].picture == photograph(1, 61)
+    assert np.array_equal(cached[1].points, POINTS + 1) and cached[1].image == photograph(1, 61)
     told = capsys.readouterr().out
     assert f"10 records into {tmp_path / 'cache'}/data-" in told and "--no-cache" in told
     assert told.count("3 records cannot be used") == 2
@@ -158,7 +158,7 @@ def test_changed_data_is_packed_anew_and_the_old_is_not_touched(data, own_cache)
     gone(data)
     new = cache.training_set(str(data))
     assert list(new.names) == [n for n in GOOD if n != "train03.jpg"] and len(list(own_cache.iterdir())) == 2
-    assert [old[i].picture for i in range(len(old))] and example.identity(old) != example.identity(new)
+    assert [old[i].image for i in range(len(old))] and example.identity(old) != example.identity(new)
 
 
 @pytest.mark.parametrize("after", [1, 4, 8, 10])
@@ -213,8 +213,8 @@ def test_the_listing_shows_what_there_is_and_pruning_takes_what_is_old(tmp_path,
     with pytest.raises(KeyboardInterrupt):
         pack.write(half, 1, lambda done, detail: (_ for _ in ()).throw(KeyboardInterrupt()) if done == 5 else None)
     first, second, unfinished = (next(c for c in cache.listing() if wanted(c)) for wanted in (
-        lambda c: c.photographs == 10 and "train03.jpg" in (c.folder / "train.csv").read_text(),
-        lambda c: c.photographs == 10 and "train03.jpg" not in (c.folder / "train.csv").read_text(),
+        lambda c: c.images == 10 and "train03.jpg" in (c.folder / "train.csv").read_text(),
+        lambda c: c.images == 10 and "train03.jpg" not in (c.folder / "train.csv").read_text(),
         lambda c: not c.data,
     ))  # fmt: skip
     assert len(cache.listing()) == 3 and unfinished.folder == own_cache / "half"
@@ -357,7 +357,7 @@ def test_a_cache_in_which_nothing_can_be_written_names_the_ways_out(data, monkey
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
     message = rejection(cache.training_set, str(data))
-    assert "JAXMARKS_CACHE" in message and "--no-cache" in message
+    assert "JAXMARKS_CACHE" in message and "`no_cache`" in message
     assert cache.training_set(str(data), packed=False).names == GOOD
 
 

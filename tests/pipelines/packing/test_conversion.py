@@ -112,7 +112,7 @@ def test_names_of_several_faces_are_kept_by_coco(tmp_path, images, monkeypatch, 
     convert(monkeypatch, "--data", path, "--format", "coco", "--out", out, "--pictures", images)
     assert "it is the same set" in capsys.readouterr().out
     table = opening.open_table(str(out), "train", pictures=str(images))
-    assert table.names == names and table.pictures == ["0.png", "0.png", "1.png", "2.png"]
+    assert table.names == names and table.images == ["0.png", "0.png", "1.png", "2.png"]
     out = place("wflw", tmp_path / "c")  # lines are all that WFLW has
     convert(monkeypatch, "--data", path, "--format", "wflw", "--out", out, "--pictures", images)
     assert "it is another set, of another identity: 3 under another name" in capsys.readouterr().out

@@ -93,7 +93,7 @@ def studio(count: int) -> list[np.ndarray]:
         yaw, pitch, roll, *offset = random.randn(5) * (0.04, 0.04, 0.02, 0.01, 0.01)
         moment = draws.Moment(yaw=yaw, pitch=pitch, roll=roll, frame=(240, 300), offset=tuple(offset))
         view, _ = camera.shoot(who, moment, draws.Faults())
-        found.append(raster.resample(scene.picture(view, who, moment, np.random.RandomState(5)), *view.photo))
+        found.append(raster.resample(scene.image(view, who, moment, np.random.RandomState(5)), *view.size))
     return found
 
 

@@ -180,7 +180,7 @@ def test_accents_are_found_in_either_form_of_unicode(tmp_path, stored, listed):
         "file_name,x,y\n" + "".join(f"{unicodedata.normalize(listed, n)},1,2\n" for n in names)
     )
     source = opening.open_source(str(tmp_path / "t.csv"))
-    assert [source[i].picture for i in range(4)] == [PNG] * 4
+    assert [source[i].image for i in range(4)] == [PNG] * 4
     assert set(source.names) == {unicodedata.normalize(listed, n) for n in names}
     assert isinstance(source, Images)
     assert ["3 names" in note for note in source.table.notes] == [True] * (stored != listed)

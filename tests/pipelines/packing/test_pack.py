@@ -96,7 +96,7 @@ def test_what_was_put_in_comes_out(tmp_path, data, known):
         assert list(found.names) == source.names and found.num_points == 3 and found.labelled
         assert found.identity == example.identity(source) == example.identity(found)
         for i in range(len(source)):
-            assert found[i].picture == source[i].picture and found[i].size is None and found[i].box is None
+            assert found[i].image == source[i].image and found[i].size is None and found[i].box is None
             assert np.array_equal(found[i].points, source[i].points) and found[i].mask.all()
     assert dataset.parts(tmp_path / "known") == ["train", "test"]
     test = dataset.Packed(tmp_path / "known", "test")
@@ -183,7 +183,7 @@ def killed_everywhere(root: Path) -> None:
         code = _in_child(lambda out=out, at=at: _kill_at(at, whole) or packed(out, parts_of(root / "data")))
         if seal.is_whole(out):
             found = dataset.Packed(out, "train")
-            assert [found[i].picture for i in range(len(found))] == [photograph(i, 60 + i, 48) for i in range(4)]
+            assert [found[i].image for i in range(len(found))] == [photograph(i, 60 + i, 48) for i in range(4)]
         else:
             for use in (lambda out=out: dataset.Packed(out, "train"), lambda out=out: opening.open_source(str(out))):
                 told = rejection(use)
@@ -254,7 +254,7 @@ def test_a_flipped_bit_anywhere_in_a_shard_is_reported_or_changes_nothing(tmp_pa
     shard, source = out / seal.shard_name("train", 0, 3), parts_of(data)["train"]
     whole, noticed = shard.read_bytes(), 0
     used = [i for i in range(len(whole)) if whole[i]]  # most of a shard is filling
-    picture = whole.index(source[1].picture)
+    picture = whole.index(source[1].image)
     for at in [*used[:: len(used) // 60], picture + 300, len(whole) - 3]:
         shard.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         try:
@@ -264,7 +264,7 @@ def test_a_flipped_bit_anywhere_in_a_shard_is_reported_or_changes_nothing(tmp_pa
             assert "\n" not in str(error).strip()
             noticed += 1
             continue
-        assert all(np.array_equal(e.points, source[i].points) and e.picture == source[i].picture
+        assert all(np.array_equal(e.points, source[i].points) and e.image == source[i].image
                    for i, e in enumerate(examples)), at  # fmt: skip
     assert noticed > 40
 
@@ -312,7 +312,7 @@ def test_of_data_that_was_changed_half_way_nothing_old_is_kept(tmp_path, data, k
     (data / "train/images/train00.jpg").write_bytes(photograph(50))
     packed(job.out, parts_of(data))
     found = dataset.Packed(job.out, "train")
-    assert found[0].picture == photograph(50) and found[1].picture == photograph(1, 61)
+    assert found[0].image == photograph(50) and found[1].image == photograph(1, 61)
     assert set(content(job.out)) == set(known)
 
 
@@ -336,7 +336,7 @@ def test_tfds_reads_it_without_us_and_without_tensorflow(tmp_path, data, known):
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     for line, (source, i) in zip(lines, ((s, i) for s in parts_of(data).values() for i in range(len(s))), strict=True):
-        image = decode.decode(source[i].picture)
+        image = decode.decode(source[i].image)
         assert line[0] == source.names[i] and [int(v) for v in line[1:7]] == source[i].points.ravel().tolist()
         assert tuple(map(int, line[7:10])) == image.shape and abs(int(line[10]) / image.sum() - 1) < 0.01
 
@@ -378,7 +378,7 @@ def test_grain_reads_the_shards(tmp_path, data, known):
     features = builder_from_directory(tmp_path / "known").info.features
     assert len(records) == len(source) == 7
     for i in range(7):
-        assert source[i].picture in records[i]
+        assert source[i].image in records[i]
         assert np.array_equal(features.deserialize_example_np(records[i])["points"], source[i].points)
 
 
@@ -410,7 +410,7 @@ def test_of_a_reduced_set_the_points_are_still_those_of_the_image(working, kind,
         seen = inspection.look(Blobs(box, kind), index, working)
         example = seen.example
         assert example.size == seen.size == (400, 301) and example.points.tolist() == [list(Blobs.spots[index])]
-        stored = decode.decode(example.picture).shape
+        stored = decode.decode(example.image).shape
         scale = min(1, working / (301 if box is None else 330))
         assert abs(stored[0] - 301 * scale) <= 0.5 and abs(stored[1] - 400 * scale) <= 0.5
         canvas = decode.canvas(example, size, 2 * size, 0.1)
@@ -429,7 +429,7 @@ def test_a_reduced_set_is_packed_and_read(tmp_path, data):
     for i in range(len(found)):
         one = found[i]
         assert one.size == (60 + i, 48) == decode.image_size(one)
-        assert decode.header_size(one.picture) == (round((60 + i) * 40 / 48), 40)
+        assert decode.header_size(one.image) == (round((60 + i) * 40 / 48), 40)
         assert np.array_equal(one.points, POINTS + i)
     assert found.identity != example.identity(parts_of(data)["train"])
 
@@ -486,7 +486,7 @@ def test_drawn_faces_are_packed_bit_for_bit(tmp_path, monkeypatch):
         found, source = dataset.Packed(tmp_path / "out", part), opening.open_source("drawn:20:5", part)
         assert len(found) == count and (part == "train") == (found.asked is None)
         for i in (0, count - 1):
-            assert np.array_equal(decode.decode(found[i].picture), source[i].picture)
+            assert np.array_equal(decode.decode(found[i].image), source[i].image)
             assert np.array_equal(found[i].points, source[i].points.astype(np.float32))
 
 
@@ -509,7 +509,7 @@ def test_shards_of_which_nothing_is_left_do_no_harm(tmp_path):
     packed(tmp_path / "out", parts_of(data))
     found = dataset.Packed(tmp_path / "out", "train")
     assert list(found.names) == ["train03.jpg", "train04.jpg", "train05.jpg"]
-    assert [found[i].picture for i in range(3)] == [photograph(i, 60 + i) for i in (3, 4, 5)]
+    assert [found[i].image for i in range(3)] == [photograph(i, 60 + i) for i in (3, 4, 5)]
     told = files.read_json(tmp_path / "out/report.json")
     assert [(r["file"], r["line"]) for r in told["refused"]] == [
         (f"train{i:02d}.jpg", i + 2) for i in (0, 1, 2, 6, 7, 8)

@@ -56,7 +56,7 @@ def content(folder: Path) -> list:
         asked = [a.tolist() for a in source.asked] if source.asked else None
         found += [part, list(source.names), list(source.groups), source.identity, source.labelled, asked]
         found += [
-            (e.picture, e.points.tolist(), e.mask.tolist(), e.box) for e in map(source.__getitem__, range(len(source)))
+            (e.image, e.points.tolist(), e.mask.tolist(), e.box) for e in map(source.__getitem__, range(len(source)))
         ]
     return [*found, report.text(report.read(folder / seal.REPORT, sealed.parts))]
 

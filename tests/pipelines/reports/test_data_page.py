@@ -123,7 +123,7 @@ class Memory(Source):
 
 def facts_of(source, **changed):
     count = len(source)
-    sizes = np.array([source[i].picture.shape[1::-1] for i in range(count)]).reshape(count, 2)
+    sizes = np.array([source[i].image.shape[1::-1] for i in range(count)]).reshape(count, 2)
     facts = data_page.Facts("set", source, count, [], {}, sizes, np.full(count, 0.4), np.arange(count), None)
     return facts._replace(**changed)
 

@@ -64,7 +64,7 @@ def test_points_are_in_pixels_of_the_image_also_where_it_was_packed_smaller(item
     entry = told(pages.page("t", items[:2], ""))[1]
     assert entry["label"][2] is None and entry["label"][:2] == np.round(items[1].example.points[:2], 2).tolist()
     assert entry["prediction"] == np.round(items[1].prediction, 2).tolist()
-    height, width = items[1].example.picture.shape[:2]
+    height, width = items[1].example.image.shape[:2]
     twice = items[1].example._replace(points=items[1].example.points * 2 + 0.5, size=(2 * width, 2 * height))
     large = told(pages.page("t", [items[1]._replace(example=twice, prediction=items[1].prediction * 2 + 0.5)], ""))[0]
     # x at n pixels is 2 x + 0.5 at 2 n: the place of the image, a half pixel before its first, too
@@ -86,7 +86,7 @@ def test_a_similar_image_is_shown_beside_with_its_own_label(items):
     other = told(pages.page("t", [items[1]], ""))[0]
     assert alone["similar"] is None and {**beside, "similar": None} == alone
     assert beside["similar"]["name"] == NAMES[1] and beside["similar"]["label"] == other["label"]
-    assert beside["similar"]["picture"].startswith("data:image/") and beside["similar"]["picture"] != beside["picture"]
+    assert beside["similar"]["image"].startswith("data:image/") and beside["similar"]["image"] != beside["image"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,14 @@ def rejection(function, *arguments) -> str:
         function(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def changed(path: Path, change: str, old: bytes, new: bytes) -> str:
+    """Edit a run's own copy of a file, or delete it; the start of what is said of it."""
+    path.write_bytes(path.read_bytes().replace(old, new))
+    if change == "gone":
+        path.unlink()
+    return f"{path}: missing, or not the {path.stem} that the run began with"
 
 
 def test_a_run_is_loaded_as_it_was_created(run, source):
@@ -152,7 +161,7 @@ def test_the_flags_that_a_run_was_started_with_are_told_and_start_it(run, source
     assert dataclasses.replace(Config(), **vars(parser.parse_args(shlex.split(configs.as_flags(config))))) == config
     assert configs.as_flags(Config()) == ""
     message = rejection(run_folder.resume, run, dataclasses.replace(run.config, lr=0.5), source)
-    assert configs.as_flags(run.config) in message and "--fork" in message
+    assert configs.as_flags(run.config) in message and "`fork`" in message
 
 
 def test_operational_settings_are_free_and_taken_as_asked(run, source):

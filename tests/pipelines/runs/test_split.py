@@ -89,7 +89,7 @@ def test_without_a_group_in_the_expression_all_that_it_finds_is_the_group():
     [("(", "not a regular expression"), (r"x(\d)", "finds nothing in the file name"), ("(q)|p", "finds nothing")],
 )
 def test_an_expression_that_makes_no_groups_is_rejected_in_one_line(pattern, told):
-    with pytest.raises(ValueError, match=f"--split-by .*{told}") as caught:
+    with pytest.raises(ValueError, match=f"`split_by` .*{told}") as caught:
         parts(pattern=pattern)
     assert "\n" not in str(caught.value)
 
@@ -146,8 +146,8 @@ def test_a_split_far_from_what_was_asked_is_rejected_with_the_way_out(sizes, fra
     with pytest.raises(ValueError, match=f"{told}.*") as caught:
         with_twins(sizes, fraction)
     said = str(caught.value)
-    assert "\n" not in said and "--no-near-duplicates" in said and "`val_fraction` 0 holds out nothing" in said
-    with pytest.raises(ValueError, match="--split-by than 'person'"):
+    assert "\n" not in said and "`no_near_duplicates`" in said and "`val_fraction` 0 holds out nothing" in said
+    with pytest.raises(ValueError, match="`split_by` than 'person'"):
         parts(pattern="person", fraction=fraction)
 
 

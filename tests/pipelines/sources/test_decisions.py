@@ -13,7 +13,7 @@ from pipelines.packing import cache
 from pipelines.runs import run_data, run_folder
 from pipelines.sources import decisions
 from tests.commands import training
-from tests.pipelines.runs.test_run_folder import rejection
+from tests.pipelines.runs.test_run_folder import changed, rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder, picture
 
 pytestmark = pytest.mark.bits
@@ -74,7 +74,7 @@ def test_the_excluded_are_gone_and_predictions_stand_for_labels(tmp_path, data):
     assert found.names == [n for n in NAMES if n != "3.png"] and len(found) == 9 and found.labelled
     for i, name in enumerate(found.names):
         old, new = plain[NAMES.index(name)], found[i]
-        assert new.picture == old.picture and new.mask.all()
+        assert new.image == old.image and new.mask.all()
         assert new.points.tolist() == ([[1.5, -2], [3, 40]] if name == "7.png" else old.points.tolist())
 
 
@@ -160,11 +160,8 @@ def test_decisions_cannot_join_a_run_that_began_without(tmp_path, begun):
 
 @pytest.mark.parametrize("change", ["edited", "gone"])
 def test_changed_decisions_in_the_run_folder_are_rejected(begun, change):
-    path = begun[0].root / "decisions.csv"
-    path.write_bytes(path.read_bytes().replace(b"3.png", b"4.png"))
-    if change == "gone":
-        path.unlink()
-    assert f"{path}: missing, or not the decisions that the run began with" in rejection(run_data.of_run, begun[0])
+    said = changed(begun[0].root / "decisions.csv", change, b"3.png", b"4.png")
+    assert said in rejection(run_data.of_run, begun[0])
 
 
 @pytest.mark.slow

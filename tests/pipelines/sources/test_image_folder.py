@@ -70,7 +70,7 @@ def test_one_file_is_read_as_well_and_what_is_passed_over_is_reported(folder, ca
     assert not caplog.text
     source = opening.open_images(str(folder), 5)
     assert "notes.txt" in caplog.text and "passed over" in caplog.text
-    assert decode.decode(source[source.names.index("b/phone.HEIC")].picture).shape == (200, 200, 3)
+    assert decode.decode(source[source.names.index("b/phone.HEIC")].image).shape == (200, 200, 3)
 
 
 def test_where_nothing_is_an_image_the_files_are_named(tmp_path):
@@ -86,7 +86,7 @@ def test_an_animation_is_read_by_its_first_frame_and_that_is_reported(tmp_path, 
         (tmp_path / name).write_bytes(moving)
     source = opening.open_images(str(tmp_path), 5)
     with caplog.at_level(logging.WARNING):
-        assert (decode.decode(source[0].picture) == image).all() and (decode.decode(source[1].picture) == image).all()
+        assert (decode.decode(source[0].image) == image).all() and (decode.decode(source[1].image) == image).all()
     assert caplog.text.count("several frames") == 1 and "a.gif" in caplog.text
 
 

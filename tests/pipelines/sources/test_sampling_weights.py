@@ -14,7 +14,7 @@ from pipelines import example, loader
 from pipelines import open as opening
 from pipelines.runs import run_folder
 from pipelines.sources import sampling_weights
-from tests.pipelines.runs.test_run_folder import rejection
+from tests.pipelines.runs.test_run_folder import changed, rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder, picture
 from tests.pipelines.test_loader import Shades, config, same
 
@@ -178,12 +178,8 @@ def test_weights_cannot_join_a_run_that_began_without(tmp_path, begun):
 
 @pytest.mark.parametrize("change", ["edited", "gone"])
 def test_changed_weights_in_the_run_folder_are_rejected(begun, change):
-    path = begun[0].root / "weights.csv"
-    path.write_bytes(path.read_bytes().replace(b"3.png,3", b"3.png,4"))
-    if change == "gone":
-        path.unlink()
-    message = rejection(run_folder.weights, run_folder.load(begun[0].root))
-    assert f"{path}: missing, or not the weights that the run began with" in message
+    said = changed(begun[0].root / "weights.csv", change, b"3.png,3", b"3.png,4")
+    assert said in rejection(run_folder.weights, run_folder.load(begun[0].root))
 
 
 def test_no_run_begins_with_weights_that_cannot_be_used(tmp_path, begun):

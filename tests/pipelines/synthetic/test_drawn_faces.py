@@ -125,7 +125,7 @@ def test_a_mirrored_image_keeps_the_order_of_the_viewer():
     drawn = synthetic.label(index).truth
     person = draws.person("train", draws.person_of("train", index))
     view, straight = camera.shoot(person, draws.moment("train", index), draws.faults("train", index))
-    assert np.allclose(drawn[recipe_mirror()], straight * (-1, 1) + (view.photo[0] - 1, 0))
+    assert np.allclose(drawn[recipe_mirror()], straight * (-1, 1) + (view.size[0] - 1, 0))
 
 
 def test_the_68_points_lie_on_the_971_curves():

@@ -193,7 +193,7 @@ def test_the_training_part_comes_by_name_and_the_test_part_as_listed(tmp_path):
     train, test = train_of(root), test_of(root)
     assert train.names == ["a.png", "b.png", "c.png"] and train.num_points == 2
     assert train[0].points.tolist() == [[1, 1.5], [21, 10]] and train[0].mask.all()
-    assert train[0].picture == (root / "train/images/a.png").read_bytes()
+    assert train[0].image == (root / "train/images/a.png").read_bytes()
     assert test.names == ["z.png", "y.png"] and [a.tolist() for a in test.asked] == [[1, 0, 1], [0, 0, 1]]
     assert test[1].points.tolist() == [[5, 6], [7, 8]] and test[1].mask.all()
 

@@ -82,13 +82,13 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
         "sub/b.png#12": [[9, 9], None, None],
     }
     assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"] and table.root == tmp_path / "images"
-    assert table.pictures == ["a.png", "sub/b.png", "sub/b.png"] and table.files == [tmp_path / "faces.json"]
+    assert table.images == ["a.png", "sub/b.png", "sub/b.png"] and table.files == [tmp_path / "faces.json"]
     boxes = [[1, 2, 10, 20.5], [-21.5, 6.5, 29, 1302], [0, 1, 9, 5]]  # the second is that of the points: there is none
     assert table.boxes is not None and table.boxes.tolist() == boxes
     assert table.replaced is not None and table.replaced.tolist() == [False, True, False]
     assert not table.rejected and not table.whole and table.line(0) is None
     source = opening.open_source(str(tmp_path / "faces.json"))
-    assert source.boxed and source[2].picture == PNG
+    assert source.boxed and source[2].image == PNG
     assert source[2].mask.tolist() == [True, False, False]
 
 
@@ -124,7 +124,7 @@ def test_coco_a_bad_entry_is_rejected_and_nothing_else(tmp_path, bad, file, kind
     entry = {"id": 20, "image_id": 1, "category_id": 4, "keypoints": [1, 1, 1] * 3, **bad}
     table = table_at(coco_file(tmp_path, [*GOOD, entry], images))
     assert reasons(table) == [(file, None, kind)]
-    assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"] and not any(".." in p for p in table.pictures or [])
+    assert table.names == ["a.png", "sub/b.png#11", "sub/b.png#12"] and not any(".." in p for p in table.images or [])
 
 
 def test_coco_visibility_above_2_is_taken_as_labelled_and_counted(tmp_path):
@@ -334,7 +334,7 @@ def test_pts_of_any_case_below_links_are_seen_and_a_link_back_ends(tmp_path):
     table = table_at(root)
     assert table.names == ["UPPER.PNG", "a.jpg", "indoor/b.png", "linked/x/c.jpeg", "linked/x/d.png"]
     assert not table.rejected and held(table)["linked/x/d.png"] == [[0, 1], [2, 3]]
-    assert opening.open_source(str(root))[4].picture == PNG
+    assert opening.open_source(str(root))[4].image == PNG
     lone = put(tmp_path / "lone", "a.png")
     (lone / "a.PTS").write_text(pts("1 2"))
     assert table_at(lone).names == ["a.png"]
@@ -378,7 +378,7 @@ def test_wflw_several_faces_boxes_and_lines(tmp_path, text):
         "dir/a.png#1": [[1, 2], [3.5, -4]],
         "dir/a.png#4": [[9, 10], [11, 1308]],
     }
-    assert list(table.lines) == [2, 1, 4] and table.pictures == ["b.png", "dir/a.png", "dir/a.png"]
+    assert list(table.lines) == [2, 1, 4] and table.images == ["b.png", "dir/a.png", "dir/a.png"]
     boxes = [[5.5, 6.5, 2, 2], [0, 1, 30, 20], [1, 1, 8, 8]]  # 10 11 10 31 has no width: the box of the points
     assert table.boxes is not None and table.boxes.tolist() == boxes
     assert table.root == tmp_path / "WFLW_images"
@@ -455,7 +455,7 @@ def test_deeplabcut_one_animal(tmp_path, text):
             "labeled-data/v/3.png": [None, None],
         }
         assert list(table.lines) == [5, 4, 6] and table.files == [path] and not table.rejected
-        assert all((table.root / p).is_file() for p in table.pictures or [])
+        assert all((table.root / p).is_file() for p in table.images or [])
 
 
 def test_deeplabcut_several_animals(tmp_path):
@@ -465,7 +465,7 @@ def test_deeplabcut_several_animals(tmp_path):
         "labeled-data/v/1.png#two": [[7, 8], [5, 6]],
         "labeled-data/v/2.png#two": [[9, 10], None],
     }
-    assert table.pictures == ["labeled-data/v/1.png", "labeled-data/v/1.png", "labeled-data/v/2.png"]
+    assert table.images == ["labeled-data/v/1.png", "labeled-data/v/1.png", "labeled-data/v/2.png"]
     assert reasons(table) == [(f"labeled-data/v/{i}.png#single", 4 + i, "other body parts") for i in (1, 2, 3)]
 
 
@@ -484,7 +484,7 @@ def test_deeplabcut_a_table_away_from_its_project_and_a_project_of_two_videos(tm
     away = put(tmp_path / "away", "1.png", "2.png") / "CollectedData_me.csv"
     away.write_text(SINGLE)
     table = table_at(away)
-    assert table.pictures == ["1.png", "2.png", "3.png"] and table.names[0] == "labeled-data/v/1.png"
+    assert table.images == ["1.png", "2.png", "3.png"] and table.names[0] == "labeled-data/v/1.png"
     project = tmp_path / "project"
     dlc_file(project)
     second = put(project, "labeled-data/w/1.png") / "labeled-data" / "w" / "CollectedData_me.csv"
@@ -501,20 +501,20 @@ def test_deeplabcut_a_row_of_another_video_is_never_read_beside_its_table(tmp_pa
     for where in (path, path.parent, tmp_path):
         table = table_at(where)
         assert table.names[0] == "labeled-data/gone/2.png" and not table.rejected
-        assert [(table.root / p).is_file() for p in table.pictures or []] == [False, True, True]
+        assert [(table.root / p).is_file() for p in table.images or []] == [False, True, True]
     all_gone = SINGLE.replace("data/v", "data/gone")
     assert "none of its 3" in rejection(dlc_file(tmp_path, all_gone))
     two = put(tmp_path / "two", "1.png", "2.png", "3.png") / "CollectedData_me.csv"  # out of its project, of two videos
     two.write_text(SINGLE.replace("data/v/2", "data/two/2"))
-    assert [(two.parent / p).is_file() for p in table_at(two).pictures or []] == [True, False, False]
+    assert [(two.parent / p).is_file() for p in table_at(two).images or []] == [True, False, False]
 
 
 @pytest.mark.parametrize("far", ["C:\\Users\\me\\labeled-data\\v\\", "/home/me/p/labeled-data/v/", "D:\\frames\\v\\"])
 def test_deeplabcut_paths_of_another_computer_lead_to_the_video(tmp_path, far):
     table = table_at(dlc_file(tmp_path, SINGLE.replace("labeled-data/v/", far)).parents[2])
-    assert table.pictures == [f"labeled-data/v/{i}.png" for i in (1, 2, 3)] and not table.rejected
+    assert table.images == [f"labeled-data/v/{i}.png" for i in (1, 2, 3)] and not table.rejected
     assert held(table)[table.names[0]] == [[-3, 4], [5, 1308]]
-    assert all((table.root / p).is_file() for p in table.pictures or [])
+    assert all((table.root / p).is_file() for p in table.images or [])
 
 
 def test_deeplabcut_what_of_a_project_is_not_read_is_named(tmp_path):
@@ -578,7 +578,7 @@ def test_deeplabcut_bare_names_belong_to_the_folder_of_their_table(tmp_path):
     table = table_at(tmp_path)
     assert table.names == [f"labeled-data/{v}/{i}.png" for v in "vw" for i in (1, 2)] and not table.rejected
     assert held(table)["labeled-data/w/1.png"] == [[5, 6], [7, 8]]
-    assert all((table.root / p).is_file() for p in table.pictures or [])
+    assert all((table.root / p).is_file() for p in table.images or [])
 
 
 def test_deeplabcut_columns_are_matched_by_the_names_of_body_parts(tmp_path):
@@ -674,7 +674,7 @@ def test_plain_gaps_faces_and_boxes(tmp_path, text):
         "a.png#right": [None, [6, 7]],
         "sub/b.png": [[1.5, 2], None],
     }
-    assert table.pictures == ["a.png", "a.png", "sub/b.png"] and list(table.lines) == [3, 4, 2]
+    assert table.images == ["a.png", "a.png", "sub/b.png"] and list(table.lines) == [3, 4, 2]
     boxes = [[-2.5, 4.5, 8, 1304], [1, 2, 3, 4], [0, 0, 30, 20.5]]  # the first is that of the points
     assert table.boxes is not None and table.boxes.tolist() == boxes and table.root == tmp_path / "images"
 
@@ -827,7 +827,7 @@ def test_drawn_faces_become_a_contest_folder(tmp_path, monkeypatch):
         assert list(written.names) == [name.replace(".png", ".jpg") for name in source.names]
         for index in (0, 7, len(source) - 1):
             assert (written[index].points == np.rint(source[index].points)).all()
-            picture, face = written[index].picture, source[index].picture
+            picture, face = written[index].image, source[index].image
             assert isinstance(picture, bytes) and isinstance(face, np.ndarray)
             assert picture == decode.encode_jpeg(face, 92)
     asked, wanted = written.asked, source.asked
@@ -842,7 +842,7 @@ def test_a_contest_folder_is_converted_with_its_images(tmp_path, monkeypatch, ki
     out = tmp_path / "out" / PLACES[kind]
     convert(monkeypatch, "--data", data, "--format", kind, "--out", out, "--copy-pictures")
     source = opening.open_source(str(out))
-    assert list(source.names) == ["a.png", "b.png"] and source[0].picture == PNG
+    assert list(source.names) == ["a.png", "b.png"] and source[0].image == PNG
     assert source[0].points.tolist() == [[5, 6], [17, -8]] and source[1].points.tolist() == [[1, 2], [30.25, 4]]
     if kind == "coco":
         assert json.loads(out.read_text())["images"][0] == {"id": 1, "file_name": "a.png", "width": 50, "height": 40}
@@ -869,8 +869,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_converted(tmp_path, monkeypat
         (("--format", "coco", "--out", "faces.json"), "own files"),
         (("--format", "plain", "--out", "faces.txt"), r"ends in \.csv"),
         (("--format", "plain", "--out", "x.csv", "--copy-pictures"), "already"),
-        (("--format", "contest", "--out", "new"), "--format plain"),
-        (("--format", "pts", "--out", "new"), "--format plain"),
+        (("--format", "contest", "--out", "new"), "`format` plain"),
+        (("--format", "pts", "--out", "new"), "`format` plain"),
     ],
 )
 def test_what_convert_rejects_and_the_data_stays(tmp_path, monkeypatch, arguments, said):

@@ -133,7 +133,7 @@ def test_columns_are_reported_in_a_table_of_another_make(tmp_path):
 
 @pytest.mark.parametrize(
     ("header", "named"),
-    [*(s for s in STRAY if s[0] != f"{TWO},split"), (f"{TWO}{BOX}", ["6 ('box_x')", "--boxes"])],
+    [*(s for s in STRAY if s[0] != f"{TWO},split"), (f"{TWO}{BOX}", ["6 ('box_x')", "`boxes`"])],
 )
 def test_the_header_of_a_contest_is_checked_too(tmp_path, header, named):
     root = folder(tmp_path, f"file_name,{header}")

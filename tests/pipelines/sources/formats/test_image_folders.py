@@ -34,7 +34,7 @@ def test_small_copies_beside_the_table_are_reported_and_not_taken_where_labels_l
     assert found.root == (tmp_path / images if x == 120 else tmp_path)
     (note,) = found.notes
     assert all(part in note for part in (f"{tmp_path} (80 x 60)", f"{images} (160 x 120)", f"{found.root} is used"))
-    assert "--pictures" in note and ("outside" in note) == (x == 120)
+    assert "`pictures`" in note and ("outside" in note) == (x == 120)
     given = opening.open_table(str(path), "train", pictures=str(tmp_path))
     assert given.root == tmp_path and not given.notes
 
