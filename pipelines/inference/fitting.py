@@ -55,7 +55,7 @@ def for_ensemble(
         data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and
             errors not expected.
         dry: whether nothing is fitted.
-        watch: is told how far the fit is.
+        watch: called with the images done, of how many, and what for.
 
     Returns:
         the fit, and what a person should know of it, a line each.
