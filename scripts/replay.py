@@ -7,7 +7,7 @@
 
 Step N (from 0) takes the run from N to N + 1 steps; one that the run has yet to take is re-created too, with a note, one
 beyond its last is an error. Writes a PNG sheet with the points drawn, and prints the checksum of the re-created batch
-beside the logged one; exits with 1 if they differ, or if the log does not match the run's checkpoints. --verify repeats
+beside the logged one; exits with 1 if they differ, or if the log does not match the run's checkpoints. --verify then repeats
 the steps from the nearest checkpoint before them, and compares loss, gradient norm, rate, checksum and each example's loss
 with the log, bit for bit (guaranteed for the same code, versions, devices, cores and flags; on a GPU only with
 --deterministic, else within a tolerance). --why prints the image history: each step that saw the image, how it was
@@ -29,9 +29,9 @@ def arguments() -> console.Parser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--step", help="step, from 0; with --verify also FIRST:LAST, inclusive")
     what.add_argument("--why", metavar="FILE_NAME", help="print the history of an image")
-    parser.add_argument("--verify", action="store_true", help="repeat the steps, and compare them with the log")
+    parser.add_argument("--verify", action="store_true", help="also repeat the steps, and compare them with the log")
     parser.add_argument("--data", help="path of the run's data, if it was moved")
-    parser.add_argument("--out", help="sheet to write (default: runs/NAME/replay/STEP.png)")
+    parser.add_argument("--out", help="sheet of the (first) step to write (default: runs/NAME/replay/STEP.png)")
     return parser
 
 
@@ -59,7 +59,12 @@ def main() -> int:
     part = run_data.split_of(run, run_data.of_run(run, flags.data), "train")
     if flags.why:
         return why(run, part, flags.why)
-    return verify(run, part, first, last) if flags.verify else show(run, part, first, flags.out)
+    logged = log.read_examples(run.root, run.config.batch)
+    if flags.verify and last >= len(logged):
+        raise ValueError(f"--step {last}: {taken(run, len(logged))}; only steps that were trained are verified")
+    wrong = [damaged(run), show(run, part, logged, first, flags.out)]
+    wrong += [verify(run, part, logged, first, last)] if flags.verify else []
+    return int(any(wrong))
 
 
 def _range(text: str, many: bool) -> tuple[int, int]:
@@ -75,12 +80,9 @@ def _range(text: str, many: bool) -> tuple[int, int]:
     return int(fields[0]), int(fields[-1])
 
 
-def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> int:
-    """Take the steps again; exit code 1 where one is not what the log says."""
+def verify(run: run_folder.Run, part: example.Source, logged: np.ndarray, first: int, last: int) -> bool:
+    """Take the steps again; return whether one is not what the log says."""
     plan = experiment.assemble(run.config, run.key, run.scheme, len(part))
-    logged = log.read_examples(run.root, run.config.batch)
-    if last >= len(logged):
-        raise ValueError(f"--step {last}: {taken(run, len(logged))}; only steps that were trained are verified")
     state = checkpoint.anchor_before(run.root, plan.template(), first)
     for note in run_folder.other_versions(run):
         print(f"note: {note}; the same bits are not promised")
@@ -89,17 +91,17 @@ def verify(run: run_folder.Run, part: example.Source, first: int, last: int) -> 
         flush=True,
     )
     feed = loader.batches(part, run.config, run.key, int(state.step), weights=run_folder.weights(run), ready=plan.split)
-    damage, different, tolerance = damaged(run), 0, 0.0 if backend.same_bits() else replay.TOLERANCE
+    different, tolerance = 0, 0.0 if backend.same_bits() else replay.TOLERANCE
     take, first_state = plan.training_step(), plan.place(state)
     for r in replay.replayed(take, first_state, feed, logged, first, last, tolerance):
         print(replay.describe(r, tolerance), flush=True)
         different += bool(r.differ)
     print(f"{words.counted(last + 1 - first, 'step')} verified, {different} different")
-    return int(different > 0 or damage)
+    return different > 0
 
 
-def show(run: run_folder.Run, part: example.Source, number: int, out: str | None) -> int:
-    """The batch of a step as a sheet; exit code 1 where its checksum is not what the log says."""
+def show(run: run_folder.Run, part: example.Source, logged: np.ndarray, number: int, out: str | None) -> bool:
+    """The batch of a step as a sheet; return whether its checksum is not what the log says."""
     faults = loader.Faults()
     plan = experiment.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
     if number >= plan.steps:
@@ -107,7 +109,6 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
     batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=run_folder.weights(run)))
     shown = plan.render()(plan.split(batch))
     found = int(step.checksum(shown.images, shown.points))
-    logged = log.read_examples(run.root, run.config.batch)
     row = logged[number] if number < len(logged) else None
     path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
     sheets.write_batch(
@@ -117,10 +118,10 @@ def show(run: run_folder.Run, part: example.Source, number: int, out: str | None
     said = f"not trained, only re-created: {taken(run, len(logged))}"
     if row is not None:
         said = f"the log has {row['checksum']:08x}: {'equal' if equal else 'DIFFERENT'}"
-    print(f"step {number}: checksum {found:08x}, {said}")
-    print(f"the batch as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {path}")
+    print(f"the batch of step {number}: checksum {found:08x}, {said}")
+    print(f"as the network saw it{' (file, loss, x: trimmed)' if row is not None else ''}: {path}")
     console.faults(faults.report())
-    return int(damaged(run) or not equal)
+    return not equal
 
 
 def taken(run: run_folder.Run, count: int) -> str:

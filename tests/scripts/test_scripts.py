@@ -43,8 +43,9 @@ def test_a_finished_run_says_so_and_changes_nothing(trained, command):
 @pytest.mark.slow
 def test_verify_takes_steps_again_and_tells_a_log_that_was_changed(trained, tmp_path):
     data, run, _ = trained
-    said = done("replay", "--run", run, "--step", "2:5", "--verify")
+    said = done("replay", "--run", run, "--step", "2:5", "--verify", "--out", tmp_path / "sheet.png")
     assert said.count("equal, bit for bit") == 4 and "4 steps verified, 0 different" in said
+    assert "step 2: checksum" in said and (tmp_path / "sheet.png").is_file()
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     log = bytearray((copy / "examples.bin").read_bytes())
