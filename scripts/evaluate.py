@@ -36,7 +36,8 @@ def arguments() -> console.Parser:
         help="NME where AUC ends and above which an image is a failure (default: 0.10)",
     )
     parser.add_argument(
-        "--groups", help="regular expression whose match in a file name is the group (default: the run's --split-by)"
+        "--groups",
+        help="regular expression whose match in a file name is the group (default: --split-by of the run that fits)",
     )
     parser.add_argument("--against", help="another run folder to compare with on the same images")
     parser.add_argument("--against-tta", help="views of the run compared with (default: as --tta)")
@@ -164,7 +165,9 @@ def evaluated(
 ) -> Evaluated:
     """The scores of the first predictor, and its comparison with the second, if there is one."""
     ours, scheme = over[0], over[0].scheme
-    every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
+    every, by = scoring.groups(
+        source.names, flags.groups, [t.run.config.split_by for p in over for t in p.ensemble.runs]
+    )
     (found, *other), bright = predicted(over, source, faults, sheet)
     groups = every[found.index]
     scores, properties = scoring.scores(source, found, scheme), scoring.properties(found, scheme, bright)

@@ -1,5 +1,6 @@
 """Scoring: the images of an evaluation, their groups, and the facts of each."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -67,18 +68,19 @@ def check_other(ours: Run, theirs: Run, source: Source, part: str) -> None:
         )
 
 
-def groups(names: Sequence[str], asked: str | None, own: str) -> tuple[np.ndarray, str]:
+def groups(names: Sequence[str], asked: str | None, own: Sequence[str]) -> tuple[np.ndarray, str]:
     """(the group of each image, the expression that they are by; empty: each is its own).
 
-    asked: a regular expression; None: the run's own, where it fits these names. Raises ValueError for one that was asked for
-    and does not.
+    asked: a regular expression; None: that of the runs' `own` which fits these names, in any order; of several the one that
+    makes the fewest groups. Raises ValueError for one that was asked for and does not fit.
     """
     if asked is not None:
         return np.array(split.groups(names, asked, "groups")), asked
-    try:
-        return np.array(split.groups(names, own)), own
-    except ValueError:
-        return np.array(names), ""
+    found = []
+    for pattern in sorted(filter(None, set(own))):
+        with contextlib.suppress(ValueError):
+            found.append((np.array(split.groups(names, pattern)), pattern))
+    return min([*found, (np.array(names), "")], key=lambda some: len(np.unique(some[0])))
 
 
 def scores(source: Source, found: Predicted, scheme: Scheme, index: np.ndarray | None = None) -> Scores:

@@ -66,7 +66,7 @@ def for_ensemble(
     """
     given, purpose, run = settings.given_weights(over, asked), settings.purpose(over, asked), over.runs[0].run
     if (known := fitted.read(run.root, purpose)) is not None:
-        return known, _remarks(known)
+        return known, _remarks(over, asked, known)
     equal = Fitted(settings.equal_weights(over) if given is None else given, 0, None, None)
     if dry:
         return equal, ["weights and expected errors would be fitted first, on the run's validation split"]
@@ -76,7 +76,7 @@ def for_ensemble(
         if asked.view_weights == "fitted" or asked.refine:
             raise
         found = equal._replace(remark=str(error))
-    return found, [*_remarks(found), *_kept(run.root, purpose, found)]
+    return found, [*_remarks(over, asked, found), *_kept(run.root, purpose, found)]
 
 
 def shortage(run: run_folder.Run) -> str:
@@ -111,17 +111,25 @@ def _kept(root: Path, purpose: dict, found: Fitted) -> list[str]:
         return [f"not kept for the next time: {error}"]
 
 
-def _remarks(found: Fitted) -> list[str]:
+def _remarks(over: Ensemble, asked: Settings, found: Fitted) -> list[str]:
     views, known = len(found.weights), found.calibration
+    mixed, data = settings.mixed(over), over.runs[0].run.config.data
+    split = f"validation split of {data}" if mixed else "validation split"
     if found.images:
-        weighed = f", weighed by a fit to {words.counted(found.images, 'image')} of the validation split"
+        weighed = f", weighed by a fit to {words.counted(found.images, 'image')} of the {split}"
     elif views > 1:
         weighed = ", equally weighted" if np.ptp(found.weights) < 1e-12 else ", weighed as given"
     else:
         weighed = ""
     others = "images, each by a fit to the others" if found.crossed else "others"
+    others += f" of the {split}" if mixed else ""
     more = f"errors calibrated on {len(known.images)} {others}" if known else f"errors not calibrated: {found.remark}"
-    return [f"{views} {'view' if views == 1 else 'views'}{weighed}; {more}"]
+    notes = [f"{words.counted(views, 'view')}{weighed}; {more}"]
+    if mixed and asked.view_weights == "auto":
+        notes.append(
+            f"the runs have different data, so views count alike; `view_weights` fitted fits them to the {split}"
+        )
+    return notes
 
 
 def _unseen(over: Ensemble, half: Source) -> Subset:

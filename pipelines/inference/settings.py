@@ -88,11 +88,28 @@ def purpose(over: Ensemble, asked: Settings) -> dict:
     Returns:
         plain data.
     """
-    weights = json.loads(asked.view_weights) if asked.view_weights[:1] == "[" else asked.view_weights
+    how_weighed = _how_weighed(over, asked)
+    weights = json.loads(how_weighed) if how_weighed[:1] == "[" else how_weighed
     networks = [{"digest": t.commit.digest, **{f: getattr(t.run.config, f) for f in _SEEN_BY}} for t in over.runs]
     views = [[parsing.dump(v) for v in tta.view_configs(asked.tta, t.run.scheme.mirror is not None)] for t in over.runs]
     how = {"merge": asked.merge, "weights": weights, "refine": asked.refine, "spread": "weighted"}
     return {"networks": networks, "views": views, **how}
+
+
+def mixed(over: Ensemble) -> bool:
+    """Return whether the members were trained on different data, of which no part can speak for all.
+
+    Args:
+        over: the ensemble.
+
+    Returns:
+        whether it is so.
+    """
+    return len({t.run.data_identity for t in over.runs}) > 1
+
+
+def _how_weighed(over: Ensemble, asked: Settings) -> str:
+    return "equal" if asked.view_weights == "auto" and mixed(over) else asked.view_weights
 
 
 def equal_weights(over: Ensemble) -> np.ndarray:
@@ -125,7 +142,7 @@ def given_weights(over: Ensemble, asked: Settings) -> np.ndarray | None:
     Raises:
         ValueError: in one line, for weights that are none, or fitted ones where nothing can be fitted.
     """
-    if asked.view_weights == "equal":
+    if _how_weighed(over, asked) == "equal":
         return equal_weights(over)
     if asked.view_weights in ("auto", "fitted"):
         if asked.merge == "mean" and over.views > 1:

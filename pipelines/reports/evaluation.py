@@ -43,6 +43,8 @@ def lines(report: dict[str, Any]) -> list[str]:
         found.append("images are cropped to their bounding boxes")
         found += of_labels_lines(cropped["of_labels"], cropped["count"], "images")
     found += [_line(name, report[name], interval) for name, interval in report["intervals"].items()]
+    if None not in (mean := report.get("mean_face_nme"), report["nme"]) and report["nme"] >= mean:
+        found.append("NME is no better than that of the mean training label, which looks at no image")
     if report["groups"]["count"] < 2:
         found.append("there is one group only, and so no interval: see `groups`")
     found += _fallbacks(report.get("norm_fallbacks", {}), report["count"])

@@ -113,13 +113,21 @@ def test_a_rival_that_was_trained_on_the_images_is_rejected(trained):
         scoring.check_other(run, run._replace(boxed=True), source, "val")
 
 
-def test_groups_are_the_runs_own_where_they_fit_those_asked_for_and_else_each_image():
+@pytest.mark.parametrize("own", [["^(.*)_"], ["", "^(.*)_"], ["^(.*)_", ""], ["^x", "^(.*)_"], ["(.*)", "^(.*)_"]])
+def test_groups_are_those_of_the_run_that_fits_whatever_the_order_or_those_asked_for_and_else_each_image(own):
     names = ["a_1.jpg", "a_2.jpg", "b_1.jpg"]
-    groups, by = scoring.groups(names, None, "^(.*)_")
+    groups, by = scoring.groups(names, None, own)
     assert groups.tolist() == ["a", "a", "b"] and by == "^(.*)_"
-    assert scoring.groups(names, None, "^x")[0].tolist() == names and scoring.groups(names, None, "^x")[1] == ""
-    assert scoring.groups(names, r"(\d)", "^(.*)_")[0].tolist() == ["1", "2", "1"]
-    assert scoring.groups(names, "", "^(.*)_")[0].tolist() == names
+    assert scoring.groups(names, None, ["^x"])[0].tolist() == names and scoring.groups(names, None, ["^x"])[1] == ""
+    assert scoring.groups(names, r"(\d)", own)[0].tolist() == ["1", "2", "1"]
+    assert scoring.groups(names, "", own)[0].tolist() == names
+
+
+@pytest.mark.parametrize(("mean_face", "said"), [(0.3, True), (0.31, False)])
+def test_a_network_no_better_than_the_mean_face_is_told_so_in_a_sentence(mean_face, said):
+    rows = {"nme": np.array([0.2, 0.4]), "mean_face_nme": np.full(2, mean_face)}
+    report = scoring.report(scoring.Scores(rows, {}), {}, 0.1, np.array(["a", "b"]), "")
+    assert any("no better" in line for line in evaluation.lines(report)) == said
 
 
 def test_one_group_is_reported_and_has_no_interval(trained, tmp_path, command):
