@@ -125,7 +125,7 @@ def _remarks(over: Ensemble, asked: Settings, found: Fitted) -> list[str]:
     others += f" of the {split}" if mixed else ""
     more = f"errors calibrated on {len(known.images)} {others}" if known else f"errors not calibrated: {found.remark}"
     notes = [f"{words.counted(views, 'view')}{weighed}; {more}"]
-    if mixed and asked.view_weights == "auto":
+    if mixed and asked.merge == "mean" and asked.view_weights == "auto":
         notes.append(
             f"the runs have different data, so views count alike; `view_weights` fitted fits them to the {split}"
         )
