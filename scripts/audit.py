@@ -22,9 +22,11 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument(
-        "--sizes", default="96,128,224", help="sides of the input in pixels, comma-separated (default: %(default)s)"
+        "--sizes",
+        default="96,128,224",
+        help="sides of the input in pixels, 64 to 1024, comma-separated (default: %(default)s)",
     )
-    parser.add_argument("--keys", type=int, default=200, help="draws of each case (default: %(default)s)")
+    parser.add_argument("--keys", type=int, default=200, help="draws of each case, 8 or more (default: %(default)s)")
     parser.add_argument("--out", default="out/audit", help="folder to write to (default: %(default)s)")
     parser.add_argument(
         "--augment", default="", help="only these presets, samplers and views, comma-separated: contest,crop"
@@ -57,17 +59,21 @@ def main() -> int:
         progress.show(len(rows), f"{row.probe}, {row.case}"[:60])
     progress.close()
     print("\n".join(table.lines(rows)))
-    failed = [row for row in rows if not row.ok]
-    report = {"rows": [row.to_dict() for row in rows], "ok": not failed}
+    failed = sum(not row.ok for row in rows)
+    report: dict = {"rows": [row.to_dict() for row in rows]}
     if flags.peers:
-        found = peers.compare(sizes[0])
-        print("\n" + "\n".join(peers.lines(found)))
-        report["peers"] = found
+        console.say("the same probes with the peers")
+        report["peers"] = peers.compare(sizes[0])
+        print("\n" + "\n".join(peers.lines(report["peers"])))
+        failed += len(peers.beyond(report["peers"]))
+    report["ok"] = not failed
     files.write_json(out / "audit.json", report)
+    console.say("drawing the sheet")
     with files.whole(out / "audit.png") as file:
         file.write(decode.encode_png(sheet.draw(chosen, 128, flags.keys, images)))
-    print(f"\n{len(rows)} values, {len(failed)} beyond their bound; {out}/audit.json, {out}/audit.png")
-    return int(bool(failed))
+    count = len(rows) + len(report.get("peers", []))
+    print(f"\n{count} values of ours, {failed} beyond their bound; {out}/audit.json, {out}/audit.png")
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pipelines.certificate import cases, reference
 Library = Callable[[str, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 _KNOWN = {"mirror": 0.02, "shrink 2 times": 0.02, "enlarge 2 times": 0.02, "rotate": 0.02, "crop and enlarge": 0.02}
 _SIGMA, _ANGLE = 4.0, 25.0
+_LEAST = 128  # px: in a smaller image what is enlarged is cut off by the frame
 
 
 def ours(operation: str, image: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +140,9 @@ def lost(library: Library, size: int) -> float:
 
 
 def compare(size: int) -> list[dict]:
-    """Rows {name, bound, ours, albumentations, kornia}; None where a library is not installed or has no answer."""
+    """Rows {name, size, bound, ours, albumentations, kornia} at `size` px, at least 128; None where a library is not
+    installed."""
+    size = max(size, _LEAST)
     libraries: dict[str, Library] = {"ours": ours, "albumentations": albumentations, "kornia": kornia}
     there = {name for name in libraries if name == "ours" or importlib.util.find_spec(name)}
     probes: dict[str, tuple[float, Callable[[Library], float]]] = {
@@ -150,7 +153,12 @@ def compare(size: int) -> list[dict]:
     probes["waves rotated, cropped, enlarged: RMS, grey levels"] = 4.0, lambda library: waves(library, size)
     probes["points outside the frame not returned, of 3"] = 0.0, lambda library: lost(library, size)
     return [
-        {"name": name, "bound": bound, **{n: probe(f) if n in there else None for n, f in libraries.items()}}
+        {
+            "name": name,
+            "size": size,
+            "bound": bound,
+            **{n: probe(f) if n in there else None for n, f in libraries.items()},
+        }
         for name, (bound, probe) in probes.items()
     ]
 
@@ -158,11 +166,18 @@ def compare(size: int) -> list[dict]:
 def lines(rows: list[dict]) -> list[str]:
     """The comparison as text."""
     names = ("ours", "albumentations", "kornia")
+    title = f"same probe at {rows[0]['size']} px, each as released"
     width = max(len(row["name"]) for row in rows)
-    head = f"{'same probe, each as released':{width}}  {'bound':>6}  " + "  ".join(f"{n:>14}" for n in names)
+    head = f"{title:{width}}  {'bound':>6}  " + "  ".join(f"{n:>14}" for n in names)
     body = [
         f"{row['name']:{width}}  {row['bound']:>6g}  "
         + "  ".join(f"{'not installed' if row[n] is None else format(row[n], '.2g'):>14}" for n in names)
         for row in rows
     ]
-    return [head, *body]
+    missing = [n for n in names if rows[0][n] is None]
+    return [head, *body, *([f"python -m pip install {' '.join(missing)} installs what is missing"] if missing else [])]
+
+
+def beyond(rows: list[dict]) -> list[dict]:
+    """Return the rows in which our own value is beyond the bound."""
+    return [row for row in rows if not row["ours"] <= row["bound"]]

@@ -13,7 +13,7 @@ import pytest
 from jaxmarks import affine, image, transform, tta
 from jaxmarks.augment.samplers import Chain, Colour, Geometry, OneOf, sample
 from pipelines import synthetic
-from pipelines.certificate import cases, draws, pixels, points, table
+from pipelines.certificate import cases, draws, peers, pixels, points, table
 from pipelines.images import decode
 
 pytestmark = pytest.mark.bits
@@ -246,3 +246,13 @@ def test_script_exits_1_when_a_bound_fails(script, tmp_path, capsys, monkeypatch
 def test_script_rejects_in_one_line(script, wrong):
     with pytest.raises(ValueError, match=wrong[0].strip("-")):
         script(*wrong)
+
+
+def test_our_own_value_beside_the_peers_counts_as_any_other(monkeypatch):
+    monkeypatch.setattr(peers, "_KNOWN", {"crop and enlarge": 0.02})
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    for probe in ("zone_plate", "waves", "lost"):
+        monkeypatch.setattr(peers, probe, lambda library, size: 0.0)
+    rows = peers.compare(64)
+    assert not peers.beyond(rows) and "pip install albumentations kornia" in peers.lines(rows)[-1]
+    assert peers.beyond([{**rows[0], "ours": 0.021}, rows[1], {**rows[2], "ours": float("nan")}]) != []
