@@ -4,8 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import jax
+
 from jaxmarks.training import step as steps
 from jaxmarks.types import Batch, Record, State
+
+_SHORT = 0.1  # seconds of a step, below which the next is dispatched while it runs
 
 
 class Block(NamedTuple):
@@ -42,7 +46,8 @@ def blocks(
 ) -> Iterator[Block]:
     """Train from state.step on, yielding at every multiple of one of `ends` and at the end.
 
-    Nothing is fetched from the device in between.
+    Nothing is fetched from the device in between. Steps are dispatched as they are taken, not far ahead: when `stop` turns
+    true the current step is the last, or, of steps that take milliseconds, the one after it.
 
     Args:
         take_step: step(state, batch) -> (state, record).
@@ -74,6 +79,8 @@ def blocks(
             state, record = take_step(state, batch)
             records.append(record)
             at += 1
+            short = time.perf_counter() - began < _SHORT * len(records)
+            jax.block_until_ready(records[-2 if short and len(records) > 1 else -1])
         if records:
             stacked = steps.stack(records)
             yield Block(state, first, stacked, time.perf_counter() - began, waited)

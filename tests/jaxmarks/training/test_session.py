@@ -1,7 +1,10 @@
 """A sitting may end at any instant: the next goes on as if there had been one."""
 
 import dataclasses
+import itertools
 import json
+import time
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from jaxmarks import experiment, keys, landmarks
 from jaxmarks.config import Config
 from jaxmarks.evaluation import summary
-from jaxmarks.training import checkpoint, log, session, sharding, state
+from jaxmarks.training import checkpoint, log, loop, session, sharding, state
 from tests.tiny import CONFIG, LINEAR, batch_of
 
 STEPS = 12
@@ -97,6 +100,32 @@ def test_stopped_while_its_first_step_compiles_a_session_does_not_validate(tmp_p
     if begin:
         assert _digest(_sit(tmp_path, machinery)) == _digest(unbroken[1])
         assert _files(tmp_path) == _files(unbroken[0])
+
+
+class _Counted(NamedTuple):
+    step: jax.Array
+
+
+class _Loss(NamedTuple):
+    loss: jax.Array
+
+
+@pytest.mark.parametrize("short", [0.0, 1e9])
+def test_stopped_while_a_step_runs_the_steps_after_it_are_not_dispatched_already(monkeypatch, short):
+    monkeypatch.setattr(loop, "_SHORT", short)  # of no step, and of every
+
+    @jax.jit
+    def take(now, slow):
+        return _Counted(now.step + 1), _Loss(jax.lax.fori_loop(0, 40, lambda _, x: jax.numpy.tanh(x @ x), slow).sum())
+
+    first, slow = _Counted(jax.numpy.int32(0)), jax.numpy.ones((300, 300))
+    jax.block_until_ready(take(first, slow))
+    began = time.perf_counter()
+    jax.block_until_ready(take(first, slow))
+    each, began = time.perf_counter() - began, time.perf_counter()
+    batches: Any = itertools.repeat(slow)
+    [block] = loop.blocks(take, first, batches, (60,), 60, lambda: time.perf_counter() - began > 3 * each)  # type: ignore
+    assert 1 <= len(block.record.loss) < 30  # 4 or 5 on a quiet machine
 
 
 @pytest.mark.parametrize("crash_after", [3, 4, 8, 9])
