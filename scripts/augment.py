@@ -57,6 +57,7 @@ def main() -> int:
     plan = experiment.assemble(
         config, run_folder.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch)
     )
+    console.say(f"drawing {words.counted(count, 'image')}; the augmentation is compiled first")
     batch = next(loader.batches(source, config, plan.key, faults=faults))
     shown = plan.render()(plan.split(batch))
     captions = [sheets.shortened(name) for name in example.names_at(source, batch.index)]

@@ -75,9 +75,11 @@ def main() -> int:
     try:
         for count, (seed, row) in enumerate(wanted, 1):
             if seed not in found[row.name]:
-                print(f"training {row.name}, seed {seed} ({count} of {len(wanted)})", flush=True)
-                found[row.name][seed] = new = make(run_of(out, row, seed), made(row, seed))
-                print(f"{row.name}, seed {seed}: {'trained' if new.nme is None else f'{new.nme:.4f}'}", flush=True)
+                run = run_of(out, row, seed)
+                log = run / "metrics.jsonl"
+                print(f"training {row.name}, seed {seed} ({count} of {len(wanted)}); its progress: {log}", flush=True)
+                found[row.name][seed] = new = make(run, made(row, seed))
+                print(f"  {'trained' if new.nme is None else f'test NME {new.nme:.4f}'}", flush=True)
                 write(out, experiments.summary(rows, found))
     except KeyboardInterrupt as stopped:
         done = sum(seed in found[row.name] for seed, row in wanted)
@@ -103,6 +105,8 @@ def run_of(out: Path, row: experiments.Row, seed: int) -> Path:
 def make(run: Path, commands: experiments.Commands) -> experiments.Result:
     """Train and evaluate one run."""
     for script, arguments in commands.items():
+        if script == "evaluate":
+            print("  evaluating it", flush=True)
         path = Path(__file__).with_name(f"{script}.py")
         command = [sys.executable, str(path), *arguments]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:

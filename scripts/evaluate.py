@@ -50,6 +50,7 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
+from jaxmarks import words
 from jaxmarks.evaluation import summary
 from jaxmarks.inference import Predicted
 from jaxmarks.types import Batch
@@ -169,6 +170,7 @@ def evaluated(
         source.names, flags.groups, [t.run.config.split_by for p in over for t in p.ensemble.runs]
     )
     (found, *other), bright = predicted(over, source, faults, sheet)
+    console.say("mean training label and intervals")
     groups = every[found.index]
     scores, properties = scoring.scores(source, found, scheme), scoring.properties(found, scheme, bright)
     if train is not None:
@@ -213,6 +215,7 @@ def main() -> int:
     overwrites.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     source, train = scoring.images(run, flags.part, flags.data, **places(flags))
     overwrites.check(written(flags), source)
+    console.say(f"{words.counted(len(source), 'image')}; restoring {', '.join(flags.run)}")
     ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
     theirs = rival(flags, ours)
     console.say(*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ())))

@@ -67,7 +67,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print("tracing the network, then compiling it to check what was written", flush=True)
+    console.say(
+        "tracing the network, then compiling it to check what was written (that folding constants is slow, as XLA may"
+        " print, is no error)"
+    )
     with files.whole(out) as file:
         file.write(model_file.make(flags.format, found, flags.input, flags.batch))
         file.flush()

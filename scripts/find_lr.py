@@ -42,7 +42,7 @@ import numpy as np
 from jaxmarks import experiment
 from jaxmarks.training import loop, optimizer, sweep
 from pipelines import loader
-from pipelines.io import files
+from pipelines.io import compilation, files
 from pipelines.packing import overwrites
 from pipelines.reports import plots
 from pipelines.runs import restore, run_data, run_folder
@@ -98,6 +98,7 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
     progress, stop = console.Progress(config.steps, "step"), console.Stop()
     rates, losses, bad = np.zeros(0), np.zeros(0), -1
     progress.start()
+    take = compilation.report_first_call(take, progress.say)
     try:
         for block in loop.blocks(take, first, feed, (config.log_every,), config.steps, stop):
             bad, record = int(block.state.bad_step), block.record

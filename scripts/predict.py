@@ -69,6 +69,7 @@ def main() -> int:
     overwrites.check_overlays("--overlays", files_of.get("--overlays", []))
     if flags.format == pts.NAME and not resume.folder(out).is_dir():  # else this command wrote them and goes on
         overwrites.check_new("--out", files_of["--out"])
+    console.say(f"{words.counted(len(source), 'image')}; restoring {', '.join(flags.run)}")
     needed = bool(flags.spread or flags.photographs)
     if needed and (short := fitting.shortage(run)):
         reject(short)

@@ -111,6 +111,7 @@ def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> 
     if seen:
         print(f"rejected images: {rejected.sheet(out, seen, summary)}")
     if look:
+        console.say("drawing the overview")
         print(f"overview: {', '.join(packed.write(out, data, seen))}")
     console.say(
         f"{out} is complete: {words.counted(summary['accepted'], 'record')}; python scripts/train.py --data {out}"

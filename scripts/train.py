@@ -148,7 +148,7 @@ def train(run: run_folder.Run, source: example.Source) -> int:
     first = plan.place(found[0]) if found else plan.initial_state(given)
     feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
     judge = validation.judging(plan, train_part, chooses, weights, faults, by_labels)
-    judge = pace.announced(judge, progress.say, "first validation: compiling it, or reading it from the cache")
+    judge = pace.announced(judge, progress, "first validation: compiling it, or reading it from the cache")
     take_step = pace.paced(plan.training_step(), progress, begin, plan.steps, run.config)
     try:
         for event in session.train(run.root, plan, first, found and found[1], take_step, feed, judge, stop):

@@ -11,10 +11,11 @@ import os
 import platform
 import re
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ _log = logging.getLogger("jaxmarks")
 
 LIMIT = 2_000_000_000  # bytes
 _LEAST = 0.05  # seconds of compilation: what takes less is not worth a file
+_LONG = 100.0  # seconds of compilation, before XLA speaks up
 _TROUBLE = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(.*?)': (.*)", re.DOTALL)
 
 
@@ -134,6 +136,18 @@ def _say_trouble_once(where: Path, ours: bool) -> None:
     warnings.showwarning = show
 
 
+@contextlib.contextmanager
+def patience(say: Callable[[str], None]) -> Iterator[None]:
+    """Say, where this takes long, that XLA's own text on slow compiling, which it prints after two minutes, is no error."""
+    timer = threading.Timer(_LONG, say, ["still compiling; what XLA prints about slow compiling is a remark, no error"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def report_first_call(take_step: Callable, say: Callable[[str], None]) -> Callable:
     """Return take_step with a wait after its first call and a line from `say`: the seconds since this process began and
     those of the call, and whether all code that it compiles came from the cache."""
@@ -148,12 +162,13 @@ def report_first_call(take_step: Callable, say: Callable[[str], None]) -> Callab
         events, began = Counter(), time.monotonic()
         note = lambda event, **_: events.update([event.rsplit("/", 1)[-1]])  # noqa: E731
         jax.monitoring.register_event_listener(note)
-        result = jax.block_until_ready(take_step(*arguments))
+        with patience(say):
+            result = jax.block_until_ready(take_step(*arguments))
         jax.monitoring.unregister_event_listener(note)
         took, done = time.monotonic() - began, True
         read = events["cache_hits"] and not events["cache_misses"]
-        how = "with compiled code from the cache" if read else "with compiling it"
-        say(f"first step after {_running():.1f} s, {took:.1f} s of them for the step {how}")
+        how = "reading its compiled code from the cache" if read else "compiling it"
+        say(f"first step after {_running():.1f} s; {took:.1f} s of them were {how} and taking it")
         return result
 
     return step

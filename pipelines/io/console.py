@@ -84,6 +84,10 @@ class Progress:
         left = clock(0) if done >= self._total else "?" if each is None else clock(each * (self._total - done))
         self._write(f"{self._unit} {done}/{self._total}  {detail}  left {left}")
 
+    def leave_out(self, seconds: float) -> None:
+        """Leave out seconds that say nothing about the rest, such as those of compiling."""
+        self._began += seconds
+
     def over(self, batches: Iterable[tuple[T, int]]) -> Iterator[tuple[T, int]]:
         """Yield the batches of (batch, number of examples), counting each when the next is requested."""
         done = 0

@@ -53,15 +53,19 @@ def advice(seconds: float, config: Config) -> str:
     return f"; `recipe` small is made for a CPU and takes minutes ({small.about})"
 
 
-def announced(function: Callable, say: Callable[[str], None], text: str) -> Callable:
-    """The function, whose first call says a text before."""
+def announced(function: Callable, progress: console.Progress, text: str) -> Callable:
+    """The function, whose first call, which compiles, says a text before and is left out of the time that is left."""
     called = False
 
     def call(*arguments):
         nonlocal called
-        if not called:
-            say(text)
-            called = True
-        return function(*arguments)
+        if called:
+            return function(*arguments)
+        called, began = True, time.monotonic()
+        progress.say(text)
+        with compilation.patience(progress.say):
+            result = function(*arguments)
+        progress.leave_out(time.monotonic() - began)
+        return result
 
     return call

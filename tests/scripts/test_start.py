@@ -145,4 +145,4 @@ def test_only_the_first_step_is_reported():
     lines: list[str] = []
     step = compilation.report_first_call(lambda a, b: (a + b, a), lines.append)
     assert step(1, 2) == (3, 1) and step(2, 3) == (5, 2)
-    assert len(lines) == 1 and lines[0].startswith("first step after ") and lines[0].endswith("with compiling it")
+    assert len(lines) == 1 and lines[0].startswith("first step after ") and "compiling it" in lines[0]

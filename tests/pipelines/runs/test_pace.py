@@ -1,12 +1,13 @@
 """What is said before the first step, at it, and how long the rest is expected to take."""
 
+import time
 from typing import NamedTuple
 
 import pytest
 
 from jaxmarks.config import Config
 from jaxmarks.training import recipes
-from pipelines.io import console
+from pipelines.io import compilation, console
 from pipelines.runs import pace
 
 LARGE, SMALL = Config(), Config(**recipes.NAMES["small"].settings)
@@ -57,10 +58,33 @@ def test_no_recipe_is_named_where_there_is_an_accelerator(monkeypatch):
     assert pace.advice(1e5, LARGE) == ""
 
 
-def test_a_text_is_said_before_the_first_call_only():
+def test_a_text_is_said_before_the_first_call_only_which_says_nothing_about_the_rest(capsys, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    progress = console.Progress(5, "step")
+
+    def slowly(a):
+        now[0] += 300
+        return 2 * a
+
+    progress.show(1)
+    call = pace.announced(slowly, progress, "compiling")
+    assert call(1) == 2
+    now[0] += 10
+    progress.show(2)
+    assert call(2) == 4
+    said = capsys.readouterr()
+    assert said.out == "compiling\n" and said.err.splitlines()[-1].endswith("left 0:30")
+
+
+def test_a_long_compilation_says_that_what_xla_prints_is_no_error_and_a_short_one_nothing(monkeypatch):
     said: list[str] = []
-    call = pace.announced(lambda a: 2 * a, said.append, "compiling")
-    assert [call(1), call(2)] == [2, 4] and said == ["compiling"]
+    with compilation.patience(said.append):
+        pass
+    monkeypatch.setattr(compilation, "_LONG", 0.01)
+    with compilation.patience(said.append):
+        time.sleep(0.3)
+    assert len(said) == 1 and "XLA" in said[0]
 
 
 def test_passes_are_shown_each_from_its_begin(capsys):
