@@ -13,6 +13,7 @@ number.
 import argparse
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
@@ -143,6 +144,65 @@ def replaced(out: Path, part: str) -> str:
     return "" if other == part else f" (replaced: it held the scores of the {other} split)"
 
 
+class Evaluated(NamedTuple):
+    """What the files of an evaluation are written from."""
+
+    names: list[str]  # of the images, in the order of the columns
+    report: dict
+    columns: dict[str, np.ndarray]
+    curves: dict[str, np.ndarray]  # NME of each image, by what is evaluated
+    others: dict | None  # the report of what is compared with
+
+
+def evaluated(
+    flags: argparse.Namespace,
+    over: list[Predictor],
+    source: Source,
+    train: Source | None,
+    faults: loader.Faults,
+    sheet: Worst,
+) -> Evaluated:
+    """The scores of the first predictor, and its comparison with the second, if there is one."""
+    ours, scheme = over[0], over[0].scheme
+    every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
+    (found, *other), bright = predicted(over, source, faults, sheet)
+    groups = every[found.index]
+    scores, properties = scoring.scores(source, found, scheme), scoring.properties(found, scheme, bright)
+    if train is not None:
+        mean = found._replace(points=mean_face.mean_face(train, found, ours.run.config, faults))
+        scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
+    report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours)}
+    report |= {"part": flags.part, "norm_fallbacks": summary.fallbacks(found, scheme)}
+    report |= scoring.crops(source, found)
+    report |= scoring.expected(found, scheme, groups, ours.radii(found))
+    columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
+    curves, others = {evaluation.named(report): scores.rows["nme"]}, None
+    if other:
+        rival_is = about(over[1])
+        judged = scoring.scores(source, other[0], scheme, found.index)
+        report["comparison"] = scoring.comparison(scores, judged, groups, rival_is)
+        others = scoring.report(judged, properties, flags.limit, groups, by)
+        curves[evaluation.named(rival_is)] = columns["nme_against"] = judged.rows["nme"]
+    return Evaluated(example.names_at(source, found.index), report, columns, curves, others)
+
+
+def write(flags: argparse.Namespace, made: Evaluated, worst: np.ndarray | None) -> list[str]:
+    """Write the files of an evaluation; what each holds, in words."""
+    out, table = Path(flags.out), Path(flags.out).with_suffix(".csv")
+    lines = [f"{out}{replaced(out, flags.part)}", f"each image in {table}"]
+    files.write_json(out, made.report)
+    with files.whole(table) as file:
+        csv_text.write_table(file, made.names, made.columns)
+    if flags.plots:
+        plots = evaluation.draw(Path(flags.plots), made.report, made.curves, made.others)
+        lines.append(f"plots in {Path(flags.plots)}: {', '.join(plots)}")
+    if worst is not None:
+        with files.whole(flags.sheet) as file:
+            file.write(decode.encode_png(worst))
+        lines.append(f"the worst in {flags.sheet} (predicted green, true red)")
+    return lines
+
+
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
     settings.from_flags(flags)  # invalid settings are an error before anything is opened
@@ -159,42 +219,12 @@ def main() -> int:
         print(
             "the validation split chose the checkpoint and what was fitted: its numbers flatter; the test split's do not"
         )
-    every, by = scoring.groups(source.names, flags.groups, ours.run.config.split_by)
-    scheme, sheet = ours.scheme, Worst(ours.scheme, _WORST if flags.sheet else 0)
-    (found, *other), bright = predicted([ours, theirs] if theirs else [ours], source, faults, sheet)
-    groups = every[found.index]
-    scores, properties = scoring.scores(source, found, scheme), scoring.properties(found, scheme, bright)
-    if train is not None:
-        mean = found._replace(points=mean_face.mean_face(train, found, ours.run.config, faults))
-        scores.rows["mean_face_nme"] = scoring.scores(source, mean, scheme).rows["nme"]
-    report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours)}
-    report |= {"part": flags.part, "norm_fallbacks": summary.fallbacks(found, scheme)}
-    report |= scoring.crops(source, found)
-    report |= scoring.expected(found, scheme, groups, ours.radii(found))
-    columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
-    curves, others = {evaluation.named(report): scores.rows["nme"]}, None
-    if theirs is not None:
-        judged = scoring.scores(source, other[0], scheme, found.index)
-        report["comparison"] = scoring.comparison(scores, judged, groups, about(theirs))
-        others = scoring.report(judged, properties, flags.limit, groups, by)
-        curves[evaluation.named(about(theirs))] = columns["nme_against"] = judged.rows["nme"]
-    made = [f"{flags.out}{replaced(Path(flags.out), flags.part)}"]
-    files.write_json(flags.out, report)
-    table = Path(flags.out).with_suffix(".csv")
-    with files.whole(table) as file:
-        csv_text.write_table(file, example.names_at(source, found.index), columns)
-    console.say(*evaluation.lines(report))
+    sheet = Worst(ours.scheme, _WORST if flags.sheet else 0)
+    made = evaluated(flags, [ours, theirs] if theirs else [ours], source, train, faults, sheet)
+    lines = write(flags, made, sheet.sheet(source.names))
+    console.say(*evaluation.lines(made.report))
     console.faults(faults.report())
-    made.append(f"each image in {table}")
-    if flags.plots:
-        made += [
-            f"plots in {Path(flags.plots)}: {', '.join(evaluation.draw(Path(flags.plots), report, curves, others))}"
-        ]
-    if (worst := sheet.sheet(source.names)) is not None:
-        with files.whole(flags.sheet) as file:
-            file.write(decode.encode_png(worst))
-        made.append(f"the worst in {flags.sheet} (predicted green, true red)")
-    print(f"\n{evaluation.named(report)}: {'; '.join(made)}")
+    print(f"\n{evaluation.named(made.report)}: {'; '.join(lines)}")
     return 0
 
 
