@@ -12,7 +12,6 @@ from jaxmarks import models
 from jaxmarks.models import inception, ops
 from tests.jaxmarks.models.test_models import with_random_norms
 
-pytestmark = pytest.mark.bits
 
 NUM_POINTS = 5
 MODEL = models.build("inception_v3", NUM_POINTS)
