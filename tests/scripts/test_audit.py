@@ -16,7 +16,6 @@ from pipelines import synthetic
 from pipelines.certificate import cases, draws, pixels, points, table
 from pipelines.images import decode
 
-
 SIZE, KEYS = 96, 16
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
 

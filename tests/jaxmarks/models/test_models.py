@@ -12,7 +12,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxmarks import models
 from jaxmarks.models import ops
 
-
 NUM_POINTS = 5
 
 

@@ -15,7 +15,6 @@ from pipelines import synthetic
 from pipelines.certificate import cases, pixels, points, reference, table
 from pipelines.images import decode
 
-
 SIZE, KEYS = 96, 200
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
 QUICK = ("mirror", "crop", "chain")  # the slow test has all of them, at every size

@@ -16,7 +16,6 @@ from tests.commands import training
 from tests.pipelines.runs.test_run_folder import changed, rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder, picture
 
-
 NAMES = [f"{i}.png" for i in range(10)]
 HEAD = "file_name,decision,points\n"
 SOME = HEAD + "3.png,exclude,\n7.png,prediction,1.5 -2 3 4e1\n1.png,keep,\n"
