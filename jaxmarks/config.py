@@ -48,10 +48,8 @@ class Config:
     boxes: str = _operational("", "CSV of bounding boxes: file_name,x,y,width,height")
     category: str = _operational("", "COCO: the category to read, by name or id, if several have keypoints")
     box_margin: float = _defining(0.25, "margin on each side of a box, as a share of its longer side")
-    weights: str = _operational("", "CSV of sampling weights: file_name,weight; copied to the run folder")
-    review: str = _operational(
-        "", "decisions.csv of the review page: labels excluded or replaced; copied to the run folder"
-    )
+    weights: str = _operational("", "CSV of sampling weights: file_name,weight; a run keeps a copy")
+    review: str = _operational("", "decisions.csv of the review page: labels excluded or replaced; a run keeps a copy")
     cache: bool = _operational(True, "pack a data set into the cache on first use")
     max_faults: int = _operational(100, "undecodable images before the run stops")
     seed: int = _defining(0, "seed of the root key, from which every random number derives")

@@ -214,7 +214,10 @@ def _mirroring(a: Experiment) -> str:
         return f", mirrored as {a.config.scheme} says"
     if known is None or (mirror != known).any():
         return ", mirrored as the scheme file says that the run began with"
-    return " in the order known for so many; scripts/symmetry.py --check known tests that"
+    return (
+        f", mirrored as in the known list of {a.scheme.num_points}; scripts/symmetry.py --check known tests whether yours is"
+        " in that order"
+    )
 
 
 def _idle(a: Experiment) -> list[str]:

@@ -1,7 +1,7 @@
 """List or prune the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed data sets and compiled JAX code.
 
-python scripts/cache.py
-python scripts/cache.py --prune 30
+    python scripts/cache.py
+    python scripts/cache.py --prune 30
 
 Every command stores the code it compiles, at most 2 GB; JAX_ENABLE_COMPILATION_CACHE=false stores none. What is deleted
 is packed, or compiled, again when it is needed.

@@ -89,7 +89,8 @@ def main() -> int:
     console.say(
         *predictions.remarks(known, found[0].run, by_labels),
         f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"
-        f" the first {len(items)} to decide about: {out / 'review.html'}",
+        f" the first {len(items)} to decide about: {out / 'review.html'}, which gives decisions.csv; then"
+        f" python scripts/train.py --data {flags.data or configs[0].data} --name cleaned --review decisions.csv",
     )
     return 0
 

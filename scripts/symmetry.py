@@ -71,7 +71,7 @@ def main() -> int:
     fixed = int((found.mirror == np.arange(len(found.mirror))).sum())
     print(
         f"{words.counted(len(found.mirror), 'point')}, {fixed} fixed, from {words.counted(found.faces, 'object')};"
-        f" {found.by_order.sum()} ties by order"
+        f" {found.by_order.sum()} paired by their order alone"
     )
     symmetry.insist(found)
     if flags.out:
@@ -90,8 +90,9 @@ def _table(name: str, num_points: int) -> np.ndarray:
 def _report(against: list[symmetry.Contradiction], limit: int = 10) -> int:
     """Print what speaks against the table; 1 where something does."""
     wrong = [row for row in against if row.margin > symmetry.WEAK]
+    verdict = "the table does not fit the labels" if wrong else "the table fits the labels"
     print(
-        f"the table: {words.counted(len(wrong), 'point')} contradicted,"
+        f"{verdict}: {words.counted(len(wrong), 'point')} contradicted,"
         f" {len(against) - len(wrong)} undecided by the labels"
     )
     for row in wrong[:limit]:

@@ -83,3 +83,21 @@ def adopted(config: Config, known: Config, images: int, training: int) -> Config
     if not config.steps and config.epochs == AUTO_EPOCHS and (known.steps, known.epochs) == (0, EPOCHS):
         found = dataclasses.replace(found, steps=0, epochs=EPOCHS)
     return found
+
+
+def unsettled(config: Config, images: int, training: int) -> Config:
+    """Return the shortest configuration that `adopted` makes into a run's: without the numbers that follow by themselves.
+
+    Args:
+        config: the settings of a run.
+        images: of the data set.
+        training: how many are trained on.
+
+    Returns:
+        the configuration.
+    """
+    found = config
+    for left in ({"val_fraction": AUTO_SHARE}, {"steps": 0, "epochs": AUTO_EPOCHS}):
+        shorter = dataclasses.replace(found, **left)
+        found = shorter if adopted(shorter, config, images, training) == config else found
+    return found

@@ -18,6 +18,7 @@ from pipelines.runs import restore
 
 Commands = dict[str, list[str]]  # a script's name and its arguments, in the order of their running
 _OWN = ("--data", "--runs", "--name", "--seed")  # flags that the comparison gives itself
+_SUCH = '{"name": "l1", "flags": "--loss l1"}'  # a row, for messages
 _KINDS = {"name": str, "flags": str, "data": str, "judge": bool, "seeds": int}
 
 
@@ -52,7 +53,7 @@ def read(path: Path) -> list[Row]:
     except FileNotFoundError:
         raise ValueError(f"`rows` {path}: does not exist") from None
     if not isinstance(found, list) or not found or not all(isinstance(r, dict) for r in found):
-        raise ValueError(f'{path}: expected a list of rows such as {{"name": "l1", "flags": "--loss l1"}}')
+        raise ValueError(f"{path}: expected a list of rows such as {_SUCH}")
     return _checked([_row(f"{path}, row {place}", r) for place, r in enumerate(found, 1)], str(path))
 
 
@@ -69,7 +70,9 @@ def _row(where: str, data: dict[str, Any]) -> Row:
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; a row has {', '.join(_KINDS)}")
     for key, kind in _KINDS.items():
         if key in data and not isinstance(data[key], kind):
-            raise ValueError(f"{where}: {key} must be of type {kind.__name__}, got {data[key]!r}")
+            raise ValueError(
+                f"{where}: {key} must be of type {kind.__name__}, got {data[key]!r}; a row is such as {_SUCH}"
+            )
     if gone := [key for key in ("name", "flags") if key not in data]:
         raise ValueError(f"{where}: {gone[0]} is missing")
     return Row(**data)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from jaxmarks import words
 from pipelines.example import Example, Source
 from pipelines.images import decode
 from pipelines.packing.report import kind
@@ -15,6 +16,7 @@ from pipelines.sources import tables
 
 _LABELS = 20_000  # read at most, evenly taken
 _EXAMPLES, _OUTLIERS = 24, 50  # images shown
+_FAR = 3.0  # robust standard deviations, from which a shape is an outlier
 _GROUPS, _MEMBERS = 12, 8  # groups of near-duplicates shown, and images of each
 _ROWS, _THUMBNAILS = 40, 12  # rejected files of each kind shown, and images among them
 _SIDE = 440  # pixels of an image: shown at half of that or less, and whole when clicked
@@ -94,7 +96,7 @@ def _headline(facts: Facts) -> Section:
     if count:
         short = facts.sizes.min(1)
         numbers.append((f"{np.median(short):.0f} px", f"median short side ({short.min()} to {short.max()})", False))
-    numbers.append((f"{many.sum():,}", f"images in {len(many):,} groups of near-duplicates", False))
+    numbers.append((f"{many.sum():,}", f"images in {words.counted(len(many), 'group')} of near-duplicates", False))
     kinds = Counter(kind(r.reason) for r in facts.rejected)
     rows = [(reason, f"{n:,}") for reason, n in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
     return (
@@ -119,7 +121,7 @@ def _figures(facts: Facts, indices: np.ndarray | list, remarks: dict[int, str], 
     for i in map(int, indices):
         if (tile := _tile(facts.source, i, close)) is not None:
             line = facts.lines[i] if facts.lines else None
-            where = f"line {line}" if line else ""
+            where = f"line {line} of its table" if line else ""
             figures.append((tile, facts.source.names[i], ", ".join(filter(None, [remarks.get(i, ""), where]))))
     return figures
 
@@ -188,12 +190,13 @@ def _oddest(facts: Facts, labels: _Labels) -> Section:
     heading = "Shape outliers"
     scores = outliers.scores(labels.points, labels.mask)
     order = np.argsort(-scores, kind="stable")[:_OUTLIERS]
-    order = order[scores[order] > 0]
-    if not len(order):
+    if not (scores > 0).any():
         return heading, f"Nothing can be said: it takes {outliers.MIN_FACES} labelled faces or more.", ""
+    order = order[scores[order] >= _FAR]
     about = (
-        "Labels farthest from the shapes of the others, farthest first; the number is in robust standard deviations of"
-        " the set. Turned heads are outliers, too; a good shape in the wrong place is not."
+        f"{words.counted(int((scores >= _FAR).sum()), 'label')} of {len(scores):,} lie {_FAR:g} robust standard deviations of"
+        " the set (the number below an image) or more from the shapes of the others; farthest first, at most"
+        f" {_OUTLIERS}. Turned heads are outliers, too; a good shape in the wrong place is not."
     )
     remarks = {int(labels.index[i]): f"{scores[i]:.1f}" for i in order}
     return heading, about, html.pieces.grid(_figures(facts, labels.index[order], remarks, close=True), 150)
@@ -219,11 +222,12 @@ def _duplicates(facts: Facts) -> Section:
     for group in largest:
         members = np.flatnonzero(which == group)
         figures = _figures(facts, members[:_MEMBERS], {})
-        rows.append((f"{len(members):,} images", html.pieces.grid(figures, 110)))
-    sizes = ", ".join(f"{n:,} of {size}" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
+        rows.append((words.counted(len(members), "image"), html.pieces.grid(figures, 110)))
+    sizes = ", ".join(f"{n:,} of {size} images" for size, n in sorted(Counter(counts[several].tolist()).items())[:12])
+    shown = f"The {_GROUPS} largest, up" if len(several) > _GROUPS else "Up"
     about = (
-        f"{counts[several].sum():,} images in {len(several):,} groups ({sizes}). They are nearly identical, and"
-        f" belong on one side of a split. The {len(largest)} largest groups, up to {_MEMBERS} of each:"
+        f"{counts[several].sum():,} images in {words.counted(len(several), 'group')} ({sizes}). They are nearly identical,"
+        f" and belong on one side of a split. {shown} to {_MEMBERS} images of each:"
     )
     return "Near-duplicates", about, html.pieces.groups(rows)
 

@@ -65,9 +65,10 @@ def thumbnails(sources: dict[str, Source], summary: dict[str, Any], most: int = 
 
 
 def sheet(folder: Path, found: dict[str, np.ndarray], summary: dict[str, Any]) -> str:
-    """Write the thumbnails, each with the kind of its rejection, as folder/refused.png; return its path."""
+    """Write the thumbnails, each with its name and the kind of its rejection, as folder/rejected.png; return its path."""
     reasons = {r["file"]: report.kind(r["reason"]) for r in summary["refused"]}
     images = [sheets.fitted(image, _SIDE) for image in found.values()]
-    with files.whole(folder / "refused.png") as file:
-        file.write(decode.encode_png(sheets.contact(images, 8, [reasons[name][:22] for name in found])))
-    return str(folder / "refused.png")
+    captions = [f"{sheets.shortened(name)}\n{reasons[name][:22]}" for name in found]
+    with files.whole(folder / "rejected.png") as file:
+        file.write(decode.encode_png(sheets.contact(images, 8, captions)))
+    return str(folder / "rejected.png")

@@ -49,7 +49,7 @@ def overlay(
 ) -> np.ndarray:
     """An image with its prediction (green) and, where known, its truth (red; NaN: this point's is not), small dots with
     a line from one to the other; small ones enlarged. crop [4, 2]: the corners of what the network saw, a blue frame; a
-    caption stands at the top."""
+    caption stands above it."""
     scale = max(1, round(480 / max(image.shape[:2])))
     if truth is None:
         drawn = draw_points(image, prediction, _GREEN, scale)
@@ -71,28 +71,27 @@ def _fixed(pairs: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _captioned(image: np.ndarray, caption: str) -> np.ndarray:
-    """The image with a line of text at its top, white on dark, as large as its width allows."""
+    """The image below a line of text, white on dark, as large as its width allows."""
     font = cv2.FONT_HERSHEY_SIMPLEX
     wide = cv2.getTextSize(caption, font, 1, 1)[0][0]
     size = min(0.5 + max(image.shape[:2]) / 2400, 0.96 * image.shape[1] / wide)
-    strip = int(34 * size)
-    image[:strip] = image[:strip] // 3
-    cv2.putText(image, caption, (int(8 * size), int(24 * size)), font, size, (240, 240, 240), 1, cv2.LINE_AA)
-    return image
+    strip = np.full((int(34 * size), *image.shape[1:]), 40, np.uint8)
+    cv2.putText(strip, caption, (int(8 * size), int(24 * size)), font, size, (240, 240, 240), 1, cv2.LINE_AA)
+    return np.concatenate([strip, image])
 
 
 def contact(images: list[np.ndarray], columns: int, captions: list[str] | None = None) -> np.ndarray:
-    """u8 RGB images of one size in a grid, each with its caption below."""
+    """u8 RGB images of one size in a grid, each with its caption below, of one line or several."""
     height, width = images[0].shape[:2]
-    strip = 16 if captions else 0
+    strip = 16 * max(c.count("\n") + 1 for c in captions) if captions else 0
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + strip + 4) + 4, columns * (width + 4) + 4, 3), 32, np.uint8)
     for n, image in enumerate(images):
         y, x = 4 + n // columns * (height + strip + 4), 4 + n % columns * (width + 4)
         sheet[y : y + height, x : x + width] = image
-        if captions:
-            place = (x + 2, y + height + 12)
-            cv2.putText(sheet, captions[n], place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (230, 230, 230), 1, cv2.LINE_AA)
+        for line, text in enumerate(captions[n].split("\n") if captions else []):
+            place = (x + 2, y + height + 12 + 16 * line)
+            cv2.putText(sheet, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (230, 230, 230), 1, cv2.LINE_AA)
     return sheet
 
 

@@ -231,12 +231,13 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
     Raises ValueError, with the list, where a defining setting differs or the data is not the same.
     """
     training = len(run.parts["train"])
-    asked = defaults.adopted(asked, run.config, training + len(run.parts["val"]), training)
+    counts = training + len(run.parts["val"]), training
+    asked = defaults.adopted(asked, run.config, *counts)
     if changed := configs.differences(run.config, asked):
         said = f"{run.root} is a run with other settings: {'; '.join(changed)}"
         raise ValueError(
             f"{said}. Take another `name`, continue from it with `fork` NAME, or give the flags it was started with:"
-            f" {configs.as_flags(run.config)}"
+            f" {configs.as_flags(defaults.unsettled(run.config, *counts))}"
         )
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
         raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another `name`")

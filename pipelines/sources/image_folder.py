@@ -64,14 +64,15 @@ def listed(root: Path, without: Iterable[Path] = ()) -> Listed:
 
 
 def describe(passed: list[tuple[str, str]]) -> str:
-    """Return what was skipped as one line: counts by reason, and the first names of each."""
+    """Return what was skipped as one line: reasons, where there are several with their counts, and the first names of each."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in passed:
         by_reason.setdefault(reason, []).append(name)
     parts = []
     for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        parts.append(f"{reason}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
+        count = f": {len(names)}" if len(by_reason) > 1 else ""
+        parts.append(f"{reason}{count} ({', '.join(names[:_NAMED])}{more})")
     return files.escaped("; ".join(parts))
 
 

@@ -92,7 +92,8 @@ def _line(name: str, c: Counts, scheme: Scheme) -> str:
     often = kind.images > SHARE * c.images
     remedy = f"; {_remedy(name, c)}" if often and _remedy(name, c) else ""
     examples = f"{', '.join(kind.examples)}{', ...' if kind.images > len(kind.examples) else ''}"
-    hidden = f"; {c.kinds['canvas'].points} of them no augmentation shows either" if name == "crop" else ""
+    canvas = c.kinds["canvas"].points if name == "crop" else 0
+    hidden = f"; {canvas} of these lie where no augmentation brings them into it" if canvas else ""
     points = "" if name in _OF_IMAGES else f" ({kind.points} of {c.points} points{hidden})"
     have = "has" if kind.images == 1 else "have"
     said = f"{kind.images} of {c.images} images {have} {_what(name, scheme)}{points}: {examples}{remedy}"

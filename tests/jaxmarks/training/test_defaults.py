@@ -51,6 +51,12 @@ def test_the_same_command_resumes_with_runs_of_this_and_of_earlier_versions():
     assert len(told) == 1 and told[0].startswith("`steps`")
 
 
+@pytest.mark.parametrize("given", [{}, {"steps": 700}, {"val_fraction": 0.1}, {"epochs": 2.0, "val_fraction": 0.0}])
+def test_what_follows_by_itself_is_not_among_the_flags_that_a_run_was_started_with(given):
+    config = defaults.settled(Config(**given), 600, 560)
+    assert defaults.unsettled(config, 600, 560) == Config(**given)
+
+
 def test_a_run_keeps_the_numbers_that_were_settled(tmp_path):
     source = opening.open_source("drawn:30:5")
     asked = Config(data="drawn:30:5", model="resnet18", size=32, batch=4)
@@ -84,6 +90,6 @@ def test_what_does_nothing_and_where_mirroring_comes_from_are_said(tmp_path):
     assert "`epochs`" not in _remarks(5, steps=40) + _remarks(5, epochs=3.0) + _remarks(5)
     path = tmp_path / "pairs.json"
     schemes.write_scheme(path, schemes.named_scheme(landmarks.scheme(5).mirror))
-    assert "known for so many" in _remarks(5) and "not known" in _remarks(7)
+    assert "--check known" in _remarks(5) and "not known" in _remarks(7)
     assert f"mirrored as {path} says" in _remarks(5, scheme=str(path))
-    assert "known for so many" not in _remarks(5, scheme=str(path))
+    assert "--check known" not in _remarks(5, scheme=str(path))

@@ -135,7 +135,7 @@ def test_mirroring_without_a_permutation_is_rejected_before_anything_is_compiled
 def test_a_run_says_what_a_person_should_know_of_it():
     settings = Config(**{**CONFIG.__dict__, "batch": 8, "trim_top": 0.01, "trim_keep": 0.3})
     known = experiment.remarks(experiment.assemble(settings, keys.root(0), landmarks.scheme(5), 100))
-    assert "in the order known for so many" in known[0] and "the worst 0 and the easiest 5 are left out" in known[1]
+    assert "--check known" in known[0] and "the worst 0 and the easiest 5 are left out" in known[1]
     (unknown,) = experiment.remarks(experiment.assemble(CONFIG, keys.root(0), landmarks.scheme(7), 100))
     assert "trained unmirrored" in unknown
 

@@ -44,6 +44,8 @@ def test_an_overlay_is_green_where_predicted_and_red_where_true_and_small_ones_a
     assert not (alone[..., 0] > alone[..., 1]).any() and (drawn[int(20.5 * 8), int(25.5 * 8)] != 100).any()
     large = np.zeros((700, 500, 3), np.uint8)
     assert sheets.overlay(large, np.array([[10.0, 10.0]])).shape == large.shape
+    told = sheets.overlay(large, np.array([[10.0, 10.0]]), caption="expected error 2 px")
+    assert len(told) > 700 and (told[-700:] == sheets.overlay(large, np.array([[10.0, 10.0]]))).all()
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 8), (8, 8), (9, 8), (5, 2)])

@@ -161,7 +161,9 @@ def test_the_flags_that_a_run_was_started_with_are_told_and_start_it(run, source
     assert dataclasses.replace(Config(), **vars(parser.parse_args(shlex.split(configs.as_flags(config))))) == config
     assert configs.as_flags(Config()) == ""
     message = rejection(run_folder.resume, run, dataclasses.replace(run.config, lr=0.5), source)
-    assert configs.as_flags(run.config) in message and "`fork`" in message
+    given = parser.parse_args(shlex.split(message.split("started with:")[1]))
+    started = run_folder.resume(run, dataclasses.replace(Config(), **vars(given)), source)[0]
+    assert started.config == run.config and "`fork`" in message
 
 
 def test_operational_settings_are_free_and_taken_as_asked(run, source):

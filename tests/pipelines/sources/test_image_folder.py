@@ -75,7 +75,7 @@ def test_one_file_is_read_as_well_and_what_is_passed_over_is_reported(folder, ca
 
 def test_where_nothing_is_an_image_the_files_are_named(tmp_path):
     (tmp_path / "a.txt").write_text("no")
-    with pytest.raises(ValueError, match="1 passed over: no image: 1 .a.txt."):
+    with pytest.raises(ValueError, match="1 passed over: no image .a.txt."):
         opening.open_images(str(tmp_path), 5)
 
 
