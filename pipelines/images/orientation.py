@@ -21,7 +21,8 @@ def describe(count: int, of: int) -> list[str]:
     """The line that says how many of some images are turned; none where none is."""
     have, them = ("has", "it") if count == 1 else ("have", "them")
     said = f"{count} of {of} images {have} an EXIF orientation that turns or mirrors {them}"
-    return [f"{said}; labels are read in the displayed frame"] if count else []
+    remedy = "turn labels that were made on the stored frame, or remove the tag (exiftool -Orientation= FILES)"
+    return [f"{said}; labels are read in the displayed frame: {remedy}"] if count else []
 
 
 def _exif(data: bytes, kind: str | None) -> bytes:

@@ -16,7 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
-from jaxmarks import choices
+from jaxmarks import choices, words
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import text_tables
 from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, pts
@@ -75,8 +75,8 @@ def respelled(table: Table) -> Table:
     if not changed:
         return table
     note = (
-        f"{table.where}: {changed} names of images are spelled in another form of Unicode on the disk (accents); taken as"
-        " the same"
+        f"{table.where}: {words.counted(changed, 'name')} of images spelled in another form of Unicode on the disk (accents);"
+        " taken as the same"
     )
     return dataclasses.replace(table, images=found, notes=[*table.notes, note])
 
