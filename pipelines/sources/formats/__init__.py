@@ -90,7 +90,9 @@ def with_boxes(table: Table, path: Path) -> Table:
     """
     scan = text_tables.scan(path, b",", safe=text_tables.inner_path)
     if len(scan.columns) != 5:
-        raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name, x, y, width, height")
+        raise ValueError(
+            f"{path}:1: {words.counted(len(scan.columns), 'column')}, expected file_name, x, y, width, height"
+        )
     headers.check_box(path, scan.columns)
     if scan.rejected:
         raise ValueError(f"{path}:{scan.rejected[0].line}: {scan.rejected[0].reason}")

@@ -126,6 +126,18 @@ def test_train_tells_before_training(command, folder, tmp_path):
     [crop], [minus] = lines(said.out, "outside the crop"), lines(said.out, "(-1, -1)")
     assert crop.startswith("warning") and "24 of 24 images" in crop and "--boxes" in crop and "00.png" in crop
     assert minus.startswith("warning") and "3 of 24 images" in minus and "16.png" in minus
+    assert len(lines(said.out, "report.txt")) == 1
+
+
+@pytest.mark.parametrize(("scale", "said"), [(2, "resized"), (1, "corners")])
+def test_the_remedy_is_that_of_the_cause(scale, said):
+    box = [35, 35, 30, 30] if scale == 2 else [38, 39, 80, 63]
+    rows = [
+        ("a.jpg", Example(b"", scale * np.array(SQUARE), np.ones(5, bool), scale * np.array(box, float)), (100, 100))
+    ]
+    lines = label_remarks.describe(label_counts.count(label_counts.labels(rows, 5), View(), FIVE), FIVE)
+    [line] = [line for line in lines if "bounding box" in line]
+    assert said in line.rpartition(";")[2]
 
 
 def test_prepare_counts_all_and_keeps_it(command, folder, tmp_path):
@@ -135,6 +147,8 @@ def test_prepare_counts_all_and_keeps_it(command, folder, tmp_path):
     assert kept["images"] == 24 and kept["kinds"]["minus"] == {
         "images": 3, "points": 3, "examples": ["00.png", "08.png", "16.png"]
     }  # fmt: skip
+    whole = (tmp_path / "packed" / "report.txt").read_text().split("outside the crop")[1]
+    assert [line.strip() for line in whole.splitlines()[1:25]] == [f"{n:02d}.png" for n in range(24)]
     code, said = command("train", "--data", tmp_path / "packed", "--runs", tmp_path, "--dry-run", *SIZES)
     assert code == 0 and len(lines(said.out, "outside the crop")) == 1
 
