@@ -21,7 +21,7 @@ SMALL = 8.0  # pixels: an object whose longer side has fewer is small
 _CHUNK = 256  # images whose labels are counted at a time
 _FAR = 1.0  # times the image's longer side: what lies farther outside is far outside
 _CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999, 32767, 65535, 99999)
-_HUGE = 1e5  # pixels: no coordinate of an image
+_HUGE = 1e7  # pixels: no coordinate of an image
 _AGREE, _SCALED = 0.1, 1.2  # by which the scales of x and y may differ, and what is no other scale
 _LEFT = 0.1  # of a box's longer side: what reaches farther outside of the image was hardly meant
 
@@ -99,6 +99,8 @@ def count_all(read: Iterable[Read], view: View, scheme: Scheme) -> Counts:
 def count(found: Labels, view: View, scheme: Scheme) -> Counts:
     """Each kind in some labels, as images under `view` show it, and as the norm of `scheme` has it."""
     kinds = {**_places(found, view), **_whole(found, view, scheme), **_boxes(found)}
+    for name in ("crop", "canvas", "box_points", "resized"):  # which shares of width and height explain
+        kinds[name] = np.where(kinds["unit"], 0, kinds[name])
     named = {name: _kind(found.names, each) for name, each in kinds.items()}
     return Counts(len(found.names), int(found.mask.sum()), int((np.all(np.isfinite(found.box), axis=1)).sum()), named)
 

@@ -47,6 +47,7 @@ def with_first(x, y):
         (one(with_first(0, 0), size=(100, 140)), {"crop": 1, "canvas": 1, "zero": 1}),
         (one(with_first(-1, -1)), {"crop": 1, "minus": 1}),
         (one(with_first(-999, -999)), {"crop": 1, "canvas": 1, "code": 1}),
+        (one(with_first(101950, 20)), {"crop": 1, "canvas": 1, "far": 1}),  # a lost decimal comma
         (one(with_first(1e9, 20)), {"crop": 1, "canvas": 1, "code": 1}),
         (one(with_first(99, 99), size=(100, 100)), {}),  # a place in the image, whatever else it may mean
         (one(with_first(-1, -1), mask=[False, True, True, True, True]), {"norm_box": 1, "missing": 1}),
@@ -63,7 +64,7 @@ def with_first(x, y):
         (one([[9.0, 5.0 + 20 * k] for k in range(5)]), {}),  # a line, its first two apart
         (one([[9.0, 50.0]] * 5), {"small": 1, "norm_diagonal": 1}),
         (one(SQUARE, mask=[False] * 5), {"unlabelled": 1, "missing": 5}),
-        (one(0.01 * np.array(SQUARE)), {"unit": 1}),  # shares of width and height
+        (one(0.01 * np.array(SQUARE), box=[39, 39, 24, 24]), {"unit": 1}),  # shares of width and height
         (one([[0.0, 0.0]] * 5), {"zero": 5, "small": 1, "norm_diagonal": 1}),
     ],
 )
