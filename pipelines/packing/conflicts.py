@@ -20,8 +20,10 @@ from pipelines.images import decode
 from pipelines.packing import duplicates
 from pipelines.sources.formats import plain
 
-_APART = 0.05  # of the longer side of the labels' box: labels of one image that differ more contradict each other
-_ANOTHER = 0.15  # of it, on average over the points: beyond it two records of one image are of two
+_APART = 0.05  # of the object's longer side: labels of identical images that differ more contradict each other
+_ANOTHER = (
+    0.15  # the same of nearly identical ones; on average, from where on two records of one image are of two objects
+)
 _CODING = 12  # grey levels of the small image, by which copies may differ
 _COMPARED = 16  # images before it in its group that each is compared with
 _MOST = 4000  # records of groups that are compared before a training
@@ -86,11 +88,12 @@ def _within(source: Source, members: list[int]) -> Iterator[Pair]:
             if side and mean <= _ANOTHER * side:
                 yield Pair(one.name, other.name, worst, True)
         for before in images[max(0, at - _COMPARED) : at]:
-            pixels, one, other = _farthest(before.labels, image.labels)
-            if pixels and before.size == image.size:
-                equal = before.digest == image.digest
-                if equal or np.abs(small(before.index) - small(image.index)).max() <= _CODING:
-                    yield Pair(one, other, pixels, equal)
+            equal = before.digest == image.digest
+            pixels, one, other = _farthest(before.labels, image.labels, _APART if equal else _ANOTHER)
+            if not pixels or before.size != image.size:
+                continue
+            if equal or np.abs(small(before.index) - small(image.index)).max() <= _CODING:
+                yield Pair(one, other, pixels, equal)
 
 
 def _images(source: Source, members: list[int]) -> list[_Image]:
@@ -108,14 +111,14 @@ def _images(source: Source, members: list[int]) -> list[_Image]:
     return list(found.values())
 
 
-def _farthest(first: list[_Label], second: list[_Label]) -> tuple[float, str, str]:
-    """(pixels, record, record): the largest distance of a label of the image with fewer to the nearest of the other that
-    contradicts it; 0 where none does."""
+def _farthest(first: list[_Label], second: list[_Label], share: float) -> tuple[float, str, str]:
+    """(pixels, record, record): the largest distance of a label of the image with fewer to the nearest of the other, among
+    those beyond this share of the object's side; 0 where none is."""
     few, many = sorted((first, second), key=len)
     found = [(0.0, "", "")]
     for one in few:
         worst, side, other = min((*_distance(one, label)[::2], label.name) for label in many)
-        if worst > _APART * side:
+        if worst > share * side:
             found.append((worst, min(one.name, other), max(one.name, other)))
     return max(found)
 

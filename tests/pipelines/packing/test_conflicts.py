@@ -54,6 +54,11 @@ def test_images_coded_anew_are_compared_in_one_size_alone(size, found):
     assert len(pairs(a=(jpeg(texture(0), 92), FACE), b=(other, FACE + 20))) == found
 
 
+def test_of_images_coded_anew_labels_may_differ_a_little():
+    one, other = jpeg(texture(0), 92), jpeg(texture(0), 80)
+    assert pairs(a=(one, FACE), b=(one, FACE + [4, 0])) and not pairs(a=(one, FACE), b=(other, FACE + [4, 0]))
+
+
 def test_what_moved_may_have_moved_labels():
     first, second = texture(0), texture(0)
     first[35:85, 35:85], second[35:85, 55:105] = 255, 255
