@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from urllib.parse import unquote
 
 _LIKE = 0.65  # of difflib: --modle is .83 like --model, --batch-size .74 like --batch
 
@@ -50,8 +49,8 @@ def path(typed: Path, good: Callable[[Path], bool], *folders: str) -> str:
 
 
 def same_but_case(missing: Path) -> str:
-    """Return `: there is NAME` for a file that does not exist, empty where its folder has none whose name differs by case,
-    blanks or percent-encoding alone."""
+    """Return `: there is NAME` for a file that does not exist, empty where its folder has none whose name differs by case or
+    blanks alone."""
     folder = missing.parent
     try:
         found = _plainly(str(folder), folder.stat().st_mtime_ns).get(_plain(missing.name))
@@ -67,7 +66,7 @@ def _plainly(folder: str, changed: int) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    return "".join(unquote(name).casefold().split())
+    return "".join(name.casefold().split())
 
 
 def _asked(found: Iterable[str]) -> str:

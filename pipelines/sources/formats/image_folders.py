@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmarks import words
 from pipelines.images import decode
 from pipelines.io import files
 from pipelines.sources.tables import Label
@@ -50,7 +49,7 @@ def find(
             equal = [f for f, count in zip(tried, found, strict=True) if count == max(found)]
             return _chosen(best, near, equal, images, label) if label and len(near) > 1 else (best, [])
     raise ValueError(
-        f"{table}: none of its {words.counted(len(images), 'image')}, such as {images[0]!r}, is in"
+        f"{table}: none of its {len(images)} images, such as {images[0]!r}, is in"
         f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by `pictures`"
     )
 
