@@ -9,6 +9,7 @@ numbers is checked by array operations on bytes, some 200 MB a second on one cor
 import functools
 import io
 import os
+import posixpath
 import re
 from array import array
 from collections.abc import Callable, Iterator
@@ -18,14 +19,16 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from pipelines.io import files
-from pipelines.sources import dialects
+from pipelines.sources import dialects, joined
 
 _BLOCK = 1 << 22
 _LONGEST_NAME = 255  # bytes, as file systems have it
 _LONGEST = 1 << 24  # of a line in bytes; beyond it the file is no table
 _NUMBER = re.compile(rb"[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ABSOLUTE = re.compile(r"([A-Za-z]:)?[/\\]")
 _NO_TEXT = re.compile(r"[\ud800-\udfff]")
+NOT_UTF8 = "not UTF-8 text: save the table in UTF-8 (in Excel: CSV UTF-8)"
 _GAPS = (b"", b"nan")  # a number that is not known
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = (b" ", b"\t", b"\r", b"\v", b"\f")  # NumPy passes over them, in ways of its own
@@ -41,17 +44,35 @@ def inner_path(name: str) -> bool:
     return path_fault(name, "") is None
 
 
-def path_fault(name: str, expected: str) -> str | None:
+def path_fault(name: str, expected: str, *, listed: bool = False) -> str | None:
     """Describe the fault of a name that should be a path below a folder, None for a valid one. expected: what it is
-    not, if it leads elsewhere."""
+    not, if it leads elsewhere; listed: it is from a list of images, not from a disk."""
     if _CONTROL.search(name):
         return "has a control character (a tab, a newline or the like): rename the file"
     if _NO_TEXT.search(name):
-        return "is not Unicode text: rename the file in UTF-8"
+        return f"is {NOT_UTF8}" if listed else "is not Unicode text: rename the file in UTF-8"
     steps = name.split("/")
+    if _ABSOLUTE.match(name):
+        return "is a path from the root of a disk, perhaps another computer's: write it from the folder of images on"
     if any(len(step.encode()) > _LONGEST_NAME for step in steps):
         return f"is longer than the {_LONGEST_NAME} bytes that a file's name can have"
     return f"is not {expected}" if "\\" in name or {"", ".", ".."} & set(steps) else None
+
+
+def own_form(name: str) -> str:
+    """Return the path of an image in a list as other systems write it, with / and without a leading ./ and the like."""
+    return re.sub(r"^(\./)+", "", name.replace("\\", "/"))
+
+
+def number_fault(where: str, field: str, gaps: bool = False) -> str:
+    """Describe a field that is not a finite number. gaps: it may be left empty."""
+    remedy = ""
+    if gaps and field.strip().casefold() in joined.GAPS:
+        remedy = ": leave it empty where a point is not labelled"
+    elif dialects.COMMA.fullmatch(field):
+        known = "whether its comma divides thousands is not known: " * bool(dialects.THOUSANDS.fullmatch(field))
+        remedy = f": {known}write numbers with a decimal point"
+    return f"not a finite number: {where} is {field[:40]!r}{remedy}"
 
 
 def is_whole(values: np.ndarray) -> bool:
@@ -82,16 +103,19 @@ class Scan(NamedTuple):
     rejected: list[BadRow]
     gaps: bool  # a field may be empty or nan: not known
     text: bytes | None = None  # the table in the one form of `dialects`, where the file has another
-    note: str = ""  # in what way it is written, where that is not as expected
+    notes: tuple[str, ...] = ()  # in what way it is written, where that is not as expected, a line each
 
     def row(self, index: int) -> np.ndarray:
         """f32[columns - 1] of one row; NaN where a field is empty. Raises ValueError where it is no longer there."""
         text = next(self.rows_from(index))
-        name, _, rest = text.partition(self.separator)
-        values = _values(rest, self.separator, len(self.columns) - 1, self.gaps) if _text(name) else "no name"
-        if isinstance(values, str) or _text(name) != self.names[index]:
+        values, name = self.values(text), _name(text.partition(self.separator)[0])
+        if isinstance(values, str) or name != self.names[index]:
             raise ValueError(f"{self.path}:{self.lines[index]}: the file was changed while it was in use")
         return values
+
+    def values(self, text: bytes) -> np.ndarray | str:
+        """f32[columns - 1] of the bytes of a row, or what is wrong with them."""
+        return _values(text.partition(self.separator)[2], self.separator, len(self.columns) - 1, self.gaps)
 
     def rows_from(self, start: int) -> Iterator[bytes]:
         """The bytes of the rows from one on, as the file has them or, where it has a form of its own, in the one form."""
@@ -104,9 +128,9 @@ class Scan(NamedTuple):
                 yield files.patiently(functools.partial(os.pread, file.fileno(), int(length), int(offset)))
 
 
-def _text(field: bytes) -> str | None:
+def _name(field: bytes) -> str | None:
     try:
-        return field.decode()
+        return own_form(field.decode())
     except UnicodeDecodeError:
         return None
 
@@ -124,7 +148,7 @@ def _values(text: bytes, separator: bytes, count: int, gaps: bool) -> np.ndarray
         for number, field in enumerate(fields, 2):
             empty = gaps and field.strip().lower() in _GAPS
             if not empty and (not _NUMBER.fullmatch(field) or not np.isfinite(np.float32(float(field)))):
-                return f"not a finite number: field {number} is {field[:40].decode(errors='replace')!r}"
+                return number_fault(f"field {number}", field.decode(errors="replace"), gaps)
         return np.array([np.nan if f.strip().lower() in _GAPS else float(f) for f in fields], np.float32)
 
 
@@ -240,17 +264,22 @@ def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str
 def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], bool]) -> str | None:
     """Describe the fault of a row's name, None for a valid one. seen: the lines of the names before it."""
     if name is None:
-        return "bad file name: not UTF-8 text"
+        return f"bad file name: {NOT_UTF8}"
     if not safe(name):
-        return f"bad file name: {name[:80]!r} {path_fault(name, 'a plain file name') or 'is not a plain file name'}"
-    return f"name twice: {name}, first on line {seen[name]}" if name in seen else None
+        inner = f"is in a folder, which names here have none of: write {posixpath.basename(name)!r}"
+        return f"bad file name: {name[:80]!r} {path_fault(name, 'a plain file name', listed=True) or inner}"
+    return joined.again_reason(name, f"line {seen[name]}") if name in seen else None
 
 
 class _Found:
     """The rows of a scan as they come."""
 
-    def __init__(self, separator: bytes, fields: int, gaps: bool, safe: Callable[[str], bool]):
-        self.separator, self.fields, self.gaps, self.safe = separator, fields, gaps, safe
+    def __init__(self, separator: bytes, columns: list[str], gaps: bool, safe: Callable[[str], bool]):
+        self.separator, self.fields, self.gaps, self.safe = separator, len(columns), gaps, safe
+        self.first, self.headers = columns[0].encode(), joined.Headers({columns[0]: columns})
+        self.again: list[
+            tuple[str, int, int, int]
+        ] = []  # name, offset, length and line of rows of a name that came before
         self.names: list[str] = []
         self.rejected: list[BadRow] = []
         self.seen: dict[str, int] = {}
@@ -261,7 +290,7 @@ class _Found:
     def add(self, text: bytes, sure: bool, offset: int, line: int) -> None:
         """A line without its end. sure: its numbers are known to be good."""
         field, cut, rest = text.partition(self.separator)
-        name = _text(field)
+        name = _name(field)
         reason = name_fault(name, self.seen, self.safe) if text.strip(self.separator + b" ") else "empty row"
         if reason is None and not cut:
             reason = f"wrong number of fields: 1 fields, the header has {self.fields}"
@@ -269,7 +298,11 @@ class _Found:
             values = _values(rest, self.separator, self.fields - 1, self.gaps)
             reason = values if isinstance(values, str) else None
             self.whole = self.whole and (reason is not None or is_whole(np.asarray(values)))
-        if reason is not None or name is None:
+        if (reason is not None or field == self.first) and self.headers.take(self._fields(text), line):
+            return
+        if name in self.seen and self.headers.fault is None:
+            self.again.append((name, offset, len(text), line))
+        if (reason := reason or self.headers.fault) is not None or name is None:
             self.rejected.append(BadRow(name or "", line, reason or ""))
             self.quoted = self.quoted or text.startswith(b'"')
             return
@@ -277,35 +310,57 @@ class _Found:
         self.names.append(name)
         self.places.extend((offset, len(text), line))
 
+    def _fields(self, text: bytes) -> list[str]:
+        return [field.decode(errors="replace") for field in text.split(self.separator)]
+
 
 def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Callable[[str], bool] = plain_name) -> Scan:
     """Scan a table once: a header of names, then rows of a name and numbers. CRLF, a byte order mark and a missing last
     newline are accepted, blank lines skipped.
 
     gaps: an empty field is a missing number. safe: predicate of valid names. Raises ValueError if the file is missing
-    or has no header; rows that cannot be used, including the second of two rows of one name, are in `rejected`.
+    or has no header; rows that cannot be used, including the second of two rows of one name and rows below another header,
+    are in `rejected`.
 
     A table in UTF-16, with another separator, quotes, decimal commas or a column of row numbers is read whole; the
-    scan's `note` says so.
+    scan's `notes` say so.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
     expected = dialects.Dialect(separator.decode())
     if (dialect := dialects.sniff(path, separator.decode())) == expected:
         with open(path, "rb") as file:
-            found, quoted = _scan(path, file, separator, gaps, safe)
-        if not quoted:
-            return found
+            scanned, found = _scan(path, file, separator, gaps, safe)
+        if not found.quoted:
+            return _with_notes(scanned, found)
         dialect = dialect._replace(quoted=True)
     text = dialects.canonical(path, dialect)
-    found, _ = _scan(path, io.BytesIO(text), dialects.SEPARATOR.encode(), gaps, safe)
-    return found._replace(text=text, note=f"{path}: read as a table with {dialect.describe(expected.separator)}")
+    scanned, found = _scan(path, io.BytesIO(text), dialects.SEPARATOR.encode(), gaps, safe)
+    note = f"{path}: read as a table with {dialect.describe(expected.separator)}"
+    return _with_notes(scanned._replace(text=text, notes=(note,)), found)
 
 
-def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, bool]:
-    """(the scan of an open table, whether a row that cannot be used begins with a quote)."""
+def _with_notes(scan: Scan, found: _Found) -> Scan:
+    """The scan with lines on the headers between its rows and on rows that name an image again."""
+    apart = []
+    if found.again:
+        places = {name: i for i, name in enumerate(scan.names)}
+        at = [places[name] for name, *_ in found.again]
+        offsets, lengths = np.array([row[1:3] for row in found.again], np.int64).T
+        first = scan._replace(offsets=scan.offsets[at], lengths=scan.lengths[at])
+        again = scan._replace(offsets=offsets, lengths=lengths)
+        pairs = zip(first.rows_from(0), again.rows_from(0), strict=True)
+        apart = [
+            joined.apart(*values) for pair in pairs if isinstance((values := [*map(scan.values, pair)])[1], np.ndarray)
+        ]
+    more = joined.again_notes(scan.path, apart)
+    return scan._replace(notes=(*scan.notes, *found.headers.notes(scan.path), *more))
+
+
+def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, _Found]:
+    """(the scan of an open table, what was found on the way)."""
     columns, line = _header(file, separator, path)
-    found = _Found(separator, len(columns), gaps, safe)
+    found = _Found(separator, columns, gaps, safe)
     for start, block in _blocks(file, path):
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
         sure = _plain(block, ends, separator[0], len(columns))
@@ -316,8 +371,8 @@ def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callab
             if good or text.strip():
                 found.add(text, good, start + head, line)
             head = end + 1
-    if not found.names and not found.rejected:
+    if not (found.names or found.rejected or found.headers.notes(path)):
         raise ValueError(f"{path}: no row under the header")
     offsets, lengths, lines = np.array(found.places, np.int64).reshape(-1, 3).T
     known = Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.rejected, gaps)
-    return known, found.quoted
+    return known, found

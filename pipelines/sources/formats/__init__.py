@@ -106,5 +106,5 @@ def with_boxes(table: Table, path: Path) -> Table:
         if table.names[i] not in places
     ]
     named = dataclasses.replace(table, boxes=None, replaced=None).chosen(kept)
-    more = {"files": [*table.files, path], "notes": table.notes + [scan.note] * bool(scan.note)}
+    more = {"files": [*table.files, path], "notes": [*table.notes, *scan.notes]}
     return boxes_.completed(dataclasses.replace(named, boxes=boxes, rejected=table.rejected + gone, **more))

@@ -83,7 +83,7 @@ def _label_in(scan: Scan, order: list[int], index: int) -> Label:
 
 
 def _rejected(scan: Scan, where: str) -> list[Rejected]:
-    return [Rejected(row.name or where, row.line, row.reason) for row in scan.rejected]
+    return [Rejected(row.name.rpartition("/")[2] or where, row.line, row.reason) for row in scan.rejected]
 
 
 def _train(path: Path, folder: Path, table: Path) -> Table:
@@ -97,7 +97,7 @@ def _train(path: Path, folder: Path, table: Path) -> Table:
         lines=scan.lines[order],
         label=functools.partial(_label_in, scan, order),
         whole=scan.whole,
-        notes=[scan.note] if scan.note else [],
+        notes=list(scan.notes),
         rejected=_rejected(scan, where),
         files=[table],
     )

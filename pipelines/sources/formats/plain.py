@@ -68,7 +68,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         lines=scan.lines[order],
         label=label,
         whole=scan.whole,
-        notes=[scan.note] * bool(scan.note) + notes,
+        notes=[*scan.notes, *notes],
         images=found if found != names else None,
         boxes=boxes[order] if boxed else None,
         rejected=sorted(rejected, key=lambda r: r.line or 0),
@@ -143,6 +143,12 @@ def gapped(row: Row) -> list[str]:
     return [text if there else "" for text, there in zip(found, known, strict=True)]
 
 
+def number_fault(where: Iterable[str], fields: Iterable[str], gaps: bool = False) -> str:
+    """Describe the first field that is not a finite number. where: of each, its place; gaps: one may be left empty."""
+    named = next((at, field) for at, field in zip(where, fields, strict=False) if numbers([field]) is None)
+    return text_tables.number_fault(*named, gaps)
+
+
 def numbers(fields: Sequence[str]) -> np.ndarray | None:
     """f64[fields], or None where one is not a finite number."""
     try:
@@ -161,7 +167,7 @@ def image_of(name: str) -> str:
 
 def path_fault(name: str) -> str | None:
     """Describe the fault of an image path in a list of faces, None for a valid one."""
-    if fault := text_tables.path_fault(name, "a path below the folder of images"):
+    if fault := text_tables.path_fault(name, "a path below the folder of images", listed=True):
         return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if image_of(name) != name else None
 

@@ -95,7 +95,7 @@ def test_what_may_be_thousands_or_stands_alone_is_no_decimal_comma(tmp_path, fie
     rows = [f"{name}.jpg\t{field if name == 'a' or field == '1,234' else 7}\t2\t3\t4\t5\t6" for name in "abcdef"]
     (tmp_path / "t").write_text("\n".join(["n\tx\ty\tx\ty\tx\ty", *rows]))
     scan = text_tables.scan(tmp_path / "t")
-    assert not scan.note and scan.rejected[0].reason.startswith("not a finite number: field 2 is ")
+    assert not scan.notes and scan.rejected[0].reason.startswith("not a finite number: field 2 is ")
     assert scan.names == ([] if field == "1,234" else ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"])
 
 

@@ -287,9 +287,10 @@ def test_pts_counts_pixels_from_one(tmp_path):
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("", "not a .pts file"),
+        ("", "empty file"),
+        ("\0\5\26\7\0\2\0\0Mac OS X", "not labels"),
         ("1 2\n3 4\n", "not a .pts file"),
-        (pts("1 2", "3 4")[:-5], "not a .pts file"),
+        (pts("1 2", "3 4")[:-5], "cut off"),
         (pts("1 2", "3 4", "5 6"), "wrong number of points"),
         (pts("1 2", count=2), "wrong number of points"),
         (pts("1 2", "3"), "wrong number of fields"),
