@@ -18,8 +18,8 @@ class Headers:
 
     def __init__(self, known: Mapping[str, Sequence[str]]):
         """known: the fields of each row of the header, by the first of them."""
-        self._known = {key.strip().casefold(): _plain(fields) for key, fields in known.items()}
-        self._names = {name for fields in self._known.values() for name in fields[1:] if _is_word(name)}
+        self._known = {key.strip().casefold(): list(fields) for key, fields in known.items()}
+        self._names = {name for fields in known.values() for name in _plain(fields[1:]) if _is_word(name)}
         self._last = next(reversed(self._known))
         self._other: dict[str, int] = {}  # lines of the rows of the header above that differ from those of the first
         self._same, self._others, self._first = 0, 0, ""
@@ -32,9 +32,9 @@ class Headers:
             return False
         first = self._known[key]
         self._other.pop(key, None)
-        if found != first:
+        if found != _plain(first):
             self._other[key] = line
-            self._first = self._first or _difference(first, found, line)
+            self._first = self._first or _difference(first, fields, line)
         if key == self._last:
             self._same, self._others = self._same + (not self._other), self._others + bool(self._other)
         return True
@@ -61,7 +61,7 @@ def _plain(fields: Sequence[str]) -> list[str]:
 
 
 def _difference(first: Sequence[str], found: Sequence[str], line: int) -> str:
-    moved = [i for i in range(max(len(first), len(found))) if found[i : i + 1] != first[i : i + 1]]
+    moved = [i for i in range(max(len(first), len(found))) if _plain(found[i : i + 1]) != _plain(first[i : i + 1])]
     listed = ", ".join(f"{i + 1} ({_at(found, i)} in place of {_at(first, i)})" for i in moved[:_SHOWN])
     return (
         f"line {line} is another header, its columns in another order or of other names: {listed}"
@@ -70,7 +70,7 @@ def _difference(first: Sequence[str], found: Sequence[str], line: int) -> str:
 
 
 def _at(fields: Sequence[str], index: int) -> str:
-    return repr(fields[index][:40]) if index < len(fields) else "nothing"
+    return repr(fields[index].strip()[:40]) if index < len(fields) else "nothing"
 
 
 def _is_word(field: str) -> bool:

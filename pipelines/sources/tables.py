@@ -158,7 +158,6 @@ class Images(Source):
 
     def _found_whites(self) -> dict[str, float]:
         own: dict[str, list[float]] = {}
-        first: dict[str, str] = {}
         sample = np.unique(np.linspace(0, len(self) - 1, min(_SAMPLE, len(self))).astype(int)).tolist()
         for index in sample:
             try:
@@ -167,15 +166,13 @@ class Images(Source):
                 continue  # raised when it is asked for
             if found is not None:
                 own.setdefault(found[0], []).append(found[1])
-                first.setdefault(found[0], self.names[index])
         whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}
         for kind, white in whites.items():
             dark = sum(8 * own_white < white for own_white in own[kind])
             _log.warning(
-                "%s: %d of %d images that were read have %s values (%s), shown as 8 bits with %g as white%s%s",
-                self.table.where, len(own[kind]), len(sample), kind, first[kind], white,
-                f"; found from fewer than {_FEW} images of this set: another set of the same camera, as one to predict, may"
-                " get another white, and look brighter or darker" if len(own[kind]) < _FEW else "",
+                "%s: %d of %d images that were read have %s values, shown as 8 bits with %g as white%s%s",
+                self.table.where, len(own[kind]), len(sample), kind, white,
+                "; from so few images, and not kept: other data may get another" if len(own[kind]) < _FEW else "",
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
             )  # fmt: skip
         return whites

@@ -61,7 +61,8 @@ def path_fault(name: str, expected: str, *, listed: bool = False) -> str | None:
 
 def own_form(name: str) -> str:
     """Return the path of an image in a list as other systems write it, with / and without a leading ./ and the like."""
-    return re.sub(r"^(\./)+", "", name.replace("\\", "/"))
+    name = name.replace("\\", "/")
+    return re.sub(r"^(\./)+", "", name) if name.startswith("./") else name
 
 
 def number_fault(where: str, field: str, gaps: bool = False) -> str:

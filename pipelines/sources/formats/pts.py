@@ -115,7 +115,7 @@ class _Images:
         found = self._folders[folder].get(unicodedata.normalize("NFC", file[:-4]), [])
         exact = [n for n in found if file[:-4] in (n, os.path.splitext(n)[0])] or found
         if len(exact) > 1:
-            self._several.append(exact)
+            self._several.append([f"{folder}/{n}".lstrip("/") for n in exact])
         return f"{folder}/{exact[0]}".lstrip("/") if exact else None
 
     def _listed(self, folder: str) -> dict[str, list[str]]:
@@ -141,10 +141,10 @@ class _Images:
     def notes(self) -> list[str]:
         if not self._several:
             return []
-        first = self._several[0]
+        first, counted = self._several[0], words.counted(len(self._several), ".pts file")
         return [
-            f"{len(self._several)} .pts files have several images of their stem, as {', '.join(first)}: the first by"
-            f" {' '.join(ENDINGS)} is used, {first[0]}"
+            f"{counted} with several images of the stem, as {', '.join(first)}: the first by {' '.join(ENDINGS)} is used,"
+            f" {first[0]}"
         ]
 
 

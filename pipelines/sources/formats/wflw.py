@@ -180,7 +180,9 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
     if fault := plain.path_fault(name):
         return Rejected("", None, fault)
     if len(fields) != layout.fields:
-        return Rejected(name, None, f"wrong number of fields: {len(fields)}, most rows have {layout.fields}")
+        cut = plain.numbers([name]) is not None  # its last field
+        reason = f"{len(fields)}, most rows have {layout.fields}{': the end is missing, with the image' * cut}"
+        return Rejected("" if cut else name, None, f"wrong number of fields: {reason}")
     if layout.boxed and (fault := _layout_fault(fields[ends:-1])):
         return Rejected(name, None, fault)
     if (values := plain.numbers(fields[: ends + 4 * layout.boxed])) is None:

@@ -57,6 +57,8 @@ KNOWN = {"a.png": [1.5, 2, 30, 4.25], "b.png": [5, 6.5, 7, 8]}
         (QUOTED.replace("\n", "\r\n").encode("utf-8-sig"), "quotes"),
         (PLAIN.replace("b.png", '"b.png"').encode(), "quotes"),
         (INDEXED.encode(), "row numbers"),
+        (PLAIN.replace("\n", ",,\n").encode(), "2 empty columns"),
+        (COMMAS.replace("\n", ";\r\n").encode(), "decimal commas, 1 empty column"),
         (f"{QUOTED}\n".replace('"', "").replace("\n", "\n\n").encode("utf-16"), "UTF-16"),
     ],
     ids=lambda value: repr(value)[:30],
