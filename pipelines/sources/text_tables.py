@@ -9,7 +9,6 @@ numbers is checked by array operations on bytes, some 200 MB a second on one cor
 import functools
 import io
 import os
-import posixpath
 import re
 from array import array
 from collections.abc import Callable, Iterator
@@ -19,50 +18,14 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from pipelines.io import files
-from pipelines.sources import dialects, joined
+from pipelines.sources import dialects, image_names, joined
 
 _BLOCK = 1 << 22
-_LONGEST_NAME = 255  # bytes, as file systems have it
 _LONGEST = 1 << 24  # of a line in bytes; beyond it the file is no table
 _NUMBER = re.compile(rb"[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_ABSOLUTE = re.compile(r"([A-Za-z]:)?[/\\]")
-_NO_TEXT = re.compile(r"[\ud800-\udfff]")
-NOT_UTF8 = "not UTF-8 text: save the table in UTF-8 (in Excel: CSV UTF-8)"
 _GAPS = (b"", b"nan")  # a number that is not known
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = (b" ", b"\t", b"\r", b"\v", b"\f")  # NumPy passes over them, in ways of its own
-
-
-def plain_name(name: str) -> bool:
-    """Return whether this is a bare file name, without a folder."""
-    return "/" not in name and inner_path(name)
-
-
-def inner_path(name: str) -> bool:
-    """Return whether this is a path in a folder or below it, in characters that a table and a terminal can show."""
-    return path_fault(name, "") is None
-
-
-def path_fault(name: str, expected: str, *, listed: bool = False) -> str | None:
-    """Describe the fault of a name that should be a path below a folder, None for a valid one. expected: what it is
-    not, if it leads elsewhere; listed: it is from a list of images, not from a disk."""
-    if _CONTROL.search(name):
-        return "has a control character (a tab, a newline or the like): rename the file"
-    if _NO_TEXT.search(name):
-        return f"is {NOT_UTF8}" if listed else "is not Unicode text: rename the file in UTF-8"
-    steps = name.split("/")
-    if _ABSOLUTE.match(name):
-        return "is a path from the root of a disk, perhaps another computer's: write it from the folder of images on"
-    if any(len(step.encode()) > _LONGEST_NAME for step in steps):
-        return f"is longer than the {_LONGEST_NAME} bytes that a file's name can have"
-    return f"is not {expected}" if "\\" in name or {"", ".", ".."} & set(steps) else None
-
-
-def own_form(name: str) -> str:
-    """Return the path of an image in a list as other systems write it, with / and without a leading ./ and the like."""
-    name = name.replace("\\", "/")
-    return re.sub(r"^(\./)+", "", name) if name.startswith("./") else name
 
 
 def number_fault(where: str, field: str, gaps: bool = False) -> str:
@@ -131,7 +94,7 @@ class Scan(NamedTuple):
 
 def _name(field: bytes) -> str | None:
     try:
-        return own_form(field.decode())
+        return image_names.own_form(field.decode())
     except UnicodeDecodeError:
         return None
 
@@ -262,16 +225,6 @@ def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str
             raise ValueError(f"{path}: not text ({error})") from None
 
 
-def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], bool]) -> str | None:
-    """Describe the fault of a row's name, None for a valid one. seen: the lines of the names before it."""
-    if name is None:
-        return f"bad file name: {NOT_UTF8}"
-    if not safe(name):
-        inner = f"is in a folder, which names here have none of: write {posixpath.basename(name)!r}"
-        return f"bad file name: {name[:80]!r} {path_fault(name, 'a plain file name', listed=True) or inner}"
-    return joined.again_reason(name, f"line {seen[name]}") if name in seen else None
-
-
 class _Found:
     """The rows of a scan as they come."""
 
@@ -292,7 +245,9 @@ class _Found:
         """A line without its end. sure: its numbers are known to be good."""
         field, cut, rest = text.partition(self.separator)
         name = _name(field)
-        reason = name_fault(name, self.seen, self.safe) if text.strip(self.separator + b" ") else "empty row"
+        reason = (
+            image_names.name_fault(name, self.seen, self.safe) if text.strip(self.separator + b" ") else "empty row"
+        )
         if reason is None and not cut:
             reason = f"wrong number of fields: 1 fields, the header has {self.fields}"
         if reason is None and not sure:
@@ -315,7 +270,9 @@ class _Found:
         return [field.decode(errors="replace") for field in text.split(self.separator)]
 
 
-def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Callable[[str], bool] = plain_name) -> Scan:
+def scan(
+    path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Callable[[str], bool] = image_names.plain_name
+) -> Scan:
     """Scan a table once: a header of names, then rows of a name and numbers. CRLF, a byte order mark and a missing last
     newline are accepted, blank lines skipped.
 
@@ -343,19 +300,19 @@ def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Call
 
 def _with_notes(scan: Scan, found: _Found) -> Scan:
     """The scan with lines on the headers between its rows and on rows that name an image again."""
-    apart = []
-    if found.again:
-        places = {name: i for i, name in enumerate(scan.names)}
-        at = [places[name] for name, *_ in found.again]
-        offsets, lengths = np.array([row[1:3] for row in found.again], np.int64).T
-        first = scan._replace(offsets=scan.offsets[at], lengths=scan.lengths[at])
-        again = scan._replace(offsets=offsets, lengths=lengths)
-        pairs = zip(first.rows_from(0), again.rows_from(0), strict=True)
-        apart = [
-            joined.apart(*values) for pair in pairs if isinstance((values := [*map(scan.values, pair)])[1], np.ndarray)
-        ]
-    more = joined.again_notes(scan.path, apart)
+    more = joined.again_notes(scan.path, _apart(scan, found.again) if found.again else [])
     return scan._replace(notes=(*scan.notes, *found.headers.notes(scan.path), *more))
+
+
+def _apart(scan: Scan, again: list[tuple[str, int, int, int]]) -> list[float | None]:
+    """How far rows that name an image again lie from the first, as `joined.apart`."""
+    places = {name: i for i, name in enumerate(scan.names)}
+    at = [places[name] for name, *_ in again]
+    offsets, lengths = np.array([row[1:3] for row in again], np.int64).T
+    first = scan._replace(offsets=scan.offsets[at], lengths=scan.lengths[at])
+    rows = zip(first.rows_from(0), scan._replace(offsets=offsets, lengths=lengths).rows_from(0), strict=True)
+    values = [(scan.values(one), scan.values(other)) for one, other in rows]
+    return [joined.apart(a, b) for a, b in values if not isinstance(a, str) and not isinstance(b, str)]
 
 
 def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, _Found]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxmarks import choices
 from pipelines.sources import boxes as boxes_
-from pipelines.sources import text_tables
+from pipelines.sources import image_names, text_tables
 from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, pts
 from pipelines.sources.tables import Table
 
@@ -88,7 +88,7 @@ def with_boxes(table: Table, path: Path) -> Table:
     Records without a row are rejected; boxes without area become those of the points, by `boxes.completed`. Raises
     ValueError with the line for a row that is not a box, for a header of other columns, and if no box has an area.
     """
-    scan = text_tables.scan(path, b",", safe=text_tables.inner_path)
+    scan = text_tables.scan(path, b",", safe=image_names.inner_path)
     if len(scan.columns) != 5:
         raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name, x, y, width, height")
     headers.check_box(path, scan.columns)

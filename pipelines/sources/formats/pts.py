@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.io import files, guesses
-from pipelines.sources import dialects, joined, text_tables
+from pipelines.sources import dialects, image_names, joined
 from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
@@ -207,7 +207,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     written: set[str] = set()
     for row in rows:
         name, file_name = row.name, file_of(row.name)
-        if not text_tables.inner_path(name) or file_name in written:
+        if not image_names.inner_path(name) or file_name in written:
             raise ValueError(
                 f"{name}: {'another image has this stem' if file_name in written else 'not a path below a folder'}"
             )

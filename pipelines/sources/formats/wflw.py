@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.io import files
-from pipelines.sources import text_tables
+from pipelines.sources import image_names
 from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
@@ -171,8 +171,8 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
     try:
         fields = [field.decode() for field in text.removeprefix(_BOM).split()]
     except UnicodeDecodeError:
-        return Rejected("", None, f"bad file name: {text_tables.NOT_UTF8}")
-    name, ends = text_tables.own_form(fields[-1]), 2 * layout.points
+        return Rejected("", None, f"bad file name: {image_names.NOT_UTF8}")
+    name, ends = image_names.own_form(fields[-1]), 2 * layout.points
     if len(fields) > layout.fields and plain.numbers(fields[layout.fields - 1 : layout.fields]) is None:
         name = " ".join(fields[layout.fields - 1 :])
         reason = f"{len(fields)}, most rows have {layout.fields}: the path {name[:80]!r} has blanks; rename it"
