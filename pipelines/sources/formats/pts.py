@@ -60,7 +60,8 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     root, _ = image_folders.find(path, images, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
     beside, read_ = _Images(root), {table: _points(table) for table in tables}
-    sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))
+    good = {table: points for table, points in read_.items() if not isinstance(points, str)}
+    sizes = Counter(map(len, good.values()))
     count = sizes.most_common(1)[0][0] if sizes else 0
     found: dict[str, Path] = {}
     rejected, apart = [], []
@@ -79,7 +80,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         elif image in found:
             first = found[image].relative_to(path).as_posix()
             rejected.append(Rejected(name, None, joined.again_reason(image, first)))
-            apart.append(joined.apart(read_[found[image]], points))
+            apart.append(joined.apart(good[found[image]], points))
         else:
             found[image] = table
     if not found:
