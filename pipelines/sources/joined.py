@@ -24,12 +24,20 @@ class Headers:
         self._other: dict[str, int] = {}  # lines of the rows of the header above that differ from those of the first
         self._same, self._others, self._first = 0, 0, ""
 
-    def take(self, fields: Sequence[str], line: int) -> bool:
-        """Return whether a row is one of a header, which is then that of the rows below it."""
-        found = _plain(fields)
-        key = found[0] if found[0] in self._known else self._last
-        if not found[0] or (found[0] != key and not self._like(found[1:])):
-            return False
+    def take(self, fields: Sequence[str], line: int) -> int | None:
+        """Return the field of a row at which a header begins, which is then that of the rows below it; None: it has none.
+        That is the first, but behind a table whose last line has no end."""
+        found, start = _plain(fields), 0
+        if len(fields) > max(map(len, self._known.values())):
+            start = max((i for i, field in enumerate(found) if not _is_word(field)), default=-1) + 1
+        found = found[start:]
+        if not any(found[:1]):
+            return None
+        ends = (key for key in self._known if found[0] == key or (start and found[0].endswith(key)))
+        if (key := next(ends, None)) is None and not self._like(found[1:]):
+            return None
+        found[0], key = key or found[0], key or self._last
+        fields = [found[0], *fields[start + 1 :]]
         first = self._known[key]
         self._other.pop(key, None)
         if found != _plain(first):
@@ -37,12 +45,12 @@ class Headers:
             self._first = self._first or _difference(first, fields, line)
         if key == self._last:
             self._same, self._others = self._same + (not self._other), self._others + bool(self._other)
-        return True
+        return start
 
     def _like(self, names: Sequence[str]) -> bool:
-        """Return whether fields are names of columns: half of them of this table's, or different words all."""
+        """Return whether fields are names of columns: half of them of this table's, or words alone."""
         known = sum(name in self._names for name in names)
-        return 0 < len(names) <= 2 * known or len(set(names)) == len(names) > 1 and all(map(_is_word, names))
+        return 0 < len(names) <= 2 * known or len(set(names)) > 1 and all(map(_is_word, names))
 
     @property
     def fault(self) -> str | None:
@@ -57,7 +65,7 @@ class Headers:
 
 
 def _plain(fields: Sequence[str]) -> list[str]:
-    return [field.strip(' "').casefold() for field in fields]
+    return [field.strip(' "\ufeff').casefold() for field in fields]
 
 
 def _difference(first: Sequence[str], found: Sequence[str], line: int) -> str:

@@ -231,9 +231,7 @@ class _Found:
     def __init__(self, separator: bytes, columns: list[str], gaps: bool, safe: Callable[[str], bool]):
         self.separator, self.fields, self.gaps, self.safe = separator, len(columns), gaps, safe
         self.first, self.headers = columns[0].encode(), joined.Headers({columns[0]: columns})
-        self.again: list[
-            tuple[str, int, int, int]
-        ] = []  # name, offset, length and line of rows of a name that came before
+        self.again: list[tuple[str, int, int]] = []  # name, offset and length of rows of a name that came before
         self.names: list[str] = []
         self.rejected: list[BadRow] = []
         self.seen: dict[str, int] = {}
@@ -254,20 +252,21 @@ class _Found:
             values = _values(rest, self.separator, self.fields - 1, self.gaps)
             reason = values if isinstance(values, str) else None
             self.whole = self.whole and (reason is not None or is_whole(np.asarray(values)))
-        if (reason is not None or field == self.first) and self.headers.take(self._fields(text), line):
+        header = None
+        if reason is not None or field == self.first:
+            header = self.headers.take([f.decode(errors="replace") for f in text.split(self.separator)], line)
+        if header == 0:
             return
         if name in self.seen and self.headers.fault is None:
-            self.again.append((name, offset, len(text), line))
-        if (reason := reason or self.headers.fault) is not None or name is None:
+            self.again.append((name, offset, len(text)))
+        reason = reason or self.headers.fault
+        if reason is not None or name is None:
             self.rejected.append(BadRow(name or "", line, reason or ""))
             self.quoted = self.quoted or text.startswith(b'"')
             return
         self.seen[name] = line
         self.names.append(name)
         self.places.extend((offset, len(text), line))
-
-    def _fields(self, text: bytes) -> list[str]:
-        return [field.decode(errors="replace") for field in text.split(self.separator)]
 
 
 def scan(
@@ -304,11 +303,11 @@ def _with_notes(scan: Scan, found: _Found) -> Scan:
     return scan._replace(notes=(*scan.notes, *found.headers.notes(scan.path), *more))
 
 
-def _apart(scan: Scan, again: list[tuple[str, int, int, int]]) -> list[float | None]:
+def _apart(scan: Scan, again: list[tuple[str, int, int]]) -> list[float | None]:
     """How far rows that name an image again lie from the first, as `joined.apart`."""
     places = {name: i for i, name in enumerate(scan.names)}
     at = [places[name] for name, *_ in again]
-    offsets, lengths = np.array([row[1:3] for row in again], np.int64).T
+    offsets, lengths = np.array([place for _, *place in again], np.int64).T
     first = scan._replace(offsets=scan.offsets[at], lengths=scan.lengths[at])
     rows = zip(first.rows_from(0), scan._replace(offsets=offsets, lengths=lengths).rows_from(0), strict=True)
     values = [(scan.values(one), scan.values(other)) for one, other in rows]

@@ -147,7 +147,7 @@ def _opened(path: Path) -> _Opened | list[Rejected]:
     if isinstance(head := _head(path, header), str):
         return [Rejected("", line, head) for line, row in rows if any(row)] or [Rejected("", None, head)]
     headers = joined.Headers({"individuals": [], **header})
-    kept = [(line, row, headers.fault) for line, row in rows if any(row) and not headers.take(row, line)]
+    kept = [(line, row, headers.fault) for line, row in rows if any(row) and headers.take(row, line) != 0]
     return _Opened(head, kept, headers.notes(path))
 
 

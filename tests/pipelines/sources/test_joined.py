@@ -81,8 +81,25 @@ def test_rows_below_a_header_of_another_order_are_not_read(tmp_path, read):
     assert len(said) == 1 and "'right" in said[0] and "'left" in said[0]
 
 
+@pytest.mark.parametrize("read", FORMATS)
+@pytest.mark.parametrize(("header", "same"), [(HEAD, True), (OTHER, False)])
+def test_a_header_behind_a_last_line_without_its_end_is_seen(tmp_path, monkeypatch, read, header, same):
+    whole = Path.write_text
+    monkeypatch.setattr(Path, "write_text", lambda path, text: whole(path, text.replace("8\n", "8")))
+    table = read(tmp_path, [HEAD, ROWS["a"], ROWS["b"], header, ROWS["c"]])
+    assert held(table) == {"a": "1234", **({"c": "9123"} if same else {})}
+    assert rejected(table) == [("b", "wrong number of fields"), *([] if same else [("c", "below another header")])]
+    assert len(table.notes) == 1 + (read == semicolons)
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", " "])
+def test_a_mark_in_front_of_a_header_makes_no_other_of_it(tmp_path, mark):
+    table = plain(tmp_path, [HEAD, ROWS["a"], [mark + HEAD[0], *HEAD[1:]], ROWS["b"]])
+    assert held(table) == {"a": "1234", "b": "5678"} and not table.rejected and "1 header" in table.notes[0]
+
+
 @pytest.mark.parametrize(
-    "header", [["image", *OTHER[1:]], ["image", "x0", "y0", "x1", "y1"], [*HEAD[:3], "nose_x", "nose_y"]]
+    "header", [["image", *OTHER[1:]], ["image", "x", "y", "x", "y"], [*HEAD[:3], "nose_x", "nose_y"]]
 )
 def test_a_header_is_known_by_its_first_field_or_by_its_words(tmp_path, header):
     table = plain(tmp_path, [HEAD, ROWS["a"], header, ROWS["b"]])
