@@ -11,11 +11,12 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 install: .venv/installed
 
 .venv/installed: requirements.txt pyproject.toml setup.py
-	@echo "installing into .venv: JAX for the CPU and what the project and its tests need, about 1.4 GB on the disk"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q -r requirements.txt -e '.[test]'
-	touch .venv/installed
+	@echo "installing into .venv: JAX for the CPU and what the project and its tests need; 2 to 4 minutes, 1.4 GB"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --upgrade pip
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -r requirements.txt -e '.[test]'
+	@touch .venv/installed
+	@echo "installed; in each new shell: . .venv/bin/activate"
 
 demo: install
 	rm -rf runs/demo
@@ -45,7 +46,7 @@ docs: .venv/docs
 	@echo "build/docs/index.html"
 
 .venv/docs: .venv/installed
-	$(BIN)/python -m pip install -q -e '.[docs]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q -e '.[docs]'
 	touch .venv/docs
 
 bench: install

@@ -19,14 +19,34 @@ def _space(*arrays) -> Any:
 
 
 def matrix(a, b, c, d, e, f):
-    """[..., 2, 3] from its rows (a, b, c) and (d, e, f), scalars or equal-shaped arrays."""
+    """Return the matrix with the rows (a, b, c) and (d, e, f), scalars or arrays [...] that broadcast.
+
+    Args:
+        a: factor of x in the new x.
+        b: factor of y in the new x.
+        c: shift of x in pixels.
+        d: factor of x in the new y.
+        e: factor of y in the new y.
+        f: shift of y in pixels.
+
+    Returns:
+        [..., 2, 3].
+    """
     xp = _space(a, b, c, d, e, f)
     a, b, c, d, e, f = xp.broadcast_arrays(*(xp.asarray(v) for v in (a, b, c, d, e, f)))
     return xp.stack([xp.stack([a, b, c], -1), xp.stack([d, e, f], -1)], -2)
 
 
 def apply(m, points):
-    """Points [..., points, 2] moved by m [..., 2, 3]."""
+    """Return points moved by a matrix.
+
+    Args:
+        m: [..., 2, 3].
+        points: [..., points, 2], (x, y) in pixels.
+
+    Returns:
+        [..., points, 2].
+    """
     x, y = points[..., 0], points[..., 1]
     xp = _space(m, points)
     return xp.stack(
@@ -39,18 +59,39 @@ def apply(m, points):
 
 
 def determinant(m):
-    """Signed area factor [...]; negative where the map mirrors."""
+    """Return the signed area factor, negative where the map mirrors.
+
+    Args:
+        m: [..., 2, 3].
+
+    Returns:
+        [...].
+    """
     return m[..., 0, 0] * m[..., 1, 1] - m[..., 0, 1] * m[..., 1, 0]
 
 
 def scale(m):
-    """[...]: how many times as long lengths become, in the mean of all directions: the root of the area factor."""
+    """Return by how much lengths grow in the mean of all directions: the root of the area factor.
+
+    Args:
+        m: [..., 2, 3].
+
+    Returns:
+        [...], 0 or more.
+    """
     return abs(determinant(m)) ** 0.5
 
 
 def invert(m):
-    """Return the analytic inverse. A singular m gives non-finite numbers; configurations that could draw one are
-    rejected."""
+    """Return the analytic inverse.
+
+    Args:
+        m: [..., 2, 3]. A singular one gives numbers that are not finite; configurations that could draw one are
+            rejected.
+
+    Returns:
+        [..., 2, 3].
+    """
     d = determinant(m)
     a, b, c = m[..., 1, 1] / d, -m[..., 0, 1] / d, m[..., 0, 2]
     e, f, g = -m[..., 1, 0] / d, m[..., 0, 0] / d, m[..., 1, 2]
@@ -58,7 +99,15 @@ def invert(m):
 
 
 def compose(first, second):
-    """The matrix that moves points by `first`, then by `second`."""
+    """Return the matrix that moves points by `first`, then by `second`.
+
+    Args:
+        first: [..., 2, 3].
+        second: [..., 2, 3].
+
+    Returns:
+        [..., 2, 3].
+    """
     a, b, c = second[..., 0, 0], second[..., 0, 1], second[..., 0, 2]
     d, e, f = second[..., 1, 0], second[..., 1, 1], second[..., 1, 2]
     p, q, r = first[..., 0, 0], first[..., 0, 1], first[..., 0, 2]
@@ -67,16 +116,40 @@ def compose(first, second):
 
 
 def about(linear_rows, centre):
-    """The map with linear part (a, b, d, e) that leaves the point (centre, centre) where it is."""
+    """Return the map with the given linear part that leaves one point where it is.
+
+    Args:
+        linear_rows: (a, b, d, e), the linear part by rows; scalars or arrays [...].
+        centre: both coordinates of the fixed point (centre, centre), in pixels.
+
+    Returns:
+        [..., 2, 3].
+    """
     a, b, d, e = linear_rows
     return matrix(a, b, centre - a * centre - b * centre, d, e, centre - d * centre - e * centre)
 
 
 def translation(x, y):
-    """Shift by (x, y) pixels."""
+    """Return a shift.
+
+    Args:
+        x: pixels to the right.
+        y: pixels down.
+
+    Returns:
+        [..., 2, 3].
+    """
     return matrix(1.0, 0.0, x, 0.0, 1.0, y)
 
 
 def resize(scale_x, scale_y):
-    """x -> (x + 0.5) scale - 0.5 on each axis: a resize by pixel areas, centres at whole numbers."""
+    """Return the map of a resize by pixel areas with centres at whole numbers, x -> (x + 0.5) scale - 0.5 on each axis.
+
+    Args:
+        scale_x: the new width over the old.
+        scale_y: the new height over the old.
+
+    Returns:
+        [..., 2, 3].
+    """
     return matrix(scale_x, 0.0, (scale_x - 1) / 2, 0.0, scale_y, (scale_y - 1) / 2)

@@ -19,8 +19,10 @@ _FLAG = "--xla_gpu_deterministic_ops=true"
 
 
 def is_cpu() -> bool:
-    """Return whether computations are traced for the CPU: loops over examples and stored gathers, products for
-    convolutions."""
+    """Return whether computations are traced for the CPU.
+
+    There loops run over examples, gathers are stored and convolutions are products.
+    """
     return jax.default_backend() == "cpu"
 
 
@@ -36,9 +38,17 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 def apart(function: Callable, static_argnames: tuple[str, ...] = ()) -> Callable:
-    """The function as a call that XLA does not inline on a CPU: its arguments and its result are computed once and stored.
+    """Return a function as a call that XLA does not inline on a CPU.
 
-    Fusion would compute what feeds it, and it, anew for each of several readers. Elsewhere the function as it is.
+    Its arguments and its result are computed once and stored. Fusion would compute what feeds it, and it, anew for each
+    of several readers. Elsewhere the function as it is.
+
+    Args:
+        function: of arrays.
+        static_argnames: arguments that are no arrays.
+
+    Returns:
+        the same function.
     """
 
     @functools.wraps(function)
@@ -88,7 +98,7 @@ def compiler_options() -> dict[str, str]:
 
 @functools.cache
 def release_after_compilation() -> None:
-    """Has memory that a compilation of a second or more used returned to the system, where the C library is glibc.
+    """Have memory that a compilation of a second or more used returned to the system, where the C library is glibc.
 
     glibc keeps freed memory for the process: for a ResNet50 step 700 MB, which would add to the peak of training.
     """

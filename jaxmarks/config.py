@@ -109,7 +109,11 @@ class Config:
 
     @property
     def fold_of(self) -> tuple[int, int] | None:
-        """(which part validates, from 1, and of how many), or None where --val-fraction says what does."""
+        """The part of the groups that validates, from 1, and of how many; None where `val_fraction` says what does.
+
+        Raises:
+            ValueError: for a `fold` that is not K/N.
+        """
         which, _, of = self.fold.partition("/")
         digits = which.isascii() and which.isdigit() and of.isascii() and of.isdigit()
         if self.fold and not (digits and 1 <= int(which) <= int(of) <= 1000 and int(of) > 1):
@@ -117,7 +121,11 @@ class Config:
         return (int(which), int(of)) if self.fold else None
 
     def check(self) -> "Config":
-        """Itself, if every value is one that a run can have."""
+        """Return the configuration itself, if every value is one that a run can have.
+
+        Raises:
+            ValueError: in one line that names the field.
+        """
         from jaxmarks import augment, losses  # JAX, which a command line is read without
 
         _choice("model", self.model, choices.MODELS)
@@ -165,12 +173,24 @@ def _choice(name: str, value: str, known) -> None:
 
 
 def flag(name: str) -> str:
-    """Return the flag of a field."""
+    """Return the flag of a field.
+
+    Args:
+        name: of a field of Config, as "val_every".
+
+    Returns:
+        its flag, as "--val-every".
+    """
     return f"--{name.replace('_', '-')}"
 
 
 def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ()) -> None:
-    """Add a flag for each field, by group, absent ones left out of the namespace; `hidden` fields are not in the help."""
+    """Add a flag for each field of Config, by group; flags that are not given are left out of the namespace.
+
+    Args:
+        parser: what the flags are added to.
+        hidden: fields that are not shown in the help.
+    """
     hints, fields = typing.get_type_hints(Config), {f.name: f for f in dataclasses.fields(Config)}
     for title, names in GROUPS.items():
         group = parser.add_argument_group(title)
@@ -184,12 +204,29 @@ def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ())
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """The fields as plain data."""
+    """Return the fields as plain data.
+
+    Args:
+        config: the configuration.
+
+    Returns:
+        a value for each field.
+    """
     return dataclasses.asdict(config)
 
 
 def from_dict(data: dict[str, Any]) -> Config:
-    """The inverse of `to_dict`; raises ValueError on a field that is not known, or a value of another type."""
+    """Return the configuration that `to_dict` wrote.
+
+    Args:
+        data: values by field; those that are missing keep their defaults.
+
+    Returns:
+        the configuration, not checked by `Config.check`.
+
+    Raises:
+        ValueError: for a field that is not known, or a value of another type.
+    """
     known = {f.name for f in dataclasses.fields(Config)}
     if unknown := sorted(set(data) - known):
         raise ValueError(f"unknown fields in the configuration: {', '.join(unknown)}")
@@ -201,8 +238,17 @@ def from_dict(data: dict[str, Any]) -> Config:
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """The defining fields that differ, one line each. More steps are no difference unless the schedule counts them, nor are
-    epochs beside steps."""
+    """Return the defining fields in which two configurations differ.
+
+    More steps are no difference unless the schedule counts them, nor are epochs beside steps.
+
+    Args:
+        old: the run's.
+        new: the one that is asked for.
+
+    Returns:
+        a line each; empty where none differs.
+    """
     counted = {"cosine", "onecycle"} & {old.schedule, new.schedule}
     free = () if counted else ("steps", "epochs")
     if old.steps and new.steps:  # which decide
@@ -213,12 +259,26 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 def unusual(config: Config) -> list[str]:
-    """The settings that are not the defaults, on one line; none where all are."""
+    """Return the settings that are not the defaults, for a person.
+
+    Args:
+        config: the configuration.
+
+    Returns:
+        one line; empty where all are the defaults.
+    """
     return [f"settings: {said}"] if (said := as_flags(config)) else []
 
 
 def as_flags(config: Config) -> str:
-    """The settings that are not the defaults, as flags that a shell takes; empty where all are."""
+    """Return the settings that are not the defaults, as flags that a shell takes.
+
+    Args:
+        config: the configuration.
+
+    Returns:
+        the flags on one line; empty where all are the defaults.
+    """
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     changed = {f.name: values[f.name] for f in dataclasses.fields(config) if values[f.name] != f.default}
     return " ".join(

@@ -40,7 +40,14 @@ class Experiment(NamedTuple):
         return keys.named(self.key, "init")
 
     def optimizer(self, schedule: optax.Schedule | None = None) -> optax.GradientTransformationExtraArgs:
-        """Return the optimizer; schedule: the head's rate by step, in place of the configuration's."""
+        """Return the optimizer.
+
+        Args:
+            schedule: the head's rate by step, in place of the configuration's; None: that one.
+
+        Returns:
+            clipping, AdamW and plateau, as `optimizer.make` has it.
+        """
         return optimizer.make(self.config, self.steps, self.steps_per_epoch, schedule)
 
     def _begin(self, weights: tuple[dict, dict] | None) -> State:
@@ -48,7 +55,14 @@ class Experiment(NamedTuple):
         return state.beginning(self.optimizer(), params, stats, bool(self.config.ema))
 
     def initial_state(self, weights: tuple[dict, dict] | None = None) -> State:
-        """Return step 0, on every device; weights: (params, stats) to begin with, else drawn from the run's key."""
+        """Return step 0, on every device.
+
+        Args:
+            weights: (params, stats) to begin with; None: drawn from the run's key.
+
+        Returns:
+            the state, replicated.
+        """
         return self.place(jax.jit(self._begin)(weights))
 
     def template(self) -> State:
@@ -56,11 +70,25 @@ class Experiment(NamedTuple):
         return jax.eval_shape(self._begin, None)
 
     def place(self, saved: State) -> State:
-        """Return a restored state, on every device."""
+        """Return a restored state on every device.
+
+        Args:
+            saved: a state on the host.
+
+        Returns:
+            the state, replicated.
+        """
         return sharding.replicate(self.mesh, saved)
 
     def split(self, batch: Batch) -> Batch:
-        """Return a batch on the devices, each with its share."""
+        """Return a batch on the devices, each with its share.
+
+        Args:
+            batch: on the host, of as many examples as the devices divide.
+
+        Returns:
+            the batch, its leading axes split.
+        """
         return sharding.split(self.mesh, batch)
 
     def _render(self) -> Callable[[Batch], rendering.Rendered]:
@@ -68,11 +96,22 @@ class Experiment(NamedTuple):
         return rendering.make_render(self.key, config, self.scheme, self.config.size, self.mesh)
 
     def render(self) -> Callable[[Batch], rendering.Rendered]:
-        """Return render(batch), jitted: the batch as the training step sees it."""
+        """Return the jitted rendering of batches.
+
+        Returns:
+            render(batch), the batch as the training step sees it.
+        """
         return jax.jit(self._render())
 
     def training_step(self, schedule: optax.Schedule | None = None) -> Callable[[State, Batch], tuple[State, Record]]:
-        """Return step(state, batch) -> (state, record), as `step.make_step` has it; schedule: as `optimizer` has it."""
+        """Return the training step, jitted.
+
+        Args:
+            schedule: the head's rate by step, in place of the configuration's; None: that one.
+
+        Returns:
+            step(state, batch) -> (state, record), as `step.make_step` has it.
+        """
         c = self.config
         return step.make_step(
             self.model,
@@ -87,15 +126,38 @@ class Experiment(NamedTuple):
         )
 
     def member(self, views: str) -> Callable[[State], inference.Member]:
-        """Return member(state): the run as a member of an ensemble, under a set of views as `tta.view_configs` takes it."""
+        """Return the function that makes the run a member of an ensemble.
+
+        Args:
+            views: a set of views, as `tta.view_configs` takes it.
+
+        Returns:
+            member(state), with the state's weights folded.
+
+        Raises:
+            ValueError: as `tta.view_configs`.
+        """
         network = inference.make_network(self.model, self.scheme, self.config.size, self.mesh)
         chosen = tta.views(views, self.scheme.mirror is not None, self.config.size)
         return lambda now: inference.Member(network, self.model.fold(*state.judged(now)), chosen, self.mesh)
 
 
 def assemble(config: Config, key: jax.Array, scheme: Scheme, images: int, mesh: Mesh | None = None) -> Experiment:
-    """Return the run of `images` training examples. Raises ValueError, before anything is compiled, on settings that
-    no run can have."""
+    """Return the experiment of a configuration; nothing is compiled.
+
+    Args:
+        config: the run's.
+        key: its root key.
+        scheme: of its points.
+        images: number of training examples.
+        mesh: the devices; None: all.
+
+    Returns:
+        the experiment.
+
+    Raises:
+        ValueError: for settings that no run can have.
+    """
     config.check()
     backend.release_after_compilation()
     augment.configure(config.augment, scheme.mirror is not None)
@@ -112,7 +174,14 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, images: int, mesh: 
 
 
 def remarks(a: Experiment) -> list[str]:
-    """What a person should know of the run before it starts, a line each."""
+    """Return what a person should know of a run before it starts.
+
+    Args:
+        a: the experiment.
+
+    Returns:
+        a line each.
+    """
     points, top, keep = a.scheme.num_points, a.config.trim_top, a.config.trim_keep
     found = [f"{words.counted(points, 'point')}{_mirroring(a)}"]
     if (top, keep) != (0, 1):
@@ -172,7 +241,14 @@ def _idle(a: Experiment) -> list[str]:
 
 
 def describe(a: Experiment) -> list[str]:
-    """What the run will do and take, a line each."""
+    """Return what a run will do and take.
+
+    Args:
+        a: the experiment.
+
+    Returns:
+        a line each.
+    """
     devices = "1 device" if a.mesh.size == 1 else f"{a.mesh.size} devices"
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(a.template()))
     return [

@@ -26,25 +26,56 @@ _RADII = ((2, _NO_BLUR), (5, 0.36), (RADIUS, 1.74))
 
 
 def grid(size: int) -> jax.Array:
-    """f32[size, size, 2]: the (x, y) of every pixel."""
+    """Return the (x, y) of every pixel.
+
+    Args:
+        size: side of the image in pixels.
+
+    Returns:
+        f32[size, size, 2].
+    """
     axis = jnp.arange(size, dtype=jnp.float32)
     return jnp.stack(jnp.meshgrid(axis, axis), -1)
 
 
 def full_extent(image: jax.Array) -> jax.Array:
-    """f32[4]: the box x0, y0, x1, y1 of pixel centres of a whole image."""
+    """Return the box of the pixel centres of a whole image.
+
+    Args:
+        image: [h, w, ...].
+
+    Returns:
+        f32[4], x0, y0, x1, y1.
+    """
     return jnp.array([0, 0, image.shape[1] - 1, image.shape[0] - 1], jnp.float32)
 
 
 def places(matrix: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    """(x, y), each f32[size, size]: where matrix f32[2, 3] takes every pixel; the numbers of `affine.apply` to `grid`."""
+    """Return where a matrix takes every pixel: the numbers of `affine.apply` to `grid`.
+
+    Args:
+        matrix: f32[2, 3].
+        size: side of the image in pixels.
+
+    Returns:
+        x and y, each f32[size, size].
+    """
     x, y = jnp.arange(size, dtype=jnp.float32)[None], jnp.arange(size, dtype=jnp.float32)[:, None]
     (a, b, c), (d, e, f) = matrix
     return a * x + b * y + c, d * x + e * y + f
 
 
 def inside(x: jax.Array, y: jax.Array, extent: jax.Array) -> jax.Array:
-    """Return bool[...]: whether (x, y) lies on the area of the pixels of `extent` (half a pixel beyond centres)."""
+    """Return the mask of the places that lie on the area of the pixels of an extent, half a pixel beyond their centres.
+
+    Args:
+        x: f32[...] in pixels.
+        y: f32[...] in pixels.
+        extent: f32[4], the box x0, y0, x1, y1 of the pixel centres.
+
+    Returns:
+        bool[...].
+    """
     left, top, right, bottom = extent
     return (x >= left - 0.5) & (x <= right + 0.5) & (y >= top - 0.5) & (y <= bottom + 0.5)
 
@@ -66,7 +97,14 @@ def _corners(flat: jax.Array, first: jax.Array, height: int, width: int) -> tupl
 
 
 def pack(image: jax.Array) -> jax.Array:
-    """i32[n]: the n pixels of u8[..., 3], three bytes of each in one number."""
+    """Return three bytes of each pixel in one number.
+
+    Args:
+        image: u8[..., 3], n pixels.
+
+    Returns:
+        i32[n].
+    """
     wide = image.astype(jnp.int32)
     return (wide[..., 0] | (wide[..., 1] << 8) | (wide[..., 2] << 16)).reshape(-1)
 
@@ -78,7 +116,15 @@ def _unpacked(pixels: jax.Array) -> jax.Array:
 
 
 def sample(image: jax.Array, xy: jax.Array) -> jax.Array:
-    """Bilinear values f32[..., channels] of image [h, w, channels] at xy f32[..., 2]; the edge is repeated outwards."""
+    """Return the bilinear values of an image; its edge is repeated outwards.
+
+    Args:
+        image: u8[h, w, 3] or f32[h, w, channels].
+        xy: f32[..., 2], places in pixels.
+
+    Returns:
+        f32[..., channels].
+    """
     return jnp.moveaxis(_planes(image, xy[..., 0], xy[..., 1]), 0, -1)
 
 
@@ -118,9 +164,17 @@ def _smooth(image: jax.Array, variance: jax.Array, axis: int, radius: int) -> ja
 
 
 def gaussian(planes: jax.Array, variance_x: jax.Array, variance_y: jax.Array) -> jax.Array:
-    """Gaussian blur of f32[channels, h, w] by variances in pixels squared; edges repeated. Variance 0: the identity.
+    """Return planes blurred by a Gaussian; edges are repeated, and variance 0 is the identity.
 
     The sampled Gaussian, `scipy.ndimage.gaussian_filter(mode="nearest")`, cut where 4e-5 of it or less are left.
+
+    Args:
+        planes: f32[channels, h, w].
+        variance_x: f32[], pixels squared, 0 or more.
+        variance_y: f32[], likewise.
+
+    Returns:
+        f32[channels, h, w].
     """
     most = jnp.maximum(variance_x, variance_y)
     which = jnp.sum(most > jnp.array([limit for _, limit in _RADII]))
@@ -141,10 +195,18 @@ _BLURS = (_unblurred, *(functools.partial(_blurred, radius) for radius, _ in _RA
 
 
 def warp(image: jax.Array, back: jax.Array, size: int) -> jax.Array:
-    """f32[3, size, size]: the image pulled through `back` f32[2, 3], output pixel -> image pixel.
+    """Return the image pulled through a map.
 
-    One bilinear gather. Where the map shrinks the image, it is filtered first by the Gaussian whose variance on
-    each axis makes the whole as wide as the triangle filter of an antialiased resize.
+    One bilinear gather. Where the map shrinks the image, it is filtered first by the Gaussian whose variance on each
+    axis makes the whole as wide as the triangle filter of an antialiased resize.
+
+    Args:
+        image: u8 or f32 [h, w, 3].
+        back: f32[2, 3], output pixel -> image pixel.
+        size: side of the output in pixels.
+
+    Returns:
+        f32[3, size, size].
     """
     x, y = places(back, size)
     variance = _missing(back)
@@ -160,10 +222,19 @@ def _planes_as_is(image: jax.Array, variance: jax.Array, x: jax.Array, y: jax.Ar
 
 
 def warps(images: jax.Array, packed: jax.Array, which: jax.Array, back: jax.Array, size: int) -> jax.Array:
-    """f32[n, 3, size, size]: `warp` of images[which[k]] through back[k], for images u8[m, h, w, 3], packed = pack(images)
-    and which i32[n].
+    """Return `warp` of images[which[k]] through back[k] for every k.
 
     One gather for all, which a CPU's cores share, then the few that are filtered first, one by one.
+
+    Args:
+        images: u8[m, h, w, 3].
+        packed: i32[m * h * w], `pack` of the images.
+        which: i32[n], the image of each output.
+        back: f32[n, 2, 3], output pixel -> image pixel.
+        size: side of the outputs in pixels.
+
+    Returns:
+        f32[n, 3, size, size].
     """
     _, height, width, _ = images.shape
     x, y = jax.vmap(places, (0, None))(back, size)
@@ -176,8 +247,15 @@ def warps(images: jax.Array, packed: jax.Array, which: jax.Array, back: jax.Arra
 
 
 def in_chunks(function: Callable, arrays) -> jax.Array:
-    """function(arrays), a pytree of arrays with a leading axis n, of so many at a time that a core's cache holds what is in
-    between."""
+    """Return function(arrays), computed for so few at a time that a core's cache holds what is in between.
+
+    Args:
+        function: maps a pytree as `arrays`, of any n, to an array with a leading axis n.
+        arrays: a pytree of arrays with a leading axis n.
+
+    Returns:
+        the array with a leading axis n.
+    """
     count = jax.tree.leaves(arrays)[0].shape[0]
     if count % _CHUNK or count == _CHUNK:
         return function(arrays)
@@ -187,7 +265,17 @@ def in_chunks(function: Callable, arrays) -> jax.Array:
 
 
 def where(chosen: jax.Array, change: Callable, images: jax.Array, *others: jax.Array) -> jax.Array:
-    """images[k], or change(images[k], *others[k]) where chosen[k]: a loop over the chosen alone, the others are not touched."""
+    """Return change(images[k], *others[k]) where chosen[k], else images[k]: a loop over the chosen alone.
+
+    Args:
+        chosen: bool[n].
+        change: maps an image and its part of `others` to an image of the same shape.
+        images: [n, ...].
+        others: arrays with a leading axis n.
+
+    Returns:
+        [n, ...].
+    """
     order = jnp.argsort(~chosen, stable=True)
 
     def one(n, images):
@@ -198,7 +286,15 @@ def where(chosen: jax.Array, change: Callable, images: jax.Array, *others: jax.A
 
 
 def blurred(planes: jax.Array, variance: jax.Array) -> jax.Array:
-    """`gaussian` of each of f32[n, 3, h, w] by variance f32[n]; a loop, as `where`."""
+    """Return `gaussian` of each of n images, by a loop as in `where`.
+
+    Args:
+        planes: f32[n, 3, h, w].
+        variance: f32[n], pixels squared.
+
+    Returns:
+        f32[n, 3, h, w].
+    """
     return where(variance > _NO_BLUR, lambda p, v: gaussian(p, v, v), planes, variance)
 
 
@@ -214,7 +310,16 @@ def _filtered(image: jax.Array, variance: jax.Array) -> jax.Array:
 
 
 def recolour(colour: jax.Array, rgb: jax.Array, *, axis: int = -1) -> jax.Array:
-    """RGB f32, its channels on an axis of 3, under colour f32[3, 4]: a 3x3 matrix, then an offset in grey levels."""
+    """Return RGB under a colour map: a 3x3 matrix, then an offset in grey levels; nothing is clipped.
+
+    Args:
+        colour: f32[3, 4].
+        rgb: f32 in 0..255, with an axis of 3 channels.
+        axis: the axis of the channels.
+
+    Returns:
+        f32, shaped as `rgb`.
+    """
     planes = jnp.moveaxis(rgb, axis, 0)
     weights = colour.reshape(3, 4, *[1] * (rgb.ndim - 1))
     r, g, b, offset = weights[:, 0], weights[:, 1], weights[:, 2], weights[:, 3]
@@ -222,8 +327,15 @@ def recolour(colour: jax.Array, rgb: jax.Array, *, axis: int = -1) -> jax.Array:
 
 
 def covered(cover: jax.Array, size: int) -> jax.Array:
-    """Return bool[size, size]: the pixels whose centre lies in the parallelogram of a cover f32[9]; all False without
-    an area."""
+    """Return the mask of the pixels whose centre lies in a cover's parallelogram; all False where it has no area.
+
+    Args:
+        cover: f32[9], the map of the unit square to pixels (2x3), then RGB.
+        size: side of the image in pixels.
+
+    Returns:
+        bool[size, size].
+    """
     x, y = jnp.arange(size, dtype=jnp.float32)[None], jnp.arange(size, dtype=jnp.float32)[:, None]
     a, b, c, d, e, f = (cover[n] for n in range(6))
     area = a * e - b * d
@@ -233,12 +345,27 @@ def covered(cover: jax.Array, size: int) -> jax.Array:
 
 
 def has_area(covers: jax.Array) -> jax.Array:
-    """bool[...]: which of covers f32[..., 9] cover anything."""
+    """Return which covers cover anything.
+
+    Args:
+        covers: f32[..., 9].
+
+    Returns:
+        bool[...].
+    """
     return covers[..., 0] * covers[..., 4] != covers[..., 1] * covers[..., 3]
 
 
 def cover(covers: jax.Array, image: jax.Array) -> jax.Array:
-    """The image f32[3, size, size] with covers f32[K, 9] painted over it, the last one on top."""
+    """Return the image with covers painted over it, the last one on top.
+
+    Args:
+        covers: f32[K, 9].
+        image: f32[3, size, size].
+
+    Returns:
+        f32[3, size, size].
+    """
     return jax.lax.scan(_paint, image, covers)[0]
 
 

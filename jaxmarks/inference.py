@@ -57,10 +57,17 @@ class Predicted(NamedTuple):
 
 
 def make_network(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callable:
-    """Return network(folded, batch, views) -> f32[views, batch, points, 2], jitted.
+    """Return the jitted function from a batch and views to points.
 
-    folded: of `model.fold`; views: a Transform with a leading axis. The answer under a view is taken back by its inverse, in
-    the points' own order.
+    Args:
+        model: the network.
+        scheme: its points; a mirrored view is taken back in their own order.
+        size: side of the input in pixels.
+        over: the mesh that batches are split over.
+
+    Returns:
+        network(folded, batch, views) -> f32[views, batch, points, 2] in pixels of the input, each taken back by the
+        inverse of its view; folded of `model.fold`, views a Transform with a leading axis.
     """
 
     def network(folded, batch: Batch, views: Transform):
@@ -75,12 +82,15 @@ def make_network(model: Model, scheme: Scheme, size: int, over: Mesh) -> Callabl
 def view_points(
     members: Sequence[Member], batches: Iterable[Sequence[tuple[Batch, int]]], *, at_once: int | None = None
 ) -> Iterator[ViewPoints]:
-    """The points of every view, batch by batch; the next batch is dispatched before the last is fetched.
+    """Yield the points of every view, batch by batch; the next batch is dispatched before the last is fetched.
 
     Args:
         members: the ensemble.
         batches: for each member (batch, number of real examples), of the same images, each in the member's own frame.
         at_once: views that are rendered in one call; None: all of a member.
+
+    Yields:
+        the points of a batch, in pixels of the first member's input.
     """
     views = [_chunks(m.views, min(at_once or m.count, m.count)) for m in members]
 
@@ -132,8 +142,16 @@ def _merge(points: jax.Array, weights: jax.Array, how: str) -> tuple[jax.Array, 
 
 
 def merged(found: Iterable[ViewPoints], weights: np.ndarray, *, how: str = "mean") -> Iterator[Predicted]:
-    """Predictions of each batch's real examples: the views merged as `tta.merge` has it, by weights f[views] or
-    f[views, points] over all members."""
+    """Yield predictions of each batch's real examples, the views merged as `tta.merge` has it.
+
+    Args:
+        found: of `view_points`.
+        weights: f[views] or f[views, points] over all members, 0 or more.
+        how: one of `tta.MERGES`.
+
+    Yields:
+        predictions in pixels of the first member's input, without expected errors (NaN).
+    """
     for batch, count, points in found:
         prediction = _merge(points, jnp.asarray(weights, jnp.float32), how)
         yield _labelled(batch, count, *(np.asarray(each, np.float64)[:count] for each in prediction))
@@ -148,7 +166,14 @@ def _labelled(batch: Batch, count: int, points: np.ndarray, spread: np.ndarray) 
 
 
 def to_images(found: Predicted) -> Predicted:
-    """Predictions in pixels of the images, from those in pixels of the input."""
+    """Return predictions in pixels of the images.
+
+    Args:
+        found: in pixels of the input.
+
+    Returns:
+        the same, all lengths and places taken back by the inverse of the frames.
+    """
     back = affine.invert(found.frame)
     scale = affine.scale(back)
     points, truth = (affine.apply(back, p) for p in (found.points, found.truth))
@@ -157,7 +182,17 @@ def to_images(found: Predicted) -> Predicted:
 
 
 def gather(found: Iterable[Predicted]) -> Predicted:
-    """All of them as one. Raises ValueError where there is none."""
+    """Return some predictions as one.
+
+    Args:
+        found: predictions of some images each, in one kind of frame.
+
+    Returns:
+        all of them, in order.
+
+    Raises:
+        ValueError: where there are none.
+    """
     parts = list(found)
     if not parts:
         raise ValueError("no image to predict: none could be decoded")

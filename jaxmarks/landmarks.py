@@ -55,7 +55,17 @@ KNOWN = {971: _contest, 68: _ibug, 5: _five}
 
 
 def scheme(num_points: int) -> Scheme:
-    """The scheme of 971 (the contest's), 68 (iBUG) or 5 points; any other number: no mirror, the box as norm."""
+    """Return the scheme known for a number of points: of 971 (the contest's), 68 (iBUG) or 5.
+
+    Args:
+        num_points: 1 or more.
+
+    Returns:
+        for any other number a scheme without mirror and norm, of one region.
+
+    Raises:
+        ValueError: for fewer than one point.
+    """
     if num_points < 1:
         raise ValueError(f"a scheme needs at least one point, got {num_points}")
     if num_points in KNOWN:
@@ -64,7 +74,14 @@ def scheme(num_points: int) -> Scheme:
 
 
 def to_data(scheme: Scheme) -> dict:
-    """The scheme as plain data."""
+    """Return the scheme as plain data.
+
+    Args:
+        scheme: the scheme.
+
+    Returns:
+        its fields, arrays as lists.
+    """
     return {
         "num_points": scheme.num_points,
         "mirror": None if scheme.mirror is None else scheme.mirror.tolist(),
@@ -74,7 +91,14 @@ def to_data(scheme: Scheme) -> dict:
 
 
 def from_data(data: dict) -> Scheme:
-    """The inverse of `to_data`."""
+    """Return the scheme that `to_data` wrote.
+
+    Args:
+        data: of `to_data`.
+
+    Returns:
+        the scheme.
+    """
     mirror = None if data["mirror"] is None else np.array(data["mirror"], np.int32)
     norm = (data["norm"][0], data["norm"][1]) if data["norm"] else None
     return Scheme(data["num_points"], mirror, norm, {n: np.array(p, np.int32) for n, p in data["regions"].items()})

@@ -25,17 +25,44 @@ def _per_example(each: jax.Array, mask: jax.Array | None) -> jax.Array:
 
 
 def l2(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Mean squared error, f32[batch]."""
+    """Return the mean squared error.
+
+    Args:
+        prediction: f32[batch, points, 2] in loss units.
+        target: f32[batch, points, 2] in loss units.
+        mask: bool[batch, points], the labelled points; None: all.
+
+    Returns:
+        f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
+    """
     return _per_example(jnp.square(prediction - target), mask)
 
 
 def l1(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Mean absolute error, f32[batch]."""
+    """Return the mean absolute error.
+
+    Args:
+        prediction: f32[batch, points, 2] in loss units.
+        target: f32[batch, points, 2] in loss units.
+        mask: bool[batch, points], the labelled points; None: all.
+
+    Returns:
+        f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
+    """
     return _per_example(jnp.abs(prediction - target), mask)
 
 
 def smooth_l1(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Huber's loss with its corner at 1 (torch.nn.SmoothL1Loss, beta = 1), f32[batch]."""
+    """Return Huber's loss with its corner at 1 (torch.nn.SmoothL1Loss, beta = 1).
+
+    Args:
+        prediction: f32[batch, points, 2] in loss units.
+        target: f32[batch, points, 2] in loss units.
+        mask: bool[batch, points], the labelled points; None: all.
+
+    Returns:
+        f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
+    """
     size = jnp.abs(prediction - target)
     return _per_example(jnp.where(size < 1, 0.5 * jnp.square(size), size - 0.5), mask)
 
@@ -46,22 +73,49 @@ def _wing(size: jax.Array, width: float = 10.0, curve: float = 2.0) -> jax.Array
 
 
 def wing(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Wing (Feng et al. 2018, equation 5; w = 10, epsilon = 2): logarithmic below 10, linear above; f32[batch]."""
+    """Return the Wing loss (Feng et al. 2018, equation 5; w = 10, epsilon = 2): logarithmic below 10, linear above.
+
+    Args:
+        prediction: f32[batch, points, 2] in loss units.
+        target: f32[batch, points, 2] in loss units.
+        mask: bool[batch, points], the labelled points; None: all.
+
+    Returns:
+        f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
+    """
     return _per_example(_wing(jnp.abs(prediction - target)), mask)
 
 
 def soft_wing(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """SoftWing (Lin et al. 2021, equation 8; omega 2 and 20, epsilon = 0.5): linear below 2, logarithmic above, so that
-    neither small residuals nor wrong labels rule; f32[batch]."""
+    """Return the SoftWing loss (Lin et al. 2021, equation 8; omega 2 and 20, epsilon = 0.5).
+
+    Linear below 2, logarithmic above, so that neither small residuals nor wrong labels rule.
+
+    Args:
+        prediction: f32[batch, points, 2] in loss units.
+        target: f32[batch, points, 2] in loss units.
+        mask: bool[batch, points], the labelled points; None: all.
+
+    Returns:
+        f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
+    """
     size = jnp.abs(prediction - target)
     offset = 2.0 - 20.0 * jnp.log1p(2.0 / 0.5)
     return _per_example(jnp.where(size < 2.0, size, 20.0 * jnp.log1p(size / 0.5) + offset), mask)
 
 
 def enme(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Wing's curve over each example's mean distance, f32[batch]; with loss_unit "face" that is its NME, times 64.
+    """Return Wing's curve over each example's mean distance; with loss_unit "face" that is of its NME, times 64.
 
     Our own reading: the 2020 entry names an ENME loss for fine-tuning, and no text of it could be found.
+
+    Args:
+        prediction: f32[batch, points, 2] in loss units.
+        target: f32[batch, points, 2] in loss units.
+        mask: bool[batch, points], the labelled points; None: all.
+
+    Returns:
+        f32[batch]; 0 where no point of an example is labelled.
     """
     squared = jnp.sum(jnp.square(prediction - target), -1)
     distance = jnp.sqrt(jnp.maximum(squared, 1e-12))  # its slope at 0 would not be finite
@@ -72,16 +126,32 @@ NAMES: dict[str, Callable] = {name: globals()[name] for name in choices.LOSSES}
 
 
 def band(drop_top: float, keep_top: float, count: int) -> tuple[int, int]:
-    """Ranks first <= r < last of `count` examples, worst first, that the trim band [drop_top, keep_top] keeps.
+    """Return the ranks that the trim band [drop_top, keep_top] keeps, floor(a V) <= r < max(ceil(b V), floor(a V) + 1).
 
-    floor(a V) <= r < max(ceil(b V), floor(a V) + 1), exact in the decimals as written.
+    Exact in the decimals as written.
+
+    Args:
+        drop_top: a, the share of the largest losses that is left out.
+        keep_top: b, where the band ends; 1 keeps the smallest losses.
+        count: V, the examples that are ranked, worst first.
+
+    Returns:
+        first and last of the ranks first <= r < last.
     """
     first = floor(Fraction(str(drop_top)) * count)
     return first, max(ceil(Fraction(str(keep_top)) * count), first + 1)
 
 
 def check_band(drop_top: float, keep_top: float) -> None:
-    """Raise ValueError unless 0 <= drop_top < keep_top <= 1."""
+    """Raise ValueError unless a trim band is one.
+
+    Args:
+        drop_top: share of the largest losses that is left out.
+        keep_top: where the band ends.
+
+    Raises:
+        ValueError: unless 0 <= drop_top < keep_top <= 1.
+    """
     if not 0 <= drop_top < keep_top <= 1:
         raise ValueError(
             f"the trim band must satisfy 0 <= `trim_top` < `trim_keep` <= 1, got {drop_top:g} and {keep_top:g}"
@@ -91,10 +161,22 @@ def check_band(drop_top: float, keep_top: float) -> None:
 def trimmed_mean(
     per_example: jax.Array, drop_top: float, keep_top: float, valid: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the mean over the examples f32[batch] whose loss is in the trim band, and kept bool[batch].
+    """Return the mean over the examples whose loss is in the trim band, and which these are.
 
     The V valid examples are ranked by decreasing loss, ties by their place in the batch; `band` gives the ranks that
-    are kept. With no valid example the mean is 0. drop_top and keep_top are fractions, fixed when the step is compiled.
+    are kept.
+
+    Args:
+        per_example: f32[batch], a loss each.
+        drop_top: a fraction, fixed when the step is compiled.
+        keep_top: a fraction, likewise.
+        valid: bool[batch], the examples that count; None: all.
+
+    Returns:
+        the mean f32[], 0 with no valid example, and kept bool[batch].
+
+    Raises:
+        ValueError: unless 0 <= drop_top < keep_top <= 1.
     """
     check_band(drop_top, keep_top)
     size = per_example.shape[0]

@@ -26,12 +26,19 @@ class Transform(NamedTuple):
 
 
 def identity() -> Transform:
-    """The transform that changes nothing, without covers."""
+    """Return the transform that changes nothing, without covers."""
     return from_affine(jnp.asarray(affine.IDENTITY, jnp.float32))
 
 
 def from_affine(matrix: jax.Array) -> Transform:
-    """The transform that only moves points and pixels by f32[2, 3]."""
+    """Return the transform that only moves points and pixels.
+
+    Args:
+        matrix: f32[2, 3], points before -> after.
+
+    Returns:
+        a Transform without colour, blur and covers.
+    """
     return Transform(matrix, jnp.eye(3, 4), jnp.zeros(()), jnp.zeros((0, 9)))
 
 
@@ -41,10 +48,17 @@ def _move_covers(t: Transform, covers: jax.Array) -> jax.Array:
 
 
 def compose(first: Transform, second: Transform) -> Transform:
-    """`first`, then `second`, as one record: one interpolation however many steps it holds.
+    """Return `first`, then `second`, as one record: one interpolation however many steps it holds.
 
     Matrices and colours multiply; a blur made before grows with the area, blur1 |det L2| + blur2; the first's covers
     are moved and recoloured by the second and lie under the second's. Associative up to rounding.
+
+    Args:
+        first: a Transform of one image.
+        second: a Transform of the first's output.
+
+    Returns:
+        a Transform with the covers of both.
     """
     return Transform(
         affine.compose(first.affine, second.affine),
@@ -80,25 +94,49 @@ def _invert_colour(colour: jax.Array) -> jax.Array:
 
 
 def invert(t: Transform) -> Transform:
-    """The transform back: matrix and colour inverted (a colour that cannot be: left alone), no blur, no covers."""
+    """Return the transform back, without blur and covers.
+
+    Args:
+        t: a Transform of one image.
+
+    Returns:
+        matrix and colour inverted; a colour that has no inverse is left alone.
+    """
     return Transform(affine.invert(t.affine), _invert_colour(t.colour), jnp.zeros(()), jnp.zeros((0, 9)))
 
 
 def apply_points(t: Transform, points: jax.Array, mirror: ArrayLike | None) -> jax.Array:
-    """f32[points, 2] moved by t; where t mirrors, left and right change names by `mirror` i32[points].
+    """Return points moved by a transform; where it mirrors, left and right change names.
 
-    `mirror` None means that no permutation is known: then no mirroring transform may be applied. Points outside the
-    frame move like any other and are never clamped.
+    Points outside the frame move like any other and are never clamped.
+
+    Args:
+        t: a Transform of one image.
+        points: f32[points, 2], (x, y) in pixels of the frame before.
+        mirror: i32[points], mirrored point i is the old point mirror[i]. None: no permutation is known, and then no
+            mirroring transform may be applied.
+
+    Returns:
+        f32[points, 2] in pixels of the frame after.
     """
     moved = affine.apply(t.affine, jnp.asarray(points))
     return moved if mirror is None else jnp.where(affine.determinant(t.affine) < 0, moved[jnp.asarray(mirror)], moved)
 
 
 def apply_image(t: Transform, image: jax.Array, size: int, extent: jax.Array | None = None) -> jax.Array:
-    """The image under t: u8 or f32 RGB [h, w, 3] in 0..255 -> f32[size, size, 3], not quantised.
+    """Return the image under a transform, not quantised.
 
     One gather -> blur -> colour -> what was not seen becomes the border (128) -> covers -> clip to 0..255: this order
-    defines the image. `extent` f32[4] says which pixels of the image are true (x0, y0, x1, y1); default: all.
+    defines the image.
+
+    Args:
+        t: a Transform of one image.
+        image: u8 or f32 RGB [h, w, 3] in 0..255.
+        size: side of the output in pixels.
+        extent: f32[4], the true pixels of the image (x0, y0, x1, y1); None: all.
+
+    Returns:
+        f32[size, size, 3] in 0..255.
     """
     image = jnp.asarray(image)
     back = affine.invert(t.affine)
@@ -109,10 +147,20 @@ def apply_image(t: Transform, image: jax.Array, size: int, extent: jax.Array | N
 
 
 def apply_images(t: Transform, images: jax.Array, which: jax.Array, size: int, extent: jax.Array) -> jax.Array:
-    """f32[n, size, size, 3]: `apply_image` of images[which[k]] under the k-th of n transforms, but for rounding.
+    """Return `apply_image` of images[which[k]] under the k-th of n transforms, but for rounding.
 
-    images u8[m, h, w, 3], which i32[n], extent f32[m, 4]; t has a leading axis n. On a CPU what all need is done for all
-    at once, and branches are loops: under `vmap` every branch would be computed for every image.
+    On a CPU what all need is done for all at once, and branches are loops: under `vmap` every branch would be computed
+    for every image.
+
+    Args:
+        t: a Transform with a leading axis n.
+        images: u8[m, h, w, 3], RGB.
+        which: i32[n], the image of each output.
+        size: side of the outputs in pixels.
+        extent: f32[m, 4], the true pixels of each image (x0, y0, x1, y1).
+
+    Returns:
+        f32[n, size, size, 3] in 0..255.
     """
     if not backend.is_cpu():
         return jax.vmap(lambda one, k: apply_image(one, images[k], size, extent[k]))(t, which)
@@ -153,11 +201,18 @@ def _seen(back: jax.Array, size: int, extent: jax.Array) -> jax.Array:
 
 
 def restore(t: Transform, image: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    """The inverse for pixels: an augmented image [n, n, 3] back to (f32[size, size, 3], mask bool[size, size]).
+    """Return the image before, as far as it can be known from an augmented one: the inverse for pixels.
 
-    The mask is false where the image before cannot be known: outside the augmented frame, under a cover, clipped to
-    0 or 255 by a colour change, or everywhere when the colour has no inverse (grey). A blur is not undone. `size` is
-    the side of the image before.
+    A blur is not undone.
+
+    Args:
+        t: the Transform that made the image.
+        image: [n, n, 3], RGB in 0..255, as `apply_image` made it.
+        size: side of the image before, in pixels.
+
+    Returns:
+        f32[size, size, 3], and the mask bool[size, size] of what is known; false outside the augmented frame, under a
+        cover, where a colour change clipped to 0 or 255, or everywhere when the colour has no inverse (grey).
     """
     image = jnp.asarray(image, jnp.float32)
     side = image.shape[0]

@@ -32,11 +32,19 @@ def _mirrored(config: Geometry) -> Geometry:
 
 
 def view_configs(views: str, mirror_known: bool) -> list[Config]:
-    """The fixed configurations of a set of views: one of NAMES (the plain view first), or the JSON of a list of augmenter
-    configurations.
+    """Return the fixed configurations of a set of views, the plain view first in a named one.
 
-    Raises ValueError for a name that is not known, for views that mirror where the permutation of the points is not known
-    (`standard` then uses eight views without mirroring), and for a list that is none, or draws anything at random.
+    Args:
+        views: one of NAMES, or the JSON of a list of augmenter configurations.
+        mirror_known: whether the permutation of mirrored points is known; without it `standard` is eight views that do
+            not mirror.
+
+    Returns:
+        a configuration each.
+
+    Raises:
+        ValueError: for a name that is not known, for views that mirror where the permutation is not known, and for a
+            list that is none, or draws anything at random.
     """
     if views[:1] in ("[", "{"):
         return _listed(views, mirror_known)
@@ -76,18 +84,38 @@ def _listed(text: str, mirror_known: bool) -> list[Config]:
 
 
 def views(views: str, mirror_known: bool, size: int) -> Transform:
-    """A set of views, as `view_configs` takes it, as a Transform with a leading axis."""
+    """Return a set of views as one Transform.
+
+    Args:
+        views: as `view_configs` takes it.
+        mirror_known: as `view_configs` takes it.
+        size: side of the input in pixels.
+
+    Returns:
+        a Transform with a leading axis of views.
+
+    Raises:
+        ValueError: as `view_configs`.
+    """
     return augment.fixed(view_configs(views, mirror_known), size)
 
 
 def merge(points: jax.Array, weights: jax.Array, valid: jax.Array, *, how: str = "mean") -> tuple[jax.Array, jax.Array]:
-    """f32[views, batch, points, 2] -> (points f32[batch, points, 2], spread f32[batch, points]).
+    """Return the merged points of several views, and how far the views spread about them.
 
-    weights [views] or [views, points], 0 or more; valid bool[views, batch, points]. how: the `mean` by weight * valid,
-    renormalised; the `median` of each coordinate, weighted likewise; or the `trimmed` mean, without the quarter of the
-    used views that lie farthest from that median. What has no weight has no influence, NaN or not. Spread is the weighted
-    root mean square distance of all used views from the merged point, in the unit of the points. Where no view is valid
-    the first view is returned and the spread is NaN, which flags it.
+    What has no weight has no influence, NaN or not.
+
+    Args:
+        points: f32[views, batch, points, 2], of every view in one frame.
+        weights: f32[views] or f32[views, points], 0 or more.
+        valid: bool[views, batch, points], the points that count.
+        how: the `mean` by weight * valid, renormalised; the `median` of each coordinate, weighted likewise; or the
+            `trimmed` mean, without the quarter of the used views that lie farthest from that median.
+
+    Returns:
+        points f32[batch, points, 2], and spread f32[batch, points], the weighted root mean square distance of all used
+        views from the merged point, in the unit of the points. Where no view is valid the first view is returned and
+        the spread is NaN, which flags it.
     """
     weights = weights if weights.ndim == 2 else weights[:, None]
     each = jnp.where(valid, weights[:, None, :], 0.0)

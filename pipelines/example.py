@@ -41,7 +41,12 @@ class Source(Protocol):
 
 
 class Subset(Source):
-    """Some examples of a source, in the order given."""
+    """Some examples of a source, in the order given.
+
+    Args:
+        source: of which.
+        indices: the examples, by their place in the source.
+    """
 
     def __init__(self, source: Source, indices: Sequence[int]):
         self._source, self._indices = source, list(indices)
@@ -56,12 +61,27 @@ class Subset(Source):
 
 
 def names_at(source: Source, indices: Sequence[int] | np.ndarray) -> list[str]:
-    """Return the file names of some examples."""
+    """Return the file names of some examples.
+
+    Args:
+        source: of which.
+        indices: i[n], the examples.
+
+    Returns:
+        n names.
+    """
     return [source.names[int(i)] for i in indices]
 
 
 def names_digest(source: Source) -> str:
-    """Return the sha256 of the names in their order."""
+    """Return the sha256 of the names in their order.
+
+    Args:
+        source: whose names.
+
+    Returns:
+        hexadecimal.
+    """
     return hashlib.sha256("\n".join(source.names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -70,6 +90,15 @@ def identity(source: Source) -> str:
 
     A synthetic set is identified by its specification and the generator's version; a set that was packed or checked
     stores its own.
+
+    Args:
+        source: the data set; one without a stored identity is read whole.
+
+    Returns:
+        a sha256, hexadecimal.
+
+    Raises:
+        OSError: where an image cannot be read.
     """
     if source.specification is not None:
         return hashlib.sha256(source.specification.encode()).hexdigest()
@@ -79,7 +108,18 @@ def identity(source: Source) -> str:
 
 
 def content(source: Source, indices: Iterable[int]) -> str:
-    """Return the digest of some records in the given order: of their names, images, labels and boxes as they are now."""
+    """Return the digest of some records as they are now: of their names, images, labels and boxes.
+
+    Args:
+        source: the data set.
+        indices: the records, in the order in which they count.
+
+    Returns:
+        a sha256, hexadecimal.
+
+    Raises:
+        OSError: where an image cannot be read.
+    """
     if source.specification is not None:
         return hashlib.sha256(f"{source.specification} {list(indices)}".encode()).hexdigest()
     return identity_of(_digest(source, index) for index in indices)
@@ -93,7 +133,14 @@ def _digest(source: Source, index: int) -> bytes:
 
 
 def identity_of(digests: Iterable[bytes]) -> str:
-    """Return the identity of a set from its records' digests, in canonical order."""
+    """Return the identity of a set from its records' digests.
+
+    Args:
+        digests: of `record_digest`, in canonical order.
+
+    Returns:
+        a sha256, hexadecimal.
+    """
     total = hashlib.sha256()
     for digest in digests:
         total.update(digest)
@@ -101,7 +148,15 @@ def identity_of(digests: Iterable[bytes]) -> str:
 
 
 def record_digest(name: str, example: Example) -> bytes:
-    """Return the sha256 of a record's name, image, labels as float32, mask, and its box and image size if present."""
+    """Return the sha256 of a record's name, image, labels as float32, mask, and its box and image size if present.
+
+    Args:
+        name: of the file.
+        example: the record; points that are not labelled count as 0.
+
+    Returns:
+        32 bytes.
+    """
     record = hashlib.sha256(name.encode() + b"\0")
     image = example.image if isinstance(example.image, bytes) else example.image.tobytes()
     record.update(hashlib.sha256(image).digest())

@@ -24,7 +24,11 @@ _AHEAD = 2  # batches that are on the devices before they are asked for
 
 
 class Faults:
-    """Images that could not be decoded, with reasons, from all threads; at most `limit` of them."""
+    """Images that could not be decoded, with reasons, from all threads.
+
+    Args:
+        limit: at most so many.
+    """
 
     def __init__(self, limit: int = 1 << 62):
         self._lock, self._found, self._limit = threading.Lock(), {}, limit
@@ -33,7 +37,15 @@ class Faults:
         return len(self._found)
 
     def add(self, name: str, reason: str) -> None:
-        """Add an image; the same one again counts once. Raises ValueError beyond the limit."""
+        """Add an image; the same one again counts once.
+
+        Args:
+            name: of its file.
+            reason: why it could not be decoded.
+
+        Raises:
+            ValueError: beyond the limit.
+        """
         with self._lock:
             self._found[name] = reason
             if (count := len(self._found)) > self._limit:
@@ -115,11 +127,26 @@ def batches(
     weights: np.ndarray | None = None,
     ready: Callable[[Batch], Batch] | None = None,
 ) -> Iterator[Batch]:
-    """Yield endless training batches from step `start_step` on: config.batch draws each, across the ends of epochs.
+    """Return endless training batches from a step on, across the ends of epochs.
 
-    key: the run's root key. weights f64[images], not negative: relative frequency of each image in an epoch; without,
-    once each. ready: applied to each batch in a thread of its own, two batches ahead of the requested one; it puts them
-    on the devices. Raises ValueError if the source is empty or nothing in it can be decoded.
+    Args:
+        source: the training split.
+        config: the run's; it says how many draws a batch has, how an image is laid out, and how many threads decode.
+        key: the run's root key.
+        start_step: the first step, from 0.
+        faults: where images that cannot be decoded are added; None: they are counted nowhere.
+        weights: f64[images], not negative: relative frequency of each image in an epoch; None: once each.
+        ready: applied to each batch in a thread of its own, two batches ahead of the requested one; it puts them on the
+            devices. None: batches stay on the host.
+
+    Returns:
+        an iterator of config.batch draws each. An image that cannot be decoded is replaced by the next that can, with
+        its own labels.
+
+    Raises:
+        ValueError: where the source is empty; from the iterator, where nothing in it can be decoded or `faults` has its
+            limit.
+        OSError: from the iterator, where an image cannot be read.
     """
     import grain  # half a second: for the commands that read images
 
@@ -142,10 +169,20 @@ def batches(
 
 
 def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> Iterator[tuple[Batch, int]]:
-    """Yield every decodable example once, in order: (batch, number of real examples).
+    """Return every decodable example once, in order, in batches.
 
-    The last batch is filled by repeating its first example with an empty mask. Images that cannot be decoded are left
-    out and added to `faults`.
+    The last batch is filled by repeating its first example with an empty mask.
+
+    Args:
+        source: the data set.
+        config: as `batches` takes it.
+        faults: where images that cannot be decoded, which are left out, are added; None: nowhere.
+
+    Returns:
+        an iterator of (batch, number of real examples).
+
+    Raises:
+        OSError: from the iterator, where an image cannot be read.
     """
     return (batch for (batch,) in together(source, [config], faults=faults))
 
@@ -153,8 +190,21 @@ def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> 
 def together(
     source: Source, configs: Sequence[Config], *, faults: Faults | None = None
 ) -> Iterator[list[tuple[Batch, int]]]:
-    """As `ordered`, a batch for each of several configurations that differ in how they lay out an image only. Each image is
-    read once; configurations of one layout share its canvas and the batch."""
+    """Yield every decodable example once, as `ordered` does, in a batch for each of several configurations.
+
+    Each image is read once; configurations of one layout share its canvas and the batch.
+
+    Args:
+        source: the data set.
+        configs: one or more, which differ in how they lay out an image only.
+        faults: where images that cannot be decoded, which are left out, are added; None: nowhere.
+
+    Yields:
+        for each configuration (batch, number of real examples).
+
+    Raises:
+        OSError: where an image cannot be read.
+    """
     import grain
 
     faults, layouts = Faults() if faults is None else faults, [_layout(config) for config in configs]

@@ -27,13 +27,24 @@ def open_source(
     boxes: str = "",
     category: str = "",
 ) -> Source:
-    """Open the source at a path: drawn:COUNT[:POINTS], a packed folder, or files of a known format; part: `train` or
-    `test`.
+    """Open the source at a path.
 
-    num_points: of the network, for a test split beside which nothing states it. pictures: the folder of the images, if
-    it is not the format's own. boxes: a CSV of bounding boxes. category: the COCO category to read, if several have
-    keypoints. Rows that cannot be used are skipped and reported; in a test split that requests points, which must be
-    complete, they are an error. Raises ValueError in one line.
+    Rows that cannot be used are skipped and reported.
+
+    Args:
+        path: drawn:COUNT[:POINTS], a packed folder, or files of a known format.
+        part: `train` or `test`.
+        num_points: of the network, for a test split beside which nothing states it.
+        pictures: the folder of the images; empty: the format's own.
+        boxes: a CSV of bounding boxes; empty: none but the format's own.
+        category: the COCO category to read, if several have keypoints.
+
+    Returns:
+        the data set.
+
+    Raises:
+        ValueError: in one line, where nothing can be read there, and for a row that cannot be used in a test split that
+            requests points, which must be complete.
     """
     source = open_any(path, part, num_points, pictures=pictures, boxes=boxes, category=category)
     rejected = source.table.rejected if isinstance(source, Images) else []
@@ -59,7 +70,23 @@ def open_any(
     category: str = "",
     once: bool = False,
 ) -> Source:
-    """Open as `open_source`, without reporting rows that cannot be used. once: each record will be read once."""
+    """Open as `open_source`, without reporting rows that cannot be used.
+
+    Args:
+        path: as `open_source` takes it.
+        part: `train` or `test`.
+        num_points: as `open_source` takes it.
+        pictures: as `open_source` takes it.
+        boxes: as `open_source` takes it.
+        category: as `open_source` takes it.
+        once: each record will be read once, so that drawn images need not be kept.
+
+    Returns:
+        the data set.
+
+    Raises:
+        ValueError: in one line, where nothing can be read there.
+    """
     if path.startswith("drawn:"):
         _check_own(path, "drawn", pictures, boxes)
         return drawn.DrawnSource(path, part, keep=not once)
@@ -81,7 +108,17 @@ def _check_own(path: str, kind: str, pictures: str, boxes: str) -> None:
 
 
 def local(path: str) -> Path:
-    """Return a path on this machine. Raises ValueError for a URL."""
+    """Return a path on this machine.
+
+    Args:
+        path: as a person wrote it; `~` is the home folder.
+
+    Returns:
+        the path, whatever exists there.
+
+    Raises:
+        ValueError: for a URL, and for nothing.
+    """
     if not path.strip():
         raise ValueError("`data` is empty: give a folder or file, or drawn:COUNT[:POINTS]")
     if "://" in path:
@@ -104,8 +141,22 @@ def _existing(path: str) -> Path:
 def open_table(
     path: str, part: str, num_points: int | None = None, *, pictures: str = "", boxes: str = "", category: str = ""
 ) -> Table:
-    """Return the table that the files of a format at a path list. Raises ValueError, in one line, if there is no such
-    format."""
+    """Return the table that the files of a format at a path list.
+
+    Args:
+        path: a folder or file of a known format.
+        part: `train` or `test`.
+        num_points: as `open_source` takes it.
+        pictures: as `open_source` takes it.
+        boxes: as `open_source` takes it.
+        category: as `open_source` takes it.
+
+    Returns:
+        the table, with the rows that cannot be used as rejected.
+
+    Raises:
+        ValueError: in one line, where nothing exists, the format is not known or its files are not what it says.
+    """
     root = _existing(path)
     module = formats.recognise(root)
     if category and module.NAME != coco.NAME:
@@ -117,7 +168,14 @@ def open_table(
 
 
 def described(source: Source) -> str:
-    """Describe what a source was read from."""
+    """Describe what a source was read from.
+
+    Args:
+        source: the data set.
+
+    Returns:
+        one line.
+    """
     if (table := table_of(source)) is None:
         return f"{len(source)} drawn faces"
     pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)]
@@ -127,25 +185,62 @@ def described(source: Source) -> str:
 
 
 def exists(path: str) -> bool:
-    """Return whether data exists at a path."""
+    """Return whether data exists at a path.
+
+    Args:
+        path: as `open_source` takes it.
+
+    Returns:
+        always True for drawn:COUNT.
+    """
     return path.startswith("drawn:") or Path(path).expanduser().exists()
 
 
 def is_packed(path: str) -> bool:
-    """Return whether a path is that of a packed set."""
+    """Return whether a path is that of a packed set.
+
+    Args:
+        path: as `open_source` takes it.
+
+    Returns:
+        False for anything else, or nothing, there.
+
+    Raises:
+        ValueError: as `local`.
+    """
 
     return not path.startswith("drawn:") and local(path).is_dir() and dataset.is_packed(local(path))
 
 
 def is_set(path: str) -> bool:
-    """Return whether a path is that of a data set, not of a mere folder of images or of nothing."""
+    """Return whether a path is that of a data set.
+
+    Args:
+        path: as `open_source` takes it.
+
+    Returns:
+        False for a mere folder of images, or nothing, there.
+
+    Raises:
+        ValueError: as `local`.
+    """
 
     root = None if path.startswith("drawn:") else local(path)
     return root is None or (root.is_dir() and dataset.is_packed(root)) or formats.knows(root)
 
 
 def parts(path: str) -> list[str]:
-    """Return the splits of the data at a path: `train`, `test` or both; a single file is whichever split is requested."""
+    """Return the splits of the data at a path; a single file is whichever split is requested.
+
+    Args:
+        path: as `open_source` takes it.
+
+    Returns:
+        `train`, `test` or both.
+
+    Raises:
+        ValueError: where nothing exists there or the format is not known.
+    """
     if path.startswith("drawn:"):
         return ["train", "test"]
     root = _existing(path)
@@ -155,11 +250,21 @@ def parts(path: str) -> list[str]:
 
 
 def open_images(path: str, num_points: int, boxes: str = "", without: Sequence[str | None] = ()) -> Images:
-    """Open the images of a folder and its subfolders, or of one file, without labels, by name; skipped files are
-    reported.
+    """Open the images of a folder and its subfolders, or of one file, without labels, by name.
 
-    boxes: a CSV of bounding boxes. without: folders to skip, such as one of results. Raises ValueError if there are no
-    images.
+    Skipped files are reported.
+
+    Args:
+        path: a folder or one image.
+        num_points: of the network.
+        boxes: a CSV of bounding boxes; empty: none. Images without a row are left out.
+        without: folders to skip, such as one of results.
+
+    Returns:
+        the images.
+
+    Raises:
+        ValueError: where there are no images, or `boxes` names none of them.
     """
 
     root, names = image_folder.found(path, [Path(p) for p in without if p])

@@ -1,8 +1,10 @@
 """Python interface to trained runs: one object that takes images and returns points.
 
+```python
 from pipelines import predictor
 net = predictor.load("runs/mine")
 points, spread = net.predict([image, another])      # u8 RGB of any size; both in pixels of each image
+```
 """
 
 import argparse
@@ -33,7 +35,7 @@ from pipelines.sources.arrays import Arrays
 
 
 class Landmarks(NamedTuple):
-    """What `Predictor.predict` gives, in pixels of each image."""
+    """The result of `Predictor.predict`, in pixels of each image."""
 
     points: np.ndarray  # f64[n, points, 2]
     spread: np.ndarray  # f64[n, points]  the expected error of each point; NaN where the run is not calibrated
@@ -55,17 +57,17 @@ class Predictor:
 
     @property
     def run(self) -> Run:
-        """The first member's."""
+        """The first member's run."""
         return self.ensemble.runs[0].run
 
     @property
     def plan(self) -> experiment.Experiment:
-        """The first member's."""
+        """The first member's experiment."""
         return self.ensemble.runs[0].plan
 
     @property
     def steps(self) -> list[int]:
-        """Of each member's checkpoint."""
+        """The step of each member's checkpoint."""
         return [t.commit.step for t in self.ensemble.runs]
 
     @property
@@ -75,12 +77,12 @@ class Predictor:
 
     @property
     def about(self) -> dict:
-        """Who is asked, and with what: `purpose` and the fit itself, as plain data."""
+        """The `purpose` and the fit itself, as plain data."""
         return {"purpose": self.purpose, "fit": fitted.to_data(self.fit)}
 
     @property
     def scheme(self) -> Scheme:
-        """Of the points: how many, how they mirror, their regions, the norm of NME."""
+        """The scheme of the points: how many, how they mirror, their regions, the norm of NME."""
         return self.run.scheme
 
     def predict(
@@ -90,10 +92,15 @@ class Predictor:
 
         Args:
             images: u8[h, w, 3], RGB, each of any size.
-            boxes: f[n, 4]: x, y, width, height of the region to crop from each; a run that was trained on boxes needs them.
+            boxes: f[n, 4], x, y, width, height of the region to crop from each, in its pixels; a run that was trained
+                on boxes needs them. None: whole images.
+
+        Returns:
+            points and their expected errors, in pixels of each image.
 
         Raises:
-            ValueError: for anything else, with the number of the image.
+            ValueError: for any other image or box, with the number of the image, and where boxes are needed and
+                missing.
         """
         if self.run.boxed and boxes is None:
             raise ValueError(
@@ -113,23 +120,45 @@ class Predictor:
     def predictions(
         self, source: Source, faults: loader.Faults | None = None, batches: Batches | None = None
     ) -> Iterator[Predicted]:
-        """Predictions of every decodable image of a source, in order, some at a time, in pixels of the images.
+        """Return predictions of every decodable image of a source, in order, some at a time.
 
-        batches: those of the source, where they are loaded already. Raises ValueError where the run was trained on bounding
-        boxes and the source has none.
+        Args:
+            source: the data set.
+            faults: where images that cannot be decoded are added; None: nowhere.
+            batches: those of the source, where they are loaded already; None: they are loaded.
+
+        Returns:
+            an iterator of predictions in pixels of the images.
+
+        Raises:
+            ValueError: where the run was trained on bounding boxes and the source has none.
         """
         boxed.check(self.run, source)
         how = self.fit, self.settings.merge, source, faults, batches
         return map(inference.to_images, predictions.of(self.ensemble, *how))
 
     def expected_nme(self, found: Predicted) -> np.ndarray:
-        """f64[n]: the expected NME of each image, by the scheme's norm of its predicted points; NaN: not calibrated."""
+        """Return the expected NME of each image, by the scheme's norm of its predicted points.
+
+        Args:
+            found: of `predictions`.
+
+        Returns:
+            f64[n]; NaN: not calibrated.
+        """
         norm = metrics.norm(found.points, np.ones(found.points.shape[:2], bool), self.scheme, found.diagonal)
         return found.expected.mean(1) / norm
 
     def radii(self, found: Predicted) -> dict[float, np.ndarray]:
-        """For each level of `calibration.LEVELS`, f64[n, points]: within so many pixels the truth lies that often; empty: not
-        calibrated."""
+        """Return within how many pixels of each predicted point the truth lies, for several levels.
+
+        Args:
+            found: of `predictions`.
+
+        Returns:
+            for each level of `calibration.LEVELS` f64[n, points], within which the truth lies that often; empty: not
+            calibrated.
+        """
         known = self.fit.calibration
         return (
             {}
@@ -138,7 +167,15 @@ class Predictor:
         )
 
     def confidence(self, found: Predicted, limit: float = 0.1) -> np.ndarray:
-        """f64[n]: how likely it is that each image's NME is `limit` at most; NaN: not calibrated."""
+        """Return how likely it is that each image's NME is a limit at most.
+
+        Args:
+            found: of `predictions`.
+            limit: an NME.
+
+        Returns:
+            f64[n] in 0..1; NaN: not calibrated.
+        """
         if self.fit.calibration is None:
             return np.full(len(found.index), np.nan)
         return calibration.confidence(self.fit.calibration, self.expected_nme(found), limit)
@@ -151,8 +188,20 @@ def from_flags(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """The predictor that `prediction_flags` ask for; data: as `load` has it; dry, watch: as `fitting.for_ensemble`
-    has them. Raises ValueError in one line."""
+    """Return the predictor that the flags of `prediction_flags` ask for.
+
+    Args:
+        flags: the command line.
+        data: as `load` has it.
+        dry: as `fitting.for_ensemble` has it.
+        watch: as `fitting.for_ensemble` has it.
+
+    Returns:
+        the predictor.
+
+    Raises:
+        ValueError: in one line, as `load`.
+    """
     roots = [Path(r) for r in flags.run]
     return open_runs(roots, settings.from_flags(flags), flags.checkpoint, data, dry, watch=watch)
 
@@ -173,11 +222,24 @@ def _images(given: Iterable[np.ndarray] | np.ndarray) -> Sequence[np.ndarray] | 
 
 
 def load(run: str | Path, *more: str | Path, checkpoint: str = "best", data: str | None = None, **options) -> Predictor:
-    """The predictor of a run, or of several whose answers are mixed; options: the fields of `settings.Settings`, where
-    `tta` may be a list of augmenter configurations and `view_weights` (or `weights`) numbers, [views] or [views, points].
+    """Return the predictor of a run, or of several whose answers are mixed.
 
-    Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside it;
-    data: where that data lies now, if not where it was. Raises ValueError in one line.
+    Weights and expected errors that are not fitted yet are fitted first, on the run's validation split, and kept beside
+    it.
+
+    Args:
+        run: the run folder.
+        more: further run folders, of networks with the same points.
+        checkpoint: of each, `best`, `newest` or the number of a step, as text.
+        data: where the validation data lies now, if not where it was.
+        options: the fields of `settings.Settings`, where `tta` may be a list of augmenter configurations and
+            `view_weights` (or `weights`) numbers, [views] or [views, points].
+
+    Returns:
+        the predictor.
+
+    Raises:
+        ValueError: in one line, where a run cannot be opened, runs cannot be mixed or a setting is none.
     """
     if "weights" in options:
         options["view_weights"] = options.pop("weights")
@@ -196,7 +258,22 @@ def open_runs(
     *,
     watch: Watch = fitting.unwatched,
 ) -> Predictor:
-    """As `load`, with the settings as one record; dry, watch: as `fitting.for_ensemble` has them."""
+    """Return as `load`, with the settings as one record.
+
+    Args:
+        roots: the run folders, one or more.
+        asked: how predictions are made.
+        checkpoint: as `load` has it.
+        data: as `load` has it.
+        dry: as `fitting.for_ensemble` has it.
+        watch: as `fitting.for_ensemble` has it.
+
+    Returns:
+        the predictor.
+
+    Raises:
+        ValueError: as `load`.
+    """
     if asked.merge not in tta.MERGES:
         raise ValueError(f"`merge` {asked.merge!r} is not known: choose {', '.join(tta.MERGES)}")
     if asked.at_once is not None and asked.at_once < 1:

@@ -33,7 +33,19 @@ FACES68 = Path(__file__).parents[2] / "shared" / "faces68"
 
 
 # Files that take minutes, the longest first: begun last, one would keep one of two workers waiting for the other.
-LONG = ["geometry", "killed", "inception", "precision", "gpu_bench", "cache", "devices", "scripts", "predictor"]
+LONG = [
+    "geometry",
+    "killed",
+    "gpu_bench",
+    "inception",
+    "precision",
+    "devices",
+    "step",
+    "scripts",
+    "restore",
+    "cache",
+    "predictor",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]):

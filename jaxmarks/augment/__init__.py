@@ -20,7 +20,14 @@ __all__ = ["PRESETS", "check", "configure", "describe", "fixed", "is_fixed", "mi
 
 
 def check(text: str) -> None:
-    """Raise ValueError unless `text` is `auto`, a preset or the JSON of a configuration."""
+    """Raise ValueError unless a text names or holds a configuration.
+
+    Args:
+        text: `auto`, a preset's name or the JSON of a configuration.
+
+    Raises:
+        ValueError: for anything else, in one line.
+    """
     _read(text if text != "auto" else "light")
 
 
@@ -35,9 +42,19 @@ def _read(text: str) -> Config:
 
 
 def configure(name: str, mirror_known: bool) -> Config:
-    """The configuration of a run: a preset or JSON. `auto` is `light`, unmirrored where no permutation is known.
+    """Return the configuration of a run.
 
-    Raises ValueError where a preset mirrors and no permutation is known: under jit nothing could.
+    Args:
+        name: a preset's name, the JSON of a configuration, or `auto`: `light`, unmirrored where no permutation is
+            known.
+        mirror_known: whether the permutation of mirrored points is known.
+
+    Returns:
+        what `sample` takes.
+
+    Raises:
+        ValueError: for a configuration that is none, and for one that mirrors where no permutation is known: under jit
+            nothing could.
     """
     if name == "auto":
         return preset("light") if mirror_known else _unmirrored(preset("light"))
@@ -56,9 +73,17 @@ def _unmirrored(config: Config) -> Config:
 
 
 def fixed(configs: list[Config], size: int) -> Transform:
-    """The Transform with a leading axis whose rows are fixed configurations (views for prediction).
+    """Return fixed configurations as one Transform, such as views for prediction.
 
-    Raises ValueError where a configuration still draws something.
+    Args:
+        configs: one or more, of which none draws anything.
+        size: side of the input in pixels.
+
+    Returns:
+        a Transform with a leading axis, a row each, all with as many covers as the one with the most.
+
+    Raises:
+        ValueError: for a configuration that draws at random.
     """
     for n, config in enumerate(configs):
         if not is_fixed(config):
@@ -70,7 +95,15 @@ def fixed(configs: list[Config], size: int) -> Transform:
 
 
 def describe(t: Transform, size: int) -> str:
-    """One drawn Transform of a size x size frame in words: what its matrices amount to, seen from the centre."""
+    """Return one drawn Transform in words: what its matrices amount to, seen from the centre.
+
+    Args:
+        t: a Transform of one image.
+        size: side of the frame in pixels.
+
+    Returns:
+        its parts, separated by commas; "as it is" where it changes nothing.
+    """
     matrix, colour, blur, covered = (np.asarray(leaf, np.float64) for leaf in t)
     linear, middle = matrix[:, :2], np.full(2, (size - 1) / 2)
     mirrored = np.linalg.det(linear) < 0
@@ -95,7 +128,14 @@ def describe(t: Transform, size: int) -> str:
 
 
 def is_fixed(config: Config) -> bool:
-    """Return whether `sample` gives the same Transform for every key."""
+    """Return whether `sample` gives the same Transform for every key.
+
+    Args:
+        config: an augmenter's configuration.
+
+    Returns:
+        False where a range, a probability between 0 and 1 or the kind itself draws.
+    """
     if isinstance(config, Chain):
         return all(is_fixed(part) for part in config.parts)
     if isinstance(config, OneOf):
@@ -111,7 +151,14 @@ def is_fixed(config: Config) -> bool:
 
 
 def mirrors(config: Config) -> bool:
-    """Return whether the configuration can ever mirror, and so needs a permutation of the points."""
+    """Return whether a configuration can ever mirror, and so needs a permutation of the points.
+
+    Args:
+        config: an augmenter's configuration.
+
+    Returns:
+        True where any part of it has a probability of mirroring above 0.
+    """
     if isinstance(config, Chain | OneOf):
         return any(mirrors(part) for part in config.parts)
     return isinstance(config, Geometry) and config.mirror > 0

@@ -1,10 +1,12 @@
 """Augmenter configurations from and to plain data, as in augmentation files and a run's config.json.
 
+```
 "light"                                                     a preset
 {"geometry": {"rotation": [-20, 20], "mirror": 0.5}}        one augmenter, its fields as in samplers.py
 [..., ...]                                                  all of them, one after another
 {"one_of": [..., ...], "probabilities": [0.7, 0.3]}         one of them
 {"sometimes": ..., "chance": 0.2}                           it, or nothing
+```
 """
 
 import dataclasses
@@ -23,7 +25,18 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def parse(data: Any, place: str = "augment") -> Config:
-    """The configuration that plain data describes. Raises ValueError in one line that names the place in it."""
+    """Return the configuration that plain data describes.
+
+    Args:
+        data: a preset's name, a list or an object, as the module says.
+        place: where in the whole the data lies, for messages.
+
+    Returns:
+        the configuration.
+
+    Raises:
+        ValueError: in one line that names the place, for data that describes none.
+    """
     if isinstance(data, str):
         return _made(place, preset, data)
     if isinstance(data, list):
@@ -64,7 +77,14 @@ def _made(place: str, make: Callable[..., Config], *arguments: Any, **fields: An
 
 
 def dump(config: Config) -> Any:
-    """The plain data that `parse` takes back to this configuration."""
+    """Return the plain data that `parse` takes back to a configuration.
+
+    Args:
+        config: the configuration.
+
+    Returns:
+        lists and objects of numbers and names.
+    """
     if isinstance(config, Chain):
         return [dump(part) for part in config.parts]
     if isinstance(config, OneOf):

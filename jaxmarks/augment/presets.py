@@ -86,7 +86,17 @@ PRESETS: dict[str, Config] = {name: globals()[name.upper()] for name in choices.
 
 
 def preset(name: str) -> Config:
-    """The configuration of this name. Raises ValueError naming the known ones."""
+    """Return the configuration of a preset.
+
+    Args:
+        name: one of PRESETS.
+
+    Returns:
+        what `sample` takes.
+
+    Raises:
+        ValueError: for another name; it names the known ones.
+    """
     if name not in PRESETS:
         raise ValueError(f"augmentation {name!r} is not known: choose auto, {', '.join(PRESETS)}, or a .json file")
     return PRESETS[name]

@@ -22,7 +22,18 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def bounds(value: Range) -> tuple[float, float]:
-    """(low, high) of a range or of a single number."""
+    """Return the ends of a range.
+
+    Args:
+        value: (low, high), or a single number for both.
+
+    Returns:
+        (low, high).
+
+    Raises:
+        TypeError: for what is no number or pair of numbers, as "12".
+        ValueError: for more or fewer than two.
+    """
     low, high = (value, value) if isinstance(value, int | float) else value
     return low + 0.0, high + 0.0  # not float(): "12" is no range
 
@@ -174,7 +185,18 @@ class OneOf(Config):
 
 
 def sometimes(part: Config, chance: float) -> OneOf:
-    """The part with this probability, else the image as it is."""
+    """Return a part that is applied with a probability, else the image as it is.
+
+    Args:
+        part: an augmenter's configuration.
+        chance: probability in 0..1.
+
+    Returns:
+        the choice between the part and `Identity`.
+
+    Raises:
+        ValueError: for a chance outside 0..1.
+    """
     return OneOf((part, Identity()), (chance, 1 - chance))
 
 
@@ -300,5 +322,14 @@ SAMPLERS: dict[type[Config], Callable[..., Transform]] = {
 
 
 def sample(key: jax.Array, config: Config, size: int) -> Transform:
-    """A Transform of the size x size input frame to itself, drawn from `config` by `key` alone."""
+    """Return a Transform of the size x size input frame to itself, drawn by the key alone.
+
+    Args:
+        key: a typed key.
+        config: an augmenter's configuration.
+        size: side of the frame in pixels.
+
+    Returns:
+        a Transform of one image; the number of its covers follows from the configuration.
+    """
     return SAMPLERS[type(config)](key, config, size)

@@ -24,10 +24,18 @@ def _counts(groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def means(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
-    """f64[RESAMPLES, columns]: the mean of each column of values f64[n, columns] in each resample.
+    """Return the mean of each column in each resample of the groups.
 
-    groups: the group of each row, of any kind that can be sorted. What is not finite counts nowhere; NaN where a
-    resample has nothing of a column, and throughout where all that is known of a column is of one group.
+    What is not finite counts nowhere.
+
+    Args:
+        values: f64[n, columns], a row for each image.
+        groups: [n], the group of each row, of any kind that can be sorted.
+        seed: of the draws.
+
+    Returns:
+        f64[RESAMPLES, columns]; NaN where a resample has nothing of a column, and throughout where all that is known of
+        a column is of one group.
     """
     known = np.isfinite(values)
     names, of = np.unique(groups, return_inverse=True)
@@ -42,14 +50,30 @@ def means(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
 def repeated(
     statistics: Callable[[np.ndarray], list[float]], groups: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> np.ndarray:
-    """f64[resamples, k]: the k numbers statistics(weights f64[n]), where weights say how often each image is drawn.
-    NaN, all of them, for a single group."""
+    """Return the numbers of a statistic in each resample of the groups.
+
+    Args:
+        statistics: statistics(weights f64[n]) -> k numbers, where weights say how often each image is drawn.
+        groups: [n], the group of each image, of any kind that can be sorted.
+        resamples: how many.
+        seed: of the draws.
+
+    Returns:
+        f64[resamples, k]; NaN, all of them, for a single group.
+    """
     names, of = np.unique(groups, return_inverse=True)
     found = [statistics(row[of]) for counts in _counts(len(names), resamples, seed) for row in counts]
     return np.array(found) if len(names) > 1 else np.full_like(np.array(found), np.nan)
 
 
 def interval(samples: np.ndarray) -> list[float] | None:
-    """Between these lie the middle 95 % of the samples f64[resamples] that are finite; None where none is."""
+    """Return the ends between which the middle 95 % of the finite samples lie.
+
+    Args:
+        samples: f64[resamples].
+
+    Returns:
+        [low, high]; None where no sample is finite.
+    """
     known = samples[np.isfinite(samples)]
     return [float(v) for v in np.percentile(known, [2.5, 97.5])] if len(known) else None

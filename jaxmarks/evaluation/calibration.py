@@ -30,15 +30,31 @@ class Calibration(NamedTuple):
 
 
 def size_of(points: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
-    """f64[n]: the size of faces from points f[n, points, 2] alone: the root of the area of their box; where that has none,
-    as of a single point, the diagonal f64[n] of the image. In one unit."""
+    """Return the size of faces from their points alone: the root of the area of their box.
+
+    Args:
+        points: f[n, points, 2].
+        diagonal: f64[n], of the images in the same unit; it stands in where a box has no area, as of a single point.
+
+    Returns:
+        f64[n], in the unit of the points.
+    """
     every = np.ones(points.shape[:-1], bool)
     return metrics.norm(points, every, landmarks.scheme(points.shape[-2])._replace(norm=None), diagonal)
 
 
 def expected(c: Calibration, points: np.ndarray, spread: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
-    """f64[n, points]: the expected error of predictions f[n, points, 2] with the views' spread f[n, points] in images of
-    diagonal f64[n], in their unit; NaN where there is no prediction, or no view was valid."""
+    """Return the expected error of predictions.
+
+    Args:
+        c: the calibration.
+        points: f[n, points, 2], the predictions.
+        spread: f[n, points], of the views, in the same unit.
+        diagonal: f64[n], of the images, in the same unit.
+
+    Returns:
+        f64[n, points], in that unit; NaN where there is no prediction, or no view was valid.
+    """
     return _expected(c.usual, c.spread, size_of(points, diagonal), spread)
 
 
@@ -47,9 +63,19 @@ def _expected(usual: np.ndarray, slope: float, size: np.ndarray, spread: np.ndar
 
 
 def confidence(c: Calibration, expected_nme: np.ndarray, limit: float) -> np.ndarray:
-    """f64[n] in 0..1, never 1: how likely each image's NME is at most `limit`: the share of the calibrating images,
-    and one that is not known, whose NME would be, had it been expected as this one's is (split conformal: a new image
-    keeps to it at least as often); 0 where nothing is expected (NaN)."""
+    """Return how likely each image's NME is at most a limit.
+
+    The share of the calibrating images, and one that is not known, whose NME would be, had it been expected as this
+    one's is (split conformal: a new image keeps to it at least as often).
+
+    Args:
+        c: the calibration.
+        expected_nme: f64[n].
+        limit: an NME.
+
+    Returns:
+        f64[n] in 0..1, never 1; 0 where nothing is expected (NaN).
+    """
     ratio = np.where(np.isfinite(expected_nme), limit / np.maximum(expected_nme, 1e-12), -1.0)
     return np.searchsorted(c.images, ratio, side="right") / (len(c.images) + 1)
 
@@ -63,11 +89,24 @@ def fit(
     diagonal: np.ndarray,
     groups: Sequence[str],
 ) -> Calibration:
-    """The calibration of predictions f[n, points, 2] and spreads f[n, points] against truth, in one frame.
+    """Return the calibration of predictions with known truth.
 
-    mask bool[n, points]; norm f[n], above 0: what each NME divides by; diagonal f[n]: of the images; groups: one a
-    image, what may be alike. Raises ValueError where fewer than LEAST images are labelled, or all are of one
-    group. Points that were not predicted are left out.
+    Points that were not predicted are left out. All lengths in one frame.
+
+    Args:
+        points: f[n, points, 2], the predictions.
+        spread: f[n, points], of the views.
+        truth: f[n, points, 2].
+        mask: bool[n, points], the labelled points.
+        norm: f[n], above 0, what each NME divides by.
+        diagonal: f[n], of the images.
+        groups: one for each image; images that may be alike share it.
+
+    Returns:
+        the calibration.
+
+    Raises:
+        ValueError: where fewer than LEAST images are labelled, or all are of one group.
     """
     error, size = metrics.distances(points, truth), size_of(points, diagonal)
     seen = mask & np.isfinite(error) & np.isfinite(spread) & np.isfinite(size)[:, None]
@@ -118,12 +157,26 @@ def _quantiles(ratio: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def to_data(c: Calibration) -> dict[str, Any]:
-    """The calibration as plain data."""
+    """Return the calibration as plain data.
+
+    Args:
+        c: the calibration.
+
+    Returns:
+        its fields, arrays as lists, ratios by their level.
+    """
     levels = {f"{level:g}": float(v) for level, v in zip(LEVELS, c.ratios, strict=True)}
     return {"usual": c.usual.tolist(), "spread": c.spread, "ratios": levels, "photographs": c.images.tolist()}
 
 
 def from_data(data: dict[str, Any]) -> Calibration:
-    """The inverse of `to_data`."""
+    """Return the calibration that `to_data` wrote.
+
+    Args:
+        data: of `to_data`.
+
+    Returns:
+        the calibration.
+    """
     ratios = np.array([data["ratios"][f"{level:g}"] for level in LEVELS])
     return Calibration(np.array(data["usual"]), data["spread"], ratios, np.array(data["photographs"]))

@@ -57,28 +57,63 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], float]:
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation of the pairs of f64[n] that are both finite; NaN where one is constant, or none is."""
+    """Return Spearman's rank correlation of the pairs that are both finite.
+
+    Args:
+        a: f64[n].
+        b: f64[n].
+
+    Returns:
+        -1..1; NaN where one is constant, or no pair is finite.
+    """
     both = np.isfinite(a) & np.isfinite(b)
     return _spearman(a[both], b[both])(np.ones(both.sum())) if both.any() else np.nan
 
 
 def within_images(expected: np.ndarray, error: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """f64[n]: Spearman over the points of each image; NaN where it has fewer than three that count."""
+    """Return Spearman's rank correlation over the points of each image.
+
+    Args:
+        expected: f64[n, points], expected errors.
+        error: f64[n, points], true errors.
+        mask: bool[n, points], the labelled points.
+
+    Returns:
+        f64[n]; NaN where an image has fewer than three points that count.
+    """
     used = mask & np.isfinite(expected)
     rows = zip(expected, error, used, strict=True)
     return np.array([spearman(e[u], t[u]) if u.sum() >= 3 else np.nan for e, t, u in rows])
 
 
 def confidence(expected: np.ndarray, mask: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """f64[n]: the NME that each image is expected to have: its mean expected error over `scale` f64[n], the face's
-    norm; NaN where no point counts."""
+    """Return the NME that each image is expected to have.
+
+    Args:
+        expected: f64[n, points], expected errors.
+        mask: bool[n, points], the points that may count.
+        scale: f64[n], the face's norm, in the same unit.
+
+    Returns:
+        f64[n], the mean expected error over the norm; NaN where no point counts.
+    """
     used = mask & np.isfinite(expected)
     count = used.sum(1)
     return np.where(count > 0, np.where(used, expected, 0).sum(1) / count.clip(1) / scale, np.nan)
 
 
 def curve(expected: np.ndarray, error: np.ndarray, mask: np.ndarray, bins: int = BINS) -> Curve:
-    """The reliability curve: mean expected against mean true error, in bins of equal number by expected error."""
+    """Return the reliability curve: mean expected against mean true error, in bins of equal number by expected error.
+
+    Args:
+        expected: f64[n, points], expected errors.
+        error: f64[n, points], true errors.
+        mask: bool[n, points], the labelled points.
+        bins: at most so many; fewer where there are fewer points.
+
+    Returns:
+        the curve, the smallest expected errors first.
+    """
     used = mask & np.isfinite(expected)
     order = np.argsort(expected[used], kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
@@ -121,7 +156,16 @@ def _fall(
 
 
 def covered(error: np.ndarray, mask: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(i64[n], i64[n]): how many points of each image lie within their radius f64[n, points], and how many count."""
+    """Return how many points of each image lie within their radius, and how many count.
+
+    Args:
+        error: f64[n, points], true errors.
+        mask: bool[n, points], the labelled points.
+        radius: f64[n, points], in the same unit; not finite: the point does not count.
+
+    Returns:
+        i64[n] twice.
+    """
     used = mask & np.isfinite(radius)
     return np.sum(used & (error <= radius), 1), used.sum(1)
 
@@ -134,10 +178,20 @@ def report(
     groups: np.ndarray,
     radii: Mapping[float, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """The section "expected" of a report, plain data; empty where no point has a finite expected error.
+    """Return the section "expected" of a report, as plain data.
 
-    scale f64[n]: the face's norm. groups: of each image, for the 95 % bootstrap "intervals" of the numbers. "fall": by
-    how many percent NME falls without the worst points; "fall_at_most": without those truly the worst.
+    Args:
+        expected: f64[n, points], expected errors.
+        error: f64[n, points], true errors.
+        mask: bool[n, points], the labelled points.
+        scale: f64[n], the face's norm; an image where it is 0 does not count.
+        groups: [n], of each image, for the 95 % bootstrap "intervals" of the numbers.
+        radii: for levels in 0..1, f64[n, points] within which so large a share of the errors should lie; each gives a
+            coverage.
+
+    Returns:
+        empty where no point has a finite expected error. "fall": by how many percent NME falls without the worst
+        points; "fall_at_most": without those truly the worst.
     """
     used = mask & np.isfinite(expected) & (scale > 0)[:, None]
     if not (count := int(used.sum())):

@@ -24,16 +24,32 @@ class Slice(NamedTuple):
 
 
 def sizes(truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """f64[n]: the square root of the area of the box of the labelled points, in pixels; NaN where none is labelled."""
+    """Return the square root of the area of the box of the labelled points.
+
+    Args:
+        truth: f64[n, points, 2] in pixels.
+        mask: bool[n, points], the labelled points.
+
+    Returns:
+        f64[n] in pixels; NaN where none is labelled.
+    """
     return np.where(mask.any(-1), metrics.box_norm(truth, mask), np.nan)
 
 
 def asymmetry(truth: np.ndarray, mask: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """f64[n] in 0..1: how unlike their mirror image the points f64[n, points, 2] are: what is left of it after the best
-    shift, turn and scaling onto the points themselves, RMS, over the points' RMS radius.
+    """Return how unlike their mirror image points are.
 
-    0: symmetric, however the head is tilted in the image. A head that turns aside is the less so the further it turns;
-    nodding does not show. mirror: i32[points]; points count where both of a pair are labelled. NaN with fewer than three.
+    That is what is left of it after the best shift, turn and scaling onto the points themselves, RMS, over the points'
+    RMS radius. A head that turns aside is the less symmetric the further it turns; nodding does not show.
+
+    Args:
+        truth: f64[n, points, 2].
+        mask: bool[n, points]; points count where both of a pair are labelled.
+        mirror: i32[points], the mirror permutation.
+
+    Returns:
+        f64[n] in 0..1, 0 for a symmetric face, however the head is tilted in the image; NaN with fewer than three
+        points.
     """
     both = mask & mask[:, mirror]
     z = np.where(both, truth[..., 0] + 1j * truth[..., 1], 0)
@@ -46,12 +62,27 @@ def asymmetry(truth: np.ndarray, mask: np.ndarray, mirror: np.ndarray) -> np.nda
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
-    """f64[h, w] in 0..255 of u8[h, w, 3] RGB: Rec. 601's."""
+    """Return the luminance of an image, Rec. 601's.
+
+    Args:
+        image: u8[h, w, 3], RGB.
+
+    Returns:
+        f64[h, w] in 0..255.
+    """
     return image @ np.array([0.299, 0.587, 0.114])
 
 
 def terciles(values: np.ndarray, names: tuple[str, str, str]) -> list[Slice]:
-    """The thirds of the finite values f64[n], lowest first; equal values stay together, and an empty third is left out."""
+    """Return the thirds of the finite values; equal values stay together, and an empty third is left out.
+
+    Args:
+        values: f64[n].
+        names: of the lower, the middle and the upper third.
+
+    Returns:
+        the thirds, the lowest first.
+    """
     known = np.isfinite(values)
     if not known.any():
         return []

@@ -25,9 +25,17 @@ class Judged(NamedTuple):
 def per_image(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Each of `metrics.METRICS` by its name, f64[faces]; NaN where no point of a face is labelled.
+    """Return each of `metrics.METRICS` by its name.
 
-    prediction and truth [faces, points, 2] in one frame, mask bool[faces, points], diagonal f64[faces]: of the images.
+    Args:
+        prediction: [faces, points, 2].
+        truth: [faces, points, 2], in the same frame.
+        mask: bool[faces, points], the labelled points.
+        scheme: of the points.
+        diagonal: f64[faces], of the images in the same frame.
+
+    Returns:
+        f64[faces] each; NaN where no point of a face is labelled.
     """
     found = {name: metric(prediction, truth, mask, scheme, diagonal) for name, metric in metrics.METRICS.items()}
     return {name: np.where(mask.any(1), values, np.nan) for name, values in found.items()}
@@ -39,8 +47,16 @@ def _nme(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scale: np.
 
 
 def fallbacks(found: Predicted, scheme: Scheme) -> dict[str, int]:
-    """{"box", "diagonal"}: for how many faces NME is divided by the box of their points, and by the image's diagonal, since
-    the norm before it is zero or not labelled. Faces without a label count nowhere."""
+    """Return for how many faces something stands in for the norm, since that is zero or not labelled.
+
+    Args:
+        found: predictions with labels.
+        scheme: of the points.
+
+    Returns:
+        "box": divided by the box of their points; "diagonal": by the image's diagonal. Faces without a label count
+        nowhere.
+    """
     instead = metrics.fallback(found.truth, found.mask, scheme, found.diagonal)[found.mask.any(1)]
     return {"box": int((instead == 1).sum()), "diagonal": int((instead == 2).sum())}
 
@@ -48,15 +64,34 @@ def fallbacks(found: Predicted, scheme: Scheme) -> dict[str, int]:
 def by_region(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, scheme: Scheme, diagonal: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """NME over the points of each region, by the norm of the whole face, f64[faces]; NaN where none of them is labelled.
-    Nothing where the scheme has one region only. Arguments as `per_image` takes them."""
+    """Return the NME over the points of each region, by the norm of the whole face.
+
+    Args:
+        prediction: [faces, points, 2].
+        truth: [faces, points, 2], in the same frame.
+        mask: bool[faces, points], the labelled points.
+        scheme: of the points.
+        diagonal: f64[faces], of the images in the same frame.
+
+    Returns:
+        f64[faces] by region; NaN where none of its points is labelled. Empty where the scheme has one region only.
+    """
     scale = metrics.norm(truth, mask, scheme, diagonal)
     parts = scheme.regions if len(scheme.regions) > 1 else {}
     return {name: _nme(prediction[:, p], truth[:, p], mask[:, p], scale) for name, p in parts.items()}
 
 
 def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
-    """f64[faces]: the run's loss, of each image; NaN where no point is labelled. In input pixels, as in training."""
+    """Return the run's loss of each image, in input pixels, as in training.
+
+    Args:
+        found: predictions with labels, in pixels of the images.
+        config: the run's.
+        scheme: of the points.
+
+    Returns:
+        f64[faces]; NaN where no point is labelled.
+    """
     prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
     scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
     factor = np.asarray(step.loss_factor(config.loss_unit, config.size, found.frame, scale))[:, None, None] / (
@@ -67,8 +102,17 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
 
 
 def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
-    """Mean loss of a validation, untrimmed, and mean NME by the scheme's norm and by the box; empty where nothing is
-    labelled. "norm_fallbacks": how many of `fallbacks` are in it, where there are any."""
+    """Return the mean loss of a validation, untrimmed, and the mean NME by the scheme's norm and by the box.
+
+    Args:
+        found: predictions with labels, in pixels of the images.
+        config: the run's.
+        scheme: of the points.
+
+    Returns:
+        "loss", "nme", "nme_box", and "norm_fallbacks", how many of `fallbacks` are in it, where there are any; empty
+        where nothing is labelled.
+    """
     errors = per_image(found.points, found.truth, found.mask, scheme, found.diagonal)
     if not np.isfinite(errors["nme"]).any():
         return {}
@@ -79,19 +123,38 @@ def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
 
 
 def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.ndarray]) -> np.ndarray:
-    """f64[faces]: mean squared error of the coordinates asked of each face, in pixels of its image.
+    """Return the mean squared error of the coordinates asked of each face.
 
     The prediction is rounded to whole pixels, as it is handed in. The contest's score is the mean over faces.
+
+    Args:
+        prediction: f64[faces, points, 2] in pixels of each image.
+        truth: f64[faces, points, 2], likewise.
+        asked: of each face the points, i[count].
+
+    Returns:
+        f64[faces], pixels squared.
     """
     pairs = zip(np.rint(prediction), truth, asked, strict=True)
     return np.array([np.mean((p[i] - t[i]) ** 2) for p, t, i in pairs])
 
 
 def report(rows: Rows, limit: float, groups: np.ndarray | None = None) -> dict[str, Any]:
-    """The numbers of `evaluate.py --out`: the mean of each row over the images where it is finite, AUC and failure rate
-    of the row "nme" at `limit`, and the 95 % bootstrap interval of each (None for a single group).
+    """Return the numbers of `evaluate.py --out`.
 
-    groups: the group of each image; None: each is its own. Raises ValueError where "nme" is finite nowhere.
+    The mean of each row over the images where it is finite, AUC and failure rate of the row "nme", and the 95 %
+    bootstrap interval of each (None for a single group).
+
+    Args:
+        rows: f64[images] by name, "nme" among them.
+        limit: the NME beyond which a prediction is a failure.
+        groups: the group of each image; None: each is its own.
+
+    Returns:
+        plain data.
+
+    Raises:
+        ValueError: where "nme" is finite nowhere.
     """
     if not (count := int(np.isfinite(rows["nme"]).sum())):
         raise ValueError("expected labelled points to compare with, got none")
@@ -102,7 +165,15 @@ def report(rows: Rows, limit: float, groups: np.ndarray | None = None) -> dict[s
 
 
 def table(rows: Rows, groups: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
-    """name -> {"count", "mean", "interval"} of each row that is finite somewhere; groups: as `report` takes them."""
+    """Return count, mean and interval of each row that is finite somewhere.
+
+    Args:
+        rows: f64[images] by name.
+        groups: as `report` takes them.
+
+    Returns:
+        {"count", "mean", "interval"} by name.
+    """
     known = {name: values for name, values in rows.items() if np.isfinite(values).any()}
     if not known:
         return {}
@@ -119,8 +190,17 @@ def table(rows: Rows, groups: np.ndarray | None = None) -> dict[str, dict[str, A
 
 
 def by_slice(rows: Rows, properties: Rows, groups: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    """For each property of `slices.NAMES` that is given f64[images], its thirds with their NME: a list of {"name",
-    "low", "high", "count", "mean", "interval", "mean_box"}, the lowest first; "mean_box" is by the box's norm."""
+    """Return the thirds of the images by each property, with their NME.
+
+    Args:
+        rows: f64[images] by name, "nme" and "nme_box" among them.
+        properties: f64[images] by name, of `slices.NAMES`.
+        groups: the group of each image.
+
+    Returns:
+        for each property a list of {"name", "low", "high", "count", "mean", "interval", "mean_box"}, the lowest third
+        first; "mean_box" is by the box's norm.
+    """
     found = {}
     for name, values in properties.items():
         thirds = slices.terciles(np.where(np.isfinite(rows["nme"]), values, np.nan), slices.NAMES[name])
@@ -134,11 +214,18 @@ def by_slice(rows: Rows, properties: Rows, groups: np.ndarray) -> dict[str, list
 
 
 def compared(ours: Rows, theirs: Rows, groups: np.ndarray) -> dict[str, dict[str, Any]]:
-    """name -> {"count", "ours", "theirs", "difference", "interval", "percent", "percent_interval"} of each row that both
-    have, over the images where both are finite.
+    """Return how the rows of two runs differ, over the images where both are finite.
 
-    Differences are ours less theirs, in percent of theirs (None where that is 0); each resample of the bootstrap draws the
-    same images for both, which is what pairs them.
+    Each resample of the bootstrap draws the same images for both, which is what pairs them.
+
+    Args:
+        ours: f64[images] by name.
+        theirs: f64[images] by name, of the same images.
+        groups: the group of each image.
+
+    Returns:
+        {"count", "ours", "theirs", "difference", "interval", "percent", "percent_interval"} by name of each row that
+        both have; differences are ours less theirs, in percent of theirs (None where that is 0).
     """
     found = {}
     for name in ours:
@@ -159,7 +246,15 @@ def compared(ours: Rows, theirs: Rows, groups: np.ndarray) -> dict[str, dict[str
 
 
 def said(percent: float | None, interval: list[float] | None) -> str:
-    """A difference in percent and its interval, in words: "lower by 5.2 % [3.1, 7.4]"."""
+    """Return a difference in words, as "lower by 5.2 % [3.1, 7.4]".
+
+    Args:
+        percent: the difference; None: there is nothing to divide by.
+        interval: its ends in percent; None: there is one group only.
+
+    Returns:
+        the words.
+    """
     if percent is None:
         return "compared with 0"
     word, sign = ("lower", -1) if percent < 0 else ("higher", 1)
@@ -172,7 +267,16 @@ def said(percent: float | None, interval: list[float] | None) -> str:
 
 
 def aligned(rows: Rows, index: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of the images `index` i[m], each once, as rows of the images `wanted` i[n]; NaN where one is not there."""
+    """Return rows of some images as rows of others.
+
+    Args:
+        rows: [m] by name, of the images `index`.
+        index: i[m], each once.
+        wanted: i[n], the images that are wanted.
+
+    Returns:
+        [n] by name; NaN where an image is not there.
+    """
     place = {int(i): at for at, i in enumerate(index)}
     at = np.array([place.get(int(i), -1) for i in wanted])
     return {name: np.where(at >= 0, values[at], np.nan) for name, values in rows.items()}

@@ -14,11 +14,21 @@ _RIDGE = 0.3  # pulls towards equal weights: few people are fitted on, and views
 
 
 def fit(points: np.ndarray, truth: np.ndarray, mask: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """f64[views], 0 or more, of sum 1: the weights under which the mean NME is least.
+    """Return the weights of views under which the mean NME is least.
 
-    points f[views, n, points, 2] and truth f[n, points, 2] in one frame, mask bool[n, points], norm f[n] the length, above 0,
-    that each NME divides by. Points where a view is not finite are left out, so that all weights are fitted on the same. Raises
-    ValueError where nothing is left.
+    Points where a view is not finite are left out, so that all weights are fitted on the same.
+
+    Args:
+        points: f[views, n, points, 2], of every view.
+        truth: f[n, points, 2], in the same frame.
+        mask: bool[n, points], the labelled points.
+        norm: f[n], above 0, the length that each NME divides by.
+
+    Returns:
+        f64[views], 0 or more, of sum 1.
+
+    Raises:
+        ValueError: where no labelled point is finite in every view.
     """
     used = mask & np.isfinite(points).all((0, -1))
     if not used.any():

@@ -70,18 +70,50 @@ class Model(NamedTuple):
     def apply_both(
         self, params: Tree, stats: Tree, image: Array, train: bool = True
     ) -> tuple[Array, Array | None, Tree]:
-        """(points, aux or None, new_stats): apply_aux, and of networks without it apply."""
+        """Return `apply_aux`, or `apply` for a network without an auxiliary output.
+
+        Args:
+            params: nested dicts of f32 arrays.
+            stats: nested dicts of f32 arrays, the running statistics.
+            image: f32[b, s, s, 3], RGB in 0..255.
+            train: whether the batch's own statistics normalise.
+
+        Returns:
+            points f32[b, num_points, 2] in head units, the auxiliary points or None, and the new statistics.
+
+        Raises:
+            ValueError: as `apply`.
+        """
         if self.apply_aux is not None:
             return self.apply_aux(params, stats, image, train)
         points, stats = self.apply(params, stats, image, train)
         return points, None, stats
 
     def fold(self, params: Tree, stats: Tree) -> Any:
-        """The weights that `predict` takes."""
+        """Return the weights that `predict` takes.
+
+        Args:
+            params: nested dicts of f32 arrays.
+            stats: nested dicts of f32 arrays, the running statistics.
+
+        Returns:
+            a pytree of arrays; not under jit.
+        """
         return (params, stats) if self.folding is None else self.folding(params, stats)
 
     def predict(self, folded: Any, image: Array) -> Array:
-        """The points of images, by folded weights."""
+        """Return the points of images, by folded weights.
+
+        Args:
+            folded: of `fold`.
+            image: f32[b, s, s, 3], RGB in 0..255.
+
+        Returns:
+            f32[b, num_points, 2] in head units.
+
+        Raises:
+            ValueError: as `apply`.
+        """
         if self.apply_folded is not None:
             return self.apply_folded(folded, image)
         params, stats = folded
@@ -124,13 +156,21 @@ class _Regressor(nn.Module):
 
 
 def build(name: str, num_points: int, *, ops: _ops.Ops | None = None, precision: str = "float32") -> Model:
-    """The network `name` for `num_points` landmarks.
+    """Return the network of a name.
 
-    precision "bfloat16": convolutions in bfloat16; parameters, batch norm's arithmetic, heads and points in float32. "tf32":
-    their float32 factors rounded as JAX's default has it, to TF32 on NVIDIA's cards; a CPU rounds nothing.
+    Args:
+        name: one of NAMES.
+        num_points: landmarks, 1 or more.
+        ops: the forms of its operations; None: those of JAX's default backend, looked up when the functions are traced.
+        precision: "float32"; "bfloat16": convolutions in bfloat16, and parameters, batch norm's arithmetic, heads and
+            points in float32; "tf32": float32 factors rounded as JAX's default has it, to TF32 on NVIDIA's cards, while
+            a CPU rounds nothing.
 
-    `ops` sets the forms of its operations; by default they are those of JAX's default backend, looked up when
-    the functions are traced. Raises ValueError for an unknown name or fewer than one point.
+    Returns:
+        its pure functions.
+
+    Raises:
+        ValueError: for an unknown name or fewer than one point.
     """
     if name not in NAMES:
         raise ValueError(f"unknown model {name!r}: expected one of {', '.join(NAMES)}")

@@ -12,10 +12,20 @@ def _shapes(tree: dict | None) -> dict[str, tuple[int, ...]]:
 
 
 def adopt(fresh: _Weights, given: _Weights) -> tuple[_Weights, list[str]]:
-    """The weights `fresh` with what `given` has in their place, and what a person should know, a line each.
+    """Return weights that begin with given ones, and what a person should know of them.
 
-    The backbone must fit in every leaf (ValueError names the first that does not). A head, and each layer of an auxiliary
-    head, that is missing or of other shapes (another number of points) stays as drawn.
+    A head, and each layer of an auxiliary head, that is missing or of other shapes (another number of points) stays as
+    drawn.
+
+    Args:
+        fresh: (params, stats) as drawn.
+        given: (params, stats) to put in their place; the backbone must fit in every leaf.
+
+    Returns:
+        (params, stats), and a line for each part that starts anew.
+
+    Raises:
+        ValueError: for another backbone; it names the first leaf that does not fit.
     """
     for own, other in zip(fresh, given, strict=True):
         here, there = _shapes(own.get("backbone")), _shapes(other.get("backbone"))

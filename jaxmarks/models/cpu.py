@@ -16,11 +16,23 @@ _MANY = 512  # positions from which on transforming a kernel pays
 
 
 def conv(x: Array, kernel: Array, stride: int, gradients: bool = True) -> Array:
-    """1x1: one matrix product. 3x3 of many channels and positions: Winograd's form, 16 products for 36. 3x3 of few positions,
-    and with a stride where gradients are wanted: one product over patches.
+    """Return a convolution as `plain.conv`, in the form that is fast on a CPU.
 
-    Of convolutions with a stride XLA's own loses most in its gradients (a fifth of a ResNet18 step at 96 px); that of 512
-    channels at 2 x 2 positions is a hundred times slower. Elsewhere patches cost more memory traffic than they save.
+    1x1: one matrix product. 3x3 of many channels and positions: Winograd's form, 16 products for 36. 3x3 of few
+    positions, and with a stride where gradients are wanted: one product over patches.
+
+    Of convolutions with a stride XLA's own loses most in its gradients (a fifth of a ResNet18 step at 96 px); that of
+    512 channels at 2 x 2 positions is a hundred times slower. Elsewhere patches cost more memory traffic than they
+    save.
+
+    Args:
+        x: f32 or bf16 [b, h, w, i].
+        kernel: f32[k, k, i, o].
+        stride: on both axes.
+        gradients: whether they are wanted.
+
+    Returns:
+        f32[b, h', w', o].
     """
     if x.dtype == jnp.bfloat16:
         return _half_conv(x, kernel, stride)
@@ -109,7 +121,16 @@ def _nine_shifts(x: Array, stride: int, padding: float) -> list[Array]:
 
 @jax.custom_vjp
 def batch_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """`plain.batch_norm`, its gradient in two passes."""
+    """Return `plain.batch_norm`, its gradient in two passes.
+
+    Args:
+        x: f32[b, h, w, c].
+        scale: f32[c].
+        bias: f32[c].
+
+    Returns:
+        y f32[b, h, w, c], mean f32[c], biased variance f32[c] of the whole batch.
+    """
     return plain.batch_norm(x, scale, bias)
 
 
@@ -136,7 +157,14 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 @jax.custom_vjp
 def max_pool(x: Array) -> Array:
-    """`plain.max_pool`, the larger of nine slices; its gradient is element-wise."""
+    """Return `plain.max_pool`, the larger of nine slices; its gradient is element-wise.
+
+    Args:
+        x: f32[b, h, w, c].
+
+    Returns:
+        f32[b, h', w', c].
+    """
     return functools.reduce(jnp.maximum, _nine_shifts(x, 2, -jnp.inf))
 
 

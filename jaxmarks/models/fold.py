@@ -21,10 +21,17 @@ def _like(leaf: Array | np.ndarray, value: np.ndarray) -> Array:
 
 
 def fold(params: dict, stats: dict, epsilon: float) -> dict:
-    """The parameters with each norm's factor in its convolution's kernel; of a norm, `bias` is left, its shift.
+    """Return the parameters with each norm's factor in its convolution's kernel; of a norm, `bias` is left, its shift.
 
-    epsilon: what the norms add to a variance. Nested dicts of arrays in and out; not under jit. Where the statistics name
-    no norm, the parameters are as they were.
+    Not under jit. Where the statistics name no norm, the parameters are as they were.
+
+    Args:
+        params: nested dicts of arrays.
+        stats: nested dicts of the norms' `mean` and `var`.
+        epsilon: what the norms add to a variance.
+
+    Returns:
+        nested dicts of arrays, where the parameters lie.
     """
     folded = dict(params)
     for name, node in stats.items():

@@ -32,7 +32,14 @@ def _halved(size: int) -> int:
 
 
 def grid(size: int) -> int:
-    """The side of `Mixed_6e`'s output, which feeds the auxiliary head, for images of `size` pixels; may be < 1."""
+    """Return the side of `Mixed_6e`'s output, which feeds the auxiliary head.
+
+    Args:
+        size: side of the images in pixels.
+
+    Returns:
+        positions; may be less than 1.
+    """
     stem = _halved(_halved(size) - 2)  # Conv2d_1a, Conv2d_2a, maxpool1
     return _halved(_halved(stem - 2))  # Conv2d_4a, maxpool2, Mixed_6a
 
@@ -279,5 +286,12 @@ class Inception(Backbone):
 
 
 def inception_v3(ops: Ops) -> Backbone:
-    """Inception v3: 2048 channels at the end."""
+    """Return Inception v3: 2048 channels at the end.
+
+    Args:
+        ops: the forms of its operations.
+
+    Returns:
+        a backbone with an auxiliary output, as `Inception` has it.
+    """
     return Inception(ops, name="backbone")

@@ -14,7 +14,7 @@ _kaiming = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class Backbone(nn.Module):
-    """What a backbone is: its name is `backbone`, its call f32[b, s, s, 3] -> features f32[b, h, w, c].
+    """Base of the backbones: its name is `backbone`, its call f32[b, s, s, 3] -> features f32[b, h, w, c].
 
     One with an auxiliary output returns (features, middle), where `auxiliary` makes that output of middle.
     """

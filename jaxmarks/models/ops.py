@@ -39,18 +39,27 @@ class Ops(NamedTuple):
 
 
 def chosen(folded: bool = False) -> Ops:
-    """The set for JAX's default backend; folded: the one for inference. Where a GPU is asked for the same bits, max-pool is
-    the sliced one: the gradient of the other scatters, in any order."""
+    """Return the set of forms for JAX's default backend.
+
+    Where a GPU is asked for the same bits, max-pool is the sliced one: the gradient of the other scatters, in any
+    order.
+
+    Args:
+        folded: whether the set is that for inference.
+
+    Returns:
+        the set.
+    """
     if backend.is_cpu():
         return CPU_FOLDED if folded else CPU
     return PLAIN._replace(max_pool=(CPU if backend.same_bits_asked() else PLAIN).max_pool, folded=folded)
 
 
 def full_products() -> contextlib.AbstractContextManager:
-    """While traced, products and convolutions of float32 are computed in float32, their gradients too.
+    """Return a context in which products and convolutions of float32, traced in it, are computed in float32.
 
-    By JAX's default NVIDIA's cards from Ampere on round the factors to TF32 (10 bits of mantissa), TPUs to bfloat16. A CPU
-    rounds nothing, and its library is asked for nothing.
+    Their gradients too. By JAX's default NVIDIA's cards from Ampere on round the factors to TF32 (10 bits of mantissa),
+    TPUs to bfloat16. A CPU rounds nothing, and its library is asked for nothing.
     """
     return contextlib.nullcontext() if backend.is_cpu() else jax.default_matmul_precision("float32")
 

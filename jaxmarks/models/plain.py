@@ -7,12 +7,28 @@ BATCH_NORM_EPS = 1e-5
 
 
 def per_channel(vector: Array) -> Array:
-    """f32[c] -> f32[1, 1, 1, c]: written out, since rank promotion is an error in our tests."""
+    """Return a vector with leading axes of one: written out, since rank promotion is an error in our tests.
+
+    Args:
+        vector: f32[c].
+
+    Returns:
+        f32[1, 1, 1, c].
+    """
     return jnp.reshape(vector, (1, 1, 1, -1))
 
 
 def conv(x: Array, kernel: Array, stride: int) -> Array:
-    """f32[b, h, w, i], f32[k, k, i, o] -> f32[b, h', w', o], padded by k // 2 all round; in the type of x."""
+    """Return a convolution, padded by k // 2 all round.
+
+    Args:
+        x: f32 or bf16 [b, h, w, i].
+        kernel: f32[k, k, i, o].
+        stride: on both axes.
+
+    Returns:
+        [b, h', w', o], in the type of x.
+    """
     pad = kernel.shape[0] // 2  # torch's padding; SAME pads strided windows unevenly
     return lax.conv_general_dilated(
         x,
@@ -24,7 +40,16 @@ def conv(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def batch_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """(y f32[b, h, w, c], mean f32[c], biased variance f32[c]) of the whole batch; the statistics carry no gradient."""
+    """Return the batch normalised, and its statistics, which carry no gradient.
+
+    Args:
+        x: f32[b, h, w, c].
+        scale: f32[c].
+        bias: f32[c].
+
+    Returns:
+        y f32[b, h, w, c], mean f32[c], biased variance f32[c] of the whole batch.
+    """
     mean, var = _moments(x)
     factor = per_channel(scale * lax.rsqrt(var + BATCH_NORM_EPS))
     y = (x - per_channel(mean)) * factor + per_channel(bias)
@@ -32,7 +57,14 @@ def batch_norm(x: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array
 
 
 def max_pool(x: Array) -> Array:
-    """f32[b, h, w, c] -> f32[b, h', w', c]: 3x3 windows with stride 2, padded by 1 on every side."""
+    """Return the maximum over 3x3 windows with stride 2, padded by 1 on every side.
+
+    Args:
+        x: f32[b, h, w, c].
+
+    Returns:
+        f32[b, h', w', c].
+    """
     padding = ((0, 0), (1, 1), (1, 1), (0, 0))
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
 

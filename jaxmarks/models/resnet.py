@@ -74,10 +74,24 @@ class ResNet(Backbone):
 
 
 def resnet18(ops: Ops) -> Backbone:
-    """ResNet18: 512 channels at the end."""
+    """Return ResNet18: 512 channels at the end.
+
+    Args:
+        ops: the forms of its operations.
+
+    Returns:
+        f32[b, s, s, 3] -> f32[b, ceil(s / 32), ceil(s / 32), 512].
+    """
     return ResNet(BasicBlock, (2, 2, 2, 2), ops, name="backbone")
 
 
 def resnet50(ops: Ops) -> Backbone:
-    """ResNet50: 2048 channels at the end."""
+    """Return ResNet50: 2048 channels at the end.
+
+    Args:
+        ops: the forms of its operations.
+
+    Returns:
+        f32[b, s, s, 3] -> f32[b, ceil(s / 32), ceil(s / 32), 2048].
+    """
     return ResNet(Bottleneck, (3, 4, 6, 3), ops, name="backbone")

@@ -20,13 +20,22 @@ Named = dict[str, np.ndarray]
 
 
 def backbone(name: str, named: Named) -> tuple[models.Tree, models.Tree]:
-    """(params, stats) of a network of `models.NAMES`, from a state dict of torchvision's network of that name.
+    """Return the weights of a backbone from a state dict of torchvision's network of the same name.
 
-    Both are nested dicts of f32 arrays under `backbone`, shaped as `Model.init`'s. An Inception with `AuxLogits` has
-    the same of `aux`, without its `head`. Inception's are those of a network that takes its images in as
-    (x / 255 - 0.5) / 0.5, as all of torchvision's published ones do (`transform_input=True`); that is folded into its
-    first convolution exactly, so that ours take them in as all our networks do.
-    Raises ValueError that names the first entry missing, misshapen or not wanted, and the network that they do fit.
+    Inception's are those of a network that takes its images in as (x / 255 - 0.5) / 0.5, as all of torchvision's
+    published ones do (`transform_input=True`); that is folded into its first convolution exactly, so that ours take
+    them in as all our networks do.
+
+    Args:
+        name: one of `models.NAMES`.
+        named: torchvision's names -> arrays in torch's layout.
+
+    Returns:
+        (params, stats), nested dicts of f32 arrays under `backbone`, shaped as `Model.init`'s. An Inception with
+        `AuxLogits` has the same of `aux`, without its `head`.
+
+    Raises:
+        ValueError: names the first entry missing, misshapen or not wanted, and the network that they do fit.
     """
     wrong = _fault(name, named)
     if wrong:

@@ -94,7 +94,15 @@ def _conv(x: Array, kernel: Array) -> Array:
 
 @jax.custom_vjp
 def conv(x: Array, kernel: Array) -> Array:
-    """f32[b, h, w, i], f32[3, 3, i, o] -> f32[b, h, w, o], padded by 1 on every side."""
+    """Return a 3x3 convolution of stride 1, padded by 1 on every side.
+
+    Args:
+        x: f32[b, h, w, i].
+        kernel: f32[3, 3, i, o].
+
+    Returns:
+        f32[b, h, w, o].
+    """
     return _conv(x, kernel)
 
 

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Commit(NamedTuple):
-    """What stands beside a saved state."""
+    """The record beside a saved state."""
 
     step: int
     digest: str
@@ -78,19 +78,38 @@ def _read_all(root: Path) -> tuple[list[Commit], list[Path]]:
 
 
 def commits(root: Path) -> list[Commit]:
-    """The finished checkpoints of a run folder whose commit.json is sound, oldest first."""
+    """Return the finished checkpoints of a run folder whose commit.json is sound.
+
+    Args:
+        root: the run folder.
+
+    Returns:
+        the oldest first.
+    """
     return _read_all(root)[0]
 
 
 def drop_after(root: Path, step: int) -> None:
-    """Drop what a run that goes on from `step` will make anew: later checkpoints, which were found damaged."""
+    """Drop what a run that resumes at a step will make anew: later checkpoints, which were found damaged.
+
+    Args:
+        root: the run folder.
+        step: where the run resumes.
+    """
     for folder in root.glob("checkpoints/[0-9]*"):
         if int(folder.name) > step:
             shutil.rmtree(folder)
 
 
 def newest_step(root: Path) -> int:
-    """The step of the newest finished checkpoint; 0 where there is none."""
+    """Return the step of the newest finished checkpoint.
+
+    Args:
+        root: the run folder.
+
+    Returns:
+        0 where there is none.
+    """
     found = commits(root)
     return found[-1].step if found else 0
 
@@ -104,9 +123,21 @@ def save(
     *,
     anchor: bool = False,
 ) -> Commit:
-    """Save the state whole or not at all, then drops the checkpoints that are not kept; an anchor always is.
+    """Save the state whole or not at all, then drop the checkpoints that are not kept.
 
-    offsets, digests: of the log files, as `RunLog.commit` gives them. Raises OSError where the disk takes no more.
+    Args:
+        root: the run folder.
+        state: what is saved, under its step.
+        nme: of the validation at this step; None: there was none.
+        offsets: bytes of each log file, as `RunLog.commit` gives them.
+        digests: sha256 of each log file, likewise.
+        anchor: whether the checkpoint is kept for good.
+
+    Returns:
+        what stands beside the saved state.
+
+    Raises:
+        OSError: where the disk takes no more.
     """
     leaves = states.flatten(state)
     commit = Commit(int(state.step), states.digest(leaves), nme, offsets, anchor, digests or {})
@@ -143,7 +174,14 @@ def _write(folder: Path, leaves: dict[str, np.ndarray], commit: Commit) -> None:
 
 
 def best(found: list[Commit]) -> Commit | None:
-    """The one with the lowest validation NME, the earlier of equals; None before the first validation."""
+    """Return the checkpoint with the lowest validation NME, the earlier of equals.
+
+    Args:
+        found: of `commits`.
+
+    Returns:
+        None before the first validation.
+    """
     judged = [c for c in found if c.nme is not None and np.isfinite(c.nme)]
     return min(judged, key=lambda c: (c.nme, c.step)) if judged else None
 
@@ -172,10 +210,21 @@ def _read(root: Path, commit: Commit, template: State) -> State:
 
 
 def restore(root: Path, template: State, which: str = "newest") -> tuple[State, Commit] | None:
-    """The state `best`, `newest` or of a step number, verified; None where there is no checkpoint.
+    """Return a saved state, verified.
 
-    A damaged one is passed over with a warning, for the newest sound one before it. Raises ValueError for a step that
-    is not there, where no checkpoint is sound, and where a sound one is of another network or optimiser.
+    A damaged one is passed over with a warning, for the newest sound one before it.
+
+    Args:
+        root: the run folder.
+        template: the shapes of the state, as `Experiment.template` gives them.
+        which: `best`, `newest` or the number of a step, as text.
+
+    Returns:
+        the state on the host, and what stands beside it; None where there is no checkpoint.
+
+    Raises:
+        ValueError: for a step that is not there, where no checkpoint is sound, and where a sound one is of another
+            network or optimizer.
     """
     found, damaged = _read_all(root)
     for path in damaged:
@@ -195,7 +244,19 @@ def restore(root: Path, template: State, which: str = "newest") -> tuple[State, 
 
 
 def anchor_before(root: Path, template: State, step: int) -> State:
-    """The state of the newest sound checkpoint of step `step` or before it. Raises ValueError where there is none."""
+    """Return the state of the newest sound checkpoint of a step or before it.
+
+    Args:
+        root: the run folder.
+        template: the shapes of the state.
+        step: a number of steps.
+
+    Returns:
+        the state on the host.
+
+    Raises:
+        ValueError: where there is none.
+    """
     steps = [c.step for c in commits(root) if c.step <= step]
     for at in reversed(steps):
         try:
@@ -208,7 +269,19 @@ def anchor_before(root: Path, template: State, step: int) -> State:
 
 
 def require(root: Path, template: State, which: str) -> tuple[State, Commit]:
-    """As `restore`, for a run that must have a checkpoint: ValueError where it has none."""
+    """Return as `restore`, for a run that must have a checkpoint.
+
+    Args:
+        root: the run folder.
+        template: the shapes of the state.
+        which: `best`, `newest` or the number of a step, as text.
+
+    Returns:
+        the state on the host, and what stands beside it.
+
+    Raises:
+        ValueError: as `restore`, and where there is no checkpoint.
+    """
     found = restore(root, template, which)
     if found is None:
         raise ValueError(f"{root} has no checkpoint yet: train it first")

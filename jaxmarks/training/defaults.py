@@ -13,7 +13,15 @@ SHARE, LEAST_HELD, MOST_SHARE = 0.05, 40, 0.2  # of the images, but so many at l
 
 
 def val_fraction(config: Config, images: int) -> float:
-    """The share of `images` to hold out, 0 to 0.9: as configured, or by their number."""
+    """Return the share of the images to hold out, as configured or by their number.
+
+    Args:
+        config: the configuration.
+        images: of the data set.
+
+    Returns:
+        0..0.9.
+    """
     if config.val_fraction != AUTO_SHARE:
         return config.val_fraction
     if config.fold or not images:
@@ -22,7 +30,15 @@ def val_fraction(config: Config, images: int) -> float:
 
 
 def steps(config: Config, training: int) -> int:
-    """The steps of a run of so many training images: as configured, or by their number."""
+    """Return the steps of a run, as configured or by the number of images.
+
+    Args:
+        config: the configuration.
+        training: images of the training split.
+
+    Returns:
+        a number of steps.
+    """
     if config.steps:
         return config.steps
     if config.epochs != AUTO_EPOCHS:
@@ -31,7 +47,16 @@ def steps(config: Config, training: int) -> int:
 
 
 def settled(config: Config, images: int, training: int) -> Config:
-    """The configuration with numbers for what it leaves to the number of images; training: how many are trained on."""
+    """Return the configuration with numbers for what it leaves to the number of images.
+
+    Args:
+        config: the configuration.
+        images: of the data set.
+        training: how many are trained on.
+
+    Returns:
+        the configuration.
+    """
     config = dataclasses.replace(config, val_fraction=val_fraction(config, images))
     if config.steps or config.epochs != AUTO_EPOCHS:
         return config
@@ -41,7 +66,17 @@ def settled(config: Config, images: int, training: int) -> Config:
 
 
 def adopted(config: Config, known: Config, images: int, training: int) -> Config:
-    """`settled` for a run that is there and has the settings `known`: what earlier versions chose is kept as well."""
+    """Return `settled` for a run that exists: what earlier versions chose is kept as well.
+
+    Args:
+        config: the configuration.
+        known: the settings that the run has.
+        images: of the data set.
+        training: how many are trained on.
+
+    Returns:
+        the configuration.
+    """
     found = settled(config, images, training)
     if config.val_fraction == AUTO_SHARE and known.val_fraction == SHARE:
         found = dataclasses.replace(found, val_fraction=SHARE)

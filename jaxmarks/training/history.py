@@ -23,7 +23,17 @@ class Seen(NamedTuple):
 
 
 def seen(rows: np.ndarray, order: Callable[[int], np.ndarray], length: int, first: int = 0) -> Seen:
-    """rows: those of the steps first, first + 1, ...; order: `keys.ordering` of the run; length: of its training split."""
+    """Return every draw of some steps, in order.
+
+    Args:
+        rows: of `log.read_examples`, those of the steps first, first + 1, ...
+        order: `keys.ordering` of the run.
+        length: of its training split.
+        first: the first step.
+
+    Returns:
+        a row for each draw.
+    """
     batch = rows["each"].shape[1]
     draws = keys.draws(first * batch, len(rows) * batch, length)
     index = np.empty(len(draws), np.int64)
@@ -39,8 +49,16 @@ def seen(rows: np.ndarray, order: Callable[[int], np.ndarray], length: int, firs
 
 
 def per_image(found: Seen, length: int) -> dict[str, np.ndarray]:
-    """[length] each: how often an image was seen, left out as too hard ("worst") and as too easy, its mean loss, and
-    the loss when it was last seen; NaN where it never was."""
+    """Return what training did to each image.
+
+    Args:
+        found: of `seen`.
+        length: of the training split.
+
+    Returns:
+        [length] each: how often an image was "seen", left out as too hard ("worst") and as too "easy", its "mean_loss",
+        and the "last_loss", when it was last seen; NaN where it never was.
+    """
     seen_times = np.bincount(found.index, minlength=length)
     total = np.bincount(found.index, found.loss.astype(np.float64), minlength=length)
     last = np.full(length, np.nan)
@@ -55,7 +73,15 @@ def per_image(found: Seen, length: int) -> dict[str, np.ndarray]:
 
 
 def hardest(found: Seen, count: int) -> np.ndarray:
-    """The `count` different images whose latest loss in these draws is largest, the largest first."""
+    """Return the different images whose latest loss in these draws is largest.
+
+    Args:
+        found: of `seen`.
+        count: at most so many.
+
+    Returns:
+        i[count], the largest first.
+    """
     index, latest = np.unique(found.index[::-1], return_index=True)
     loss = found.loss[::-1][latest]
     return index[np.argsort(-loss, kind="stable")[:count]]

@@ -26,18 +26,41 @@ _log = logging.getLogger(__name__)
 
 
 def example_dtype(batch: int) -> np.dtype:
-    """One row of examples.bin, little-endian: what a step leaves behind, row n for step n."""
+    """Return the type of a row of examples.bin, little-endian: what a step leaves behind, row n for step n.
+
+    Args:
+        batch: images a step.
+
+    Returns:
+        a structured type, with `each` and `kept` of `batch` entries.
+    """
     scalars = [("loss", "<f4"), ("nme", "<f4"), ("grad_norm", "<f4"), ("lr", "<f4"), ("checksum", "<u4")]
     return np.dtype([*scalars, ("each", "<f4", (batch,)), ("kept", "u1", (batch,))])
 
 
 def read_examples(root: Path, batch: int) -> np.ndarray:
-    """The rows of examples.bin, one a step."""
+    """Return the rows of examples.bin.
+
+    Args:
+        root: the run folder.
+        batch: images a step.
+
+    Returns:
+        [steps], a row each of `example_dtype`.
+    """
     return np.fromfile(root / "examples.bin", example_dtype(batch))
 
 
 def rows(record: Record, dtype: np.dtype) -> np.ndarray:
-    """The stacked records of some steps as rows of examples.bin."""
+    """Return the stacked records of some steps as rows of examples.bin.
+
+    Args:
+        record: of `step.stack`.
+        dtype: of `example_dtype`.
+
+    Returns:
+        [steps], a row each.
+    """
     found = np.zeros(len(record.loss), dtype)
     for name in dtype.names or ():
         found[name] = getattr(record, name)
@@ -64,8 +87,18 @@ def _read_on(file, running, count: int) -> int:
 
 
 def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
-    """Where a log file is not what the last of the checkpoints `counted` (oldest first) says, in words that name the file
-    and the steps; empty where it is. Checkpoints of an older version count its length only."""
+    """Return where a log file is not what the last of some checkpoints says.
+
+    Checkpoints of an older version count its length only.
+
+    Args:
+        root: the run folder.
+        counted: the checkpoints, oldest first.
+        name: one of FILES.
+
+    Returns:
+        words that name the file and the steps; empty where it is sound.
+    """
     path, running, at, sound, fault = root / name, hashlib.sha256(), 0, None, ""
     try:
         file = open(path, "rb")  # noqa: SIM115  closed below
@@ -86,8 +119,18 @@ def damage(root: Path, counted: Sequence[Commit], name: str) -> str:
 
 
 def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -> None:
-    """Raise ValueError, with the remedy, where a log file is not what the last of these checkpoints counted. The rates of
-    timing.jsonl, on which nothing depends, are told in a warning alone."""
+    """Raise ValueError, with the remedy, where a log file is not what the last of some checkpoints counted.
+
+    The rates of timing.jsonl, on which nothing depends, are named in a warning alone.
+
+    Args:
+        root: the run folder.
+        counted: the checkpoints, oldest first.
+        names: the files that are checked, of FILES.
+
+    Raises:
+        ValueError: for the first that differs.
+    """
     for name in names:
         if not (fault := damage(root, counted, name)):
             continue
@@ -100,10 +143,19 @@ def check(root: Path, counted: Sequence[Commit], names: Sequence[str] = FILES) -
 
 
 def restore(root: Path, commit: Commit) -> dict[str, "hashlib._Hash"]:
-    """The log files as a checkpoint counts them: verified, and what follows cut off; the digest of each, to be run on.
+    """Verify the log files as a checkpoint counts them, and cut off what follows.
 
-    Raises ValueError, before anything is changed, where one is not what was counted. A checkpoint of a version that kept no
-    digests is told in a warning.
+    A checkpoint of a version that kept no digests is named in a warning.
+
+    Args:
+        root: the run folder.
+        commit: the checkpoint.
+
+    Returns:
+        the running digest of each file.
+
+    Raises:
+        ValueError: before anything is changed, where one is not what was counted.
     """
     check(root, [c for c in commits(root) if c.step <= commit.step])
     if not commit.digests:
@@ -126,7 +178,16 @@ def _begun(root: Path) -> dict[str, "hashlib._Hash"]:
 
 
 class RunLog:
-    """The open files of a run folder, begun anew where `commit` is None; else as `restore` leaves them."""
+    """The open files of a run folder, begun anew or as `restore` leaves them.
+
+    Args:
+        root: the run folder.
+        batch: images a step.
+        commit: the checkpoint that the run resumes from; None: begun anew.
+
+    Raises:
+        ValueError: as `restore`, and for a symbolic link in place of a file.
+    """
 
     def __init__(self, root: Path, batch: int, commit: Commit | None = None):
         from tensorboardX import SummaryWriter  # seconds where torch is installed, which it imports
@@ -137,33 +198,68 @@ class RunLog:
         self._board = SummaryWriter(str(root / "log"), purge_step=0 if commit is None else commit.step)
 
     def steps(self, first: int, record: Record) -> None:
-        """Append the stacked records of the steps first, first + 1, ..., and their scalars to TensorBoard."""
+        """Append the stacked records of some steps, and their scalars to TensorBoard.
+
+        Args:
+            first: the first step.
+            record: of the steps first, first + 1, ..., of `step.stack`.
+        """
         for n in range(len(record.loss)):
             one = {name: float(getattr(record, name)[n]) for name in ("loss", "nme", "lr")}
             self._scalars(first + n + 1, "batch", one)
         self._append("examples.bin", rows(record, self._dtype).tobytes())
 
     def window(self, start: int, stop: int) -> np.ndarray:
-        """The rows of the steps start .. stop - 1, those of earlier sessions too."""
+        """Return the rows of some steps, those of earlier sessions too.
+
+        Args:
+            start: the first step.
+            stop: one beyond the last step.
+
+        Returns:
+            [stop - start], a row each of `example_dtype`.
+        """
         size = self._dtype.itemsize
         return np.fromfile(self._root / "examples.bin", self._dtype, stop - start, offset=start * size)
 
     def metrics(self, step: int, split: str, values: dict[str, float]) -> None:
-        """One deterministic line after `step` steps, and its scalars on TensorBoard."""
+        """Write one deterministic line, and its scalars to TensorBoard.
+
+        Args:
+            step: steps taken.
+            split: "train" or "val".
+            values: numbers by name; one that is not finite is written as null.
+        """
         self._line("metrics.jsonl", {"step": step, "split": split, **values})
         self._scalars(step, split, values)
 
     def epoch(self, step: int, values: dict[str, float]) -> None:
-        """Means over an epoch's steps, on TensorBoard; the lines of the log hold them already, by window."""
+        """Write means over an epoch's steps to TensorBoard; the lines of the log hold them already, by window.
+
+        Args:
+            step: steps taken.
+            values: means by name.
+        """
         self._scalars(step, "epoch", values)
 
     def timing(self, step: int, values: dict[str, float]) -> None:
-        """One line of rates and waits."""
+        """Write one line of rates and waits.
+
+        Args:
+            step: steps taken.
+            values: numbers by name.
+        """
         self._line("timing.jsonl", {"step": step, **values})
         self._scalars(step, "time", values)
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """u8[h, w, 3] on TensorBoard."""
+        """Write an image to TensorBoard.
+
+        Args:
+            step: steps taken.
+            name: under which it is shown.
+            image: u8[h, w, 3], RGB.
+        """
         self._board.add_image(name, image, step, dataformats="HWC")
 
     def _line(self, name: str, values: dict) -> None:
@@ -185,7 +281,11 @@ class RunLog:
             self._board.add_scalar(f"{group}/{name}", value, step)
 
     def commit(self) -> tuple[dict[str, int], dict[str, str]]:
-        """Everything written to disk, and the files' lengths and sha256: to be stored with a checkpoint."""
+        """Write everything to disk.
+
+        Returns:
+            the files' lengths in bytes and their sha256, to be stored with a checkpoint.
+        """
         self._board.flush()
         for file in self._files.values():
             file.flush()

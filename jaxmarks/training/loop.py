@@ -19,7 +19,16 @@ class Block(NamedTuple):
 
 
 def due(step: int, ends: tuple[int, ...], until: int) -> int:
-    """The next step after `step` at which something is due: a multiple of one of `ends`, or the end."""
+    """Return the next step at which something is due: a multiple of one of `ends`, or the end.
+
+    Args:
+        step: steps taken.
+        ends: intervals in steps.
+        until: where training ends.
+
+    Returns:
+        a number of steps, more than `step` and at most `until`.
+    """
     return min([until, *((step // every + 1) * every for every in ends)])
 
 
@@ -31,10 +40,24 @@ def blocks(
     until: int,
     stop: Callable[[], bool],
 ) -> Iterator[Block]:
-    """Train from state.step to `until`, yielding at every multiple of one of `ends` and at the end.
+    """Train from state.step on, yielding at every multiple of one of `ends` and at the end.
 
-    Nothing is fetched from the device in between. When `stop()` turns true the block ends early and is the last; so it
-    does where no batch can be had (ValueError, OSError), which is raised once the block was taken.
+    Nothing is fetched from the device in between.
+
+    Args:
+        take_step: step(state, batch) -> (state, record).
+        state: where training begins.
+        batches: from step state.step on, on the devices.
+        ends: intervals in steps.
+        until: where training ends.
+        stop: asked before each step; when it turns true the block ends early and is the last.
+
+    Yields:
+        the steps done since the last block, and the state after them.
+
+    Raises:
+        ValueError: where no batch can be had, once the steps before it were yielded.
+        OSError: likewise.
     """
     at, failed = int(state.step), None
     while at < until and failed is None and not stop():

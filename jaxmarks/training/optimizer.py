@@ -21,21 +21,43 @@ class PlateauState(NamedTuple):
 
 
 def kernels(params) -> object:
-    """A tree of booleans: decay applies to kernels of layers, not to biases or the scales of batch norm."""
+    """Return which leaves decay applies to: kernels of layers, not biases or the scales of batch norm.
+
+    Args:
+        params: a pytree of nested dicts.
+
+    Returns:
+        the same tree of booleans.
+    """
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 @jax.jit
 def weight_norm(params) -> jax.Array:
-    """f32[]: the norm of all kernels together, which decay acts on."""
+    """Return the norm of all kernels together, which decay acts on.
+
+    Args:
+        params: a pytree of nested dicts.
+
+    Returns:
+        f32[].
+    """
     return optax.global_norm(jax.tree.map(lambda p, k: p if k else jnp.zeros(()), params, kernels(params)))
 
 
 def plateau(factor: float, patience: int, smoothing: int) -> optax.GradientTransformationExtraArgs:
-    """Scales updates down by `factor` when the smoothed `value` has not fallen for `patience` updates.
+    """Return a transformation that scales updates down when the smoothed loss stops falling.
 
-    `value` (given at every update) is averaged with weights that fall over about `smoothing` updates. One that is not
-    finite is no judgement. optax acts on the patience-th bad judgement, PyTorch's ReduceLROnPlateau one later.
+    The loss is the `value` given at every update; one that is not finite is no judgement. optax acts on the patience-th
+    bad judgement, PyTorch's ReduceLROnPlateau one later.
+
+    Args:
+        factor: on the updates, 0..1; all of them together end at 1e-4.
+        patience: updates for which the loss must not have fallen.
+        smoothing: the loss is averaged with weights that fall over about so many updates.
+
+    Returns:
+        the transformation; its `update` takes `value=`.
     """
     inner = optax.contrib.reduce_on_plateau(factor=factor, patience=patience, rtol=1e-4, atol=0.0, min_scale=1e-4)
     keep = 1 - 1 / smoothing
@@ -58,13 +80,35 @@ def plateau(factor: float, patience: int, smoothing: int) -> optax.GradientTrans
 
 
 def frozen_steps(config: Config, steps_per_epoch: int) -> int:
-    """The steps, from 0, in which the backbone is frozen."""
+    """Return the number of steps, from 0, in which the backbone is frozen.
+
+    Args:
+        config: the run's.
+        steps_per_epoch: of the run.
+
+    Returns:
+        0 or more.
+    """
     return round(config.freeze * steps_per_epoch)
 
 
 def rate(config: Config, steps: int, frozen: int = 0) -> optax.Schedule:
-    """The head's rate by step, before the plateau's factor. onecycle: up from lr / 25 over 30 % of the steps, then down to
-    lr / 250,000, both by cosine (Smith 2018; torch.optim.lr_scheduler.OneCycleLR's defaults)."""
+    """Return the head's rate by step, before the plateau's factor.
+
+    The schedule onecycle goes up from lr / 25 over 30 % of the steps, then down to lr / 250,000, both by cosine (Smith
+    2018; torch.optim.lr_scheduler.OneCycleLR's defaults).
+
+    Args:
+        config: the run's.
+        steps: of the run.
+        frozen: steps from 0 in which the backbone is frozen; after them the rate is multiplied by `thaw_lr`.
+
+    Returns:
+        schedule(step) -> rate.
+
+    Raises:
+        ValueError: for onecycle with fewer than 5 steps.
+    """
     warm = min(config.warmup, steps // 2)
     if config.schedule == "onecycle":
         if steps < 5:
@@ -81,7 +125,16 @@ def rate(config: Config, steps: int, frozen: int = 0) -> optax.Schedule:
 
 
 def sweep(first: float, last: float, steps: int) -> optax.Schedule:
-    """From `first` to `last` in `steps` equal factors: what find_lr.py tries."""
+    """Return the schedule of a learning-rate sweep, in equal factors.
+
+    Args:
+        first: the rate at step 0.
+        last: the rate at the last step.
+        steps: of the sweep.
+
+    Returns:
+        schedule(step) -> rate.
+    """
     return lambda step: first * (last / first) ** (step / max(steps - 1, 1))
 
 
@@ -117,9 +170,19 @@ def _kernels_in_part(params) -> object:
 def make(
     config: Config, steps: int, steps_per_epoch: int, schedule: optax.Schedule | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    """The whole of it: clip -> AdamW -> plateau. `update` needs `value=`, the loss of the batch.
+    """Return the optimizer: clip -> AdamW -> plateau.
 
-    schedule: the head's rate by step, in place of the configuration's.
+    Args:
+        config: the run's.
+        steps: of the run.
+        steps_per_epoch: of the run.
+        schedule: the head's rate by step, in place of the configuration's and its plateau; None: that one.
+
+    Returns:
+        the transformation; its `update` needs `value=`, the loss of the batch.
+
+    Raises:
+        ValueError: as `rate`.
     """
     frozen = frozen_steps(config, steps_per_epoch)
     parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
@@ -131,7 +194,16 @@ def make(
 
 
 def current_rate(schedule: optax.Schedule, state, step: jax.Array) -> jax.Array:
-    """f32[]: the head's rate that step `step` was taken with; `state` is the optimiser's (of `make`) after it."""
+    """Return the head's rate that a step was taken with.
+
+    Args:
+        schedule: what the optimizer follows.
+        state: the optimizer's (of `make`) after the step.
+        step: i32[], the number of the step, from 0.
+
+    Returns:
+        f32[].
+    """
     base = jnp.asarray(schedule(step), jnp.float32)
     found = [s for s in jax.tree.leaves(state, is_leaf=_is_plateau) if _is_plateau(s)]
     return base * found[0].inner.scale if found else base
@@ -142,7 +214,19 @@ def _is_plateau(state) -> bool:
 
 
 def averaged(decay: float, average, value, step: jax.Array):
-    """The moving average of a tree after step `step` (from 0): its decay is min(decay, (1 + step) / (10 + step)), so that
-    the random start is soon forgotten (tf.train.ExponentialMovingAverage's num_updates)."""
+    """Return the moving average of a tree after a step.
+
+    Its decay is min(decay, (1 + step) / (10 + step)), so that the random start is soon forgotten
+    (tf.train.ExponentialMovingAverage's num_updates).
+
+    Args:
+        decay: 0..1.
+        average: a pytree, the average before.
+        value: the same tree after the step.
+        step: i32[], the number of the step, from 0.
+
+    Returns:
+        the same tree; what stands still keeps its bits.
+    """
     d = jnp.minimum(decay, (1.0 + step) / (10.0 + step)).astype(jnp.float32)
     return jax.tree.map(lambda a, v: a + (1 - d) * (v - a), average, value)  # what stands still keeps its bits

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Recipe(NamedTuple):
-    """What it is, in a line; the fields of `Config` that it sets; whether it must be given weights to start from."""
+    """A line about it, the fields of `Config` that it sets, and whether it must be given weights to start from."""
 
     about: str
     settings: dict[str, Any]
@@ -59,7 +59,18 @@ NAMES: dict[str, Recipe] = {
 
 
 def settings(name: str, flags: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a recipe sets, with those that were given in their place. Raises ValueError in one line."""
+    """Return the fields that a recipe sets, with those that were given in their place.
+
+    Args:
+        name: one of NAMES.
+        flags: values by field that were given.
+
+    Returns:
+        values by field.
+
+    Raises:
+        ValueError: in one line, for an unknown name, and where a recipe that starts from weights is given none.
+    """
     if name not in NAMES:
         raise ValueError(f"`recipe` {name!r} is not known: choose one of {', '.join(NAMES)}")
     if NAMES[name].needs_weights and not flags.get("init_from"):
@@ -68,8 +79,18 @@ def settings(name: str, flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def over(settings: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the flags given in their place; of the two that say how long a run is, --epochs and --steps, what
-    the flags leave out no longer counts where they give the other."""
+    """Return settings with given flags in their place.
+
+    Of the two that say how long a run is, epochs and steps, what the flags leave out no longer counts where they give
+    the other.
+
+    Args:
+        settings: values by field.
+        flags: values by field that were given.
+
+    Returns:
+        values by field.
+    """
     longs = {"epochs", "steps"}
     kept = {n: v for n, v in settings.items() if n not in longs or not longs & flags.keys()}
     return {**kept, **flags}

@@ -26,17 +26,31 @@ class Rendered(NamedTuple):
 
 
 def augmentation(key: jax.Array, config: samplers.Config, size: int, draw: jax.Array) -> Transform:
-    """Return the augmentation of one draw: from the size x size input frame to itself.
+    """Return the augmentation of one draw, from the size x size input frame to itself.
 
-    key: the run's root key; draw: i32[2], (epoch, position).
+    Args:
+        key: the run's root key.
+        config: an augmenter's configuration.
+        size: side of the input in pixels.
+        draw: i32[2], (epoch, position).
+
+    Returns:
+        a Transform of one image.
     """
     return augment.sample(keys.at(keys.named(key, "augment"), draw), config, size)
 
 
 def under_views(batch: Batch, views: Transform, size: int, over: Mesh) -> jax.Array:
-    """Return each image of a batch under each view, f32[batch * views, size, size, 3], example by example.
+    """Return each image of a batch under each view, example by example.
 
-    views: from the size x size input frame to itself, with a leading axis.
+    Args:
+        batch: split over the mesh.
+        views: a Transform with a leading axis, from the size x size input frame to itself.
+        size: side of the input in pixels.
+        over: the mesh.
+
+    Returns:
+        f32[batch * views, size, size, 3], RGB in 0..255.
     """
 
     def on_device(some: Batch):
@@ -58,9 +72,19 @@ def _images(batch: Batch, views: Transform, size: int) -> jax.Array:
 def make_render(
     key: jax.Array, config: samplers.Config, scheme: Scheme, size: int, over: Mesh
 ) -> Callable[[Batch], Rendered]:
-    """Return render(batch) -> the batch as a training step sees it, augmented.
+    """Return the rendering of batches as a training step sees them, augmented.
 
     A function of the root key and of each example's (epoch, position) alone, whatever the batch or the devices.
+
+    Args:
+        key: the run's root key.
+        config: an augmenter's configuration.
+        scheme: of the points.
+        size: side of the input in pixels.
+        over: the mesh that batches are split over.
+
+    Returns:
+        render(batch), not jitted.
     """
 
     def one(points, draw):

@@ -30,11 +30,22 @@ def replayed(
     last: int,
     tolerance: float = 0.0,
 ) -> Iterator[Replayed]:
-    """Take the steps state.step .. last again and compares those from `first` on with the rows `logged` of the run.
+    """Take steps again and compare them with the log.
 
-    batches: from step state.step on, on the devices. Loss, NME, gradient norm, rate, checksum and every example's loss
-    are compared bit for bit: promised for the same code, versions, devices, cores and flags. tolerance: a relative one, of
-    all but the checksum, for devices that sum in any order.
+    Loss, NME, gradient norm, rate, checksum and every example's loss are compared bit for bit: promised for the same
+    code, versions, devices, cores and flags.
+
+    Args:
+        take_step: step(state, batch) -> (state, record).
+        state: where the steps begin.
+        batches: from step state.step on, on the devices.
+        logged: rows of the run, of `log.read_examples`.
+        first: the first step that is compared.
+        last: the last step.
+        tolerance: a relative one, of all but the checksum, for devices that sum in any order; 0: bit for bit.
+
+    Yields:
+        each of the steps first .. last.
     """
     for number in range(int(state.step), last + 1):
         state, record = take_step(state, next(batches))
@@ -54,7 +65,15 @@ def _equal(found: np.ndarray, logged: np.ndarray, tolerance: float) -> bool:
 
 
 def describe(r: Replayed, tolerance: float = 0.0) -> str:
-    """A step in one line."""
+    """Return a step in one line.
+
+    Args:
+        r: of `replayed`.
+        tolerance: what it was compared with.
+
+    Returns:
+        the line.
+    """
     found = f"loss {r.found['loss']:.6g}, gradient {r.found['grad_norm']:.6g}, {r.found['checksum']:08x}"
     logged = f"loss {r.logged['loss']:.6g}, gradient {r.logged['grad_norm']:.6g}, {r.logged['checksum']:08x}"
     same = f"equal within {tolerance:g}" if tolerance else "equal, bit for bit"

@@ -22,7 +22,7 @@ _ANCHORS, _APART = 10, 100  # about so many checkpoints stay for replays, so man
 
 
 class Event(NamedTuple):
-    """What a person may want to know after a block."""
+    """The numbers of a block that a person may want to know."""
 
     state: State
     step: int
@@ -60,12 +60,29 @@ def train(
     judge: Judge,
     stop: Callable[[], bool],
 ) -> Iterator[Event]:
-    """Train from state.step to the end or until `stop()`, yielding after each block; a checkpoint is the last thing done.
-    Where `stop()` is true after a first step that is due for validation, that step is left to the next session.
+    """Train from state.step to the end or until `stop()`, yielding after each block.
 
-    `commit` is the checkpoint that `state` is from, whose logs are verified (ValueError); None for a new run. Raises
-    NotFiniteError at the log step after a step that was not, and what `batches` or `judge` raises (ValueError, OSError)
-    once all steps before it are saved.
+    A checkpoint is the last thing done. Where `stop()` is true after a first step that is due for validation, that step
+    is left to the next session.
+
+    Args:
+        root: the run folder.
+        a: the experiment.
+        state: where training begins, on the devices.
+        commit: the checkpoint that `state` is from, whose logs are verified; None for a new run.
+        take_step: step(state, batch) -> (state, record).
+        batches: from step state.step on, on the devices.
+        judge: judge(state, rows of the log since the last validation, the first one's step) -> its numbers and images.
+        stop: asked before each step.
+
+    Yields:
+        what a person may want to know after a block.
+
+    Raises:
+        NotFiniteError: at the log step after a step whose loss or gradient was not finite.
+        ValueError: for logs that `commit` does not count, and what `batches` or `judge` raises, once all steps before
+            it are saved.
+        OSError: what `batches` or `judge` raises, likewise, and where the disk takes no more.
     """
     with contextlib.closing(RunLog(root, a.config.batch, commit)) as log:
         yield from _train(root, a, state, commit is None, take_step, batches, judge, stop, log)
@@ -146,7 +163,14 @@ def _validate(log: RunLog, judge: Judge, state: State, step: int, val_every: int
 
 
 def describe(event: Event) -> str:
-    """The event on one line of a terminal."""
+    """Return an event on one line of a terminal.
+
+    Args:
+        event: of `train`.
+
+    Returns:
+        the line, without its end.
+    """
     text = f"loss {event.train['loss']:.3f}  nme {event.train['nme']:.4f}  lr {event.train['lr']:.1e}"
     val = f"  val nme {event.val['nme']:.4f}" if event.val else ""
     if by_labels := event.val.get("cropped_by_labels"):

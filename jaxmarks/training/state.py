@@ -11,18 +11,42 @@ from jaxmarks.types import State
 
 
 def beginning(tx: optax.GradientTransformation, params, stats, averaged: bool = False) -> State:
-    """Step 0 of a run that begins with these weights; averaged: with a moving average of them beside."""
+    """Return step 0 of a run that begins with given weights.
+
+    Args:
+        tx: the optimizer.
+        params: nested dicts of f32 arrays.
+        stats: nested dicts of f32 arrays, the running statistics.
+        averaged: whether a moving average of the weights is kept beside them.
+
+    Returns:
+        the state.
+    """
     ema = (params, stats) if averaged else None
     return State(jnp.zeros((), jnp.int32), params, stats, tx.init(params), jnp.full((), -1, jnp.int32), ema)
 
 
 def judged(state: State) -> tuple:
-    """(params, stats) that validation and prediction use: the moving averages where the run has them."""
+    """Return the weights that validation and prediction use: the moving averages where the run has them.
+
+    Args:
+        state: the state.
+
+    Returns:
+        (params, stats).
+    """
     return (state.params, state.stats) if state.ema is None else state.ema
 
 
 def flatten(state: State) -> dict[str, np.ndarray]:
-    """The leaves on the host by key path, sorted."""
+    """Return the leaves of a state on the host.
+
+    Args:
+        state: the state.
+
+    Returns:
+        arrays by key path, sorted.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
     return {path: leaf for path, leaf in sorted((jax.tree_util.keystr(p), np.asarray(leaf)) for p, leaf in leaves)}
 
@@ -32,8 +56,18 @@ class OtherNetworkError(ValueError):
 
 
 def unflatten(template: State, leaves: dict[str, np.ndarray]) -> State:
-    """The inverse of `flatten`; `template` gives the structure. Raises OtherNetworkError on missing, extra or misshapen
-    leaves."""
+    """Return the state that `flatten` took apart.
+
+    Args:
+        template: gives the structure and the shapes.
+        leaves: arrays by key path.
+
+    Returns:
+        the state.
+
+    Raises:
+        OtherNetworkError: for missing, extra or misshapen leaves.
+    """
     paths, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(p) for p, _ in paths]
     if set(names) != set(leaves):
@@ -50,7 +84,14 @@ def unflatten(template: State, leaves: dict[str, np.ndarray]) -> State:
 
 
 def digest(leaves: dict[str, np.ndarray]) -> str:
-    """sha256 over the leaves sorted by path: path, dtype, shape, little-endian C bytes."""
+    """Return the sha256 over the leaves sorted by path: path, dtype, shape, little-endian C bytes.
+
+    Args:
+        leaves: of `flatten`.
+
+    Returns:
+        hexadecimal.
+    """
     total = hashlib.sha256()
     for path in sorted(leaves):
         leaf = np.ascontiguousarray(leaves[path])

@@ -22,7 +22,7 @@ from jaxmarks.types import Array, Batch, Record, State
 
 
 class Objective(NamedTuple):
-    """What a run minimises: the loss by name, the unit of its residuals, the band of the batch that is trained on."""
+    """The objective of a run: the loss by name, the unit of its residuals, the band of the batch that is trained on."""
 
     loss: str = "smooth_l1"
     unit: str = "crop"
@@ -31,7 +31,7 @@ class Objective(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a forward pass leaves beside the loss."""
+    """The results of a forward pass beside the loss."""
 
     stats: dict  # running statistics after it
     each: jax.Array  # f32[batch]  the loss of each example
@@ -51,11 +51,21 @@ def make_step(
     accumulate: int = 1,
     frozen: int = 0,
 ) -> Callable[[State, Batch], tuple[State, Record]]:
-    """Return step(state, batch) -> (state, record), jitted; the state's buffers are donated.
+    """Return the training step of a run, jitted; the state's buffers are donated.
 
-    schedule: what `tx` follows, for the record. size: the side of the input in pixels. ema: decay of the moving average,
-    where the state has one. accumulate: micro-batches that a batch is seen in. frozen: in so many steps from 0 the
-    backbone and all running statistics keep their bits.
+    Args:
+        model: the network.
+        tx: the optimizer, whose `update` takes `value=`, the loss of the batch.
+        render: the batch as the network sees it, of `rendering.make_render`.
+        objective: what is minimised.
+        schedule: the head's rate by step that `tx` follows, for the record.
+        size: side of the input in pixels.
+        ema: decay of the moving average, 0..1, where the state has one.
+        accumulate: micro-batches that a batch is seen in; it divides the batch.
+        frozen: in so many steps from 0 the backbone and all running statistics keep their bits.
+
+    Returns:
+        step(state, batch) -> (state, record).
     """
 
     def loss_fn(params, stats, shown: Rendered, factor: jax.Array, train: bool) -> tuple[jax.Array, Seen]:
@@ -100,7 +110,14 @@ def make_step(
 
 
 def of_head(loss_fn: Callable) -> Callable:
-    """Return `jax.value_and_grad(loss_fn, has_aux=True)` with zeros for the gradient of the backbone."""
+    """Return `jax.value_and_grad(loss_fn, has_aux=True)` with zeros for the gradient of the backbone.
+
+    Args:
+        loss_fn: loss_fn(params, *rest) -> (loss, aux), params with the part `backbone`.
+
+    Returns:
+        gradient(params, *rest) -> ((loss, aux), grads).
+    """
 
     def gradient(params, *rest):
         moving = {name: part for name, part in params.items() if name != "backbone"}
@@ -112,10 +129,17 @@ def of_head(loss_fn: Callable) -> Callable:
 
 
 def accumulated(gradient: Callable, count: int) -> Callable:
-    """Return `gradient(params, stats, *data) -> ((loss, Seen), grads)` of a whole batch, seen in `count` micro-batches.
+    """Return the gradient of a whole batch, seen in micro-batches.
 
     Running statistics pass from one to the next. Example i is in micro-batch i mod count, so that no device has to send
     any to another.
+
+    Args:
+        gradient: gradient(params, stats, *data) -> ((loss, Seen), grads).
+        count: micro-batches; 1 gives `gradient` itself.
+
+    Returns:
+        the same function, of data whose leading axis `count` divides.
     """
     if count == 1:
         return gradient
@@ -145,10 +169,18 @@ def accumulated(gradient: Callable, count: int) -> Callable:
 
 
 def unfreezing(frozen: int, still: Callable, moving: Callable) -> Callable:
-    """Return step(state, batch) that is `still` for steps 0 .. frozen - 1 and `moving` after.
+    """Return step(state, batch) that is one step at first and another after.
 
     Chosen between steps: under a condition within one XLA's convolutions are twenty times slower on a CPU. Steps are
     counted on the host; the state's own counter is read only where it is not the one that the last step gave.
+
+    Args:
+        frozen: `still` takes the steps 0 .. frozen - 1.
+        still: step(state, batch), with a frozen backbone.
+        moving: step(state, batch), of all parameters.
+
+    Returns:
+        step(state, batch) -> (state, record).
     """
     counter, number = None, 0
 
@@ -173,9 +205,16 @@ def _keep_if_finite(update: Callable[[State], State], old: State, finite: jax.Ar
 
 
 def loss_factor(unit: str, size: int, frame: Array, norm: Array) -> jax.Array:
-    """Return f32[batch]: the factor on each image's residuals in head units.
+    """Return the factor on each image's residuals in head units.
 
-    unit: one of config.LOSS_UNITS; frame: [batch, 2, 3], image -> input; norm: f32[batch], of the face in input pixels.
+    Args:
+        unit: one of config.LOSS_UNITS.
+        size: side of the input in pixels.
+        frame: [batch, 2, 3], image -> input.
+        norm: f32[batch], of the face in input pixels.
+
+    Returns:
+        f32[batch].
     """
     factor = jnp.ones_like(norm)
     if unit == "photo":
@@ -186,7 +225,15 @@ def loss_factor(unit: str, size: int, frame: Array, norm: Array) -> jax.Array:
 
 
 def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
-    """Return u32[]: of every bit of the images and points, in place; sums of integers, so no order can change it."""
+    """Return a number of every bit of the images and points, in place; sums of integers, so no order can change it.
+
+    Args:
+        images: f32[...].
+        points: f32[...].
+
+    Returns:
+        u32[].
+    """
 
     def words(array):
         bits = jax.lax.bitcast_convert_type(array, jnp.uint32).reshape(-1)
@@ -198,5 +245,12 @@ def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
 
 
 def stack(records: list[Record]) -> Record:
-    """Return records on the host, each field with a leading axis of steps: one fetch for all of them."""
+    """Return records on the host as one: one fetch for all of them.
+
+    Args:
+        records: of consecutive steps.
+
+    Returns:
+        each field with a leading axis of steps.
+    """
     return jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(records))

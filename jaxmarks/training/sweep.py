@@ -25,11 +25,19 @@ class Suggestion(NamedTuple):
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:
-    """f64[steps]: the exponential average of log loss, taken forwards and backwards so that it does not lag; its weights
-    fall by e over a twentieth of the steps, and are divided by their sum, which corrects the ends.
+    """Return the exponential average of log loss, taken forwards and backwards so that it does not lag.
 
-    Averaged as logarithms, one wild batch counts little. A loss of 0 (a batch without labels) counts nothing. Raises
-    ValueError where there is none above 0, or one below or not finite.
+    Its weights fall by e over a twentieth of the steps, and are divided by their sum, which corrects the ends. Averaged
+    as logarithms, one wild batch counts little.
+
+    Args:
+        losses: [steps], 0 or more; a loss of 0 (a batch without labels) counts nothing.
+
+    Returns:
+        f64[steps], as losses, not as their logarithms.
+
+    Raises:
+        ValueError: where no loss is above 0, or one is below or not finite.
     """
     losses = _checked(losses)
     counts = losses > 0
@@ -59,14 +67,25 @@ def _both_ways(values: np.ndarray) -> np.ndarray:
 
 
 def suggested(rates: np.ndarray, losses: np.ndarray) -> Suggestion | None:
-    """The rates that a sweep speaks for, from its rates, up or down, and losses f64[steps] in the order of the steps; None
-    where the loss did not fall by more than its noise, or there are fewer than 20 steps.
+    """Return the rates that a sweep speaks for.
 
-    The fall is of the log of the smoothed loss, from what it was before training to its lowest. The range begins where a
-    tenth of it is made; so a blow-up at the top of a sweep down, and the way back from it, do not count. Up, it ends at
-    the lowest loss; down, where nine tenths are made, since small steps after large ones always gain a little. best is
-    two thirds of the way through the range, in steps, as in fastai's `valley`: past the fall that any rate would give.
-    Raises ValueError where the rates are not strictly rising or falling, or the two differ in length.
+    The fall is of the log of the smoothed loss, from what it was before training to its lowest. The range begins where
+    a tenth of it is made; so a blow-up at the top of a sweep down, and the way back from it, do not count. Up, it ends
+    at the lowest loss; down, where nine tenths are made, since small steps after large ones always gain a little. The
+    best rate is two thirds of the way through the range, in steps, as in fastai's `valley`: past the fall that any rate
+    would give.
+
+    Args:
+        rates: f64[steps], up or down, in the order of the steps.
+        losses: f64[steps], likewise.
+
+    Returns:
+        the range and the best rate; None where the loss did not fall by more than its noise, or there are fewer than 20
+        steps.
+
+    Raises:
+        ValueError: where the rates are not above 0 and strictly rising or falling, the two differ in length, or the
+            losses are none that `smoothed` takes.
     """
     rates, losses = np.asarray(rates, np.float64), _checked(losses)
     ways = np.unique(np.sign(np.diff(rates)))
@@ -97,6 +116,13 @@ def _error(losses: np.ndarray, average: np.ndarray) -> float:
 
 
 def short(rate: float) -> str:
-    """A rate as a person writes it, of two digits: 3e-3."""
+    """Return a rate as a person writes it, of two digits, as 3e-3.
+
+    Args:
+        rate: above 0.
+
+    Returns:
+        the text.
+    """
     digits, exponent = f"{rate:.1e}".split("e")
     return f"{digits.removesuffix('.0')}e{int(exponent)}"

@@ -27,14 +27,34 @@ Network = Callable[[np.ndarray], np.ndarray]  # images [n, size, size, 3] -> poi
 
 
 def check(kind: str) -> None:
-    """Raise ValueError, with what to install, where a format's packages are missing."""
+    """Raise ValueError, with what to install, where a format's packages are missing.
+
+    Args:
+        kind: one of choices.EXPORTS.
+
+    Raises:
+        ValueError: names the package.
+    """
     if kind == "onnx":
         for name in ("onnx", "onnxruntime"):
             onnx_graph.package(name)
 
 
 def make(kind: str, trained: Trained, dtype: str, batch: int | None) -> bytes:
-    """The content of a file; batch: the images of a call, None for any."""
+    """Return the content of a file with a run's network.
+
+    Args:
+        kind: one of choices.EXPORTS.
+        trained: the run.
+        dtype: of the images, one of choices.PIXELS.
+        batch: images of a call; None for any.
+
+    Returns:
+        the file.
+
+    Raises:
+        ValueError: where a package is missing, or ONNX has no node for an operation.
+    """
     config, points = trained.run.config, trained.run.scheme.num_points
     model = models.build(config.model, points, ops=ops.PLAIN)
     weights = jax.tree.map(np.asarray, state.judged(trained.state))
@@ -53,7 +73,19 @@ def make(kind: str, trained: Trained, dtype: str, batch: int | None) -> bytes:
 
 
 def read(path: Path, kind: str) -> Network:
-    """The network of a file, as any program runs it."""
+    """Return the network of a file, as any program runs it.
+
+    Args:
+        path: the file.
+        kind: one of choices.EXPORTS.
+
+    Returns:
+        network(images [n, size, size, 3]) -> f32[n, points, 2] in pixels of the input.
+
+    Raises:
+        ValueError: where a package is missing.
+        OSError: where the file cannot be read.
+    """
     data = path.read_bytes()
     if kind == "onnx":
         return onnx_graph.reader(data)
@@ -62,7 +94,22 @@ def read(path: Path, kind: str) -> Network:
 
 
 def difference(network: Network, trained: Trained, source: Source, dtype: str, batch: int | None) -> tuple[float, int]:
-    """(the largest between a file's points and the run's own, unfolded, in pixels of the input; the images)."""
+    """Return how far a file's points are from the run's own, unfolded.
+
+    Args:
+        network: of `read`.
+        trained: the run.
+        source: the images to compare on.
+        dtype: of the network's images.
+        batch: images of a call; None for any.
+
+    Returns:
+        the largest distance of a coordinate in pixels of the input, infinite for points that are not finite; and the
+        number of images.
+
+    Raises:
+        ValueError: where none of the images can be decoded.
+    """
     config = trained.run.config
     model = models.build(config.model, trained.run.scheme.num_points)
 
@@ -101,7 +148,17 @@ def _in_parts(network: Network, images: np.ndarray, size: int) -> np.ndarray:
 
 
 def describe(trained: Trained, kind: str, dtype: str, batch: int | None) -> dict[str, Any]:
-    """What a program needs to use the file, for the JSON beside it."""
+    """Return what a program needs to use the file, for the JSON beside it.
+
+    Args:
+        trained: the run.
+        kind: one of choices.EXPORTS.
+        dtype: of the network's images.
+        batch: images of a call; None for any.
+
+    Returns:
+        plain data.
+    """
     run, commit = trained.run, trained.commit
     size, rows = run.config.size, "batch" if batch is None else batch
     about = {"run": run.root.name, "model": run.config.model, "step": commit.step, "digest": commit.digest}

@@ -23,7 +23,17 @@ Value = str | np.ndarray  # a tensor's name; or a constant, in JAX's axes
 
 
 def package(name: str) -> ModuleType:
-    """onnx or onnxruntime. Raises ValueError where it is not installed."""
+    """Return a package by its name.
+
+    Args:
+        name: onnx or onnxruntime.
+
+    Returns:
+        the module.
+
+    Raises:
+        ValueError: where it is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -31,9 +41,19 @@ def package(name: str) -> ModuleType:
 
 
 def build(function: Callable, shape: tuple[int, int, int], dtype: str, batch: int | None) -> bytes:
-    """The ONNX model of a function of images [batch, *shape] in one array out, batch first: `image` to `points`.
+    """Return the ONNX model of a function, from `image` to `points`.
 
-    batch: None for any. Raises ValueError for an operation that has no node here.
+    Args:
+        function: of images [batch, *shape] in one array out, batch first.
+        shape: of an image, (rows, columns, 3).
+        dtype: of the images.
+        batch: images of a call; None for any.
+
+    Returns:
+        the file.
+
+    Raises:
+        ValueError: for an operation that has no node here, or where onnx is not installed.
     """
     onnx = package("onnx")
     closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((1, *shape), dtype))
@@ -60,7 +80,17 @@ def build(function: Callable, shape: tuple[int, int, int], dtype: str, batch: in
 
 
 def reader(data: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """The function of a model's bytes, by onnxruntime on the CPU."""
+    """Return the function of a model, by onnxruntime on the CPU.
+
+    Args:
+        data: the file.
+
+    Returns:
+        function(images) -> points.
+
+    Raises:
+        ValueError: where onnxruntime is not installed.
+    """
     session = package("onnxruntime").InferenceSession(data, providers=["CPUExecutionProvider"])
     return lambda image: session.run(["points"], {"image": image})[0]
 

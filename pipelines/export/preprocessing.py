@@ -1,4 +1,4 @@
-"""What a run shows its network of an image, as other programs can do it: a crop in pixels of the image, made the input."""
+"""Preprocessing of a run, as other programs can do it: a crop in pixels of the image, made the input."""
 
 from typing import Any
 
@@ -39,7 +39,14 @@ _BOXED = (
 
 
 def described(run: Run) -> dict[str, Any]:
-    """Words and formulas of what the run does to an image, for the JSON beside an exported network."""
+    """Return words and formulas of what the run does to an image, for the JSON beside an exported network.
+
+    Args:
+        run: the run.
+
+    Returns:
+        plain data.
+    """
     facts = {"size": run.config.size, "boxes": run.boxed, "home": _TO_IMAGE}
     how = (
         "Turn the image as its EXIF says, make it RGB. Resize the crop to `size` by `size`, by area where that makes it"
@@ -55,11 +62,19 @@ def described(run: Run) -> dict[str, Any]:
 
 
 def misplaced(run: Run, source: Source) -> tuple[float, str]:
-    """(the largest distance, in pixels of the input, between where the run itself and the formulas of `described` place what
-    is seen at the input's corners; the name of its image, empty where all agree).
+    """Return how far apart the run itself and the formulas of `described` place what is seen at the input's corners.
 
-    Of a set that holds reductions of its images the formulas are about those. Raises ValueError unless the source has
-    bounding boxes as the run's data has.
+    Of a set that holds reductions of its images the formulas are about those.
+
+    Args:
+        run: the run.
+        source: images to compare on.
+
+    Returns:
+        the largest distance in pixels of the input, and the name of its image, empty where all agree.
+
+    Raises:
+        ValueError: where the run was trained on bounding boxes and the source has none.
     """
     boxed.check(run, source)
     config, worst = run.config, (0.0, "")

@@ -30,23 +30,51 @@ class Canvas(NamedTuple):
 
 
 def decode(data: bytes, reduction: int = 1) -> np.ndarray:
-    """u8[h, w, 3] RGB of an encoded image, its EXIF rotation applied; of several frames the first. Raises DecodeError.
+    """Return an encoded image as RGB, its EXIF rotation applied; of several frames the first.
 
-    reduction: 1, 2, 4 or 8; a JPEG is decoded at 1/reduction of its size (ceil(n / reduction) pixels, made from each
-    block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only. More than 8 bits are
-    scaled by those that this image uses; `decoders.eight_bits` does it for a set.
+    More than 8 bits are scaled by those that this image uses; `decoders.eight_bits` does it for a set.
+
+    Args:
+        data: the file.
+        reduction: 1, 2, 4 or 8; a JPEG is decoded at 1/reduction of its size (ceil(n / reduction) pixels, made from
+            each block's low frequencies), x going to (x + 0.5) / reduction - 0.5. Other formats take 1 only.
+
+    Returns:
+        u8[h, w, 3].
+
+    Raises:
+        DecodeError: where it is no image, or a damaged one.
     """
     return cv2.cvtColor(decoded(data, reduction), cv2.COLOR_BGR2RGB)
 
 
 def pixels(image: bytes | np.ndarray) -> np.ndarray:
-    """u8[h, w, 3] RGB of an example's image, encoded or not. Raises DecodeError."""
+    """Return an example's image, encoded or not, as RGB.
+
+    Args:
+        image: an encoded file, or u8[h, w, 3].
+
+    Returns:
+        u8[h, w, 3].
+
+    Raises:
+        DecodeError: as `decode`.
+    """
     return decode(image) if isinstance(image, bytes) else image
 
 
 def image_size(example: Example) -> tuple[int, int]:
-    """Return (width, height) of the image that an example's points refer to, from its header if possible, else by
-    decoding. Raises DecodeError."""
+    """Return the size of the image that an example's points refer to, from its header if possible, else by decoding.
+
+    Args:
+        example: the example.
+
+    Returns:
+        (width, height) in pixels.
+
+    Raises:
+        DecodeError: as `decode`.
+    """
     if example.size is not None:
         return example.size
     if isinstance(example.image, np.ndarray):
@@ -55,8 +83,17 @@ def image_size(example: Example) -> tuple[int, int]:
 
 
 def displayed_size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) of an encoded image as displayed, from its header if possible, else by decoding. Raises
-    DecodeError."""
+    """Return the size of an encoded image as displayed, from its header if possible, else by decoding.
+
+    Args:
+        data: the file.
+
+    Returns:
+        (width, height) in pixels.
+
+    Raises:
+        DecodeError: as `decode`.
+    """
     known = headers.read(data)
     if known is None or known.kind not in _UNTURNED or (known.kind == "PNG" and b"eXIf" in data[:_HEADER]):
         image = decode(data)
@@ -66,21 +103,43 @@ def displayed_size(data: bytes) -> tuple[int, int]:
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
-    """Encode u8[h, w, 3] RGB as JPEG."""
+    """Return an image as JPEG.
+
+    Args:
+        image: u8[h, w, 3], RGB.
+        quality: 0..100.
+
+    Returns:
+        the file.
+    """
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[
         1
     ].tobytes()
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Encode u8[h, w, 3] RGB as PNG."""
+    """Return an image as PNG.
+
+    Args:
+        image: u8[h, w, 3], RGB.
+
+    Returns:
+        the file.
+    """
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def reduced(image: np.ndarray, scale: float) -> np.ndarray:
-    """u8[h, w, 3] made smaller by area to about `scale` of its sides; itself where that would enlarge it.
+    """Return an image made smaller by area; itself where that would enlarge it.
 
-    n pixels become m = max(1, round(n scale)), and x goes to (x + 0.5) m / n - 0.5.
+    A side of n pixels becomes one of m = max(1, round(n scale)), and x goes to (x + 0.5) m / n - 0.5.
+
+    Args:
+        image: u8[h, w, 3].
+        scale: about the new side over the old.
+
+    Returns:
+        u8[h', w', 3].
     """
     height, width = image.shape[:2]
     new = max(1, round(width * scale)), max(1, round(height * scale))
@@ -88,7 +147,15 @@ def reduced(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def canvas_side(size: int, factor: float) -> int:
-    """Return the side of the canvas in pixels for an input of `size` pixels."""
+    """Return the side of the canvas.
+
+    Args:
+        size: side of the input in pixels.
+        factor: the canvas's side over the input's.
+
+    Returns:
+        pixels, rounded up.
+    """
     return int(np.ceil(round(factor * size, 6)))
 
 
@@ -120,13 +187,24 @@ def _shift(b: float, d: float) -> _Axes:
 
 
 def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canvas:
-    """The example's image on its canvas: its short side, or the square about its box, is to be the input's width.
+    """Return an example's image on its canvas: its short side, or the square about its box, is to be the input's width.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves the short side (the box) `size` pixels or more; what is left
-    is reduced by area, once, and never enlarged. The canvas is cut or padded about the centre to `side`; padding
-    repeats the edge, and `extent` tells it from the image. box: x, y, width, height in pixels of the image,
-    whose first pixel reaches from 0 to 1 here (its centre is our 0). margin: what is added on each side of a box, as a
-    share of its longer side. Raises DecodeError.
+    is reduced by area, once, and never enlarged. The canvas is cut or padded about the centre; padding repeats the
+    edge, and `extent` tells it from the image.
+
+    Args:
+        example: the example; its box is x, y, width, height in pixels of the image, whose first pixel reaches from 0 to
+            1 here (its centre is our 0).
+        size: side of the input in pixels.
+        side: of the canvas in pixels.
+        margin: what is added on each side of a box, as a share of its longer side.
+
+    Returns:
+        the canvas.
+
+    Raises:
+        DecodeError: as `decode`, and for a box without area or outside the image.
     """
     given, before = example.image, _Axes()
     if isinstance(given, np.ndarray):
@@ -162,7 +240,16 @@ def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
 
 
 def place(image: np.ndarray, size: int, side: int) -> Canvas:
-    """The whole image u8[h, w, 3] on a canvas, as `canvas` does it."""
+    """Return the whole of an image on a canvas, as `canvas` does it.
+
+    Args:
+        image: u8[h, w, 3], RGB.
+        size: side of the input in pixels.
+        side: of the canvas in pixels.
+
+    Returns:
+        the canvas.
+    """
     return _centred(image, _Axes(), size, side, (image.shape[1], image.shape[0]))
 
 
@@ -181,7 +268,16 @@ def _box_side(box: np.ndarray, margin: float) -> float:
 
 
 def check_box(box: np.ndarray, width: int, height: int) -> None:
-    """Raise DecodeError unless a box x, y, width, height has an area and overlaps the image."""
+    """Raise DecodeError unless a box has an area and overlaps the image.
+
+    Args:
+        box: f64[4], x, y, width, height in pixels.
+        width: of the image in pixels.
+        height: of the image in pixels.
+
+    Raises:
+        DecodeError: for any other box.
+    """
     x, y, w, h = box
     if not (np.isfinite(box).all() and w > 0 and h > 0 and x < width and y < height and x + w > 0 and y + h > 0):
         raise DecodeError(f"box outside the image: {', '.join(f'{v:g}' for v in box)} of {width} x {height}")

@@ -41,15 +41,24 @@ class Ensemble(NamedTuple):
 
     @property
     def configs(self) -> list[Config]:
-        """Of the members, to load images by."""
+        """The members' configurations, to load images by."""
         return [dataclasses.replace(t.run.config, batch=self.batch) for t in self.runs]
 
 
 def of_runs(runs: Sequence[Trained], views: str, at_once: int | None = None) -> Ensemble:
-    """An ensemble of runs, each under a set of views as `tta.view_configs` takes it.
+    """Return the ensemble of some runs, each under a set of views.
 
-    at_once: how many images may go through a network at one time; None: so many as are fast, on a CPU those whose layers
-    its caches hold.
+    Args:
+        runs: one or more, of the same points.
+        views: as `tta.view_configs` takes it.
+        at_once: how many images may go through a network at one time; None: so many as are fast, on a CPU those whose
+            layers its caches hold.
+
+    Returns:
+        the ensemble, with the batch that follows.
+
+    Raises:
+        ValueError: as `tta.view_configs`.
     """
     at_once = at_once or (32 if backend.is_cpu() else 128)
     made = Ensemble(list(runs), [t.plan.member(views)(t.state) for t in runs], 0, at_once)
@@ -60,8 +69,17 @@ def of_runs(runs: Sequence[Trained], views: str, at_once: int | None = None) -> 
 def view_points(
     over: Ensemble, source: Source, faults: loader.Faults | None = None, batches: Batches | None = None
 ) -> Iterator[ViewPoints]:
-    """The points of every view of every decodable image of a source, in order; batches: those of the source, where they are
-    loaded already."""
+    """Return the points of every view of every decodable image of a source, in order.
+
+    Args:
+        over: the ensemble.
+        source: the data set.
+        faults: where images that cannot be decoded are added; None: nowhere.
+        batches: those of the source, where they are loaded already; None: they are loaded.
+
+    Returns:
+        an iterator, a batch at a time, in pixels of the first member's input.
+    """
     batches = loader.together(source, over.configs, faults=faults) if batches is None else batches
     return inference.view_points(over.members, batches, at_once=max(1, over.at_once // over.batch))
 
@@ -74,6 +92,17 @@ def merged(
     faults: loader.Faults | None = None,
     batches: Batches | None = None,
 ) -> Iterator[Predicted]:
-    """Predictions of every decodable image of a source, in order, in pixels of the first member's input; weights, how:
-    as `inference.merged` has them."""
+    """Return predictions of every decodable image of a source, in order.
+
+    Args:
+        over: the ensemble.
+        weights: as `inference.merged` has them.
+        how: as `inference.merged` has it.
+        source: the data set.
+        faults: where images that cannot be decoded are added; None: nowhere.
+        batches: those of the source, where they are loaded already; None: they are loaded.
+
+    Returns:
+        an iterator, a batch at a time, in pixels of the first member's input.
+    """
     return inference.merged(view_points(over, source, faults, batches), weights, how=how)

@@ -33,13 +33,29 @@ class Fitted(NamedTuple):
 
 
 def path(root: Path, purpose: dict[str, Any]) -> Path:
-    """Where the fit for a purpose (networks, views, merging: plain data) lies."""
+    """Return where the fit for a purpose lies.
+
+    Args:
+        root: the run folder.
+        purpose: networks, views and merging as plain data, of `settings.purpose`.
+
+    Returns:
+        the file, which need not exist.
+    """
     digest = hashlib.sha256(json.dumps(purpose, sort_keys=True).encode()).hexdigest()
     return root / "fitted" / f"{digest[:16]}.json"
 
 
 def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
-    """The fit for this very purpose; None where there is none, or, which is told, where it is damaged: it is made again."""
+    """Return the fit for this very purpose.
+
+    Args:
+        root: the run folder.
+        purpose: of `settings.purpose`.
+
+    Returns:
+        None where there is none, or where it is damaged, which is logged: it is made again.
+    """
     where = path(root, purpose)
     if not where.is_file():
         return None
@@ -62,14 +78,33 @@ def read(root: Path, purpose: dict[str, Any]) -> Fitted | None:
 
 
 def write(root: Path, purpose: dict[str, Any], found: Fitted) -> Path:
-    """Keep a fit beside the run; where it lies."""
+    """Keep a fit beside the run.
+
+    Args:
+        root: the run folder.
+        purpose: of `settings.purpose`.
+        found: the fit.
+
+    Returns:
+        where it lies.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
     where = path(root, purpose)
     files.write_sealed(where, {"purpose": purpose, **to_data(found)})
     return where
 
 
 def to_data(found: Fitted) -> dict[str, Any]:
-    """A fit as plain data."""
+    """Return a fit as plain data.
+
+    Args:
+        found: the fit.
+
+    Returns:
+        its fields, arrays as lists.
+    """
     return {
         "weights": found.weights.tolist(),
         "photographs": found.images,

@@ -30,7 +30,13 @@ Watch = Callable[[int, int, str], None]  # images done, of how many, what for
 
 
 def unwatched(done: int, total: int, what: str) -> None:
-    """Say nothing."""
+    """Say nothing: the `Watch` of those who want to hear nothing.
+
+    Args:
+        done: images that are done.
+        total: of how many.
+        what: they are for.
+    """
 
 
 def for_ensemble(
@@ -41,12 +47,22 @@ def for_ensemble(
     *,
     watch: Watch = unwatched,
 ) -> tuple[Fitted, list[str]]:
-    """The fit for these networks and settings, made and kept beside the first run where it is not there yet, and what a
-    person should know of it, a line each.
+    """Return the fit for some networks and settings, made and kept beside the first run where it is not there yet.
 
-    data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and errors not
-    expected; that is rejected (ValueError) where fitted weights or `refine` were asked for. dry: nothing is fitted.
-    watch: is told how far the fit is.
+    Args:
+        over: the ensemble.
+        asked: how predictions are made.
+        data: where the first run's data lies now, if it is no longer where it was. Without it weights are equal and
+            errors not expected.
+        dry: whether nothing is fitted.
+        watch: called with the images done, of how many, and what for.
+
+    Returns:
+        the fit, and what a person should know of it, a line each.
+
+    Raises:
+        ValueError: for given weights that are none, and where fitted weights or `refine` were asked for and nothing can
+            be fitted.
     """
     given, purpose, run = settings.given_weights(over, asked), settings.purpose(over, asked), over.runs[0].run
     if (known := fitted.read(run.root, purpose)) is not None:
@@ -64,7 +80,14 @@ def for_ensemble(
 
 
 def shortage(run: run_folder.Run) -> str:
-    """Why no expected errors can be fitted for a run: too few images are held out; empty where they may be enough."""
+    """Return why no expected errors can be fitted for a run: too few images are held out.
+
+    Args:
+        run: the run.
+
+    Returns:
+        one line; empty where they may be enough.
+    """
     count = len(run.parts["val"])
     if count >= calibration.LEAST:
         return ""

@@ -20,8 +20,18 @@ _SIDE = 1600  # pixels of an overlay's longer side, at most
 
 
 def paths(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The overlay of each image below a folder: NAME.jpg for NAME.png, NAME.jpg and the like, with a number where another has
-    that name already. Raises ValueError for a name that leads out of the folder."""
+    """Return the overlay of each image below a folder.
+
+    Args:
+        folder: of the overlays.
+        names: of the images' files.
+
+    Returns:
+        NAME.jpg for NAME.png, NAME.jpg and the like, with a number where another has that name already.
+
+    Raises:
+        ValueError: for a name that leads out of the folder.
+    """
     taken: dict[str, None] = {}  # in the order of the names
     for name in names:
         image = plain.image_of(name)
@@ -35,8 +45,21 @@ def paths(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def write(places: Sequence[Path], source: Source, found: Predicted, net: Predictor, limit: float) -> None:
-    """Each image with its predicted points, the true ones where they are known, the part that the network saw, and what to
-    expect of it, as JPEG of at most 1600 pixels. places: of each of the source; limit: the NME that the confidence is of."""
+    """Write images with their predictions, as JPEG of at most 1600 pixels.
+
+    Each shows its predicted points, the true ones where they are known, the part that the network saw, and what to
+    expect of it.
+
+    Args:
+        places: the file of each image of the source, of `paths`.
+        source: the data set.
+        found: predictions in pixels of the images.
+        net: the predictor that they are of.
+        limit: the NME that the confidence is of.
+
+    Raises:
+        OSError: where a file cannot be written.
+    """
     columns = found.expected.mean(1), net.confidence(found, limit)
     inputs = affine.apply(affine.invert(found.frame), _corners(net.plan.config.size))
     each = zip(found.index, found.points, found.truth, found.mask, inputs, *columns, strict=True)

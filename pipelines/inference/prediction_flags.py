@@ -16,7 +16,12 @@ class _Renamed(argparse.Action):
 
 
 def add(parser: argparse.ArgumentParser, views: str) -> None:
-    """Add the flags that say which runs predict, and how; views: of each image, by default."""
+    """Add the flags that say which runs predict, and how.
+
+    Args:
+        parser: what the flags are added to.
+        views: of each image, by default.
+    """
     parser.add_argument("--run", required=True, action="append", help="a run folder; repeat for an ensemble")
     parser.add_argument(
         "--tta",

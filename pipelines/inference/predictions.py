@@ -19,8 +19,19 @@ def of(
     faults: loader.Faults | None = None,
     batches: Batches | None = None,
 ) -> Iterator[Predicted]:
-    """Predictions of every decodable image of a source, in order, with all that was fitted, in pixels of the first member's
-    input, or of the crop's; merge: as `tta.merge` has it; batches: those of the source, where they are loaded already."""
+    """Yield predictions of every decodable image of a source, in order, with all that was fitted.
+
+    Args:
+        over: the ensemble.
+        fit: weights of the views, framing and calibration.
+        merge: as `tta.merge` has it.
+        source: the data set.
+        faults: where images that cannot be decoded are added; None: nowhere.
+        batches: those of the source, where they are loaded already; None: they are loaded.
+
+    Yields:
+        predictions of a batch, in pixels of the first member's input, or of the crop's.
+    """
     for found in ensemble.merged(over, fit.weights, merge, source, faults, batches):
         if fit.framing is not None:
             found = refine.closer(over, fit.weights, merge, fit.framing, source, found)

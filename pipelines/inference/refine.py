@@ -16,7 +16,12 @@ _LARGEST = 8.0  # times: no object is enlarged by more
 
 
 class Boxed(Source):
-    """A source whose images are cropped to other boxes f64[n, 4]: x, y, width, height in their pixels."""
+    """A source whose images are cropped to other boxes.
+
+    Args:
+        source: of the images.
+        boxes: f64[n, 4], x, y, width, height in pixels of each image.
+    """
 
     boxed = True
 
@@ -32,10 +37,20 @@ class Boxed(Source):
 
 
 def framing(found: Predicted, size: int) -> np.ndarray:
-    """f64[3]: how objects lie in the input of size x size pixels, by their labels: the median centre (x, y) of their boxes,
-    from the input's centre, and the median longer side, over `size`. Objects with all points labelled, if there are any.
+    """Return how objects lie in the input, by their labels.
 
-    found: in pixels of the input. Raises ValueError where nothing is labelled, or each label is a single place.
+    Objects with all points labelled count, if there are any.
+
+    Args:
+        found: predictions with labels, in pixels of the input.
+        size: side of the input in pixels.
+
+    Returns:
+        f64[3], the median centre (x, y) of their boxes, from the input's centre, and the median longer side, over
+        `size`.
+
+    Raises:
+        ValueError: where nothing is labelled, or each label is a single place.
     """
     labelled = found.mask.all(1) if found.mask.all(1).any() else found.mask.any(1)
     if not labelled.any():
@@ -50,9 +65,22 @@ def framing(found: Predicted, size: int) -> np.ndarray:
 def closer(
     over: Ensemble, weights: np.ndarray, how: str, typical: np.ndarray, source: Source, found: Predicted
 ) -> Predicted:
-    """Predictions in pixels of the input, with the images whose objects fill less of it than they do in training predicted
-    again, each in a crop in which its predicted points lie as labels lie (`typical`, of `framing`); its frame is then that
-    crop's. Where the crop leaves the image the first prediction stays."""
+    """Return predictions with small objects predicted again, each in a closer crop.
+
+    Small are those that fill less of the input than they do in training. In the crop the predicted points lie as labels
+    lie. Where it leaves the image the first prediction stays.
+
+    Args:
+        over: the ensemble.
+        weights: as `inference.merged` has them.
+        how: as `inference.merged` has it.
+        typical: f64[3], of `framing`.
+        source: the data set.
+        found: predictions in pixels of the input.
+
+    Returns:
+        the same images, in pixels of the input; a frame is that of the crop where there was one.
+    """
     boxes, zoom = crops(inference.to_images(found), typical, over.configs[0])
     again = np.flatnonzero((zoom > _CLOSER) & np.isfinite(boxes).all(1))
     if not len(again):
@@ -69,8 +97,17 @@ def closer(
 
 
 def crops(found: Predicted, typical: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """(boxes f64[n, 4] in pixels of the images, by how much each would enlarge its object f64[n]); found: in pixels of the
-    images."""
+    """Return the crop in which each image's predicted points would lie as labels lie.
+
+    Args:
+        found: predictions in pixels of the images.
+        typical: f64[3], of `framing`.
+        config: of the first member.
+
+    Returns:
+        boxes f64[n, 4], x, y, width, height in pixels of the images, and by how much each would enlarge its object,
+        f64[n].
+    """
     low, high = found.points.min(1), found.points.max(1)
     longer = np.maximum((high - low).max(1), 1e-6)
     before = affine.scale(found.frame)

@@ -20,9 +20,14 @@ from pipelines.sources.tables import Images, Row
 def layout(source: Source, data: str | None) -> str:
     """Return the name of the format that every predicted point is written in where none is asked for.
 
-    data: the path that `source` was opened from, None for plain images. That of the contest where its points are asked for or
-    its folder is given, so that what reads a landmarks.csv reads the predictions; else the comma-separated table with named
-    columns, which spreadsheets and pandas open as it is.
+    Args:
+        source: the data set.
+        data: the path that it was opened from; None for plain images.
+
+    Returns:
+        that of the contest where its points are asked for or its folder is given, so that what reads a landmarks.csv
+        reads the predictions; else the comma-separated table with named columns, which spreadsheets and pandas open as
+        it is.
     """
     if data is None:
         return plain.NAME
@@ -31,9 +36,20 @@ def layout(source: Source, data: str | None) -> str:
 
 
 def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted], data: str | None) -> None:
-    """Every predicted point, in the files of a format; for COCO annotations as its results, under their own numbers.
+    """Write every predicted point, in the files of a format.
 
-    data: the path that `source` was opened from, None for plain images. Raises ValueError where the format cannot say it.
+    For COCO annotations as its results, under their own numbers.
+
+    Args:
+        out: the file or folder.
+        kind: the name of the format.
+        source: the data set.
+        found: predictions in pixels of the images.
+        data: the path that `source` was opened from; None for plain images.
+
+    Raises:
+        ValueError: where the format cannot say it.
+        OSError: where it cannot be written.
     """
 
     def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the images are
@@ -52,7 +68,18 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
 
 
 def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], found: Kept) -> None:
-    """The contest's file: the points asked of each image."""
+    """Write the contest's file: the points asked of each image.
+
+    Args:
+        out: the file.
+        source: the data set.
+        asked: for each image of the source the points, i[count], as many for all.
+        found: predictions in pixels of the images.
+
+    Raises:
+        ValueError: where a point is not finite, or images ask for different numbers of points.
+        OSError: where it cannot be written.
+    """
     index = found.index()
     points = (face for some in found for face in some.points)
     with files.whole(out) as file:
@@ -60,9 +87,17 @@ def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], fou
 
 
 def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
-    """The expected error of each point in pixels of its image, a comma-separated row an image.
+    """Write the expected error of each point in pixels of its image, a comma-separated row an image.
 
     `error_3` is that of the scheme's point 3; a submission's `Point_M3_X` is the fourth point ASKED of its image.
+
+    Args:
+        out: the file.
+        source: the data set.
+        found: predictions in pixels of the images.
+
+    Raises:
+        OSError: where it cannot be written.
     """
     with files.whole(out) as file:
         file.write(csv_text.row(["file_name", *(f"error_{i}" for i in range(source.num_points))]))
@@ -72,8 +107,24 @@ def write_spread(out: Path, source: Source, found: Iterable[Predicted]) -> None:
 
 
 def write_image_table(out: Path, source: Source, net: Predictor, found: Iterable[Predicted], limit: float) -> list[str]:
-    """What to expect of each image: mean expected error in its pixels, expected NME, how likely its NME is `limit` at
-    most, and at how many points no view gave a finite answer. Returns the names of the least certain, at most three."""
+    """Write what to expect of each image, a comma-separated row an image.
+
+    Mean expected error in its pixels, expected NME, how likely its NME is `limit` at most, and at how many points no
+    view gave a finite answer.
+
+    Args:
+        out: the file.
+        source: the data set.
+        net: the predictor.
+        found: predictions in pixels of the images.
+        limit: the NME that the confidence is of.
+
+    Returns:
+        the names of the least certain, at most three.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
     worst: list[tuple[float, str]] = []
     with files.whole(out) as file:
         file.write(csv_text.row(["file_name", "expected_error", "expected_nme", "confidence", "unseen_points"]))

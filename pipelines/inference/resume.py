@@ -28,7 +28,12 @@ _log = logging.getLogger("jaxmarks")
 
 
 class Kept:
-    """The blocks of a list in a folder, in order; iterates over them as `Predicted`, as often as wanted."""
+    """The blocks of a list in a folder, in order; iterates over them as `Predicted`, as often as wanted.
+
+    Args:
+        folder: of the blocks.
+        faults: a line for each image that could not be decoded.
+    """
 
     def __init__(self, folder: Path, faults: list[str]):
         self._folder, self.faults = folder, faults
@@ -39,18 +44,35 @@ class Kept:
                 yield Predicted(*(block[name] for name in Predicted._fields))
 
     def index(self) -> np.ndarray:
-        """i32[n]: which images of the list were predicted, in order."""
+        """Return which images of the list were predicted, i32[n], in order."""
         return np.concatenate([_array(path, "index") for path in _blocks(self._folder)])
 
 
 def folder(out: Path) -> Path:
-    """Where the blocks for a file lie until it is written."""
+    """Return where the blocks for a file lie until it is written.
+
+    Args:
+        out: the file.
+
+    Returns:
+        the folder, which need not exist.
+    """
     return out.with_name(f"{out.name}.partial")
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """One file, one writer, as long as the context lasts. Raises ValueError where another process has it."""
+    """Lock a file for one writer, as long as the context lasts.
+
+    Args:
+        out: the file.
+
+    Yields:
+        once, while the lock is held.
+
+    Raises:
+        ValueError: where another process has it, or other files lie where its blocks would.
+    """
     if others := [name for name in _names(folder(out)) if name != _ABOUT and not _OURS.fullmatch(name)]:
         raise ValueError(
             f"{folder(out)} holds other files ({others[0]}); blocks for {out} would lie there: name another"
@@ -61,12 +83,29 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def size(count: int, points: int) -> int:
-    """Bytes that the predictions of so many images take meanwhile, about."""
+    """Return about how many bytes the predictions of some images take meanwhile.
+
+    Args:
+        count: images.
+        points: of each.
+
+    Returns:
+        bytes.
+    """
     return count * points * (8 * 6 + 1)
 
 
 def known(out: Path, about: dict[str, Any], source: Source) -> int:
-    """How many images of a source are predicted already, for a file and under all that `about` says."""
+    """Return how many images of a source are predicted already, for a file.
+
+    Args:
+        out: the file.
+        about: plain data, as `predicted` takes it.
+        source: the data set.
+
+    Returns:
+        0 where the blocks are of anything else.
+    """
     where = folder(out)
     return (
         sum(len(part) for path, part in _parts(where, len(source)) if _kept(path, source, part))
@@ -82,10 +121,23 @@ def predicted(
     predictions: Callable[[Source, loader.Faults], Iterator[Predicted]],
     show: Callable[[int], None],
 ) -> Kept:
-    """Predictions of every decodable image of a source, made where they are not there yet.
+    """Return predictions of every decodable image of a source, made where they are not there yet.
 
-    about: plain data, all that they depend on beside the images: blocks of anything else are thrown away.
-    show(images done). Raises ValueError where none can be decoded. `done_with` removes the blocks.
+    `done_with` removes the blocks.
+
+    Args:
+        out: the file that they are for.
+        about: plain data, all that they depend on beside the images: blocks of anything else are thrown away.
+        source: the data set.
+        predictions: predictions(source, faults), in pixels of the images.
+        show: show(images done).
+
+    Returns:
+        the blocks.
+
+    Raises:
+        ValueError: where no image can be decoded.
+        OSError: where a block cannot be written.
     """
     where, again = folder(out), 0
     if not _is(where, about):
@@ -108,7 +160,11 @@ def predicted(
 
 
 def done_with(out: Path) -> None:
-    """Remove the blocks for a file."""
+    """Remove the blocks for a file.
+
+    Args:
+        out: the file.
+    """
     shutil.rmtree(folder(out), ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""How predictions are made: the settings, the weights that they give to views, and the purpose that a fit is known by."""
+"""Settings of predictions, the weights that they give to views, and the purpose that a fit is known by."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ _SEEN_BY = ("model", "size", "canvas", "box_margin", "precision")  # how a netwo
 
 
 class Settings(NamedTuple):
-    """How predictions are made."""
+    """Settings of predictions."""
 
     tta: str = "standard"  # a set of views by name, or the JSON of one
     merge: str = "mean"  # mean, median or trimmed
@@ -29,7 +29,17 @@ class Settings(NamedTuple):
 
 
 def from_flags(flags: argparse.Namespace) -> Settings:
-    """The settings that `prediction_flags` ask for. Raises ValueError in one line, before anything is opened."""
+    """Return the settings that `prediction_flags` ask for, before anything is opened.
+
+    Args:
+        flags: the command line.
+
+    Returns:
+        the settings.
+
+    Raises:
+        ValueError: in one line, for views or weights that are none.
+    """
     named = (flags.weights[:1].isalpha() and "," not in flags.weights) or flags.weights.endswith(".json")
     weights = _text(flags.weights, "view_weights") if named else json.dumps(_numbers(flags.weights))
     found = Settings(
@@ -69,7 +79,15 @@ def _text(value: str, field: str) -> str:
 
 
 def purpose(over: Ensemble, asked: Settings) -> dict:
-    """What a fit is for, as plain data: the states of the networks, and everything that changes what they predict."""
+    """Return what a fit is for: the states of the networks, and everything that changes what they predict.
+
+    Args:
+        over: the ensemble.
+        asked: how predictions are made.
+
+    Returns:
+        plain data.
+    """
     weights = json.loads(asked.view_weights) if asked.view_weights[:1] == "[" else asked.view_weights
     networks = [{"digest": t.commit.digest, **{f: getattr(t.run.config, f) for f in _SEEN_BY}} for t in over.runs]
     views = [[parsing.dump(v) for v in tta.view_configs(asked.tta, t.run.scheme.mirror is not None)] for t in over.runs]
@@ -78,7 +96,14 @@ def purpose(over: Ensemble, asked: Settings) -> dict:
 
 
 def equal_weights(over: Ensemble) -> np.ndarray:
-    """f64[views]: each member counts alike, and each of its views."""
+    """Return equal weights: each member counts alike, and each of its views.
+
+    Args:
+        over: the ensemble.
+
+    Returns:
+        f64[views], of sum 1.
+    """
     return _shared(over, np.full(len(over.members), 1 / len(over.members)))
 
 
@@ -88,7 +113,18 @@ def _shared(over: Ensemble, weights: np.ndarray) -> np.ndarray:
 
 
 def given_weights(over: Ensemble, asked: Settings) -> np.ndarray | None:
-    """The weights that were asked for by number, or equal ones; None: they are to be fitted. Raises ValueError in one line."""
+    """Return the weights that were asked for by number, or equal ones.
+
+    Args:
+        over: the ensemble.
+        asked: how predictions are made.
+
+    Returns:
+        f64[views] or f64[views, points], of sum 1 over the views; None: they are to be fitted.
+
+    Raises:
+        ValueError: in one line, for weights that are none, or fitted ones where nothing can be fitted.
+    """
     if asked.view_weights == "equal":
         return equal_weights(over)
     if asked.view_weights in ("auto", "fitted"):

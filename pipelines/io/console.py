@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -170,7 +170,7 @@ class Parser(argparse.ArgumentParser):
         )
         self._given: list[str] = []
 
-    def add_places(self, names: Sequence[str] = flags.PLACES) -> None:
+    def add_places(self, names: Collection[str] = flags.Places.__required_keys__) -> None:
         """Add the flags of the fields that say where a data set's images, boxes and objects are, as `Config` has them."""
         for f in dataclasses.fields(Config):
             if f.name in names:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any, TypedDict
 
 from jaxmarks import config
 
@@ -10,12 +11,18 @@ _OTHERS = """against at_once checkpoint copy_pictures fork format groups images 
 part recipe refine rows run runs sizes step traceback tta vary view_weights"""
 TABLE |= {name: config.flag(name) for name in _OTHERS.split()}
 
-PLACES = ("pictures", "boxes", "category")  # fields that say where a data set's images, boxes and objects are
+
+class Places(TypedDict):
+    """Where a data set's images, boxes and objects are, beside its path: fields of `Config`."""
+
+    pictures: str
+    boxes: str
+    category: str
 
 
-def places(given: object) -> dict[str, str]:
-    """Return these fields of a configuration or a command line."""
-    return {name: getattr(given, name) for name in PLACES}
+def places(given: Any) -> Places:
+    """Return the places that a configuration or a command line gives."""
+    return Places(pictures=given.pictures, boxes=given.boxes, category=given.category)
 
 
 def named(message: str) -> str:

@@ -32,16 +32,15 @@ class _Reader(NamedTuple):
 
 
 def scores(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """f64[n]: how odd each label is, among labels f[n, points, 2] in pixels, known where bool mask[n, points].
+    """Return how odd each label of a set is.
 
-    0: not odd. Else by how many robust standard deviations the largest of three numbers lies above its median in the
-    set: the RMS miss of its points (each over the point's usual miss; its logarithm), its coordinates in the model (RMS
-    over the usual; its logarithm), and how far the face is turned. Fewer than MIN_FACES labels that the model can be
-    fitted on: zeros. A label with fewer than three points: zero.
+    A label that is not odd has 0, else by how many robust standard deviations the largest of three numbers lies above
+    its median in the set: the RMS miss of its points (each over the point's usual miss; its logarithm), its coordinates
+    in the model (RMS over the usual; its logarithm), and how far the face is turned.
 
     Found among the k oddest, of k labels made wrong on purpose (2 % of the set, mean of three draws; in brackets among
-    the 2k oddest). faces68: 3,032 faces of the training split; five: its eye corners, tip of the nose and corners of the
-    mouth; drawn: the right labels of drawn:1000:68.
+    the 2k oddest). faces68: 3,032 faces of the training split; five: its eye corners, tip of the nose and corners of
+    the mouth; drawn: the right labels of drawn:1000:68.
 
         made wrong by                                   faces68      five         drawn
         mirror permutation, points not mirrored       1.00 (1.00)  1.00 (1.00)  1.00 (1.00)
@@ -53,6 +52,14 @@ def scores(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     So: what breaks a shape is found; what is a shape of another face, or of drawn:1000:68 its own seven wrong labels
     (shifted whole, or another's), is not. 20,000 faces of 971 points take 9 s on two cores, and 0.8 GB.
+
+    Args:
+        points: f[n, points, 2] in pixels.
+        mask: bool[n, points], the labelled points.
+
+    Returns:
+        f64[n], 0 or more; zero for a label with fewer than three points, and for all where the model can be fitted on
+        fewer than MIN_FACES.
     """
     every, seen = _complex(points, mask)
     result = np.zeros(len(every))
@@ -73,11 +80,19 @@ def scores(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def spread(points: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean shape f64[points, 2], upright as the faces are, x right, y down, its RMS radius 1, and how each point
-    varies about it: covariances f64[points, 2, 2]. NaN: a point that too few faces have.
+    """Return the mean shape of labels, and how each point varies about it.
 
-    points: f[n, points, 2] in pixels, known where bool mask[n, points]. Wrong labels are not believed. Raises
-    ValueError where no face has three points and more than half of those that any has.
+    The shape is upright as the faces are, x right, y down, its RMS radius 1. Wrong labels are not believed.
+
+    Args:
+        points: f[n, points, 2] in pixels.
+        mask: bool[n, points], the labelled points.
+
+    Returns:
+        f64[points, 2], and the covariances f64[points, 2, 2]. NaN: a point that too few faces have.
+
+    Raises:
+        ValueError: where no face has three points and more than half of those that any has.
     """
     every, seen = _complex(points, mask)
     taken, columns = _typical(every, seen)

@@ -22,17 +22,35 @@ _RED, _YELLOW, _GREY, _WHITE = (255, 60, 60), (255, 215, 60), (120, 120, 120), (
 
 
 def write_scheme(path: str | Path, scheme: landmarks.Scheme) -> None:
-    """The JSON file of a scheme whose mirror is known."""
+    """Write the JSON file of a scheme whose mirror is known.
+
+    Args:
+        path: the file.
+        scheme: the scheme.
+
+    Raises:
+        ValueError: for a scheme without a mirror permutation.
+        OSError: where it cannot be written.
+    """
     if scheme.mirror is None:
         raise ValueError(f"{path}: a scheme without a mirror permutation is not written")
     files.write_json(path, landmarks.to_data(scheme))
 
 
 def load_scheme(path: str | Path, num_points: int | None = None) -> landmarks.Scheme:
-    """The scheme in a JSON file (.json) or a file of pairs, for so many points where given.
+    """Return the scheme in a file.
 
-    A file of pairs does not say how many points there are: without num_points, as many as the highest named needs.
-    Raises ValueError in one line that names the file.
+    Args:
+        path: a JSON file (.json) or a file of pairs.
+        num_points: how many there must be. None: as the file says; a file of pairs does not, and then has as many as
+            the highest named needs.
+
+    Returns:
+        the scheme.
+
+    Raises:
+        ValueError: in one line that names the file, where it holds no scheme of so many points.
+        OSError: where it cannot be read.
     """
     if Path(path).suffix.lower() == ".json":
         return _from_json(path, num_points)
@@ -53,7 +71,14 @@ def load_scheme(path: str | Path, num_points: int | None = None) -> landmarks.Sc
 
 
 def named_scheme(mirror: np.ndarray) -> landmarks.Scheme:
-    """The scheme of a mirror permutation i32[points]: a known one's norm and regions where it is that one's."""
+    """Return the scheme of a mirror permutation.
+
+    Args:
+        mirror: i32[points].
+
+    Returns:
+        with a known scheme's norm and regions where the permutation is that one's; else without norm, of one region.
+    """
     known = landmarks.scheme(len(mirror))
     if known.mirror is not None and (known.mirror == mirror).all():
         return known
@@ -104,12 +129,19 @@ def _points(path: str | Path, name: str, values: object, count: int) -> np.ndarr
 
 
 def sheet(found: Findings, table: np.ndarray | None = None, against: list[Contradiction] | None = None) -> np.ndarray:
-    """Return u8[h, w, 3] RGB: the mean shape with each pair of `table` (or of the found permutation) joined; below,
-    every margin.
+    """Return an image of the mean shape with each pair joined; below, every margin.
 
     A correct permutation has horizontal lines, one colour for partners, and white points on the axis. Red and thick:
     the faces contradict the pair, or do not distinguish its points. Yellow rings: decided by the order of the list
     alone.
+
+    Args:
+        found: of `symmetry.examine`.
+        table: i32[points], the permutation that is shown; None: the one that was found.
+        against: of `symmetry.contradictions`, with a table.
+
+    Returns:
+        u8[h, w, 3], RGB.
     """
     mirror = found.mirror if table is None else table
     bad = (found.margin < WEAK) & ~found.by_order | (found.misfit > 2) if table is None else np.zeros(len(mirror), bool)

@@ -14,7 +14,16 @@ class Model(NamedTuple):
     modes: np.ndarray  # f64[modes, 2 * points], orthonormal
 
     def read(self, shapes: np.ndarray, modes: int, trust: np.ndarray | float = 1.0) -> np.ndarray:
-        """The nearest shapes c128[faces, points] that so many modes and a small similarity allow, by trusted points."""
+        """Return the nearest shapes that some modes and a small similarity allow.
+
+        Args:
+            shapes: c128[faces, points], aligned.
+            modes: how many modes are used, the strongest first.
+            trust: 0..1, how far each point is believed, f64[points] or one number.
+
+        Returns:
+            c128[faces, points].
+        """
         one = np.ones_like(self.mean)
         similar = np.stack([one, 1j * one, self.mean, 1j * self.mean]) / np.sqrt(len(one))
         kept = np.concatenate([flat(similar), self.modes[:modes]])
@@ -24,18 +33,41 @@ class Model(NamedTuple):
 
 
 def flat(shapes: np.ndarray) -> np.ndarray:
-    """Return shapes c[..., points] as f[..., 2 * points]: all x, then all y."""
+    """Return shapes with their coordinates apart: all x, then all y.
+
+    Args:
+        shapes: c[..., points], x + iy.
+
+    Returns:
+        f[..., 2 * points].
+    """
     return np.concatenate([np.real(shapes), np.imag(shapes)], -1)
 
 
 def paired(values: np.ndarray) -> np.ndarray:
-    """The inverse of `flat`."""
+    """Return the shapes that `flat` took apart.
+
+    Args:
+        values: f[..., 2 * points].
+
+    Returns:
+        c[..., points].
+    """
     x, y = np.split(values, 2, -1)
     return x + 1j * y
 
 
 def moved(shapes: np.ndarray, onto: np.ndarray, weight: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """(a, b) c128[faces, 1] of the similarities a z + b that bring shapes c128[faces, points] nearest to `onto`."""
+    """Return the similarities a z + b that bring shapes nearest to another.
+
+    Args:
+        shapes: c128[faces, points].
+        onto: c128[points] or c128[faces, points].
+        weight: 0 or more, of each point; broadcasts to `shapes`.
+
+    Returns:
+        a and b, each c128[faces, 1].
+    """
     weight = np.broadcast_to(weight, shapes.shape)
     total = weight.sum(1, keepdims=True)
     centre, goal = (weight * shapes).sum(1, keepdims=True) / total, (weight * onto).sum(1, keepdims=True) / total
@@ -63,7 +95,15 @@ def _distances(shapes: np.ndarray, seen: np.ndarray, onto: np.ndarray) -> np.nda
 
 
 def aligned(shapes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The shapes without place, size and turn (Procrustes about their median), from the most typical of a few."""
+    """Return shapes without place, size and turn (Procrustes about their median), from the most typical of a few.
+
+    Args:
+        shapes: c128[faces, points].
+        seen: bool[faces, points], the points that are known.
+
+    Returns:
+        c128[faces, points].
+    """
     starts = []
     for index in np.linspace(0, len(shapes) - 1, 9).astype(int):
         onto, weight = shapes[index] / np.abs(shapes[index] - shapes[index].mean()).mean(), seen & seen[index]
@@ -78,10 +118,17 @@ def aligned(shapes: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def completed(shapes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Typical shapes, what is not seen or not believed filled in by a model of the rest; which they were, bool[faces].
+    """Return typical shapes, with what is not seen or not believed filled in by a model of the rest.
 
-    Faces three times as far from the median as usual are dropped: their labels are wrong, or no use here. So are
-    single points eight times as far from the model as usual.
+    Faces three times as far from the median as usual are dropped: their labels are wrong, or no use here. Single points
+    eight times as far from the model as usual are filled in.
+
+    Args:
+        shapes: c128[faces, points], aligned.
+        seen: bool[faces, points], the points that are known.
+
+    Returns:
+        c128[kept, points], and which faces were kept, bool[faces].
     """
     far = _distances(shapes, seen, middle := _middle(shapes, seen))
     kept = far < 3 * np.median(far)
@@ -97,14 +144,27 @@ def completed(shapes: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def most_modes(shapes: np.ndarray) -> int:
-    """Return the number of modes that c128[faces, points] can support: at most a third of the points and a quarter of
-    the faces."""
+    """Return the number of modes that shapes can support: at most a third of the points and a quarter of the faces.
+
+    Args:
+        shapes: c128[faces, points].
+
+    Returns:
+        one of MODES.
+    """
     faces, points = shapes.shape
     return max(m for m in MODES if m <= min(points // 3, faces // 4))
 
 
 def model(shapes: np.ndarray) -> Model:
-    """The model of aligned shapes c128[faces, points], by principal components."""
+    """Return the model of aligned shapes, by principal components.
+
+    Args:
+        shapes: c128[faces, points].
+
+    Returns:
+        their mean and at most MODES[-1] modes.
+    """
     mean = shapes.mean(0)
     rows = flat(shapes - mean)
     powers, mixes = np.linalg.eigh(rows @ rows.T)  # faces are fewer than coordinates, or few enough

@@ -147,9 +147,17 @@ def _margins(cost: np.ndarray, apart: np.ndarray, mirror: np.ndarray) -> tuple[n
 
 
 def examine(points: np.ndarray, mask: np.ndarray | None = None) -> Findings:
-    """Find the mirror permutation in labels f64[faces, points, 2] in pixels, known where bool mask[faces, points].
+    """Return the mirror permutation that labels speak for, and how surely.
 
-    Raises ValueError if there is too little data; otherwise see `objections`.
+    Args:
+        points: f64[faces, points, 2] in pixels.
+        mask: bool[faces, points], the labelled points; None: all.
+
+    Returns:
+        what was found, with its `objections`.
+
+    Raises:
+        ValueError: where there is too little data.
     """
     points = np.asarray(points, np.float64)
     seen = np.asarray(np.isfinite(points).all(-1))
@@ -221,13 +229,31 @@ def _objections(found: Findings, split: np.ndarray) -> list[str]:
 
 
 def insist(found: Findings) -> None:
-    """ValueError in one line where there are objections."""
+    """Raise ValueError, in one line, where there are objections.
+
+    Args:
+        found: of `examine`.
+
+    Raises:
+        ValueError: with all objections.
+    """
     if found.objections:
         raise ValueError(f"the labels do not support a mirror permutation: {'; '.join(found.objections)}")
 
 
 def contradictions(found: Findings, table: np.ndarray) -> list[Contradiction]:
-    """Return where a table i32[points] differs from what was found, and how strongly the faces contradict it."""
+    """Return where a table differs from what was found, and how strongly the faces contradict it.
+
+    Args:
+        found: of `examine`.
+        table: i32[points], a mirror permutation.
+
+    Returns:
+        a row for each point that differs.
+
+    Raises:
+        ValueError: for a table of another number of points.
+    """
     if len(table) != len(found.mirror):
         raise ValueError(f"the table has {len(table)} points, the labels have {len(found.mirror)}")
     rows = []
@@ -239,6 +265,14 @@ def contradictions(found: Findings, table: np.ndarray) -> list[Contradiction]:
 
 
 def named(points: np.ndarray, limit: int = 8) -> str:
-    """The first of some points (indices, or bool[points]) for a message."""
+    """Return the first of some points for a message.
+
+    Args:
+        points: i[n], or bool[points].
+        limit: how many are named.
+
+    Returns:
+        the numbers, separated by commas, and how many more there are.
+    """
     points = np.flatnonzero(points) if points.dtype == bool else points
     return ", ".join(map(str, points[:limit])) + (f" and {len(points) - limit} more" if len(points) > limit else "")

@@ -9,8 +9,6 @@ import pytest
 
 from jaxmarks import losses
 
-pytestmark = pytest.mark.bits
-
 
 def _pair(random, batch=7, points=5):
     return (3 * random.randn(2, batch, points, 2)).astype(np.float32)

@@ -13,8 +13,6 @@ from pipelines import synthetic
 from pipelines.certificate import cases, points, reference
 from pipelines.images import decode
 
-pytestmark = pytest.mark.bits
-
 SIZE = 96
 
 

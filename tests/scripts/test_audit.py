@@ -16,8 +16,6 @@ from pipelines import synthetic
 from pipelines.certificate import cases, draws, pixels, points, table
 from pipelines.images import decode
 
-pytestmark = pytest.mark.bits
-
 SIZE, KEYS = 96, 16
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
 

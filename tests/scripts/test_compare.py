@@ -62,10 +62,10 @@ def test_rows_that_cannot_be_meant_are_rejected_in_a_line(tmp_path, rows, told):
 
 
 def test_a_missing_file_of_rows_and_an_unknown_name_are_reported(tmp_path):
-    assert rejection(experiments.read, tmp_path / "none.json") == f"--rows {tmp_path}/none.json: does not exist"
+    assert rejection(experiments.read, tmp_path / "none.json") == f"`rows` {tmp_path}/none.json: does not exist"
     rows = [Row("a", ""), Row("b", ""), Row("c", "")]
     assert experiments.chosen(rows, "c,a") == [rows[0], rows[2]] and experiments.chosen(rows, "") == rows
-    assert rejection(experiments.chosen, rows, "a,d") == "--only d: no such row; there are a, b, c"
+    assert rejection(experiments.chosen, rows, "a,d") == "`only` d: no such row; there are a, b, c"
 
 
 def test_one_flag_is_varied_by_its_values():

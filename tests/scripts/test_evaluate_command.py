@@ -228,7 +228,7 @@ def test_the_cumulative_curve_reaches_the_limit_and_as_far_as_most_images(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("share", "told"), [(0.0, "it was trained with --val-fraction 0"), (0.05, "none could be held out")]
+    ("share", "told"), [(0.0, "it was trained with `val_fraction` 0"), (0.05, "none could be held out")]
 )
 def test_a_run_that_held_nothing_out_has_no_validation_part_and_says_why(trained, share, told):
     run = run_folder.load(trained[1])

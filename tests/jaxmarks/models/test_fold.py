@@ -15,8 +15,6 @@ from jaxmarks.training import sharding
 from tests.jaxmarks.training.test_precision import Small
 from tests.tiny import LINEAR, NORMED
 
-pytestmark = pytest.mark.bits
-
 RANGES = {"scale": (-1.5, 1.5), "var": (0.01, 2.0), "bias": (-0.5, 0.5), "mean": (-0.5, 0.5)}
 
 

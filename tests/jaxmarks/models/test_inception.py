@@ -12,8 +12,6 @@ from jaxmarks import models
 from jaxmarks.models import inception, ops
 from tests.jaxmarks.models.test_models import with_random_norms
 
-pytestmark = pytest.mark.bits
-
 NUM_POINTS = 5
 MODEL = models.build("inception_v3", NUM_POINTS)
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32).reshape(1, 1, 1, 3)

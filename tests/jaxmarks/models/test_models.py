@@ -12,8 +12,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxmarks import models
 from jaxmarks.models import ops
 
-pytestmark = pytest.mark.bits
-
 NUM_POINTS = 5
 
 

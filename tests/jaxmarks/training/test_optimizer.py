@@ -9,8 +9,6 @@ import pytest
 from jaxmarks.config import Config
 from jaxmarks.training import optimizer
 
-pytestmark = pytest.mark.bits
-
 
 def _params(random):
     kernel, bias = (random.randn(3, 4).astype(np.float32), random.randn(4).astype(np.float32))
@@ -216,6 +214,7 @@ def test_cosine_equals_torchs_from_its_first_step_on():
     np.testing.assert_allclose(warmed[:8], 1e-3 * np.arange(8) / 8, atol=1e-9)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle", "plateau"])
 def test_the_rate_after_the_thaw_is_the_schedules_times_the_factor(schedule):
     config = Config(schedule=schedule, freeze=1.0, thaw_lr=0.25)

@@ -15,8 +15,6 @@ from pipelines import synthetic
 from pipelines.certificate import cases, pixels, points, reference, table
 from pipelines.images import decode
 
-pytestmark = pytest.mark.bits
-
 SIZE, KEYS = 96, 200
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
 QUICK = ("mirror", "crop", "chain")  # the slow test has all of them, at every size
@@ -35,6 +33,7 @@ def noise(random):
 
 
 @pytest.mark.slow
+@pytest.mark.bits
 def test_the_whole_certificate():
     photographs = [synthetic.draw(n, faults=False).image for n in range(3)]
     failed = [row for row in table.measure([96, 224], KEYS, cases.choose(""), photographs) if not row.ok]

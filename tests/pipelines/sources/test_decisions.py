@@ -16,8 +16,6 @@ from tests.commands import training
 from tests.pipelines.runs.test_run_folder import changed, rejection
 from tests.pipelines.sources.formats.test_contest import contest_folder, picture
 
-pytestmark = pytest.mark.bits
-
 NAMES = [f"{i}.png" for i in range(10)]
 HEAD = "file_name,decision,points\n"
 SOME = HEAD + "3.png,exclude,\n7.png,prediction,1.5 -2 3 4e1\n1.png,keep,\n"
@@ -165,6 +163,7 @@ def test_changed_decisions_in_the_run_folder_are_rejected(begun, change):
 
 
 @pytest.mark.slow
+@pytest.mark.bits
 def test_a_run_under_decisions_is_trained_replayed_evaluated_and_resumes(trained, command, tmp_path, rejected):
     data, run, _ = trained
     names = [n for part in run_folder.load(run).parts.values() for n in part]
