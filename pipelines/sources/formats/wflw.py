@@ -178,7 +178,7 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
         reason = f"{len(fields)}, most rows have {layout.fields}: the path {name[:80]!r} has blanks; rename it"
         return Rejected(name, None, f"wrong number of fields: {reason}")
     if fault := plain.path_fault(name):
-        return Rejected("", None, fault)
+        return Rejected(name, None, fault)
     if len(fields) != layout.fields:
         cut = plain.numbers([name]) is not None  # its last field
         reason = f"{len(fields)}, most rows have {layout.fields}{': the end is missing, with the image' * cut}"

@@ -394,9 +394,9 @@ def test_wflw_several_faces_boxes_and_lines(tmp_path, text):
         ("1 2 nan 4 0 0 9 9 0 0 0 0 0 0 c.png", "c.png", "not a finite number"),
         ("1 2 3 1_0 0 0 9 9 0 0 0 0 0 0 c.png", "c.png", "not a finite number"),
         ("1 2 3 4 0 0 9 inf 0 0 0 0 0 0 c.png", "c.png", "not a finite number"),
-        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 ../evil.png", "list.txt", "bad file name"),
-        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 /etc/passwd", "list.txt", "bad file name"),
-        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 c#1", "list.txt", "bad file name"),
+        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 ../evil.png", "../evil.png", "bad file name"),
+        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 /etc/passwd", "/etc/passwd", "bad file name"),
+        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 c#1", "c#1", "bad file name"),
     ],
 )
 def test_wflw_a_bad_row_is_rejected_with_its_line_and_nothing_else(tmp_path, row, file, kind):
