@@ -1,5 +1,6 @@
 """Tables that were joined: header rows between the rows, and rows that name an image again."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -27,6 +28,8 @@ class Headers:
     def take(self, fields: Sequence[str], line: int) -> int | None:
         """Return the field of a row at which a header begins, which is then that of the rows below it; None: it has none.
         That is the first, but behind a table whose last line has no end."""
+        if len(fields) == 1:  # of another separator
+            fields = re.split(r"[;,\t]", fields[0])
         found, start = _plain(fields), 0
         if len(fields) > max(map(len, self._known.values())):
             start = max((i for i, field in enumerate(found) if not _is_word(field)), default=-1) + 1

@@ -99,7 +99,7 @@ def test_a_mark_in_front_of_a_header_makes_no_other_of_it(tmp_path, mark):
 
 
 @pytest.mark.parametrize(
-    "header", [["image", *OTHER[1:]], ["image", "x", "y", "x", "y"], [*HEAD[:3], "nose_x", "nose_y"]]
+    "header", [["image", *OTHER[1:]], ["image", "x", "y", "x", "y"], [";".join(OTHER)], [*HEAD[:3], "nose_x", "nose_y"]]
 )
 def test_a_header_is_known_by_its_first_field_or_by_its_words(tmp_path, header):
     table = plain(tmp_path, [HEAD, ROWS["a"], header, ROWS["b"]])
