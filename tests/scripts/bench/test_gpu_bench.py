@@ -38,7 +38,7 @@ def test_without_a_gpu_it_is_rejected_in_one_line(tmp_path):
 @pytest.mark.slow
 def test_the_script_itself_runs_at_toy_sizes(tmp_path):
     """Every check and every kind of row, and a report that says what it is of."""
-    said = started("--on-cpu", "--out", tmp_path / "gpu.json")
+    said = started("--on-cpu", "--minutes", 60, "--out", tmp_path / "gpu.json")
     assert said.returncode == 0, said.stdout + said.stderr
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert report["on_cpu"] and report["device"] and report["versions"]["jax"] and not report["left_out"]
