@@ -51,10 +51,9 @@ def open_source(
     if rejected and source.asked is not None:
         raise ValueError(f"{path}: {report.line(rejected[0])} ({len(rejected)} such in all)")
     if rejected:
+        count, are = words.counted(len(rejected), "record"), "is" if len(rejected) == 1 else "are"
         kinds = report.by_kind(rejected)
-        _log.warning(
-            "%s: %d records cannot be used and are left out (%s); prepare.py lists each", path, len(rejected), kinds
-        )
+        _log.warning("%s: %s cannot be used and %s left out (%s); prepare.py lists each", path, count, are, kinds)
     if source.replaced:
         _log.warning("%s: %s", path, replaced_line(source.replaced, len(source)))
     return source
@@ -179,7 +178,11 @@ def described(source: Source) -> str:
     if (table := table_of(source)) is None:
         return f"{len(source)} drawn faces"
     pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)]
-    named = f" of {len(pairs)} points {', '.join(pairs[:_NAMED])}{', ...' * (len(pairs) > _NAMED)}" if pairs else ""
+    named = (
+        f" of {words.counted(len(pairs), 'point')} {', '.join(pairs[:_NAMED])}{', ...' * (len(pairs) > _NAMED)}"
+        if pairs
+        else ""
+    )
     more = f" and {words.counted(table.tables - 1, 'more table')}" if table.tables > 1 else ""
     return f"{table.where}{more}{named}, images in {table.root}"
 
@@ -272,7 +275,7 @@ def open_images(path: str, num_points: int, boxes: str = "", without: Sequence[s
     if boxes:
         table = formats.with_boxes(table, Path(boxes).expanduser())
         if not table.names:
-            raise ValueError(f"`boxes` {boxes}: it names none of the {len(names)} images of {path}")
+            raise ValueError(f"`boxes` {boxes}: it names none of the {words.counted(len(names), 'image')} of {path}")
         if gone := table.rejected:
-            _log.warning("%s: %d of %d images have no box in %s and are left out", path, len(gone), len(names), boxes)
+            _log.warning("%s: %d of %d images left out: no box in %s", path, len(gone), len(names), boxes)
     return Images(table)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
-from jaxmarks import choices
+from jaxmarks import choices, words
 from pipelines.io import console
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     else:
         convert.write_contest(out, rows, source, kept, decimals=0 if drawn else None)
     console.faults(faults)
-    print(f"{len(kept)} of {len(source)} records as {kind}: {flags.out}")
+    print(f"{len(kept)} of {words.counted(len(source), 'record')} as {kind}: {flags.out}")
     if beside:
         print(f"{kind} has no bounding boxes: they are in {beside}; give it as --boxes with this set")
     console.say(convert.describe(kind, flags.out, flags.part, folder, source, sent, kept, beside))

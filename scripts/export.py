@@ -75,7 +75,7 @@ def main() -> int:
         worst, count = model_file.difference(network, found, part, flags.input, flags.batch)
         cropped = " in their bounding boxes" if found.run.boxed else ""
         print(
-            f"read again, run on {count} images{cropped}: {worst:.2g} px from the run at most,"
+            f"read again, run on {words.counted(count, 'image')}{cropped}: {worst:.2g} px from the run at most,"
             f" {model_file.TOLERANCE} asked"
         )
         if not worst <= model_file.TOLERANCE:

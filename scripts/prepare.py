@@ -79,7 +79,7 @@ def main() -> int:
         return 0
     if not seal.is_whole(out):
         if not flags.merge:
-            progress = console.Progress(pack.total(job, mine), "record")
+            progress = console.Progress(pack.total(job, mine), "record", brief=True)
             pack.write(job, flags.workers, progress.show, mine)
             progress.close()
         if flags.part and not flags.merge:
@@ -95,7 +95,7 @@ def verify(folder: Path) -> None:
     """Hold every file of a packed set against its seal. Raises ValueError, naming the file, for the first that differs."""
     sealed = seal.read(folder)
     names = [name for part in sealed.parts for name in sealed.shards(part)]
-    progress = console.Progress(len(names), "shard")
+    progress = console.Progress(len(names), "shard", brief=True)
     for done, name in enumerate(names, 1):
         seal.check(folder, sealed, name)
         progress.show(done)
@@ -107,6 +107,7 @@ def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> 
     """Print the report of the packed set, and where to read on."""
     summary = report.read(out / seal.REPORT, dataset.parts(out))
     print(report.text(summary))
+    print(f"{out / 'report.txt'} names every file that was rejected, or whose labels a line counts")
     seen = rejected.thumbnails(parts, summary)
     if seen:
         print(f"rejected images: {rejected.sheet(out, seen, summary)}")

@@ -2,6 +2,7 @@
 
 The size does not reveal that for an image that is square, mirrored or turned by half."""
 
+from jaxmarks import words
 from pipelines.images import headers, jpeg
 
 _START = 1 << 16  # bytes of a PNG in which its EXIF data are looked for
@@ -20,8 +21,9 @@ def turned(data: bytes) -> bool:
 def describe(count: int, of: int) -> list[str]:
     """The line that says how many of some images are turned; none where none is."""
     have, them = ("has", "it") if count == 1 else ("have", "them")
-    said = f"{count} of {of} images {have} an EXIF orientation that turns or mirrors {them}"
-    return [f"{said}; labels are read in the displayed frame"] if count else []
+    said = f"{count} of {words.counted(of, 'image')} {have} an EXIF orientation that turns or mirrors {them}"
+    remedy = "turn labels that were made on the stored frame, or remove the tag (exiftool -Orientation= FILES)"
+    return [f"{said}; labels are read in the displayed frame: {remedy}"] if count else []
 
 
 def _exif(data: bytes, kind: str | None) -> bytes:

@@ -49,14 +49,15 @@ def say(*lines: str) -> None:
 
 
 class Progress:
-    """Progress on one rewritten line of a terminal; elsewhere plain lines, at most one in five seconds."""
+    """Progress on one rewritten line of a terminal; elsewhere plain lines, at most one in five seconds. brief: none of what
+    takes less."""
 
-    def __init__(self, total: int, unit: str):
+    def __init__(self, total: int, unit: str, *, brief: bool = False):
         self._total, self._unit = total, unit
-        self._began, self._shown = time.monotonic(), 0.0
         self._first: int | None = None
-        self._last = -1
-        self._live = sys.stderr.isatty()
+        self._last, self._live = -1, sys.stderr.isatty()
+        self._began, self._brief = time.monotonic(), brief and not self._live
+        self._shown = self._began if self._brief else 0.0
 
     def start(self, detail: str = "compiling, at first use") -> None:
         """Show at once that nothing is done yet, with a detail."""
@@ -77,7 +78,8 @@ class Progress:
         if self._first is None:  # what compilation took says nothing about the rest
             self._first = done
             self._began = now
-        if done == self._last or (done < self._total and now - self._shown < (0.1 if self._live else 5.0)):
+        soon = now - self._shown < (0.1 if self._live else 5.0)
+        if done == self._last or (soon and (done < self._total or (self._brief and self._last < 0))):
             return
         self._shown, self._last = now, done
         each = (now - self._began) / (done - self._first) if done > self._first else None

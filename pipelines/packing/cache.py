@@ -93,7 +93,7 @@ def _pack(path: str, source: Images, folder: Path, workers: int) -> None:
     job = pack.plan(folder, {"train": source})
     size = pack.check_space(job)
     console.say(f"{path}: packing {words.counted(len(source), 'record')} into {folder}, about {size} (`no_cache`: not)")
-    progress = console.Progress(len(source), "record")
+    progress = console.Progress(len(source), "record", brief=True)
     pack.write(job, workers, progress.show)
     progress.close()
     console.say("comparing near-duplicates, writing tables")
@@ -109,14 +109,15 @@ def _reported(source: Source, path: str, replaced: int) -> Source:
 
 def _tell(rejected: list[Rejected], where: str, brief: bool) -> None:
     if count := len(rejected):
-        several = f"{count} records cannot be used and are"
-        console.say(f"{'1 record cannot be used and is' if count == 1 else several} left out{where}")
+        are = "is" if count == 1 else "are"
+        console.say(f"{words.counted(count, 'record')} cannot be used and {are} left out{where}")
         if not brief:
             console.say(*report.examples(rejected))
 
 
 def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
-    seen, rejected, progress = [], list(source.table.rejected), console.Progress(len(source), "record")
+    seen, rejected = [], list(source.table.rejected)
+    progress = console.Progress(len(source), "record", brief=True)
     for found in inspection.over(source, 0, len(source), workers):
         if found.reason is None:
             seen.append((found.index, found.digest, found.fingerprint))
@@ -125,10 +126,7 @@ def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
         progress.show(found.index + 1, f"rejected {len(rejected)}")
     progress.close()
     if not seen:
-        raise ValueError(
-            f"none of the {len(rejected)} records of {source.table.root} can be used: {report.by_kind(rejected)}; the"
-            f" first: {report.line(rejected[0]) if rejected else 'none'}"
-        )
+        raise ValueError(report.none_usable(str(source.table.root), rejected))
     _tell(rejected, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())

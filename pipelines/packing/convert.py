@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from jaxmarks import words
 from pipelines import example
 from pipelines.images import decode
 from pipelines.io import console, files
@@ -111,7 +112,7 @@ def converted(
         width, height = size or (0, 0)  # only COCO wants to know
         return Row(name, points, mask, (width, height), box)
 
-    progress, waiting = console.Progress(len(source), "image"), deque()
+    progress, waiting = console.Progress(len(source), "image", brief=True), deque()
     with ThreadPoolExecutor(2) as pool:
         for index in range(len(source) + _AHEAD):
             if index < len(source):
@@ -151,13 +152,13 @@ def describe(
         return f"not read again, so whether it is the same set is not known: {error}"
     found = conversion.changes(sent, table)
     coded = sum(record.name != source.names[i] for record, i in zip(sent, kept, strict=True))
-    found += [f"{coded} images coded as JPEG"] * (coded > 0)
+    found += [f"{words.counted(coded, 'image')} coded as JPEG"] * (coded > 0)
     found += [f"{len(source) - len(kept)} left out"] * (len(kept) < len(source))
     found += ["the points asked of each image"] * (kind != contest.NAME and source.asked is not None)
     if found:
         return f"read again, it is another set, of another identity: {'; '.join(found)}"
     kept_too = "names, labels and bounding boxes" if source.boxed else "names and labels"
-    same = f"read again, it is the same set: {len(sent)} records with the same {kept_too}"
+    same = f"read again, it is the same set: {words.counted(len(sent), 'record')} with the same {kept_too}"
     if folder or _finds(kind, out, part, images, beside):
         return same
     if not isinstance(source, Images):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.example import Example, Source, record_digest
 from pipelines.images import decode, orientation, sizes
 from pipelines.packing import duplicates, report
@@ -79,7 +80,8 @@ def foreseen(source: Source) -> list[str]:
         stated = None if table.sizes is None or not table.sizes[index].all() else table.sizes[index].tolist()
         if (reason := sizes.glance(table.root / name, stated, table.where)) is not None:
             found.append(table.rejection(index, reason))
-    return [f"{len(found)} of {len(source)} images cannot be used:", *report.examples(found)] if found else []
+    count = f"{len(found)} of {words.counted(len(source), 'image')} cannot be used:"
+    return [count, *report.examples(found)] if found else []
 
 
 def over(source: Source, start: int, stop: int, workers: int, working_size: int = 0) -> Iterator[Seen]:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxmarks import words
 from pipelines.example import Source
 from pipelines.io import files
-from pipelines.packing import dataset, duplicates, inspection, record_table, report, seal, shards
+from pipelines.packing import conflicts, dataset, duplicates, inspection, record_table, report, seal, shards
 from pipelines.packing.dataset import Layout
 from pipelines.sources import label_counts
 from pipelines.sources.tables import Rejected, table_of
@@ -71,8 +71,9 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
         for number in range(of)
     ]
     job = Job(out, sources, layout, digest, size, shards)
-    if not any(len(source) for source in sources.values()) and not any(t.rejected for t in tables if t is not None):
-        raise ValueError(f"expected records, got none to pack into {out}")
+    for part, table in zip(sources, tables, strict=True):
+        if not len(sources[part]):
+            raise ValueError(report.none_usable(str(table.root if table else part), table.rejected if table else []))
     others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
     if others and not dataset.is_packed(out):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
@@ -120,7 +121,8 @@ def write(job: Job, workers: int, progress: Progress, mine: tuple[int, int] = (0
     number, of = mine
     with _locked(job, shared=of > 1):
         _discard_foreign(job)
-        shards, done, rejected = [s for i, s in enumerate(job.shards) if i % of == number], 0, 0
+        shards, done = [s for i, s in enumerate(job.shards) if i % of == number], 0
+        rejected = sum(len(table.rejected) for source in job.sources.values() if (table := table_of(source)))
         for shard in shards:
             if _note(job, shard) is None:
                 for count, bad in _write_shard(job, shard, workers):
@@ -151,7 +153,7 @@ def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
     path = job.out / shard.name
     found = _read_note(_notes(job) / f"{shard.name}.json")
     whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
-    return found if whole and {"labels", "turned"} <= found.keys() else None
+    return found if whole and "labels" in found and isinstance(found.get("turned"), list) else None
 
 
 def _read_note(path: Path) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def _discard_foreign(job: Job) -> None:
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
     """Write one shard, then its note; yield (records inspected, rejected) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
-    accepted, rejected, labelled, turned = [], [], [], 0
+    accepted, rejected, labelled, turned = [], [], [], []
     with shards.writing(job.out / shard.name) as writer:
         for seen in inspection.over(source, shard.start, shard.stop, workers, job.layout.working_size):
             if seen.example is None:
@@ -182,7 +184,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
                 writer.write(encode(source.names[seen.index], seen.example, seen.size))
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
                 labelled.append((source.names[seen.index], seen.example._replace(image=b""), seen.size))
-                turned += seen.turned
+                turned += [source.names[seen.index]] * seen.turned
             yield len(accepted) + len(rejected), len(rejected)
     path = job.out / shard.name
     counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
@@ -213,15 +215,14 @@ def _merge(job: Job) -> dict[str, Any]:
     found = {part: _gather(job, part) for part in job.sources}
     if not all(len(f.prints) for f in found.values()):
         rejected = next(f.rejected for f in found.values() if not len(f.prints))
-        raise ValueError(
-            f"{job.out}: no record can be used: {report.by_kind(rejected)}; first: {report.line(rejected[0])}"
-        )
+        raise ValueError(report.none_usable(str(job.out), rejected))
     groups = {part: _near_duplicates(job.sources[part], f) for part, f in found.items()}
+    pairs = {part: conflicts.find(job.sources[part], f.index, groups[part].tolist()) for part, f in found.items()}
     identity = {part: record_table.write(job.out, part, _records(job, part, groups[part])) for part in job.sources}
-    summary = report.make(job.sources, found, groups)
+    summary = report.make(job.sources, found, groups, pairs)
     files.write_json(job.out / "report.json", summary)
     with files.whole(job.out / "report.txt") as file:
-        file.write((report.text(summary) + "\n").encode())
+        file.write((report.text(summary, whole=True) + "\n").encode())
     labelled = {part: source.labelled for part, source in job.sources.items()}
     notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
     written = {
@@ -258,7 +259,7 @@ def _near_duplicates(source: Source, found: report.Found) -> np.ndarray:
 def _gather(job: Job, part: str) -> report.Found:
     table = table_of(job.sources[part])
     rejected = list(table.rejected) if table else []
-    rows, counts, turned = [], [], 0
+    rows, counts, turned = [], [], []
     for shard in (s for s in job.shards if s.part == part):
         note = _note(job, shard) or {}
         counts.append(label_counts.from_data(note["labels"]))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmarks import words
 from pipelines.io import csv_text, files
 from pipelines.sources import image_names
 
@@ -86,7 +87,7 @@ def _record(row: list[str]) -> Record | None:
 def _fault(row: list[str]) -> str:
     """Describe the fault of an invalid row."""
     if len(row) != len(_HEADER):
-        return f"{len(row)} fields, expected {len(_HEADER)}"
+        return f"{words.counted(len(row), 'field')}, expected {len(_HEADER)}"
     for place, (form, expected) in _FORMS.items():
         if not re.fullmatch(form, row[place]):
             return f"{_HEADER[place]}: expected {expected}, got {row[place][:40]!r}"

@@ -12,6 +12,7 @@ from jaxmarks import words
 from pipelines.example import Source
 from pipelines.images import orientation
 from pipelines.io import files, flags, schema
+from pipelines.packing import conflicts
 from pipelines.sources import label_counts, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
@@ -42,7 +43,7 @@ class Found(NamedTuple):
     rejected: list[Rejected]
     labels: label_counts.Counts
     replaced: int  # boxes without area, for which that of the labelled points was taken
-    turned: int  # images displayed turned or mirrored against how they are stored
+    turned: list[str]  # images displayed turned or mirrored against how they are stored
 
 
 def kind(reason: str) -> str:
@@ -61,6 +62,14 @@ def by_kind(rejected: Sequence[Rejected]) -> str:
     return files.escaped(", ".join(f"{count} {named}" for named, count in counts.most_common()))
 
 
+def none_usable(where: str, rejected: Sequence[Rejected]) -> str:
+    """A line on a set of which nothing can be used."""
+    if not rejected:
+        return f"{where}: expected records, got none"
+    first = line(rejected[0])
+    return f"none of the {words.counted(len(rejected), 'record')} of {where} can be used: {by_kind(rejected)}; the first: {first}"
+
+
 def examples(rejected: Sequence[Rejected]) -> list[str]:
     """A line for each kind of rejection: how many, and the first of them."""
     first: dict[str, Rejected] = {}
@@ -73,16 +82,21 @@ def examples(rejected: Sequence[Rejected]) -> list[str]:
     return [f"  {count} {files.escaped(named)}; the first {detail[named]}" for named, count in counts.most_common()]
 
 
-def make(sources: dict[str, Source], found: dict[str, Found], groups: dict[str, np.ndarray]) -> dict[str, Any]:
+def make(
+    sources: dict[str, Source],
+    found: dict[str, Found],
+    groups: dict[str, np.ndarray],
+    pairs: dict[str, list[conflicts.Pair]],
+) -> dict[str, Any]:
     """The content of report.json."""
-    parts = {part: _part(sources[part], found[part], groups[part]) for part in sources}
+    parts = {part: _part(sources[part], found[part], groups[part], pairs[part]) for part in sources}
     rejected = [{"part": part, **r._asdict()} for part, f in found.items() for r in f.rejected]
     return {"accepted": sum(p["accepted"] for p in parts.values()), "refused": rejected, "parts": parts}
 
 
-def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
+def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflicts.Pair]) -> dict[str, Any]:
     table = table_of(source)
-    names = [source.names[i] for i in found.index]
+    names = [source.names[int(i)] for i in found.index]
     images = [table.images[i] if table and table.images else names[at] for at, i in enumerate(found.index)]
     first = list({(g, image): at for at, (g, image) in enumerate(zip(groups.tolist(), images, strict=True))}.values())
     counts = np.bincount(groups[first], minlength=len(groups))  # two faces of one image are no duplicates
@@ -98,12 +112,15 @@ def _part(source: Source, found: Found, groups: np.ndarray) -> dict[str, Any]:
         "long_side": _shares(found.sizes.max(1)),
         "spread": _shares(spread) if len(spread) else None,
         "labels": label_counts.to_data(found.labels) if source.labelled else None,
-        "turned": found.turned,
+        "turned": len(found.turned),
+        "turned_files": found.turned,
         "near_duplicates": {
             "groups": len(many),
             "photographs": int(counts[many].sum()),
             "largest": [{"photographs": int(counts[g]), "first": names[g]} for g in largest],
+            "shared": conflicts.shared(names),
         },
+        "conflicts": [pair._asdict() for pair in pairs],
         "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
         "not_listed": _not_listed(table) if table else None,
     }
@@ -128,7 +145,7 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
         if kind(r.reason) in ("bad file name", "no image")
     }
     endings = {os.path.splitext(path)[1].lower() for path in paths}.union(ENDINGS)
-    folders = sorted({path.rpartition("/")[0] for path in paths})
+    folders = sorted({folder for path in paths for folder in _above(path)})
     others, looked = [], 0
     for folder in folders:
         found = _files_in(table.root / folder)
@@ -140,6 +157,12 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
             if ending.lower() in endings and path not in known and stem not in labelled and not named:
                 others.append(path)
     return {"files": len(others), "first": sorted(others)[:_EXAMPLES]}
+
+
+def _above(path: str) -> list[str]:
+    """The folder of an image and those around it, up to the data set's, which is ""."""
+    steps = path.split("/")[:-1]
+    return ["/".join(steps[:count]) for count in range(len(steps) + 1)]
 
 
 def _files_in(folder: Path) -> list[str]:
@@ -158,25 +181,28 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     schema.check(data, {"accepted": _COUNT, "refused": [_REJECTED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
         schema.check(data["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
+        schema.check(data["parts"][part].get("turned_files"), ([str], None), f"{path}: parts.{part}.turned_files")
+        schema.check(data["parts"][part].get("conflicts"), ([conflicts.FORM], None), f"{path}: parts.{part}.conflicts")
         schema.check(data["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
     return {**data, "parts": {part: data["parts"][part] for part in parts}}
 
 
-def text(report: dict[str, Any]) -> str:
-    """The report for a person who has a command line."""
-    return flags.named("\n".join(row for part in report["parts"] for row in _lines(part, report)))
+def text(report: dict[str, Any], *, whole: bool = False) -> str:
+    """The report for a person who has a command line; whole: with every file that a line tells of, not the first."""
+    return flags.named("\n".join(row for part in report["parts"] for row in _lines(part, report, whole)))
 
 
-def _lines(part: str, report: dict[str, Any]) -> list[str]:
+def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
     about = report["parts"][part]
     rejected = [r for r in report["refused"] if r["part"] == part]
     rows = [f"{part}: {about['listed']} listed, {about['accepted']} accepted, {len(rejected)} rejected"]
     for reason, count in about["refused"].items():
         rows.append(f"  {count:6d}  {reason}")
-        which = [r for r in rejected if kind(r["reason"]) == reason][:3]
+        which = [r for r in rejected if kind(r["reason"]) == reason][: None if whole else 3]
         rows += [f"          {line(Rejected(r['file'], r['line'], r['reason']))}" for r in which]
     if (others := about["not_listed"]) and others["files"]:
-        rows.append(f"  {others['files']} files that no row names: {files.escaped(', '.join(others['first']))}")
+        named = files.escaped(", ".join(others["first"])) + ", ..." * (others["files"] > len(others["first"]))
+        rows.append(f"  {words.counted(others['files'], 'file')} that no row names: {named}")
     if (about.get("boxes") or {}).get("replaced"):
         rows.append(f"  {replaced_line(about['boxes']['replaced'], about['accepted'])}")
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
@@ -184,8 +210,13 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
         rows.append(f"  points' box over the image, by side: {_spelled(about['spread'], 2)}")
     scheme = label_counts.default(about["num_points"])[1]
     if about.get("labels"):
-        rows += [f"  {row}" for row in label_remarks.describe(label_counts.from_data(about["labels"]), scheme)]
-    rows += [f"  {row}" for row in orientation.describe(about.get("turned") or 0, about["accepted"])]
+        for row, names in label_remarks.with_names(label_counts.from_data(about["labels"]), scheme):
+            rows += [f"  {row}", *_indented(names, whole)]
+    for row in orientation.describe(about.get("turned") or 0, about["accepted"]):
+        rows += [f"  {row}", *_indented(about.get("turned_files") or [], whole)]
+    pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
+    for row in conflicts.describe(pairs):
+        rows += [f"  {row}", *_indented([str(pair) for pair in pairs], whole)]
     twins = about["near_duplicates"]
     if twins["largest"]:
         kept = " kept on one side of the split;" * (part == "train")
@@ -194,7 +225,11 @@ def _lines(part: str, report: dict[str, Any]) -> list[str]:
             f"{',' if kept else ';'}{kept} the largest has {twins['largest'][0]['photographs']}, first"
             f" {twins['largest'][0]['first']}"
         )
-    return rows
+    return rows + [f"  {row}" for row in conflicts.describe_shared(twins.get("shared"))]
+
+
+def _indented(names: Sequence[str], whole: bool) -> list[str]:
+    return [f"          {files.escaped(name)}" for name in names] if whole else []
 
 
 def _spelled(shares: dict[str, float], decimals: int) -> str:

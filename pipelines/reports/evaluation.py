@@ -38,7 +38,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         if report["groups"]["by"]
         else "one by one"
     )
-    found = [f"{report['count']} images, {by}; in brackets 95 % intervals"]
+    found = [f"{words.counted(report['count'], 'image')}, {by}; in brackets 95 % intervals"]
     if cropped := report.get("boxes"):
         found.append("images are cropped to their bounding boxes")
         found += of_labels_lines(cropped["of_labels"], cropped["count"], "images")

@@ -1,11 +1,14 @@
 """Selection half and calibration half of a run's validation split."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from jaxmarks.evaluation import calibration
 from pipelines.example import Source, Subset
+from pipelines.packing import conflicts
 from pipelines.runs import run_data, split
 from pipelines.runs.run_folder import Run
+from pipelines.sources.formats import plain
 
 _FEW = 500  # images to train on, below which a line says what to expect
 _EXPECT = (
@@ -54,10 +57,11 @@ def described(run: Run, source: Source) -> list[str]:
 
 
 def _near_duplicates(source: Source) -> list[str]:
-    groups = [group for group in source.groups or () if group]
-    if not groups:
-        return []
-    return [
-        f"near-duplicates, each group on one side: {len(groups)} images in {len(set(groups))} of them"
+    groups = source.groups or [""] * len(source)
+    grouped = {(group, plain.image_of(name)) for group, name in zip(groups, source.names, strict=True) if group}
+    sizes = [size for size in Counter(group for group, _ in grouped).values() if size > 1]  # in images, not in records
+    line = (
+        f"near-duplicates, each group on one side: {sum(sizes)} images in {len(sizes)} of them"
         " (`no_near_duplicates`: wherever they fall)"
-    ]
+    )
+    return [line] * bool(sizes) + conflicts.describe_shared(conflicts.shared(source.names))

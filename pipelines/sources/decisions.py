@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.example import Example, Source, Subset, identity
 from pipelines.io import csv_text
 
@@ -38,7 +39,7 @@ def read(path: Path, names: Sequence[str], num_points: int) -> Decisions:
         if not fields:
             continue
         if len(fields) != len(HEADER):
-            raise ValueError(f"{where}: {len(fields)} fields, expected {','.join(HEADER)}")
+            raise ValueError(f"{where}: {words.counted(len(fields), 'field')}, expected {','.join(HEADER)}")
         name, decision, points = fields
         if name not in known:
             raise ValueError(f"{where}: {name[:100]!r} is not among the images of the data")
@@ -61,7 +62,9 @@ def read(path: Path, names: Sequence[str], num_points: int) -> Decisions:
 def _points(text: str, num_points: int, where: str) -> np.ndarray:
     fields = text.split()
     if len(fields) != 2 * num_points:
-        raise ValueError(f"{where}: {len(fields)} coordinates, expected x and y of {num_points} points")
+        raise ValueError(
+            f"{where}: {words.counted(len(fields), 'coordinate')}, expected x and y of {words.counted(num_points, 'point')}"
+        )
     try:
         found = np.array([float(field) for field in fields])
     except ValueError as error:

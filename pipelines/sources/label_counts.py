@@ -18,16 +18,16 @@ from pipelines.example import Example
 from pipelines.io import schema
 
 SMALL = 8.0  # pixels: an object whose longer side has fewer is small
-_EXAMPLES = 3
 _CHUNK = 256  # images whose labels are counted at a time
 _FAR = 1.0  # times the image's longer side: what lies farther outside is far outside
 _CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999, 32767, 65535, 99999)
-_HUGE = 1e5  # pixels: no coordinate of an image
+_HUGE = 1e7  # pixels: no coordinate of an image
+_AGREE, _SCALED = 0.1, 1.2  # by which the scales of x and y may differ, and what is no other scale
 _LEFT = 0.1  # of a box's longer side: what reaches farther outside of the image was hardly meant
 
 KINDS = (
-    "unlabelled", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box", "norm_diagonal",
-    "box_image", "box_points",
+    "unlabelled", "missing", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box",
+    "norm_diagonal", "box_image", "box_points", "resized", "shown",
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ class Kind(NamedTuple):
 
     images: int
     points: int
-    examples: list[str]  # file names
+    examples: list[str]  # file names, of all images
 
 
 class Counts(NamedTuple):
@@ -99,6 +99,8 @@ def count_all(read: Iterable[Read], view: View, scheme: Scheme) -> Counts:
 def count(found: Labels, view: View, scheme: Scheme) -> Counts:
     """Each kind in some labels, as images under `view` show it, and as the norm of `scheme` has it."""
     kinds = {**_places(found, view), **_whole(found, view, scheme), **_boxes(found)}
+    for name in ("crop", "canvas", "box_points", "resized"):  # which shares of width and height explain
+        kinds[name] = np.where(kinds["unit"], 0, kinds[name])
     named = {name: _kind(found.names, each) for name, each in kinds.items()}
     return Counts(len(found.names), int(found.mask.sum()), int((np.all(np.isfinite(found.box), axis=1)).sum()), named)
 
@@ -106,7 +108,7 @@ def count(found: Labels, view: View, scheme: Scheme) -> Counts:
 def _kind(names: Sequence[str], each: np.ndarray) -> Kind:
     """each: i[n], the points of each image."""
     where = np.flatnonzero(each)
-    return Kind(len(where), int(each.sum()), [names[int(i)] for i in where[:_EXAMPLES]])
+    return Kind(len(where), int(each.sum()), [names[int(i)] for i in where])
 
 
 def _crops(found: Labels, margin: float) -> tuple[np.ndarray, np.ndarray]:
@@ -144,11 +146,14 @@ def _whole(found: Labels, view: View, scheme: Scheme) -> dict[str, np.ndarray]:
     shown = side * view.size / (2 * _crops(found, view.margin)[1])
     most = counted >= max(2, (scheme.num_points + 1) // 2)  # of a few points nobody knows the object's size
     instead = metrics.fallback(found.points, found.mask, scheme, np.hypot(*found.size.T)) * (counted > 0)
+    small = most & (side < SMALL)
     unit = (counted > 1) & (side > 0) & (found.size.max(1) > 4) & (low >= 0).all(1) & (high <= 1).all(1)
     return {
         "unlabelled": (counted == 0).astype(int),
         "unit": unit.astype(int),
-        "small": (most & ~unit & (np.minimum(side, shown) < SMALL)).astype(int),
+        "missing": found.mask.shape[1] - counted,
+        "small": (small & ~unit).astype(int),
+        "shown": (most & ~small & ~unit & (shown < SMALL)).astype(int),
         "norm_box": (instead == 1).astype(int),
         "norm_diagonal": (instead == 2).astype(int),
     }
@@ -161,10 +166,21 @@ def _boxes(found: Labels) -> dict[str, np.ndarray]:
     edge = found.points + 0.5
     held = (found.mask & ((low[:, None] <= edge) & (edge <= high[:, None])).all(-1)).sum(1)
     boxed, labelled = np.isfinite(found.box).all(1), found.mask.sum(1)
+    left, missed = beyond > _LEFT * found.box[:, 2:].max(1), boxed & (2 * held < labelled)
+    outside = (found.mask & ((edge < 0) | (edge > found.size[:, None])).any(-1)).any(1)
     return {
-        "box_image": (beyond > _LEFT * found.box[:, 2:].max(1)).astype(int),
-        "box_points": (boxed & (2 * held < labelled)).astype(int),
+        "box_image": left.astype(int),
+        "box_points": missed.astype(int),
+        "resized": ((left & ~missed & outside) | (missed & _scaled(found))).astype(int),
     }
+
+
+def _scaled(found: Labels) -> np.ndarray:
+    """bool[n]: the points lie about the place of the box in an image of another size, x and y scaled alike."""
+    corners = metrics.extremes(found.points, found.mask)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.log((corners[0] + corners[1] + 1) / (2 * found.box[:, :2] + found.box[:, 2:]))  # of the centres
+    return (np.abs(scale[:, 0] - scale[:, 1]) < _AGREE) & (np.abs(scale.mean(1)) > np.log(_SCALED))
 
 
 def added(parts: Sequence[Counts]) -> Counts:
@@ -175,7 +191,7 @@ def added(parts: Sequence[Counts]) -> Counts:
     kinds = {}
     for name in KINDS:
         each = [p.kinds[name] for p in parts]
-        examples = [e for k in each for e in k.examples][:_EXAMPLES]
+        examples = [e for k in each for e in k.examples]
         kinds[name] = Kind(sum(k.images for k in each), sum(k.points for k in each), examples)
     return Counts(images, points, boxed, kinds)
 

@@ -13,11 +13,14 @@ from pipelines.sources.label_counts import KINDS, SMALL, Counts, Read, View, cou
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
 SHARE = 0.1  # of the images: a kind that is more frequent is a warning
+_NAMED = 3  # images of a kind that are named
+_HIDDEN = ("canvas", "resized")  # kinds that only others tell of
 _STILL = 5  # images with a point, of which one in the same place in all is reported
 _OF_IMAGES = (
     "unlabelled",
     "unit",
     "small",
+    "shown",
     "norm_box",
     "norm_diagonal",
     "box_image",
@@ -38,7 +41,9 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
         found = pool.map(lambda i: _read(source, int(i)), chosen)
         read = (turned.append(one[1]) or still.seen(one[0]) for one in found if one is not None)
         counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
-    lines = describe(counts, scheme) + still.describe() + orientation.describe(sum(turned), counts.images)
+    lines = still.describe() + orientation.describe(sum(turned), counts.images) + describe(counts, scheme)
+    if any(len(counts.kinds[name].examples) > _NAMED for name in KINDS if name not in _HIDDEN):
+        lines.append("labels: prepare.py names the images of each kind, in report.txt")
     if len(chosen) < len(source):
         lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
     return lines
@@ -84,18 +89,27 @@ def _read(source: Source, index: int) -> tuple[Read, bool] | None:
 def describe(c: Counts, scheme: Scheme) -> list[str]:
     """The counts for a person, a line for each kind that was found; what more than SHARE of the images have is a warning,
     with its remedy."""
-    return [_line(name, c, scheme) for name in KINDS if c.kinds[name].images and name != "canvas"]
+    return [line for line, _ in with_names(c, scheme)]
+
+
+def with_names(c: Counts, scheme: Scheme) -> list[tuple[str, list[str]]]:
+    """Each line of `describe`, with the names of all images of its kind."""
+    found = [name for name in KINDS if c.kinds[name].images and name not in _HIDDEN]
+    return [(_line(name, c, scheme), c.kinds[name].examples) for name in found]
 
 
 def _line(name: str, c: Counts, scheme: Scheme) -> str:
     kind = c.kinds[name]
     often = kind.images > SHARE * c.images
     remedy = f"; {_remedy(name, c)}" if often and _remedy(name, c) else ""
-    examples = f"{', '.join(kind.examples)}{', ...' if kind.images > len(kind.examples) else ''}"
+    examples = f"{', '.join(kind.examples[:_NAMED])}{', ...' * (kind.images > _NAMED)}"
     hidden = f"; {c.kinds['canvas'].points} of them no augmentation shows either" if name == "crop" else ""
-    points = "" if name in _OF_IMAGES else f" ({kind.points} of {c.points} points{hidden})"
+    of = c.images * scheme.num_points if name == "missing" else c.points
+    points = "" if name in _OF_IMAGES else f" ({kind.points} of {words.counted(of, 'point')}{hidden})"
     have = "has" if kind.images == 1 else "have"
-    said = f"{kind.images} of {c.images} images {have} {_what(name, scheme)}{points}: {examples}{remedy}"
+    said = (
+        f"{kind.images} of {words.counted(c.images, 'image')} {have} {_what(name, scheme)}{points}: {examples}{remedy}"
+    )
     return f"{'warning: ' if remedy else ''}labels: {said}"
 
 
@@ -105,11 +119,13 @@ def _what(name: str, scheme: Scheme) -> str:
     norm = f"points {scheme.norm[0]} and {scheme.norm[1]}" if scheme.norm else "their points"
     return {
         "unlabelled": "no labelled point, and nothing to train on",
+        "missing": "points that are not labelled",
         "unit": "all points within 0..1 pixels, as if they were shares of width and height",
         "crop": "points outside the crop that the network is shown",
         "image": "points outside the image",
         "far": "points far outside the image, more than its longer side away",
-        "small": f"an object of fewer than {SMALL:g} pixels, in the image or as the network sees it",
+        "small": f"an object of fewer than {SMALL:g} pixels",
+        "shown": f"an object of which the network sees fewer than {SMALL:g} pixels",
         "norm_box": f"{norm} in one place or not both labelled: their NME is divided by the box of the labelled points",
         "norm_diagonal": "labelled points without an area: their NME is divided by the diagonal of the image",
         "box_image": "a bounding box that reaches far outside the image",
@@ -127,13 +143,17 @@ def _remedy(name: str, c: Counts) -> str:
         return empty
     if name == "unit":
         return "multiply x by the width and y by the height of each image: coordinates are pixels"
+    if name in ("box_image", "box_points") and 2 * c.kinds["resized"].images > c.kinds[name].images:
+        return "boxes and points agree with each other, but not with the size of the image: resized after labelling?"
     if name in ("box_image", "box_points"):
         return "corners in place of width and height, or the reverse? Boxes are x, y, width, height (WFLW: corners)"
     if name == "unlabelled":
         return "label them, or leave them out"
-    if name in ("crop", "image", "far"):
+    if name in ("image", "far"):
+        return "were the images resized or cropped after labelling? Scale the labels, or take the original images"
+    if name == "crop":
         mistaken = sum(c.kinds[n].points for n in _PLACEHOLDERS)
-        if name == "crop" and 2 * mistaken > c.kinds["crop"].points:
+        if 2 * mistaken > c.kinds["crop"].points:
             return f"most may be placeholders, named below: {empty}"
         return boxes
-    return boxes if name == "small" else ""
+    return f"take a larger `size` in training, or {boxes}" if name == "shown" else boxes if name == "small" else ""

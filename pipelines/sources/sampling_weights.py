@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.sources import image_names, text_tables
 
 
@@ -16,7 +17,7 @@ def read(path: Path, names: Sequence[str]) -> np.ndarray:
     """
     scan = text_tables.scan(path, b",", safe=image_names.inner_path)
     if len(scan.columns) != 2:
-        raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name,weight")
+        raise ValueError(f"{path}:1: {words.counted(len(scan.columns), 'column')}, expected file_name,weight")
     if scan.rejected:
         raise ValueError(f"{path}:{scan.rejected[0].line}: {scan.rejected[0].reason}")
     found = {name: float(scan.row(i)[0]) for i, name in enumerate(scan.names)}

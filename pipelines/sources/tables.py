@@ -1,6 +1,7 @@
 """Tables of records as the files of a format list them, and the source of images made from one."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.example import Example, Source
 from pipelines.images import decoders, depth, headers, sizes
 from pipelines.images.decoders import DecodeError
@@ -158,6 +160,8 @@ class Images(Source):
 
     def _found_whites(self) -> dict[str, float]:
         own: dict[str, list[float]] = {}
+        folders: dict[str, set[str]] = {}
+        paths = self.table.images or self.table.names
         sample = np.unique(np.linspace(0, len(self) - 1, min(_SAMPLE, len(self))).astype(int)).tolist()
         for index in sample:
             try:
@@ -166,13 +170,16 @@ class Images(Source):
                 continue  # raised when it is asked for
             if found is not None:
                 own.setdefault(found[0], []).append(found[1])
+                folders.setdefault(found[0], set()).add(os.path.dirname(paths[index]))
         whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}
         for kind, white in whites.items():
             dark = sum(8 * own_white < white for own_white in own[kind])
             _log.warning(
-                "%s: %d of %d images that were read have %s values, shown as 8 bits with %g as white%s%s",
-                self.table.where, len(own[kind]), len(sample), kind, white,
-                "; from so few images, and not kept: other data may get another" if len(own[kind]) < _FEW else "",
+                "%s: %d of %s that were read have %s values, shown as 8 bits with %g as white%s%s",
+                self.table.root / os.path.commonpath(folders[kind]), len(own[kind]), words.counted(len(sample), "image"),
+                kind, white,
+                f"; estimated from so few images (fewer than {_FEW}), it may differ for other sets of the same camera"
+                if len(own[kind]) < _FEW else "",
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
             )  # fmt: skip
         return whites

@@ -16,7 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
-from jaxmarks import choices
+from jaxmarks import choices, words
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import image_names, text_tables
 from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, pts
@@ -75,8 +75,8 @@ def respelled(table: Table) -> Table:
     if not changed:
         return table
     note = (
-        f"{table.where}: {changed} names of images are spelled in another form of Unicode on the disk (accents); taken as"
-        " the same"
+        f"{table.where}: {words.counted(changed, 'name')} of images spelled in another form of Unicode on the disk (accents);"
+        " taken as the same"
     )
     return dataclasses.replace(table, images=found, notes=[*table.notes, note])
 
@@ -90,7 +90,9 @@ def with_boxes(table: Table, path: Path) -> Table:
     """
     scan = text_tables.scan(path, b",", safe=image_names.inner_path)
     if len(scan.columns) != 5:
-        raise ValueError(f"{path}:1: {len(scan.columns)} columns, expected file_name, x, y, width, height")
+        raise ValueError(
+            f"{path}:1: {words.counted(len(scan.columns), 'column')}, expected file_name, x, y, width, height"
+        )
     headers.check_box(path, scan.columns)
     if scan.rejected:
         raise ValueError(f"{path}:{scan.rejected[0].line}: {scan.rejected[0].reason}")

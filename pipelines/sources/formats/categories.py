@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxmarks import words
+
 Key = int | str | None  # a category's id; None: of annotations that name no category
 
 
@@ -17,7 +19,7 @@ class Category(NamedTuple):
 
     def __str__(self) -> str:
         named = self.name if self.key is None or self.name == str(self.key) else f"{self.name} (id {self.key})"
-        return f"{named}: {self.annotations} annotations of {self.points} points"
+        return f"{named}: {words.counted(self.annotations, 'annotation')} of {words.counted(self.points, 'point')}"
 
 
 def key_of(annotation: dict[str, Any]) -> Key:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import words
 from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.boxes import of_points
-from pipelines.sources.formats import categories, coco_images, foreign, image_folders, plain
+from pipelines.sources.formats import categories, coco_entries, coco_images, foreign, image_folders, plain
+from pipelines.sources.formats.coco_entries import Entry
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "coco"
@@ -27,17 +27,8 @@ _ONE = (None, 0, "0", "")  # of iscrowd: of one object
 _FACE = "face"  # key of an annotation whose name in a set is not its id
 
 
-class _Entry(NamedTuple):
-    annotation: dict[str, Any]
-    image: str
-    points: np.ndarray  # f32[points, 2], 0 where not labelled
-    mask: np.ndarray
-    size: tuple[int, int]  # width, height as the file has them; zeros: it does not say
-    above: int  # the largest visibility where that is more than 2, else 0
-
-
 class _Read(NamedTuple):
-    entries: list[_Entry]  # annotations that can be used
+    entries: list[Entry]  # annotations that can be used
     count: int  # of points
     rejected: list[Rejected]  # annotations that cannot
     notes: list[str]
@@ -92,7 +83,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     )
 
 
-def _names(entries: list[_Entry]) -> list[str]:
+def _names(entries: list[Entry]) -> list[str]:
     """Return the names: IMAGE#OBJECT as kept by `write`, else by ids where an image has several."""
     names = plain.names_of([e.image for e in entries], [e.annotation["id"] for e in entries])
     kept = [
@@ -126,18 +117,7 @@ def _entries(path: Path, category: str) -> _Read:
             rejected.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return _Read(entries, count, rejected, images.notes + _above(path, entries))
-
-
-def _above(path: Path, entries: list[_Entry]) -> list[str]:
-    """A line of the visibilities that COCO does not know; none without such."""
-    unusual = [entry for entry in entries if entry.above]
-    if not unusual:
-        return []
-    return [
-        f"{path.name}: visibility other than 0, 1, 2 in {words.counted(len(unusual), 'annotation')}, the first"
-        f" {unusual[0].annotation['id']!r:.40} with {unusual[0].above}: taken as labelled"
-    ]
+    return _Read(entries, count, rejected, images.notes + coco_entries.remarks(path.name, entries, count))
 
 
 def _whole_number(digits: str) -> int | float:
@@ -151,7 +131,7 @@ def _entry(
     images: coco_images.Images,
     wanted: tuple[int, frozenset[categories.Key]],
     seen: set[str],
-) -> _Entry | Rejected:
+) -> Entry | Rejected:
     """One annotation. wanted: number of points, keys of categories. seen: the ids of those before it."""
     if not isinstance(annotation, dict):
         return Rejected("", None, f"not an annotation: entry {number} of the annotations")
@@ -175,11 +155,13 @@ def _entry(
     values = _keypoints(annotation.get("keypoints") or [0] * 3 * wanted[0], wanted[0])
     if isinstance(values, str):
         return Rejected(image, None, values.format(name))
-    mask = values[:, 2] > 0
+    mask, has_place = values[:, 2] > 0, (np.abs(values[:, :2]) > 0).any(1)
     if not mask.any():
-        return Rejected(image, None, f"no labelled point: annotation {name}")
+        why = " has coordinates, all of visibility 0, which means not labelled" * bool(has_place.any())
+        return Rejected(image, None, f"no labelled point: annotation {name}{why}")
     points, above = np.where(mask[:, None], values[:, :2], 0).astype(np.float32), int(values[:, 2].max())
-    return _Entry(annotation, image, points, mask, size, above if above > 2 else 0)
+    hidden = int((~mask & has_place).sum())
+    return Entry(annotation, image, points, mask, size, above if above > 2 else 0, hidden)
 
 
 def _keypoints(found: Any, count: int) -> np.ndarray | str:

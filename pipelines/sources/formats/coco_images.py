@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from jaxmarks import words
 
 _EXACT = 1 << 53  # beyond it two whole numbers may be one float
-_UNSAID = (None, 0, "")
 
 
 class Images(NamedTuple):
@@ -40,19 +39,19 @@ def is_id(value: Any) -> bool:
 
 def read(entries: list[Any], where: str) -> Images:
     """The images by id. An id that is given to several files keeps them all; entries without an id or a name are left out."""
-    found, invalid = Images({}, {}, []), []
+    found, unsaid = Images({}, {}, []), []
     for image in entries:
         if isinstance(image, dict) and is_id(image.get("id")) and isinstance(image.get("file_name"), str):
             key, name = image["id"], _inner(image["file_name"])
             size = found.sizes.setdefault(key, _size(image))
             if name not in found.files.setdefault(key, []):
                 found.files[key].append(name)
-            if not any(size) and any(image.get(axis) not in _UNSAID for axis in ("width", "height")):
-                invalid.append(name)
-    if invalid:
+            if not any(size):
+                unsaid.append(name)
+    if unsaid:
         found.notes.append(
-            f"{where}: of {words.counted(len(invalid), 'image')}, the first {invalid[0][:80]!r}, width and height are not both"
-            " whole numbers; whether they have the size they were labelled in is not checked"
+            f"{where}: of {len(unsaid)} of {words.counted(len(entries), 'image')}, the first {unsaid[0][:80]!r}, width or"
+            " height is missing or not a whole number; whether they have the size they were labelled in is not checked"
         )
     return found
 

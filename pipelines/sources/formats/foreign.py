@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jaxmarks import choices
+from jaxmarks import choices, words
 from pipelines.sources import dialects
 
 _HEAD = 1 << 14  # bytes that tell what a file is
@@ -29,10 +29,10 @@ def of_json(data: Any) -> str:
         found, named = (data[key] if isinstance(data.get(key), list) else None for key in ("annotations", "categories"))
         with_points = sum(isinstance(c, dict) and bool(c.get("keypoints")) for c in named or [])
         return (
-            f"not a COCO keypoints file: {len(data['images'])} images,"
-            f" {'no list of' if found is None else len(found)} annotations, none of them with keypoints, and"
-            f" {len(named or [])} categories, {with_points} with keypoints; expected lists of all three: was it exported"
-            " before labelling, or as boxes only?"
+            f"not a COCO keypoints file: {words.counted(len(data['images']), 'image')},"
+            f" {'no list of annotations' if found is None else words.counted(len(found), 'annotation')}, none of them with"
+            f" keypoints, and categories: {len(named or [])}, {with_points} with keypoints; expected lists of all three: was it"
+            " exported before labelling, or as boxes only?"
         )
     return (
         "not a COCO keypoints file: expected lists of images, of annotations with keypoints and of categories; known are"

@@ -1,6 +1,7 @@
 """Images displayed turned or mirrored are known in every format that is displayed so, and counted by the commands."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -51,3 +52,7 @@ def test_train_and_prepare_count_them(tmp_path, command):
     assert len(lines) == 1 and lines[0].startswith("4 of 5 images")
     code, said = command("prepare", "--data", table, "--out", tmp_path / "set")
     assert code == 0 and lines[0] in said.out and lines[0] in (tmp_path / "set/report.txt").read_text()
+    assert lines[0].endswith("FILES)") and "stored frame" in lines[0]
+    assert json.loads((tmp_path / "set/report.json").read_text())["parts"]["train"]["turned_files"] == [
+        f"{number}.{'png' if number % 2 else 'jpg'}" for number in range(2, 6)
+    ]

@@ -46,6 +46,16 @@ def test_away_from_a_terminal_progress_is_a_line_in_five_seconds_and_the_last(ti
     assert lines[1] == "step 4/10  loss 4  left 0:12"
 
 
+@pytest.mark.parametrize("each", [0.4, 0.6])
+def test_of_what_takes_less_than_five_seconds_there_is_no_plain_line(time, capsys, each):
+    progress = console.Progress(10, "record", brief=True)
+    for done in range(1, 11):
+        time[0] += each
+        progress.show(done)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == (["9/10", "10/10"] if each > 0.5 else [])
+
+
 def test_on_a_terminal_one_line_is_rewritten(time, capsys, monkeypatch):
     monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True, raising=False)
     progress = console.Progress(3, "step")

@@ -279,7 +279,9 @@ def test_two_processes_at_once_end_with_one_set_or_a_line(data, own_cache):
 
 def test_a_set_of_which_nothing_can_be_used_is_rejected_in_both_ways(tmp_path):
     data = contest_folder(tmp_path / "data", some("train", 3, (0, 1, 2)))
-    assert "3 not an image that can be decoded; first: train00.jpg (line 2)" in rejection(cache.training_set, str(data))
+    assert "3 not an image that can be decoded; the first: train00.jpg (line 2)" in rejection(
+        cache.training_set, str(data)
+    )
     assert "none of the 3 records" in rejection(lambda: cache.training_set(str(data), packed=False))
 
 

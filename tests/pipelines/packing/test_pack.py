@@ -502,6 +502,7 @@ def test_a_table_with_bad_rows_only_is_rejected_in_a_line(tmp_path):
     table = data / "train/landmarks.csv"
     table.write_text(table.read_text().rpartition("\t")[0] + "\n")
     assert "wrong number of fields" in rejection(packed, tmp_path / "out", parts_of(data))
+    assert not (tmp_path / "out").exists()
 
 
 def test_shards_of_which_nothing_is_left_do_no_harm(tmp_path):

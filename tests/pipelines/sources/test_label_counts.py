@@ -47,21 +47,24 @@ def with_first(x, y):
         (one(with_first(0, 0), size=(100, 140)), {"crop": 1, "canvas": 1, "zero": 1}),
         (one(with_first(-1, -1)), {"crop": 1, "minus": 1}),
         (one(with_first(-999, -999)), {"crop": 1, "canvas": 1, "code": 1}),
+        (one(with_first(101950, 20)), {"crop": 1, "canvas": 1, "far": 1}),  # a lost decimal comma
         (one(with_first(1e9, 20)), {"crop": 1, "canvas": 1, "code": 1}),
         (one(with_first(99, 99), size=(100, 100)), {}),  # a place in the image, whatever else it may mean
-        (one(with_first(-1, -1), mask=[False, True, True, True, True]), {"norm_box": 1}),
+        (one(with_first(-1, -1), mask=[False, True, True, True, True]), {"norm_box": 1, "missing": 1}),
         (one(0.1 * np.array(SQUARE)), {"small": 1}),
-        (one(SQUARE, size=(2000, 2000)), {"small": 1}),  # as the network sees it
+        (one(SQUARE, size=(2000, 2000)), {"shown": 1}),  # as the network sees it
         (one(SQUARE, box=[39, 39, 24, 24]), {}),
         (one(SQUARE, box=[55, 39, 24, 24]), {"crop": 2, "canvas": 2, "box_points": 1}),
-        (one(SQUARE, box=[80, 80, 10, 10]), {"crop": 5, "canvas": 5, "box_points": 1}),
+        (one(SQUARE, box=[80, 80, 10, 10]), {"crop": 5, "canvas": 5, "box_points": 1, "resized": 1}),
+        (one(SQUARE, box=[5, 80, 10, 10]), {"crop": 5, "canvas": 5, "box_points": 1}),
+        (one(SQUARE, box=[39, 39, 24, 24], size=(50, 50)), {"image": 4, "box_image": 1, "resized": 1}),  # halved
         (one(SQUARE, box=[39, 39, 63, 63]), {}),  # leaves the image by two pixels
         (one(SQUARE, box=[38, 39, 80, 63]), {"box_image": 1}),  # corners in place of width and height
         (one(with_first(60, 40)), {"norm_box": 1}),  # as the second
         (one([[9.0, 5.0 + 20 * k] for k in range(5)]), {}),  # a line, its first two apart
         (one([[9.0, 50.0]] * 5), {"small": 1, "norm_diagonal": 1}),
-        (one(SQUARE, mask=[False] * 5), {"unlabelled": 1}),
-        (one(0.01 * np.array(SQUARE)), {"unit": 1}),  # shares of width and height
+        (one(SQUARE, mask=[False] * 5), {"unlabelled": 1, "missing": 5}),
+        (one(0.01 * np.array(SQUARE), box=[39, 39, 24, 24]), {"unit": 1}),  # shares of width and height
         (one([[0.0, 0.0]] * 5), {"zero": 5, "small": 1, "norm_diagonal": 1}),
     ],
 )
@@ -92,7 +95,7 @@ def test_a_crop_is_what_the_canvas_code_shows(random):
 def test_counts_of_parts_add_up_and_come_back_from_a_file():
     parts = [label_counts.count(one(with_first(-1, -1)), View(), FIVE) for _ in range(5)]
     whole = label_counts.added(parts)
-    assert whole.images == 5 and whole.points == 25 and whole.kinds["minus"] == (5, 5, ["a.jpg"] * 3)
+    assert whole.images == 5 and whole.points == 25 and whole.kinds["minus"] == (5, 5, ["a.jpg"] * 5)
     assert label_counts.from_data(json.loads(json.dumps(label_counts.to_data(whole)))) == whole
     assert label_counts.added([]).images == 0
 
@@ -124,6 +127,18 @@ def test_train_tells_before_training(command, folder, tmp_path):
     [crop], [minus] = lines(said.out, "outside the crop"), lines(said.out, "(-1, -1)")
     assert crop.startswith("warning") and "24 of 24 images" in crop and "--boxes" in crop and "00.png" in crop
     assert minus.startswith("warning") and "3 of 24 images" in minus and "16.png" in minus
+    assert len(lines(said.out, "report.txt")) == 1
+
+
+@pytest.mark.parametrize(("scale", "said"), [(2, "resized"), (1, "corners")])
+def test_the_remedy_is_that_of_the_cause(scale, said):
+    box = [35, 35, 30, 30] if scale == 2 else [38, 39, 80, 63]
+    rows = [
+        ("a.jpg", Example(b"", scale * np.array(SQUARE), np.ones(5, bool), scale * np.array(box, float)), (100, 100))
+    ]
+    lines = label_remarks.describe(label_counts.count(label_counts.labels(rows, 5), View(), FIVE), FIVE)
+    [line] = [line for line in lines if "bounding box" in line]
+    assert said in line.rpartition(";")[2]
 
 
 def test_prepare_counts_all_and_keeps_it(command, folder, tmp_path):
@@ -133,6 +148,8 @@ def test_prepare_counts_all_and_keeps_it(command, folder, tmp_path):
     assert kept["images"] == 24 and kept["kinds"]["minus"] == {
         "images": 3, "points": 3, "examples": ["00.png", "08.png", "16.png"]
     }  # fmt: skip
+    whole = (tmp_path / "packed" / "report.txt").read_text().split("outside the crop")[1]
+    assert [line.strip() for line in whole.splitlines()[1:25]] == [f"{n:02d}.png" for n in range(24)]
     code, said = command("train", "--data", tmp_path / "packed", "--runs", tmp_path, "--dry-run", *SIZES)
     assert code == 0 and len(lines(said.out, "outside the crop")) == 1
 

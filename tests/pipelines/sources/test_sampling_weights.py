@@ -117,7 +117,7 @@ def test_weights_are_read_by_name(tmp_path):
     [
         ("", ":1: the header has 0"),
         ("n,w\n", ": no row under the header"),
-        ("n\tw\na.jpg\t1\n", ":1: 1 columns, expected file_name,weight"),
+        ("n\tw\na.jpg\t1\n", ":1: 1 column, expected file_name,weight"),
         ("n,w,x\na.jpg,1,2\n", ":1: 3 columns, expected file_name,weight"),
         ("a.jpg,1\nb.jpg,1\nsub/c.jpg,1\n", ":1: this is a row of numbers, not a header"),
         ("n,w\na.jpg,1\nb.jpg,-1e-3\nsub/c.jpg,1\n", ":3: the weight of b.jpg is -0.001, below 0"),

@@ -76,8 +76,7 @@ def test_a_coco_file_without_keypoints_says_what_it_has(tmp_path, annotations):
     (tmp_path / "a.json").write_text(json.dumps(data if annotations is None else {**data, "annotations": annotations}))
     message = rejection(tmp_path / "a.json")
     assert (
-        "1 images" in message
-        and ("no list of" if annotations is None else f"{len(annotations)} annotations") in message
+        "1 image," in message and ("no list of" if annotations is None else f"{len(annotations)} annotation") in message
     )
 
 
