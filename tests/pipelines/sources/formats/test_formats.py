@@ -97,9 +97,9 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
     [
         ({"image_id": 99}, "faces.json", "unknown image"),
         ({"image_id": [1]}, "faces.json", "unknown image"),
-        ({"image_id": 7}, "faces.json", "bad file name"),
-        ({"image_id": 8}, "faces.json", "bad file name"),
-        ({"image_id": 9}, "faces.json", "bad file name"),
+        ({"image_id": 7}, "../evil.png", "bad file name"),
+        ({"image_id": 8}, "/etc/passwd", "bad file name"),
+        ({"image_id": 9}, "a#1", "bad file name"),
         ({"keypoints": [1, 2, 2]}, "a.png", "wrong number of points"),
         ({"keypoints": 5}, "a.png", "wrong number of points"),
         ({"keypoints": [NAN, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
