@@ -20,7 +20,7 @@ def glance(path: Path, stated: Sequence[int] | None, where: str) -> str | None:
     """Return the fault that `check` will find in an image, or that it is missing, from the start of the file alone;
     None if that shows no fault."""
     if files.size(path) < 0:
-        return f"the image is missing{guesses.same_but_case(path)}"
+        return f"the image is missing{guesses.near_file(path)}"
     if stated is None:
         return None
     with open(path, "rb") as file:

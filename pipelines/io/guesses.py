@@ -4,6 +4,7 @@ import argparse
 import difflib
 import functools
 import os
+import urllib.parse
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -48,21 +49,24 @@ def path(typed: Path, good: Callable[[Path], bool], *folders: str) -> str:
         return ""
 
 
-def same_but_case(missing: Path) -> str:
-    """Return `: there is NAME` for a file that does not exist, empty where its folder has none whose name differs by case or
-    blanks alone."""
-    folder = missing.parent
+def near_file(missing: Path) -> str:
+    """Return `: there is NAME` for a file that does not exist, empty where its folder has none whose name differs by case,
+    blanks, their percent encoding or a missing extension alone."""
+    folder = missing.parent if missing.parent.is_dir() else Path(urllib.parse.unquote(str(missing.parent)))
+    names = (missing.name, urllib.parse.unquote(missing.name))
     try:
-        found = _plainly(str(folder), folder.stat().st_mtime_ns).get(_plain(missing.name))
+        near = _plainly(str(folder), folder.stat().st_mtime_ns)
     except OSError:
         return ""
-    return f": there is {found}" if found else ""
+    found = (near[_plain(name)] for name in names if _plain(name) in near)
+    return next((f": there is {f}" for f in found if not missing.suffix or _plain(f) in map(_plain, names)), "")
 
 
 @functools.lru_cache(maxsize=16)
 def _plainly(folder: str, changed: int) -> dict[str, str]:
     """The files of a folder by their plain names; changed: when, so that it is read again where it was."""
-    return {_plain(name): name for name in sorted(os.listdir(folder))}
+    names = sorted(os.listdir(folder))
+    return {_plain(os.path.splitext(name)[0]): name for name in names} | {_plain(name): name for name in names}
 
 
 def _plain(name: str) -> str:

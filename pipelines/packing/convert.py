@@ -13,7 +13,7 @@ from pipelines import example
 from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import conversion, overwrites, report
-from pipelines.sources import formats, text_tables
+from pipelines.sources import formats, image_names
 from pipelines.sources.formats import contest, plain, pts
 from pipelines.sources.tables import Images, Row
 from pipelines.synthetic.drawn import DrawnSource
@@ -41,7 +41,7 @@ def check(kind: str, out: Path, folder: Path | None, source: example.Source) -> 
     if table and folder and folder.resolve() == table.root.resolve():
         raise ValueError(f"`out` {out}: the images already exist there; omit `copy_pictures`")
     for name in source.names if kind == "contest" else []:
-        if not text_tables.plain_name(plain.only_one(name, "landmarks.csv")):
+        if not image_names.plain_name(plain.only_one(name, "landmarks.csv")):
             raise ValueError(f"{name}: a folder in a name, which landmarks.csv cannot say; take `format` plain or coco")
     return [report.line(r) for r in (table.rejected if table else [])]
 

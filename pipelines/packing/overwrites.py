@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipelines.example import Source
 from pipelines.packing import seal
-from pipelines.sources import text_tables
+from pipelines.sources import image_names
 from pipelines.sources.tables import Images
 
 _RUN = {
@@ -97,7 +97,7 @@ def check_new(flag: str, paths: Iterable[Path]) -> None:
 def below(folder: Path, name: str) -> Path:
     """The file of a name below a folder. Raises ValueError where the name leads elsewhere or is not valid for a file:
     names come from data."""
-    if fault := text_tables.path_fault(name, "a path in a folder or below it"):
+    if fault := image_names.path_fault(name, "a path in a folder or below it"):
         raise ValueError(f"{name[:80]!r} {fault}; nothing can be written for it in {folder}")
     return folder / name
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jaxmarks import words
 from pipelines.io import csv_text, files
-from pipelines.sources import text_tables
+from pipelines.sources import image_names
 
 _HEADER = ["file_name", "width", "height", "sha256", "group", "line", "spread", "asked"]
 _SIDE = "[1-9][0-9]{0,8}"
@@ -77,7 +77,7 @@ def _record(row: list[str]) -> Record | None:
     if len(row) != len(_HEADER):
         return None
     name, width, height, digest, group, line, spread, asked = row
-    if not _PLAIN.fullmatch(name) and not text_tables.inner_path(name):
+    if not _PLAIN.fullmatch(name) and not image_names.inner_path(name):
         return None
     if not _ALL.fullmatch(f"{width}\0{height}\0{digest}\0{line}\0{spread}\0{asked}"):
         return None

@@ -139,6 +139,11 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
     labelled = {
         path.removesuffix(".pts") for path in known if path.endswith(".pts")
     }  # a rejected file names its image so
+    misnamed = {  # by rows that were rejected for it
+        os.path.basename(r.file).removesuffix(".pts").casefold()
+        for r in table.rejected
+        if kind(r.reason) in ("bad file name", "no image")
+    }
     endings = {os.path.splitext(path)[1].lower() for path in paths}.union(ENDINGS)
     folders = sorted({folder for path in paths for folder in _above(path)})
     others, looked = [], 0
@@ -148,7 +153,8 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
             return None
         for path in (f"{folder}/{name}".lstrip("/") for name in found if not name.startswith(".")):
             stem, ending = os.path.splitext(path)
-            if ending.lower() in endings and path not in known and stem not in labelled:
+            named = {os.path.basename(part).casefold() for part in (path, stem)} & misnamed
+            if ending.lower() in endings and path not in known and stem not in labelled and not named:
                 others.append(path)
     return {"files": len(others), "first": sorted(others)[:_EXAMPLES]}
 

@@ -12,7 +12,7 @@ from pipelines.images import decode, headers
 from pipelines.io import files
 from pipelines.packing import report
 from pipelines.reports import sheets
-from pipelines.sources import text_tables
+from pipelines.sources import image_names
 from pipelines.sources.tables import table_of
 
 _SIDE, _MOST, _BYTES = 160, 64, 1 << 24
@@ -54,7 +54,7 @@ def thumbnails(sources: dict[str, Source], summary: dict[str, Any], most: int = 
     found: dict[str, np.ndarray] = {}
     for rejected in summary["refused"]:
         table = table_of(sources[rejected["part"]]) if rejected["part"] in sources else None
-        if table is None or not text_tables.inner_path(rejected["file"]):
+        if table is None or not image_names.inner_path(rejected["file"]):
             continue
         path = table.root / rejected["file"]
         if not path.is_file() or not 0 < files.size(path) < _BYTES:

@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from jaxmarks import words
+
 SEPARATOR = "\x1f"  # of the one form: no name of a file holds it
 _HEAD = 1 << 20  # bytes that are examined
+_FIRST = 5  # lines that all end in a column that is empty
 _BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _NAMES = {";": "semicolons", "\t": "tabs", ",": "commas"}
-_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
+COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
-_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
+THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
 _DOTTED = re.compile(r"\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*")  # may be thousands
 
 
@@ -27,6 +30,7 @@ class Dialect(NamedTuple):
     quoted: bool = False
     commas: bool = False  # in numbers, as decimal points
     indexed: bool = False  # a column of row numbers is in front
+    empty: int = 0  # columns at the end without a name or a value
 
     def describe(self, expected: str) -> str:
         """Return the differences from a plain table separated by `expected`, in words."""
@@ -37,6 +41,7 @@ class Dialect(NamedTuple):
             "fields in quotes": self.quoted,
             "decimal commas": self.commas,
             "a column of row numbers, passed over": self.indexed,
+            f"{words.counted(self.empty, 'empty column')} at the end, passed over": self.empty > 0,
         }
         return ", ".join(part for part, there in parts.items() if there)
 
@@ -46,6 +51,12 @@ def first_field(path: Path, separator: str = ",") -> str:
     dialect = sniff(path, separator)
     with open(path, encoding=dialect.encoding, errors="replace") as file:
         return file.readline(1 << 16).partition(dialect.separator)[0].strip(' "\n')
+
+
+def text(data: bytes) -> str:
+    """Return the text of a file that is UTF-8, or UTF-16 with a mark at its beginning; what is neither is replaced."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    return data.decode(encoding, "replace").removeprefix("\ufeff")
 
 
 def sniff(path: Path, separator: str) -> Dialect:
@@ -66,18 +77,19 @@ def sniff(path: Path, separator: str) -> Dialect:
     fields = [field for line in lines[1:] for field in line.replace('"', "").split(separator)[1:]]
     first = lines[1].partition(separator)[0].strip(' "') if len(lines) > 1 else ""
     indexed = header.partition(separator)[0].strip(' "') in ("", "Unnamed: 0") and first.isdigit()
-    return Dialect(separator, encoding, quoted, separator != "," and _has_commas(fields), indexed)
+    empty = min((len(line) - len(line.rstrip(separator)) for line in lines[:_FIRST]), default=0)
+    return Dialect(separator, encoding, quoted, separator != "," and _has_commas(fields), indexed, empty)
 
 
 def _has_commas(fields: list[str]) -> bool:
     """Return whether numbers have decimal commas: a fifth of them or more, they cannot all be thousands, and none has a
     point except possible thousands, which `rows` rejects."""
-    with_comma = [field for field in fields if "," in field and _COMMA.fullmatch(field)]
+    with_comma = [field for field in fields if "," in field and COMMA.fullmatch(field)]
     whole = sum(field.strip().lstrip("+-").isdigit() for field in fields)
     dotted = sum(bool(_DOTTED.fullmatch(f)) for f in fields)
     if sum(bool(_POINT.fullmatch(f)) for f in fields) > dotted or len(with_comma) * 4 < (dotted or whole):
         return False
-    return any(not _THOUSANDS.fullmatch(f) for f in with_comma)
+    return any(not THOUSANDS.fullmatch(f) for f in with_comma)
 
 
 def canonical(path: Path, dialect: Dialect) -> bytes:
@@ -102,13 +114,15 @@ def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
         try:
             for row in reader:
                 fields = [re.sub(rf"[\r\n{SEPARATOR}]", "\v", field) for field in row]
+                if dialect.empty and not any(fields[-dialect.empty :]):
+                    fields = fields[: -dialect.empty]
                 if dialect.commas:
                     if dotted := next(filter(_DOTTED.fullmatch, fields[1:]), None):
                         raise ValueError(
                             f"{path}:{line}: {dotted.strip()} in a table with decimal commas: whether its dot divides thousands"
                             " is not known; write numbers without dots"
                         )
-                    fields[1:] = [f.replace(",", ".") if _COMMA.fullmatch(f) else f for f in fields[1:]]
+                    fields[1:] = [f.replace(",", ".") if COMMA.fullmatch(f) else f for f in fields[1:]]
                 yield line, fields
                 line = reader.line_num + 1
         except (csv.Error, UnicodeError) as error:

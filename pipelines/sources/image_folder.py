@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipelines.images import headers, heic
 from pipelines.io import files, guesses
-from pipelines.sources import text_tables
+from pipelines.sources import image_names
 
 _log = logging.getLogger("jaxmarks")
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")  # meant as images
@@ -105,7 +105,7 @@ def _files(root: str, apart: set[str]) -> Iterator[tuple[str, str | None]]:
 
 def _fault(path: Path, name: str) -> str | None:
     """Why a file is passed over, None where it is an image."""
-    if fault := text_tables.path_fault(name, "a path in a folder or below it"):
+    if fault := image_names.path_fault(name, "a path in a folder or below it"):
         return f"its name {fault}"
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxmarks import words
-from pipelines.sources import text_tables
+from pipelines.sources import image_names, text_tables
 
 
 def read(path: Path, names: Sequence[str]) -> np.ndarray:
@@ -15,7 +15,7 @@ def read(path: Path, names: Sequence[str]) -> np.ndarray:
     Raises ValueError, with the line, for an invalid row, a negative weight, a name that has no weight, or where
     all weights are 0.
     """
-    scan = text_tables.scan(path, b",", safe=text_tables.inner_path)
+    scan = text_tables.scan(path, b",", safe=image_names.inner_path)
     if len(scan.columns) != 2:
         raise ValueError(f"{path}:1: {words.counted(len(scan.columns), 'column')}, expected file_name,weight")
     if scan.rejected:

@@ -135,7 +135,7 @@ class Images(Source):
         try:
             return files.read_bytes(path)
         except FileNotFoundError:
-            raise DecodeError(f"the image is missing{guesses.same_but_case(path)}") from None
+            raise DecodeError(f"the image is missing{guesses.near_file(path)}") from None
         except IsADirectoryError:
             raise DecodeError("not a file: a folder, a pipe or the like") from None
 

@@ -18,40 +18,25 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from pipelines.io import files
-from pipelines.sources import dialects
+from pipelines.sources import dialects, image_names, joined
 
 _BLOCK = 1 << 22
-_LONGEST_NAME = 255  # bytes, as file systems have it
 _LONGEST = 1 << 24  # of a line in bytes; beyond it the file is no table
 _NUMBER = re.compile(rb"[ ]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ ]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NO_TEXT = re.compile(r"[\ud800-\udfff]")
 _GAPS = (b"", b"nan")  # a number that is not known
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = (b" ", b"\t", b"\r", b"\v", b"\f")  # NumPy passes over them, in ways of its own
 
 
-def plain_name(name: str) -> bool:
-    """Return whether this is a bare file name, without a folder."""
-    return "/" not in name and inner_path(name)
-
-
-def inner_path(name: str) -> bool:
-    """Return whether this is a path in a folder or below it, in characters that a table and a terminal can show."""
-    return path_fault(name, "") is None
-
-
-def path_fault(name: str, expected: str) -> str | None:
-    """Describe the fault of a name that should be a path below a folder, None for a valid one. expected: what it is
-    not, if it leads elsewhere."""
-    if _CONTROL.search(name):
-        return "has a control character (a tab, a newline or the like): rename the file"
-    if _NO_TEXT.search(name):
-        return "is not Unicode text: rename the file in UTF-8"
-    steps = name.split("/")
-    if any(len(step.encode()) > _LONGEST_NAME for step in steps):
-        return f"is longer than the {_LONGEST_NAME} bytes that a file's name can have"
-    return f"is not {expected}" if "\\" in name or {"", ".", ".."} & set(steps) else None
+def number_fault(where: str, field: str, gaps: bool = False) -> str:
+    """Describe a field that is not a finite number. gaps: it may be left empty."""
+    remedy = ""
+    if gaps and field.strip().casefold() in joined.GAPS:
+        remedy = ": leave it empty where a point is not labelled"
+    elif dialects.COMMA.fullmatch(field):
+        known = "whether its comma divides thousands is not known: " * bool(dialects.THOUSANDS.fullmatch(field))
+        remedy = f": {known}write numbers with a decimal point"
+    return f"not a finite number: {where} is {field[:40]!r}{remedy}"
 
 
 def is_whole(values: np.ndarray) -> bool:
@@ -82,16 +67,19 @@ class Scan(NamedTuple):
     rejected: list[BadRow]
     gaps: bool  # a field may be empty or nan: not known
     text: bytes | None = None  # the table in the one form of `dialects`, where the file has another
-    note: str = ""  # in what way it is written, where that is not as expected
+    notes: tuple[str, ...] = ()  # in what way it is written, where that is not as expected, a line each
 
     def row(self, index: int) -> np.ndarray:
         """f32[columns - 1] of one row; NaN where a field is empty. Raises ValueError where it is no longer there."""
         text = next(self.rows_from(index))
-        name, _, rest = text.partition(self.separator)
-        values = _values(rest, self.separator, len(self.columns) - 1, self.gaps) if _text(name) else "no name"
-        if isinstance(values, str) or _text(name) != self.names[index]:
+        values, name = self.values(text), _name(text.partition(self.separator)[0])
+        if isinstance(values, str) or name != self.names[index]:
             raise ValueError(f"{self.path}:{self.lines[index]}: the file was changed while it was in use")
         return values
+
+    def values(self, text: bytes) -> np.ndarray | str:
+        """f32[columns - 1] of the bytes of a row, or what is wrong with them."""
+        return _values(text.partition(self.separator)[2], self.separator, len(self.columns) - 1, self.gaps)
 
     def rows_from(self, start: int) -> Iterator[bytes]:
         """The bytes of the rows from one on, as the file has them or, where it has a form of its own, in the one form."""
@@ -104,9 +92,9 @@ class Scan(NamedTuple):
                 yield files.patiently(functools.partial(os.pread, file.fileno(), int(length), int(offset)))
 
 
-def _text(field: bytes) -> str | None:
+def _name(field: bytes) -> str | None:
     try:
-        return field.decode()
+        return image_names.own_form(field.decode())
     except UnicodeDecodeError:
         return None
 
@@ -124,7 +112,7 @@ def _values(text: bytes, separator: bytes, count: int, gaps: bool) -> np.ndarray
         for number, field in enumerate(fields, 2):
             empty = gaps and field.strip().lower() in _GAPS
             if not empty and (not _NUMBER.fullmatch(field) or not np.isfinite(np.float32(float(field)))):
-                return f"not a finite number: field {number} is {field[:40].decode(errors='replace')!r}"
+                return number_fault(f"field {number}", field.decode(errors="replace"), gaps)
         return np.array([np.nan if f.strip().lower() in _GAPS else float(f) for f in fields], np.float32)
 
 
@@ -237,20 +225,13 @@ def text_rows(path: Path, separator: str = "\t") -> Iterator[tuple[int, list[str
             raise ValueError(f"{path}: not text ({error})") from None
 
 
-def name_fault(name: str | None, seen: dict[str, int], safe: Callable[[str], bool]) -> str | None:
-    """Describe the fault of a row's name, None for a valid one. seen: the lines of the names before it."""
-    if name is None:
-        return "bad file name: not UTF-8 text"
-    if not safe(name):
-        return f"bad file name: {name[:80]!r} {path_fault(name, 'a plain file name') or 'is not a plain file name'}"
-    return f"name twice: {name}, first on line {seen[name]}" if name in seen else None
-
-
 class _Found:
     """The rows of a scan as they come."""
 
-    def __init__(self, separator: bytes, fields: int, gaps: bool, safe: Callable[[str], bool]):
-        self.separator, self.fields, self.gaps, self.safe = separator, fields, gaps, safe
+    def __init__(self, separator: bytes, columns: list[str], gaps: bool, safe: Callable[[str], bool]):
+        self.separator, self.fields, self.gaps, self.safe = separator, len(columns), gaps, safe
+        self.first, self.headers = columns[0].encode(), joined.Headers({columns[0]: columns})
+        self.again: list[tuple[str, int, int]] = []  # name, offset and length of rows of a name that came before
         self.names: list[str] = []
         self.rejected: list[BadRow] = []
         self.seen: dict[str, int] = {}
@@ -261,14 +242,24 @@ class _Found:
     def add(self, text: bytes, sure: bool, offset: int, line: int) -> None:
         """A line without its end. sure: its numbers are known to be good."""
         field, cut, rest = text.partition(self.separator)
-        name = _text(field)
-        reason = name_fault(name, self.seen, self.safe) if text.strip(self.separator + b" ") else "empty row"
+        name = _name(field)
+        reason = (
+            image_names.name_fault(name, self.seen, self.safe) if text.strip(self.separator + b" ") else "empty row"
+        )
         if reason is None and not cut:
             reason = f"wrong number of fields: 1 fields, the header has {self.fields}"
         if reason is None and not sure:
             values = _values(rest, self.separator, self.fields - 1, self.gaps)
             reason = values if isinstance(values, str) else None
             self.whole = self.whole and (reason is not None or is_whole(np.asarray(values)))
+        header = None
+        if reason is not None or field == self.first:
+            header = self.headers.take([f.decode(errors="replace") for f in text.split(self.separator)], line)
+        if header == 0:
+            return
+        if name in self.seen and self.headers.fault is None:
+            self.again.append((name, offset, len(text)))
+        reason = reason or self.headers.fault
         if reason is not None or name is None:
             self.rejected.append(BadRow(name or "", line, reason or ""))
             self.quoted = self.quoted or text.startswith(b'"')
@@ -278,34 +269,55 @@ class _Found:
         self.places.extend((offset, len(text), line))
 
 
-def scan(path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Callable[[str], bool] = plain_name) -> Scan:
+def scan(
+    path: Path, separator: bytes = b"\t", *, gaps: bool = False, safe: Callable[[str], bool] = image_names.plain_name
+) -> Scan:
     """Scan a table once: a header of names, then rows of a name and numbers. CRLF, a byte order mark and a missing last
     newline are accepted, blank lines skipped.
 
     gaps: an empty field is a missing number. safe: predicate of valid names. Raises ValueError if the file is missing
-    or has no header; rows that cannot be used, including the second of two rows of one name, are in `rejected`.
+    or has no header; rows that cannot be used, including the second of two rows of one name and rows below another header,
+    are in `rejected`.
 
     A table in UTF-16, with another separator, quotes, decimal commas or a column of row numbers is read whole; the
-    scan's `note` says so.
+    scan's `notes` say so.
     """
     if not path.is_file():
         raise ValueError(f"{path}: the file is missing")
     expected = dialects.Dialect(separator.decode())
     if (dialect := dialects.sniff(path, separator.decode())) == expected:
         with open(path, "rb") as file:
-            found, quoted = _scan(path, file, separator, gaps, safe)
-        if not quoted:
-            return found
+            scanned, found = _scan(path, file, separator, gaps, safe)
+        if not found.quoted:
+            return _with_notes(scanned, found)
         dialect = dialect._replace(quoted=True)
     text = dialects.canonical(path, dialect)
-    found, _ = _scan(path, io.BytesIO(text), dialects.SEPARATOR.encode(), gaps, safe)
-    return found._replace(text=text, note=f"{path}: read as a table with {dialect.describe(expected.separator)}")
+    scanned, found = _scan(path, io.BytesIO(text), dialects.SEPARATOR.encode(), gaps, safe)
+    note = f"{path}: read as a table with {dialect.describe(expected.separator)}"
+    return _with_notes(scanned._replace(text=text, notes=(note,)), found)
 
 
-def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, bool]:
-    """(the scan of an open table, whether a row that cannot be used begins with a quote)."""
+def _with_notes(scan: Scan, found: _Found) -> Scan:
+    """The scan with lines on the headers between its rows and on rows that name an image again."""
+    more = joined.again_notes(scan.path, _apart(scan, found.again) if found.again else [])
+    return scan._replace(notes=(*scan.notes, *found.headers.notes(scan.path), *more))
+
+
+def _apart(scan: Scan, again: list[tuple[str, int, int]]) -> list[float | None]:
+    """How far rows that name an image again lie from the first, as `joined.apart`."""
+    places = {name: i for i, name in enumerate(scan.names)}
+    at = [places[name] for name, *_ in again]
+    offsets, lengths = np.array([place for _, *place in again], np.int64).T
+    first = scan._replace(offsets=scan.offsets[at], lengths=scan.lengths[at])
+    rows = zip(first.rows_from(0), scan._replace(offsets=offsets, lengths=lengths).rows_from(0), strict=True)
+    values = [(scan.values(one), scan.values(other)) for one, other in rows]
+    return [joined.apart(a, b) for a, b in values if not isinstance(a, str) and not isinstance(b, str)]
+
+
+def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callable[[str], bool]) -> tuple[Scan, _Found]:
+    """(the scan of an open table, what was found on the way)."""
     columns, line = _header(file, separator, path)
-    found = _Found(separator, len(columns), gaps, safe)
+    found = _Found(separator, columns, gaps, safe)
     for start, block in _blocks(file, path):
         ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
         sure = _plain(block, ends, separator[0], len(columns))
@@ -316,8 +328,8 @@ def _scan(path: Path, file: BinaryIO, separator: bytes, gaps: bool, safe: Callab
             if good or text.strip():
                 found.add(text, good, start + head, line)
             head = end + 1
-    if not found.names and not found.rejected:
+    if not (found.names or found.rejected or found.headers.notes(path)):
         raise ValueError(f"{path}: no row under the header")
     offsets, lengths, lines = np.array(found.places, np.int64).reshape(-1, 3).T
     known = Scan(path, separator, columns, found.names, offsets, lengths, lines, found.whole, found.rejected, gaps)
-    return known, found.quoted
+    return known, found

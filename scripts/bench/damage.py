@@ -121,7 +121,7 @@ def table(clean: Path, out: Path, ways: dict[int, str], random: np.random.Random
                 line += 1 + blank
                 kind = ROWS[way][1] if way in ROWS else IMAGES[way][1] if way else None
                 kind = None if way == "a name twice" and not place else kind
-                shown = text.partition(b"\t")[0].decode(errors="ignore")
+                shown = text.partition(b"\t")[0].decode(errors="ignore").replace("\\", "/")
                 unnamed = way in ("a name that is not UTF-8", "no name")
                 outcomes.append(Outcome(way, "train/landmarks.csv" if unnamed else shown, line, kind))
     return outcomes

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxmarks import choices, words
 from pipelines.sources import boxes as boxes_
-from pipelines.sources import text_tables
+from pipelines.sources import image_names, text_tables
 from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, pts
 from pipelines.sources.tables import Table
 
@@ -88,7 +88,7 @@ def with_boxes(table: Table, path: Path) -> Table:
     Records without a row are rejected; boxes without area become those of the points, by `boxes.completed`. Raises
     ValueError with the line for a row that is not a box, for a header of other columns, and if no box has an area.
     """
-    scan = text_tables.scan(path, b",", safe=text_tables.inner_path)
+    scan = text_tables.scan(path, b",", safe=image_names.inner_path)
     if len(scan.columns) != 5:
         raise ValueError(
             f"{path}:1: {words.counted(len(scan.columns), 'column')}, expected file_name, x, y, width, height"
@@ -108,5 +108,5 @@ def with_boxes(table: Table, path: Path) -> Table:
         if table.names[i] not in places
     ]
     named = dataclasses.replace(table, boxes=None, replaced=None).chosen(kept)
-    more = {"files": [*table.files, path], "notes": table.notes + [scan.note] * bool(scan.note)}
+    more = {"files": [*table.files, path], "notes": [*table.notes, *scan.notes]}
     return boxes_.completed(dataclasses.replace(named, boxes=boxes, rejected=table.rejected + gone, **more))

@@ -144,7 +144,7 @@ def _entry(
         return Rejected("", None, f"image id twice: annotation {name}: {fault}")
     image, size = images.files[image_id][0], images.sizes[image_id]
     if fault := plain.path_fault(image):
-        return Rejected("", None, fault)
+        return Rejected(image, None, fault)
     if str(name) in seen:
         return Rejected(image, None, f"id twice: annotation {name}")
     seen.add(str(name))

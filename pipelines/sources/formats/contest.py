@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pipelines.io import csv_text, files
-from pipelines.sources import text_tables
+from pipelines.sources import image_names, text_tables
 from pipelines.sources.formats import headers, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
@@ -97,7 +97,7 @@ def _train(path: Path, folder: Path, table: Path) -> Table:
         lines=scan.lines[order],
         label=functools.partial(_label_in, scan, order),
         whole=scan.whole,
-        notes=[scan.note] if scan.note else [],
+        notes=list(scan.notes),
         rejected=_rejected(scan, where),
         files=[table],
     )
@@ -150,7 +150,7 @@ def read_asked(path: Path) -> tuple[list[str], list[int], list[np.ndarray], list
     names, lines, asked, rejected = [], [], [], []
     seen: dict[str, int] = {}
     for line, fields in text_tables.text_rows(path):
-        reason, indices = text_tables.name_fault(fields[0], seen, text_tables.plain_name), None
+        reason, indices = image_names.name_fault(fields[0], seen, image_names.plain_name), None
         if reason is None and len(fields) != 2:
             reason = f"wrong number of fields: {len(fields)}, expected a file name and a list of points"
         if reason is None and (indices := _indices(fields[1])) is None:

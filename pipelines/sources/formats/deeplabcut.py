@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.io import csv_text, files
-from pipelines.sources import dialects, text_tables
+from pipelines.sources import dialects, joined, text_tables
 from pipelines.sources.formats import deeplabcut_places, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
@@ -37,13 +37,27 @@ class _Head(NamedTuple):
         return self._replace(points=points, faces=faces)
 
 
+class _Opened(NamedTuple):
+    """A table with the usual header."""
+
+    head: _Head
+    rows: list[tuple[int, list[str], str | None]]  # line, fields, why it is not read
+    notes: list[str]
+
+    def images(self, folder: str) -> set[str]:
+        """The images that its rows name. folder: of the table, below the path that was given."""
+        return {deeplabcut_places.image(folder, row[: self.head.index]) for _, row, _ in self.rows}
+
+
 class _Found(NamedTuple):
     names: list[str]
     places: list[deeplabcut_places.Place]
     lines: list[int]
     points: list[np.ndarray]  # f32[points, 2], NaN: not labelled
     rejected: list[Rejected]
-    seen: dict[str, int]  # the lines of the images
+    seen: dict[str, str]  # where the images are named
+    at: dict[str, int]  # the places of the names
+    apart: list[float | None]  # of rows that name an image again, as `joined.apart`
 
 
 def recognises(path: Path) -> bool:
@@ -58,26 +72,31 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     labeled-data), or in the folder of the table.
 
     The body parts of most tables are read, in the order of the first such table; columns are matched by their names. Rows
-    of tables with other body parts are rejected. Raises ValueError, with the place, where a file is not such a
-    table, and where several scorers labelled one video.
+    of tables with other body parts, and of files without the header of labels, are rejected. Raises ValueError, with the
+    place, where no file has that header, and where it is not known which of a folder's tables of the same images is the one.
     """
-    tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {})
+    tables, found = deeplabcut_places.tables(path), _Found([], [], [], [], [], {}, {}, [])
     top = path if path.is_dir() else path.parent
-    opened = {table: _opened(table) for table in tables}
-    usual, count = Counter(frozenset(head.points) for head, _ in opened.values()).most_common(1)[0]
-    first = next(table for table in tables if set(opened[table][0].points) == usual)
-    scorers = deeplabcut_places.scorers(path, {table: head.scorer for table, (head, _) in opened.items()})
-    points, notes = opened[first][0].points, deeplabcut_places.unread(path, tables) + scorers
+    opened, rejected = _opened_all(tables, top)
+    found.rejected.extend(rejected)
+    scorers = {table: one.head.scorer for table, one in opened.items()}
+    named = {table: one.images(table.parent.relative_to(top).as_posix()) for table, one in opened.items()}
+    chosen, notes = deeplabcut_places.chosen(path, scorers, named)
+    opened = {table: opened[table] for table in chosen}
+    usual, count = Counter(frozenset(one.head.points) for one in opened.values()).most_common(1)[0]
+    first = next(table for table in opened if set(opened[table].head.points) == usual)
+    points, notes = opened[first].head.points, deeplabcut_places.unread(path, tables) + notes
     notes += [
         f"{table}: read as a table with {dialect}"
-        for table in tables
+        for table in opened
         if (dialect := dialects.sniff(table, ",").describe(","))
     ]
-    for table, (head, rows) in opened.items():
+    for table, (head, rows, more) in opened.items():
+        notes.extend(more)
         if not rows:
             notes.append(f"{table}: has a header and no row")
         if set(head.points) != usual:
-            detail = f"{_difference(points, head.points)}, against {count} of {len(tables)} tables"
+            detail = f"{_difference(points, head.points)}, against {count} of {len(opened)} tables"
             found.rejected.extend(_others(table, top, head, rows, detail))
             continue
         if head.points != points:
@@ -101,15 +120,35 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         images=paths,
         rejected=found.rejected,
         files=tables,
-        notes=notes,
-        tables=len(tables),
+        notes=notes + joined.again_notes(path, found.apart),
+        tables=len(opened),
     )
 
 
-def _opened(path: Path) -> tuple[_Head, list[tuple[int, list[str]]]]:
-    """(what the header of a table says, its rows that are not empty, with their lines)."""
+def _opened_all(tables: list[Path], top: Path) -> tuple[dict[Path, _Opened], list[Rejected]]:
+    """(the tables, the rows of those without the header of one). Raises ValueError where none has it."""
+    found = {table: _opened(table) for table in tables}
+    good = {table: one for table, one in found.items() if isinstance(one, _Opened)}
+    rejected = [
+        row._replace(file=table.relative_to(top).as_posix())
+        for table, rows in found.items()
+        if not isinstance(rows, _Opened)
+        for row in rows
+    ]
+    if not good:
+        raise ValueError(f"{tables[0]}: {rejected[0].reason}")
+    return good, rejected
+
+
+def _opened(path: Path) -> _Opened | list[Rejected]:
+    """The rows of a table that are not empty, with what its header says; all rejected where it is not one of labels."""
     rows = dialects.rows(path, dialects.sniff(path, ",")._replace(quoted=True))
-    return _head(path, (row for _, row in rows)), [(line, row) for line, row in rows if any(row)]
+    header = _header_rows(row for _, row in rows)
+    if isinstance(head := _head(path, header), str):
+        return [Rejected("", line, head) for line, row in rows if any(row)] or [Rejected("", None, head)]
+    headers = joined.Headers({"individuals": [], **header})
+    kept = [(line, row, headers.fault) for line, row in rows if any(row) and headers.take(row, line) != 0]
+    return _Opened(head, kept, headers.notes(path))
 
 
 def _difference(usual: list[str], points: list[str]) -> str:
@@ -118,10 +157,10 @@ def _difference(usual: list[str], points: list[str]) -> str:
     return " and ".join(f"{verb} {parts}" for verb, parts in (("lacks", lacks), ("adds", adds)) if parts)
 
 
-def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], detail: str) -> Iterator[Rejected]:
+def _others(table: Path, top: Path, head: _Head, rows: list, detail: str) -> Iterator[Rejected]:
     """The rows of a table that has not the usual body parts."""
     where = table.relative_to(top)
-    for line, row in rows:
+    for line, row, _ in rows:
         yield Rejected(
             deeplabcut_places.image(where.parent.as_posix(), row[: head.index]),
             line,
@@ -129,26 +168,54 @@ def _others(table: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]
         )
 
 
-def _add_table(path: Path, top: Path, head: _Head, rows: list[tuple[int, list[str]]], found: _Found) -> None:
+def _add_table(path: Path, top: Path, head: _Head, rows: list, found: _Found) -> None:
     """Add the rows of a table to what was found."""
-    for line, row in rows:
-        _add(row, line, head, path.parent.relative_to(top).as_posix(), found)
+    folder = path.parent.relative_to(top).as_posix()
+    for line, row, fault in rows:
+        image = deeplabcut_places.image(folder, row[: head.index])
+        if (reason := fault or _row_fault(row, image, head, found)) is not None:
+            found.rejected.append(Rejected(image, line, reason))
+            continue
+        found.seen[image] = f"line {line} of {path.relative_to(top)}"
+        _add(row, line, head, deeplabcut_places.Place(image, folder), found)
 
 
-def _head(path: Path, rows: Iterable[list[str]]) -> _Head:
-    """Return the content of the header rows. Raises ValueError if they are not those of a table of labels."""
+def _row_fault(row: list[str], image: str, head: _Head, found: _Found) -> str | None:
+    if fault := plain.path_fault(
+        re.sub(r"^[A-Za-z]:/", "", image)
+    ):  # of another computer: the image may be beside the table
+        return fault
+    if len(row) != head.width:
+        return f"wrong number of fields: {len(row)}, the header has {head.width}"
+    if image not in found.seen:
+        return None
+    again = [(found.at.get(name), points) for name, points in _faces(row, image, head) if not isinstance(points, str)]
+    first = [np.full((len(head.points), 2), np.nan) if at is None else found.points[at] for at, _ in again]
+    found.apart.append(joined.apart(np.array(first), np.array([points for _, points in again])))
+    return joined.again_reason(image, found.seen[image])
+
+
+def _header_rows(rows: Iterable[list[str]]) -> dict[str, list[str]]:
+    """The rows of a header by their first fields, as far as that of the coordinates."""
     head: dict[str, list[str]] = {}
     for row, _ in zip(rows, range(4), strict=False):
         head[row[0].strip() if row else ""] = row
         if "coords" in head:
             break
+    return head
+
+
+def _head(path: Path, head: dict[str, list[str]]) -> _Head | str:
+    """Return the content of the header rows, or in what way they are not those of a table of labels. Raises ValueError for
+    labels of several scorers and for a body part that comes twice."""
     coords = head.get("coords", [])
     index = coords.index("x") if "x" in coords else 0
     width, many = len(coords), head.get("individuals")
     good = index in (1, 3) and coords[index:] == ["x", "y"] * ((width - index) // 2)
     if not good or any(len(row) != width for row in head.values()) or not {"scorer", "bodyparts"} <= set(head):
-        raise ValueError(
-            f"{path}: not a table of DeepLabCut's labels: expected the header rows scorer, bodyparts and coords,"
+        found = "has columns of likelihood, as predictions of analyze_videos have; " if "likelihood" in coords else ""
+        return (
+            f"not a table of DeepLabCut's labels: {found}expected the header rows scorer, bodyparts and coords,"
             " with individuals between where there are several, and columns x, y of each body part"
         )
     named = (re.sub(r"\.\d+$", "", scorer.strip()) for scorer in head["scorer"][index:])  # pandas numbers them
@@ -172,27 +239,23 @@ def _plain(individual: str) -> str:
     return re.sub(r"[/\\#.]", "-", individual)  # as a part of a record's name
 
 
-def _add(row: list[str], line: int, head: _Head, folder: str, found: _Found) -> None:
-    """A row of a table in a folder: a record for each individual that has a point."""
-    image = deeplabcut_places.image(folder, row[: head.index])
-    reason = plain.path_fault(image)
-    if reason is None and len(row) != head.width:
-        reason = f"wrong number of fields: {len(row)}, the header has {head.width}"
-    if reason is None and image in found.seen:
-        reason = f"name twice: {image}, first on line {found.seen[image]}"
-    if reason is not None:
-        found.rejected.append(Rejected(image, line, reason))
-        return
-    found.seen[image] = line
-    before = len(found.names) + len(found.rejected)
+def _faces(row: list[str], image: str, head: _Head) -> Iterator[tuple[str, np.ndarray | str]]:
+    """(name, points or what is wrong with them) of each individual of a row."""
     for face, columns in head.faces.items():
-        name = f"{image}#{face}" if face else image
-        points = _points([row[c + axis].strip() for c in columns for axis in (0, 1)], head.points)
+        fields = [row[c + axis].strip() for c in columns for axis in (0, 1)]
+        yield f"{image}#{face}" if face else image, _points(fields, head.points)
+
+
+def _add(row: list[str], line: int, head: _Head, place: deeplabcut_places.Place, found: _Found) -> None:
+    """A row of a table: a record for each individual that has a point."""
+    image, before = place.image, len(found.names) + len(found.rejected)
+    for name, points in _faces(row, image, head):
         if isinstance(points, str):
             found.rejected.append(Rejected(name, line, points))
-        elif not face or not np.isnan(points).all():
+        elif name == image or not np.isnan(points).all():
+            found.at[name] = len(found.names)
             found.names.append(name)
-            found.places.append(deeplabcut_places.Place(image, folder))
+            found.places.append(place)
             found.lines.append(line)
             found.points.append(points)
     for face, parts in head.others.items():
@@ -213,7 +276,9 @@ def _points(fields: list[str], parts: list[str]) -> np.ndarray | str:
     known = np.array([_known(field) for field in fields])
     values = plain.numbers([field for field, there in zip(fields, known, strict=True) if there])
     if values is None:
-        return "not a finite number: among the points"
+        where = [f"{axis} of {part}" for part in parts for axis in "xy"]
+        faults = [(at, field) for at, field, there in zip(where, fields, known, strict=True) if there]
+        return plain.number_fault(*zip(*faults, strict=True), gaps=True)
     if (half := known[::2] != known[1::2]).any():
         return f"half a point: only one of x and y of {parts[int(half.argmax())]}"
     points = np.full(len(fields), np.nan, np.float32)

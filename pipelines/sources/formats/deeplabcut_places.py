@@ -13,6 +13,7 @@ _TABLE = "CollectedData_*.csv"
 _DATA = "labeled-data"  # the folder of a project's videos
 _OWN_COPIES = "_labeled"  # ends the folders in which DeepLabCut draws labels
 _ELSEWHERE = re.compile(rf"(?:[A-Za-z]:)?/(?:.*/)?({_DATA}/[^/]+/[^/]+)")
+_SCORER = re.compile(r"""^scorer:[ \t]*["']?(.+?)["']?[ \t]*(?:#.*)?$""", re.MULTILINE)  # in config.yaml
 _NAMED = 5
 
 
@@ -61,19 +62,41 @@ def unread(path: Path, read: Sequence[Path]) -> list[str]:
     ]
 
 
-def scorers(path: Path, of: dict[Path, str]) -> list[str]:
-    """A line where a project's tables are of several scorers; of: the scorer of each. Raises ValueError where those of one
-    folder are, whose labels may be of the same images."""
+def chosen(path: Path, of: dict[Path, str], images: dict[Path, set[str]]) -> tuple[list[Path], list[str]]:
+    """(the tables that are read, lines on those that are not and on several scorers). of: the scorer of each; images: the
+    images that each names.
+
+    Of a folder's tables of several scorers, or of the same images, one is read (`_one_of`).
+    """
+    read, notes = [], []
     for folder in dict.fromkeys(table.parent for table in of):
-        found = {scorer: table.name for table, scorer in of.items() if table.parent == folder}
-        if len(found) > 1:
-            listed = ", ".join(f"{scorer} ({name})" for scorer, name in found.items())
-            raise ValueError(
-                f"{folder}: labels of several scorers, {listed}: give the table of one by itself, or move the others elsewhere"
-            )
-    counts = Counter(of.values())
+        here = [table for table in of if table.parent == folder]
+        shared = sum(len(images[table]) for table in here) > len(set[str]().union(*(images[table] for table in here)))
+        if shared or len({of[table] for table in here}) > 1:
+            one = _one_of(folder, {table: of[table] for table in here})
+            others = [table for table in here if table != one]
+            counted = words.counted(len(others), "other table")
+            notes.append(f"{one}: read; {counted} of its folder {_some(folder, others)}: not read")
+            here = [one]
+        read += here
+    counts = Counter(of[table] for table in read)
     listed = ", ".join(f"{scorer} ({words.counted(count, 'table')})" for scorer, count in counts.items())
-    return [f"{path}: labels of several scorers, of other videos each: {listed}"] if len(counts) > 1 else []
+    several = [f"{path}: labels of several scorers, of other videos each: {listed}"] if len(counts) > 1 else []
+    return read, notes + several
+
+
+def _one_of(folder: Path, of: dict[Path, str]) -> Path:
+    """The table of a folder that has the name DeepLabCut gives it, by the project's scorer or, where that is not known, by
+    its own. Raises ValueError where that is none or several."""
+    configs = (place / "config.yaml" for place in (folder, *folder.absolute().parents[1:2]))
+    texts = (file.read_text("utf-8", "replace") for file in configs if file.is_file())
+    found = next((match[1] for text in texts if (match := _SCORER.search(text))), None)
+    named = [t for t, own in of.items() if t.name == f"CollectedData_{own if found is None else found}.csv"]
+    if len(named) == 1:
+        return named[0]
+    listed = ", ".join(f"{scorer} ({table.name})" for table, scorer in of.items())
+    what = "labels of several scorers" if len(set(of.values())) > 1 else "several tables of the same images"
+    raise ValueError(f"{folder}: {what}, {listed}: give the table of one by itself, or move the others elsewhere")
 
 
 def _some(path: Path, found: Sequence[Path]) -> str:

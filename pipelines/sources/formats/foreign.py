@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmarks import choices, words
+from pipelines.sources import dialects
 
 _HEAD = 1 << 14  # bytes that tell what a file is
 KNOWN = f"{', '.join(f'{name} ({about})' for name, about in choices.FORMATS.items())}: docs/formats.md"
@@ -88,7 +89,7 @@ def _number(field: str) -> bool:
 def _head(path: Path) -> str:
     with open(path, "rb") as file:
         data = file.read(_HEAD)
-    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace").lstrip("\ufeff")
+    return dialects.text(data)
 
 
 def of_file(path: Path) -> str | None:

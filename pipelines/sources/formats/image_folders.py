@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.images import decode
-from pipelines.io import files
+from pipelines.io import files, guesses
 from pipelines.sources.tables import Label
 
 _SAMPLED = 500  # images, evenly taken, to tell which folder is theirs
@@ -48,9 +48,11 @@ def find(
             near = [f for f, count in zip(tried, found, strict=True) if count >= _SHARE * max(found)]
             equal = [f for f, count in zip(tried, found, strict=True) if count == max(found)]
             return _chosen(best, near, equal, images, label) if label and len(near) > 1 else (best, [])
+    near = next(filter(None, (guesses.near_file(folder / images[0]) for folder in tried)), "")
+    remedy = f"{near}: write names as they are" if near else "; say where they are by `pictures`"
     raise ValueError(
         f"{table}: none of its {len(images)} images, such as {images[0]!r}, is in"
-        f" {', '.join(dict.fromkeys(map(str, folders)))}; say where they are by `pictures`"
+        f" {', '.join(dict.fromkeys(map(str, folders)))}{remedy}"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.io import csv_text, files
-from pipelines.sources import dialects, text_tables
+from pipelines.sources import dialects, image_names, text_tables
 from pipelines.sources.formats import foreign, headers, image_folders
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 from pipelines.sources.text_tables import Scan
@@ -39,7 +39,7 @@ def parts(path: Path) -> list[str]:
 
 def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """The rows by name. Raises ValueError, with the place, where the table is not one or the folder of images is missing."""
-    scan = text_tables.scan(path, b",", gaps=True, safe=text_tables.inner_path)
+    scan = text_tables.scan(path, b",", gaps=True, safe=image_names.inner_path)
     columns = scan.columns[:-4] if (boxed := scan.columns[-4:] == BOX) else scan.columns
     if columns[0] == "file_name":
         headers.check(path, columns, f"a bounding box is {','.join(BOX)}, last")
@@ -68,7 +68,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         lines=scan.lines[order],
         label=label,
         whole=scan.whole,
-        notes=[scan.note] * bool(scan.note) + notes,
+        notes=[*scan.notes, *notes],
         images=found if found != names else None,
         boxes=boxes[order] if boxed else None,
         rejected=sorted(rejected, key=lambda r: r.line or 0),
@@ -143,6 +143,12 @@ def gapped(row: Row) -> list[str]:
     return [text if there else "" for text, there in zip(found, known, strict=True)]
 
 
+def number_fault(where: Iterable[str], fields: Iterable[str], gaps: bool = False) -> str:
+    """Describe the first field that is not a finite number. where: of each, its place; gaps: one may be left empty."""
+    named = next((at, field) for at, field in zip(where, fields, strict=False) if numbers([field]) is None)
+    return text_tables.number_fault(*named, gaps)
+
+
 def numbers(fields: Sequence[str]) -> np.ndarray | None:
     """f64[fields], or None where one is not a finite number."""
     try:
@@ -161,7 +167,7 @@ def image_of(name: str) -> str:
 
 def path_fault(name: str) -> str | None:
     """Describe the fault of an image path in a list of faces, None for a valid one."""
-    if fault := text_tables.path_fault(name, "a path below the folder of images"):
+    if fault := image_names.path_fault(name, "a path below the folder of images", listed=True):
         return f"bad file name: {name[:80]!r} {fault}"
     return f"bad file name: {name[:80]!r}: # tells objects of one image apart" if image_of(name) != name else None
 

@@ -13,17 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.io import files
-from pipelines.sources import text_tables
+from jaxmarks import words
+from pipelines.io import files, guesses
+from pipelines.sources import dialects, image_names, joined
 from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "pts"
 SUFFIX, IMAGES, BOXED = "", "", False
 parts = plain.parts
+_NO_IMAGE = "no image:"
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
 _ENDING = re.compile(r"\.pts", re.IGNORECASE)
-_LAYOUT = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)\}\s*")
+_BEGINNING = r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)"
+_LAYOUT, _CUT = re.compile(_BEGINNING + r"\}\s*"), re.compile(_BEGINNING)
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 
 def recognises(path: Path) -> bool:
@@ -56,10 +60,11 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     root, _ = image_folders.find(path, images, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
     beside, read_ = _Images(root), {table: _points(table) for table in tables}
-    sizes = Counter(len(points) for points in read_.values() if not isinstance(points, str))
+    good = {table: points for table, points in read_.items() if not isinstance(points, str)}
+    sizes = Counter(map(len, good.values()))
     count = sizes.most_common(1)[0][0] if sizes else 0
     found: dict[str, Path] = {}
-    rejected = []
+    rejected, apart = [], []
     for table, points in read_.items():
         name = table.relative_to(path).as_posix()
         image = beside.of(name)
@@ -69,15 +74,19 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
             usual = f"{len(points)}, the usual number is {count} ({sizes[count]} of {sizes.total()} files)"
             rejected.append(Rejected(name, None, f"wrong number of points: {usual}"))
         elif image is None:
-            rejected.append(Rejected(name, None, f"no image: none of its stem and {' '.join(ENDINGS)} is beside it"))
+            rejected.append(Rejected(name, None, beside.missing(name)))
         elif fault := plain.path_fault(image):
             rejected.append(Rejected(name, None, fault))
         elif image in found:
-            rejected.append(Rejected(name, None, f"name twice: {found[image].name} has the image {image} already"))
+            first = found[image].relative_to(path).as_posix()
+            rejected.append(Rejected(name, None, joined.again_reason(image, first)))
+            apart.append(joined.apart(good[found[image]], points))
         else:
             found[image] = table
     if not found:
-        raise ValueError(f"{path}: no .pts file with an image can be used ({rejected[0].file}: {rejected[0].reason})")
+        alone = [row for row in rejected if row.reason.startswith(_NO_IMAGE)]
+        first, far = (alone or rejected)[0], _elsewhere(path / alone[0].file) if alone else ""
+        raise ValueError(f"{path}: no .pts file with an image can be used ({first.file}: {first.reason}){far}")
     names = [list(found)[i] for i in sorted_by_name(list(found))]
     return Table(
         root=root,
@@ -88,7 +97,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         label=lambda index: _label(found[names[index]], count),
         rejected=rejected,
         files=tables,
-        notes=beside.notes(),
+        notes=beside.notes() + joined.again_notes(path, apart),
     )
 
 
@@ -105,9 +114,9 @@ class _Images:
         if folder not in self._folders:
             self._folders[folder] = self._listed(folder)
         found = self._folders[folder].get(unicodedata.normalize("NFC", file[:-4]), [])
-        exact = [n for n in found if os.path.splitext(n)[0] == file[:-4]] or found
+        exact = [n for n in found if file[:-4] in (n, os.path.splitext(n)[0])] or found
         if len(exact) > 1:
-            self._several.append(exact)
+            self._several.append([f"{folder}/{n}".lstrip("/") for n in exact])
         return f"{folder}/{exact[0]}".lstrip("/") if exact else None
 
     def _listed(self, folder: str) -> dict[str, list[str]]:
@@ -121,30 +130,61 @@ class _Images:
                  if end.lower() in ENDINGS]  # fmt: skip
         for _, stem, name in sorted(known):
             found.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
+        for _, _, name in known:  # of a.jpg.pts
+            found.setdefault(unicodedata.normalize("NFC", name), [name])
         return found
+
+    def missing(self, name: str) -> str:
+        """Describe that a .pts file has no image, with one whose name differs little."""
+        near = next(filter(None, (guesses.near_file(self._root / f"{name[:-4]}{end}") for end in ENDINGS)), "")
+        return f"{_NO_IMAGE} none of its stem and {' '.join(ENDINGS)} is beside it{near}"
 
     def notes(self) -> list[str]:
         if not self._several:
             return []
-        first = self._several[0]
+        first, counted = self._several[0], words.counted(len(self._several), ".pts file")
         return [
-            f"{len(self._several)} .pts files have several images of their stem, as {', '.join(first)}: the first by"
-            f" {' '.join(ENDINGS)} is used, {first[0]}"
+            f"{counted} with several images of the stem, as {', '.join(first)}: the first by {' '.join(ENDINGS)} is used,"
+            f" {first[0]}"
         ]
+
+
+def _elsewhere(table: Path) -> str:
+    """Return `; images ...` where a folder near a .pts file without an image holds it; empty where none does."""
+    here = table.absolute().parent
+    near = sorted(p for p in (*here.parent.iterdir(), *here.iterdir()) if p.is_dir() and p != here)
+    found = next((folder for folder in near if _Images(folder).of(table.name)), None)
+    return f"; images of these names are in {found}: give {here} as `data`, {found} as `pictures`" if found else ""
 
 
 def _points(path: Path) -> np.ndarray | str:
     """f64[points, 2] of a .pts file, from 0, or what is wrong with it."""
-    text = _LAYOUT.fullmatch(files.read_bytes(path).decode("utf-8-sig", "replace"))
+    data = files.read_bytes(path)
+    text = _LAYOUT.fullmatch(dialects.text(data))
     if text is None:
-        return "not a .pts file: expected version: 1, n_points: COUNT and { x y of each point }"
-    rows = [line.split() for line in text[2].splitlines() if line.strip()]
+        return _no_layout(data)
+    first = len(text.string[: text.start(2)].splitlines())
+    lines = [(number, line.split()) for number, line in enumerate(text[2].splitlines(), first) if line.strip()]
+    rows = [row for _, row in lines]
     if len(rows) != int(text[1]) or not rows:
         return f"wrong number of points: {len(rows)} lines, n_points says {int(text[1])}"
     if any(len(row) != 2 for row in rows):
         return "wrong number of fields: expected x and y in each line"
-    values = plain.numbers([field for row in rows for field in row])
-    return "not a finite number: among the points" if values is None else values.reshape(-1, 2) - 1
+    fields = [field for row in rows for field in row]
+    if (values := plain.numbers(fields)) is None:
+        return plain.number_fault((f"{axis} on line {number}" for number, _ in lines for axis in "xy"), fields)
+    return values.reshape(-1, 2) - 1
+
+
+def _no_layout(data: bytes) -> str:
+    """Describe a file that is not in the layout of .pts."""
+    if not data.strip():
+        return "empty file: it has no points"
+    if data.startswith(_APPLE_DOUBLE):
+        return "not labels: what macOS writes beside a file on other disks (._NAME); it may be deleted"
+    if (cut := _CUT.fullmatch(dialects.text(data))) is not None:
+        return f"cut off: {words.counted(len(cut[2].split()) // 2, 'point')} of {int(cut[1])} and no closing brace"
+    return "not a .pts file: expected version: 1, n_points: COUNT and { x y of each point }"
 
 
 def _label(path: Path, count: int) -> Label:
@@ -168,7 +208,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
     written: set[str] = set()
     for row in rows:
         name, file_name = row.name, file_of(row.name)
-        if not text_tables.inner_path(name) or file_name in written:
+        if not image_names.inner_path(name) or file_name in written:
             raise ValueError(
                 f"{name}: {'another image has this stem' if file_name in written else 'not a path below a folder'}"
             )

@@ -5,6 +5,7 @@ Lists of 98 points and the image alone are read too, without boxes.
 An image of several faces gives records FILE#LINE. Rows are checked once and read again when they are asked for.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
@@ -13,7 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.io import files
+from pipelines.sources import image_names
 from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
@@ -77,6 +80,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         return _label(path, faces[order[index]], layout)
 
     root, notes = image_folders.find(path, images, folders, found, label)
+    notes += _comments(path)
     if not layout.boxed:
         notes.append(f"{path}: read as a list of {layout.points} points alone: no boxes, no attributes")
     return Table(
@@ -97,7 +101,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
 def _read(path: Path) -> tuple[list[_Face], list[Rejected], _Layout]:
     """The faces, what is rejected, and the layout that most rows have. Raises ValueError where it cannot be read."""
     with open(path, "rb") as file:
-        sizes = Counter(len(line.split()) for line in file if line.strip())
+        sizes = Counter(len(line.split()) for line in file if _is_row(line))
     size = sizes.most_common(1)[0][0] if sizes else 0
     points, rest = divmod(size - _REST, 2)
     if points >= 1 and not rest:
@@ -134,13 +138,26 @@ def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Rejected]]:
     faces, rejected, offset = [], [], 0
     with open(path, "rb") as file:
         for line, text in enumerate(file, 1):
-            parsed = _parsed(text, layout) if text.strip() else None
+            parsed = _parsed(text, layout) if _is_row(text) else None
             if isinstance(parsed, Rejected):
                 rejected.append(parsed._replace(file=parsed.file or path.name, line=line))
             elif parsed is not None:
                 faces.append(_Face(parsed[0], line, offset, parsed[2], _holds(parsed[2], parsed[1])))
             offset += len(text)
     return faces, rejected
+
+
+def _is_row(text: bytes) -> bool:
+    """Return whether a line is neither blank nor a comment, which a row's first number is not."""
+    text = text.removeprefix(_BOM).strip()
+    return bool(text) and not text.startswith(b"#")
+
+
+def _comments(path: Path) -> list[str]:
+    """A line on the comments of a list, none where it has none."""
+    with open(path, "rb") as file:
+        count = sum(line.removeprefix(_BOM).lstrip().startswith(b"#") for line in file)
+    return [f"{path}: {words.counted(count, 'line')} beginning with #, passed over"] * bool(count)
 
 
 def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
@@ -154,16 +171,22 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
     try:
         fields = [field.decode() for field in text.removeprefix(_BOM).split()]
     except UnicodeDecodeError:
-        return Rejected("", None, "bad file name: not UTF-8 text")
-    name, ends = fields[-1], 2 * layout.points
+        return Rejected("", None, f"bad file name: {image_names.NOT_UTF8}")
+    name, ends = image_names.own_form(fields[-1]), 2 * layout.points
+    if len(fields) > layout.fields and plain.numbers(fields[layout.fields - 1 : layout.fields]) is None:
+        name = " ".join(fields[layout.fields - 1 :])
+        reason = f"{len(fields)}, most rows have {layout.fields}: the path {name[:80]!r} has blanks; rename it"
+        return Rejected(name, None, f"wrong number of fields: {reason}")
     if fault := plain.path_fault(name):
-        return Rejected("", None, fault)
+        return Rejected(name, None, fault)
     if len(fields) != layout.fields:
-        return Rejected(name, None, f"wrong number of fields: {len(fields)}, most rows have {layout.fields}")
+        cut = plain.numbers([name]) is not None  # its last field
+        reason = f"{len(fields)}, most rows have {layout.fields}{': the end is missing, with the image' * cut}"
+        return Rejected("" if cut else name, None, f"wrong number of fields: {reason}")
     if layout.boxed and (fault := _layout_fault(fields[ends:-1])):
         return Rejected(name, None, fault)
     if (values := plain.numbers(fields[: ends + 4 * layout.boxed])) is None:
-        return Rejected(name, None, f"not a finite number: among the points{' and the box' * layout.boxed}")
+        return Rejected(name, None, plain.number_fault((f"field {i}" for i in itertools.count(1)), fields))
     box = np.full(4, np.nan)
     if layout.boxed:
         box = np.array([*values[-4:-2], *_lengths(fields[ends : ends + 4])])

@@ -14,7 +14,7 @@ from pipelines import open as opening
 from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import cache, overwrites, report
-from pipelines.sources import formats, text_tables
+from pipelines.sources import formats, image_names
 from pipelines.sources.tables import Images, Table
 
 PNG = decode.encode_png(np.full((40, 50, 3), 90, np.uint8))
@@ -132,9 +132,9 @@ def test_a_bad_row_of_the_contest_s_list_is_its_own_fault(tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_name_is_said(name, said):
-    fault = text_tables.path_fault(name, "a path")
+    fault = image_names.path_fault(name, "a path")
     assert fault is None if said is None else fault is not None and said in fault
-    assert text_tables.inner_path(name) is (said is None)
+    assert image_names.inner_path(name) is (said is None)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ KNOWN = {"a.png": [1.5, 2, 30, 4.25], "b.png": [5, 6.5, 7, 8]}
         (QUOTED.replace("\n", "\r\n").encode("utf-8-sig"), "quotes"),
         (PLAIN.replace("b.png", '"b.png"').encode(), "quotes"),
         (INDEXED.encode(), "row numbers"),
+        (PLAIN.replace("\n", ",,\n").encode(), "2 empty columns"),
+        (COMMAS.replace("\n", ";\r\n").encode(), "decimal commas, 1 empty column"),
         (f"{QUOTED}\n".replace('"', "").replace("\n", "\n\n").encode("utf-16"), "UTF-16"),
     ],
     ids=lambda value: repr(value)[:30],
@@ -95,7 +97,7 @@ def test_what_may_be_thousands_or_stands_alone_is_no_decimal_comma(tmp_path, fie
     rows = [f"{name}.jpg\t{field if name == 'a' or field == '1,234' else 7}\t2\t3\t4\t5\t6" for name in "abcdef"]
     (tmp_path / "t").write_text("\n".join(["n\tx\ty\tx\ty\tx\ty", *rows]))
     scan = text_tables.scan(tmp_path / "t")
-    assert not scan.note and scan.rejected[0].reason.startswith("not a finite number: field 2 is ")
+    assert not scan.notes and scan.rejected[0].reason.startswith("not a finite number: field 2 is ")
     assert scan.names == ([] if field == "1,234" else ["b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"])
 
 

@@ -97,9 +97,9 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
     [
         ({"image_id": 99}, "faces.json", "unknown image"),
         ({"image_id": [1]}, "faces.json", "unknown image"),
-        ({"image_id": 7}, "faces.json", "bad file name"),
-        ({"image_id": 8}, "faces.json", "bad file name"),
-        ({"image_id": 9}, "faces.json", "bad file name"),
+        ({"image_id": 7}, "../evil.png", "bad file name"),
+        ({"image_id": 8}, "/etc/passwd", "bad file name"),
+        ({"image_id": 9}, "a#1", "bad file name"),
         ({"keypoints": [1, 2, 2]}, "a.png", "wrong number of points"),
         ({"keypoints": 5}, "a.png", "wrong number of points"),
         ({"keypoints": [NAN, 2, 2, 1, 1, 1, 1, 1, 1]}, "a.png", "not a finite number"),
@@ -303,9 +303,10 @@ def test_pts_counts_pixels_from_one(tmp_path):
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("", "not a .pts file"),
+        ("", "empty file"),
+        ("\0\5\26\7\0\2\0\0Mac OS X", "not labels"),
         ("1 2\n3 4\n", "not a .pts file"),
-        (pts("1 2", "3 4")[:-5], "not a .pts file"),
+        (pts("1 2", "3 4")[:-5], "cut off"),
         (pts("1 2", "3 4", "5 6"), "wrong number of points"),
         (pts("1 2", count=2), "wrong number of points"),
         (pts("1 2", "3"), "wrong number of fields"),
@@ -409,9 +410,9 @@ def test_wflw_several_faces_boxes_and_lines(tmp_path, text):
         ("1 2 nan 4 0 0 9 9 0 0 0 0 0 0 c.png", "c.png", "not a finite number"),
         ("1 2 3 1_0 0 0 9 9 0 0 0 0 0 0 c.png", "c.png", "not a finite number"),
         ("1 2 3 4 0 0 9 inf 0 0 0 0 0 0 c.png", "c.png", "not a finite number"),
-        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 ../evil.png", "list.txt", "bad file name"),
-        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 /etc/passwd", "list.txt", "bad file name"),
-        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 c#1", "list.txt", "bad file name"),
+        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 ../evil.png", "../evil.png", "bad file name"),
+        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 /etc/passwd", "/etc/passwd", "bad file name"),
+        ("1 2 3 4 0 0 9 9 0 0 0 0 0 0 c#1", "c#1", "bad file name"),
     ],
 )
 def test_wflw_a_bad_row_is_rejected_with_its_line_and_nothing_else(tmp_path, row, file, kind):
