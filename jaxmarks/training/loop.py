@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import jax
 
+from jaxmarks import backend
 from jaxmarks.training import step as steps
 from jaxmarks.types import Batch, Record, State
-
-_SHORT = 0.1  # seconds of a step, below which the next is dispatched while it runs
 
 
 class Block(NamedTuple):
@@ -47,7 +46,7 @@ def blocks(
     """Train from state.step on, yielding at every multiple of one of `ends` and at the end.
 
     Nothing is fetched from the device in between. Steps are dispatched as they are taken, not far ahead: when `stop` turns
-    true the current step is the last, or, of steps that take milliseconds, the one after it.
+    true the current step is the last on a CPU; an accelerator has the next one waiting, and takes that too.
 
     Args:
         take_step: step(state, batch) -> (state, record).
@@ -64,7 +63,7 @@ def blocks(
         ValueError: where no batch can be had, once the steps before it were yielded.
         OSError: likewise.
     """
-    at, failed = int(state.step), None
+    at, failed, dispatched = int(state.step), None, 1 if backend.is_cpu() else 2
     while at < until and failed is None and not stop():
         first, end = at, due(at, ends, until)
         records, waited, began = [], 0.0, time.perf_counter()
@@ -79,8 +78,7 @@ def blocks(
             state, record = take_step(state, batch)
             records.append(record)
             at += 1
-            short = time.perf_counter() - began < _SHORT * len(records)
-            jax.block_until_ready(records[-2 if short and len(records) > 1 else -1])
+            jax.block_until_ready(records[-dispatched:][0])
         if records:
             stacked = steps.stack(records)
             yield Block(state, first, stacked, time.perf_counter() - began, waited)
