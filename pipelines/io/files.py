@@ -9,6 +9,7 @@ import re
 import stat
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -230,18 +231,32 @@ def parse_json(data: bytes | str, where: object, large: Callable[[str], Any] | N
     """The content of JSON in UTF-8 or, where it says so, UTF-16, with or without a byte order mark.
 
     large: makes something of the digits of whole numbers, where one has 19 or more. Raises ValueError, naming `where` and
-    the place, for what is not JSON, is nested too deeply or, without `large`, holds a whole number that 64 bits do not.
+    the place, for what is not JSON, is nested too deeply or, without `large`, holds a whole number that 64 bits do not, and,
+    naming the key, for an object in which one stands twice.
     """
+    twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(made := dict(pairs)) != len(pairs):
+            twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return made
+
     text = data if isinstance(data, str) else _decoded(data, where)
     try:
-        return json.loads(text, parse_int=(large or _whole_number) if re.search(r"\d{19}", text) else None)
+        numbers = (large or _whole_number) if re.search(r"\d{19}", text) else None
+        found = json.loads(text, parse_int=numbers, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}:{error.lineno}: not JSON (column {error.colno}: {error.msg})") from None
     except RecursionError:
         raise ValueError(f"{where}:{_line(text, _deep(text))}: not JSON of ours (brackets nested too deeply)") from None
     except ValueError as error:
-        found = re.search(r"\d{21}", text)
-        raise ValueError(f"{where}:{_line(text, found.start() if found else 0)}: not JSON of ours ({error})") from None
+        digits = re.search(r"\d{21}", text)
+        raise ValueError(
+            f"{where}:{_line(text, digits.start() if digits else 0)}: not JSON of ours ({error})"
+        ) from None
+    if twice:
+        raise ValueError(f"{where}: the key {twice[0]!r:.40} stands twice: were two files joined? Join their lists")
+    return found
 
 
 def _whole_number(digits: str) -> int:

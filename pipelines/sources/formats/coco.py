@@ -51,7 +51,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     """Return the annotations by name. category: the name or id of the one to read, if several have keypoints.
 
     Raises ValueError if the file is not COCO keypoints or the images are not found; crowds, annotations without a
-    labelled point, those of other categories and invalid entries are in `rejected`.
+    labelled point, flagged ones, those of other categories and invalid entries are in `rejected`.
     """
     entries, count, rejected, notes = _entries(path, category)
     names = _names(entries)
@@ -110,14 +110,18 @@ def _entries(path: Path, category: str) -> _Read:
     if not count:
         raise ValueError(f"{path}: {foreign.of_json(data)}")
     images = coco_images.read(data["images"], path.name)
-    entries, rejected, seen = [], [], set()
+    entries, rejected, again = [], [], []
+    first: dict[str, Entry] = {}
     for number, annotation in enumerate(data["annotations"]):
-        entry = _entry(number, annotation, images, (count, keys), seen)
+        entry = _entry(number, annotation, images, (count, keys))
+        if isinstance(entry, Entry) and (before := first.setdefault(str(annotation["id"]), entry)) is not entry:
+            again.append((before, entry))
+            entry = Rejected(entry.image, None, f"id twice: annotation {annotation['id']}")
         if isinstance(entry, Rejected):
             rejected.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return _Read(entries, count, rejected, images.notes + coco_entries.remarks(path.name, entries, count))
+    return _Read(entries, count, rejected, images.notes + coco_entries.remarks(path.name, entries, count, again))
 
 
 def _whole_number(digits: str) -> int | float:
@@ -126,13 +130,9 @@ def _whole_number(digits: str) -> int | float:
 
 
 def _entry(
-    number: int,
-    annotation: Any,
-    images: coco_images.Images,
-    wanted: tuple[int, frozenset[categories.Key]],
-    seen: set[str],
+    number: int, annotation: Any, images: coco_images.Images, wanted: tuple[int, frozenset[categories.Key]]
 ) -> Entry | Rejected:
-    """One annotation. wanted: number of points, keys of categories. seen: the ids of those before it."""
+    """One annotation. wanted: number of points, keys of categories."""
     if not isinstance(annotation, dict):
         return Rejected("", None, f"not an annotation: entry {number} of the annotations")
     name, image_id = annotation.get("id"), annotation.get("image_id")
@@ -145,9 +145,10 @@ def _entry(
     image, size = images.files[image_id][0], images.sizes[image_id]
     if fault := plain.path_fault(image):
         return Rejected(image, None, fault)
-    if str(name) in seen:
-        return Rejected(image, None, f"id twice: annotation {name}")
-    seen.add(str(name))
+    if fault := coco_images.flag(annotation):
+        return Rejected(image, None, f"{fault}: annotation {name}")
+    if fault := images.flags.get(image_id):
+        return Rejected(image, None, f"{fault}: image {image_id}, of annotation {name}")
     if (key := categories.key_of(annotation)) not in wanted[1]:
         return Rejected(image, None, f"other category: annotation {name} is of category {key!r:.40}")
     if annotation.get("iscrowd") not in _ONE:

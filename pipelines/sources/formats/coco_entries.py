@@ -19,10 +19,11 @@ class Entry(NamedTuple):
     hidden: int  # points with coordinates that visibility 0 leaves out
 
 
-def remarks(where: str, entries: list[Entry], count: int) -> list[str]:
-    """A line for each: visibilities that COCO does not know, points that visibility leaves out, images under several ids.
-    count: of points."""
-    return _above(where, entries) + _hidden(where, entries, count) + _twice(where, entries)
+def remarks(where: str, entries: list[Entry], count: int, again: list[tuple[Entry, Entry]]) -> list[str]:
+    """A line for each: visibilities that COCO does not know, points that visibility leaves out, images under several ids,
+    annotations that differ from the one whose id they have. count: of points; again: the first of an id, and another."""
+    lines = _above(where, entries) + _hidden(where, entries, count) + _twice(where, entries)
+    return lines + _again(where, again)
 
 
 def _above(where: str, entries: list[Entry]) -> list[str]:
@@ -64,6 +65,24 @@ def _twice(where: str, entries: list[Entry]) -> list[str]:
         f" {', '.join(image[:80] for image in first[:3])}{', ...' * (len(apart) > 3)}; they are read as several objects of one"
         " image: leave out one id of each"
     ]
+
+
+def _again(where: str, pairs: list[tuple[Entry, Entry]]) -> list[str]:
+    """A line of the annotations that differ from the first of their id, and how far they are from it; none without such."""
+    here = [(one, other) for one, other in pairs if one.image == other.image]
+    differ = [(one, other) for one, other in here if not _same(one, other)]
+    if not (count := len(pairs) - len(here) + len(differ)):
+        return []
+    far = words.number(max((_distance(*pair) for pair in differ), default=0), 2)
+    how = [f"up to {far} px apart"] * bool(differ) + [f"{count - len(differ)} of another image"] * (count > len(differ))
+    return [
+        f"{where}: the points of {words.counted(count, 'annotation')} differ from those of an earlier one with the same id"
+        f" ({', '.join(how)}), and only that one is read; renumber: were files of several labellers joined?"
+    ]
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return np.array_equal(one.points, other.points) and np.array_equal(one.mask, other.mask)
 
 
 def _apart(of_ids: list[list[Entry]]) -> float:

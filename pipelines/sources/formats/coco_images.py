@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from jaxmarks import words
 
 _EXACT = 1 << 53  # beyond it two whole numbers may be one float
+_UNSET = (None, 0, "0", "", "false", "False")  # of a flag; anything else sets it
+_FLAGS = {"deleted": "flagged as deleted", "ignore": "flagged to be ignored"}  # of images and annotations
 
 
 class Images(NamedTuple):
@@ -13,6 +15,7 @@ class Images(NamedTuple):
 
     files: dict[int | str, list[str]]  # id: the paths it stands for, one where the file is sound
     sizes: dict[int | str, tuple[int, int]]  # id: width, height as the file has them; zeros: it does not say
+    flags: dict[int | str, str]  # why an image is left out, for those that are flagged
     notes: list[str]
 
 
@@ -39,13 +42,15 @@ def is_id(value: Any) -> bool:
 
 def read(entries: list[Any], where: str) -> Images:
     """The images by id. An id that is given to several files keeps them all; entries without an id or a name are left out."""
-    found, unsaid = Images({}, {}, []), []
+    found, unsaid = Images({}, {}, {}, []), []
     for image in entries:
         if isinstance(image, dict) and is_id(image.get("id")) and isinstance(image.get("file_name"), str):
             key, name = image["id"], _inner(image["file_name"])
             size = found.sizes.setdefault(key, _size(image))
             if name not in found.files.setdefault(key, []):
                 found.files[key].append(name)
+            if why := flag(image):
+                found.flags[key] = why
             if not any(size):
                 unsaid.append(name)
     if unsaid:
@@ -54,6 +59,11 @@ def read(entries: list[Any], where: str) -> Images:
             " height is missing or not a whole number; whether they have the size they were labelled in is not checked"
         )
     return found
+
+
+def flag(entry: dict[str, Any]) -> str | None:
+    """Why an image or annotation is left out that an annotation tool keeps and flags, None for one without such a flag."""
+    return next((why for key, why in _FLAGS.items() if entry.get(key) not in _UNSET), None)
 
 
 def ambiguity(key: int | str, names: list[str]) -> str | None:

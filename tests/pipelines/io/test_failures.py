@@ -81,6 +81,8 @@ def test_out_of_memory_on_a_device():
         (b"[1" + b"0" * 5000 + b"]", "5001 digits"),
         (b"[1" + b"0" * 30 + b"]", "31 digits"),
         (b"", "a.json:1"),
+        (b'{"images": [], "boxes": [1], "images": [2], "boxes": []}', "'images' stands twice"),
+        (b'[{"a": {"b": 1, "b": 1}}]', "'b' stands twice"),
     ],
 )
 def test_json_that_cannot_be_used_names_the_file_and_the_place(tmp_path, data, told):

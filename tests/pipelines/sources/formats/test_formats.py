@@ -114,6 +114,10 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
         ({"keypoints": [1, 2, 0, 1, 1, 0, 1, 1, 0]}, "a.png", "no labelled point"),
         ({"keypoints": []}, "a.png", "no labelled point"),
         ({"iscrowd": 1}, "a.png", "crowd"),
+        ({"deleted": True}, "a.png", "flagged as deleted"),
+        ({"ignore": 1, "deleted": False}, "a.png", "flagged to be ignored"),
+        ({"ignore": True}, "a.png", "flagged to be ignored"),
+        ({"image_id": 5}, "sub/b.png", "flagged as deleted"),
         ({"id": 11}, "a.png", "id twice"),
         ({"id": None}, "faces.json", "bad id"),
         ({"id": "../x"}, "faces.json", "bad id"),
@@ -121,6 +125,7 @@ def test_coco_several_faces_masks_and_boxes(tmp_path):
 )
 def test_coco_a_bad_entry_is_rejected_and_nothing_else(tmp_path, bad, file, kind):
     images = [*IMAGES, {"id": 8, "file_name": "/etc/passwd"}, {"id": 9, "file_name": "a#1"}, 5, {"id": 3}]
+    images.append({"id": 5, "file_name": "sub/b.png", "deleted": True})
     entry = {"id": 20, "image_id": 1, "category_id": 4, "keypoints": [1, 1, 1] * 3, **bad}
     table = table_at(coco_file(tmp_path, [*GOOD, entry], images))
     assert reasons(table) == [(file, None, kind)]
@@ -197,6 +202,31 @@ def test_coco_one_file_of_several_image_ids_is_told(tmp_path):
     assert not table_at(coco_file(tmp_path, GOOD[2:], images)).notes
     [note] = table_at(coco_file(tmp_path, [*GOOD[2:], *twice], images)).notes
     assert "1 image file" in note and "5 px" in note and "sub/b.png" in note
+
+
+def test_coco_flags_that_are_not_set_leave_nothing_out(tmp_path):
+    unset = [{**entry, "deleted": no, "ignore": no} for entry, no in zip(GOOD, (False, 0, "0"), strict=True)]
+    table = table_at(coco_file(tmp_path, unset, [{**image, "deleted": False} for image in IMAGES]))
+    assert len(table.names) == 3 and not table.rejected
+
+
+def test_coco_an_id_is_free_where_the_one_before_it_is_flagged(tmp_path):
+    table = table_at(coco_file(tmp_path, [{**GOOD[1], "keypoints": [1, 1, 2] * 3, "deleted": True}, *GOOD]))
+    assert reasons(table) == [("a.png", None, "flagged as deleted")] and held(table)["a.png"][0] == [1.5, 2]
+
+
+def test_coco_annotations_of_one_id_that_differ_are_told_with_how_far(tmp_path):
+    def told(*more: dict) -> list[str]:
+        table = table_at(coco_file(tmp_path, [*GOOD, *more]))
+        assert [kind for *_, kind in reasons(table)] == ["id twice"] * len(more)
+        return [note for note in table.notes if "same id" in note]
+
+    moved = {**GOOD[1], "keypoints": [4.5, 6, 2, 7, 7, 0, 3, 4, 1]}
+    assert not told(GOOD[1])
+    [note] = told(GOOD[1], moved)
+    assert "1 annotation " in note and "5 px" in note and "renumber" in note and "another image" not in note
+    [note] = told(moved, {**GOOD[1], "image_id": 2})
+    assert "2 annotations" in note and "5 px" in note and "1 of another image" in note
 
 
 @pytest.mark.parametrize(
