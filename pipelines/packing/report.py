@@ -12,7 +12,7 @@ from jaxmarks import words
 from pipelines.example import Source
 from pipelines.images import orientation
 from pipelines.io import files, flags, schema
-from pipelines.packing import conflicts
+from pipelines.packing import conflicts, copied_labels
 from pipelines.sources import label_counts, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
@@ -121,6 +121,7 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
             "shared": conflicts.shared(names),
         },
         "conflicts": [pair._asdict() for pair in pairs],
+        "copied_labels": copied_labels.find(source, found.index, groups.tolist()),
         "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
         "not_listed": _not_listed(table) if table else None,
     }
@@ -181,7 +182,8 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     schema.check(data, {"accepted": _COUNT, "refused": [_REJECTED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
         schema.check(data["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
-        schema.check(data["parts"][part].get("turned_files"), ([str], None), f"{path}: parts.{part}.turned_files")
+        for key in ("turned_files", "copied_labels"):
+            schema.check(data["parts"][part].get(key), ([str], None), f"{path}: parts.{part}.{key}")
         schema.check(data["parts"][part].get("conflicts"), ([conflicts.FORM], None), f"{path}: parts.{part}.conflicts")
         schema.check(data["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
     return {**data, "parts": {part: data["parts"][part] for part in parts}}
@@ -217,6 +219,9 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
     pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
     for row in conflicts.describe(pairs):
         rows += [f"  {row}", *_indented([str(pair) for pair in pairs], whole)]
+    copied = about.get("copied_labels") or []
+    for row in copied_labels.describe(copied):
+        rows += [f"  {row}", *_indented(copied, whole)]
     twins = about["near_duplicates"]
     if twins["largest"]:
         kept = " kept on one side of the split;" * (part == "train")

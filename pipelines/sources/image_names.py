@@ -11,6 +11,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ABSOLUTE = re.compile(r"([A-Za-z]:)?[/\\]")
 _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 NOT_UTF8 = "not UTF-8 text: save the table in UTF-8 (in Excel: CSV UTF-8)"
+MIXED = "UTF-16 text within UTF-8 (PowerShell's >>?): save it in one encoding"  # where a NUL is
 
 
 def plain_name(name: str) -> bool:
@@ -26,6 +27,8 @@ def inner_path(name: str) -> bool:
 def path_fault(name: str, expected: str, *, listed: bool = False) -> str | None:
     """Describe the fault of a name that should be a path below a folder, None for a valid one. expected: what it is
     not, if it leads elsewhere; listed: it is from a list of images, not from a disk."""
+    if "\0" in name:
+        return f"is {MIXED}"
     if _CONTROL.search(name):
         return "has a control character (a tab, a newline or the like): rename the file"
     if _NO_TEXT.search(name):

@@ -99,7 +99,7 @@ def count_all(read: Iterable[Read], view: View, scheme: Scheme) -> Counts:
 def count(found: Labels, view: View, scheme: Scheme) -> Counts:
     """Each kind in some labels, as images under `view` show it, and as the norm of `scheme` has it."""
     kinds = {**_places(found, view), **_whole(found, view, scheme), **_boxes(found)}
-    for name in ("crop", "canvas", "box_points", "resized"):  # which shares of width and height explain
+    for name in ("crop", "canvas", "image", "box_points", "resized"):  # which shares of width and height explain
         kinds[name] = np.where(kinds["unit"], 0, kinds[name])
     named = {name: _kind(found.names, each) for name, each in kinds.items()}
     return Counts(len(found.names), int(found.mask.sum()), int((np.all(np.isfinite(found.box), axis=1)).sum()), named)
@@ -147,7 +147,8 @@ def _whole(found: Labels, view: View, scheme: Scheme) -> dict[str, np.ndarray]:
     most = counted >= max(2, (scheme.num_points + 1) // 2)  # of a few points nobody knows the object's size
     instead = metrics.fallback(found.points, found.mask, scheme, np.hypot(*found.size.T)) * (counted > 0)
     small = most & (side < SMALL)
-    unit = (counted > 1) & (side > 0) & (found.size.max(1) > 4) & (low >= 0).all(1) & (high <= 1).all(1)
+    shares = ((low >= 0) & (high <= 1)).all(1) | ((low >= -1) & (high <= 0)).all(1)  # .pts: less the 1 it counts from
+    unit = (counted > 1) & (side > 0) & (found.size.max(1) > 4) & shares
     return {
         "unlabelled": (counted == 0).astype(int),
         "unit": unit.astype(int),

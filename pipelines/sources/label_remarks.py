@@ -12,7 +12,7 @@ from pipelines.images import decode, orientation
 from pipelines.sources.label_counts import KINDS, SMALL, Counts, Read, View, count_all
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
-SHARE = 0.1  # of the images: a kind that is more frequent is a warning
+SHARE = 0.1  # of the images: a kind that is more frequent is a warning, as shares in place of pixels always are
 _NAMED = 3  # images of a kind that are named
 _HIDDEN = ("canvas", "resized")  # kinds that only others tell of
 _STILL = 5  # images with a point, of which one in the same place in all is reported
@@ -87,8 +87,8 @@ def _read(source: Source, index: int) -> tuple[Read, bool] | None:
 
 
 def describe(c: Counts, scheme: Scheme) -> list[str]:
-    """The counts for a person, a line for each kind that was found; what more than SHARE of the images have is a warning,
-    with its remedy."""
+    """The counts for a person, a line for each kind that was found; what more than SHARE of the images have, and shares in
+    place of pixels, is a warning, with its remedy."""
     return [line for line, _ in with_names(c, scheme)]
 
 
@@ -100,7 +100,7 @@ def with_names(c: Counts, scheme: Scheme) -> list[tuple[str, list[str]]]:
 
 def _line(name: str, c: Counts, scheme: Scheme) -> str:
     kind = c.kinds[name]
-    often = kind.images > SHARE * c.images
+    often = kind.images > SHARE * c.images or name == "unit"  # which nobody means
     remedy = f"; {_remedy(name, c)}" if often and _remedy(name, c) else ""
     examples = f"{', '.join(kind.examples[:_NAMED])}{', ...' * (kind.images > _NAMED)}"
     canvas = c.kinds["canvas"].points if name == "crop" else 0
@@ -121,7 +121,7 @@ def _what(name: str, scheme: Scheme) -> str:
     return {
         "unlabelled": "no labelled point, and nothing to train on",
         "missing": "points that are not labelled",
-        "unit": "all points within 0..1 pixels, as if they were shares of width and height",
+        "unit": "all points within 0..1 pixels (.pts: as the file has them), as if they were shares of width and height",
         "crop": "points outside the crop that the network is shown",
         "image": "points outside the image",
         "far": "points far outside the image, more than its longer side away",

@@ -91,7 +91,8 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         for table in opened
         if (dialect := dialects.sniff(table, ",").describe(","))
     ]
-    for table, (head, rows, more) in opened.items():
+    for table in deeplabcut_places.own_first({table: named[table] for table in opened}, top):
+        head, rows, more = opened[table]
         notes.extend(more)
         if not rows:
             notes.append(f"{table}: has a header and no row")
@@ -173,17 +174,18 @@ def _add_table(path: Path, top: Path, head: _Head, rows: list, found: _Found) ->
     folder = path.parent.relative_to(top).as_posix()
     for line, row, fault in rows:
         image = deeplabcut_places.image(folder, row[: head.index])
-        if (reason := fault or _row_fault(row, image, head, found)) is not None:
+        if (reason := fault or _row_fault(row, image, path.relative_to(top), head, found)) is not None:
             found.rejected.append(Rejected(image, line, reason))
             continue
         found.seen[image] = f"line {line} of {path.relative_to(top)}"
         _add(row, line, head, deeplabcut_places.Place(image, folder), found)
 
 
-def _row_fault(row: list[str], image: str, head: _Head, found: _Found) -> str | None:
-    if fault := plain.path_fault(
-        re.sub(r"^[A-Za-z]:/", "", image)
-    ):  # of another computer: the image may be beside the table
+def _row_fault(row: list[str], image: str, table: Path, head: _Head, found: _Found) -> str | None:
+    if not all(row[: head.index]) and any(row[: head.index]):
+        return f"not a path: in {table} its first columns are empty, as in merged cells: fill them down"
+    inner = re.sub(r"^[A-Za-z]:/", "", image)  # of another computer: the image may be beside the table
+    if fault := plain.path_fault(inner):
         return fault
     if len(row) != head.width:
         return f"wrong number of fields: {len(row)}, the header has {head.width}"

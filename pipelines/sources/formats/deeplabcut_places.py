@@ -85,6 +85,17 @@ def chosen(path: Path, of: dict[Path, str], images: dict[Path, set[str]]) -> tup
     return read, notes + several
 
 
+def own_first(images: dict[Path, set[str]], top: Path) -> list[Path]:
+    """The tables, those that name images of their own folder before others: a copy of a folder names those of the first.
+    images: that each names; top: the folder that these are relative to."""
+
+    def foreign(table: Path) -> bool:
+        folder = table.parent.relative_to(top).as_posix()
+        return all(image.rpartition("/")[0] != folder for image in images[table])
+
+    return sorted(images, key=foreign)
+
+
 def _one_of(folder: Path, of: dict[Path, str]) -> Path:
     """The table of a folder that has the name DeepLabCut gives it, by the project's scorer or, where that is not known, by
     its own. Raises ValueError where that is none or several."""
@@ -105,9 +116,10 @@ def _some(path: Path, found: Sequence[Path]) -> str:
 
 
 def image(folder: str, fields: Sequence[str]) -> str:
-    """Return the path of a row's image from the fields of its index. A bare name belongs to the folder of its table,
-    which distinguishes two videos; a path of another computer to a project's video is read from labeled-data on."""
-    found = "/".join(fields).replace("\\", "/")
+    """Return the path of a row's image from the fields of its index. A bare name, whose other fields may be empty, belongs
+    to the folder of its table, which distinguishes two videos; a path of another computer to a project's video is read from
+    labeled-data on."""
+    found = "/".join(filter(None, fields)).replace("\\", "/")
     if far := _ELSEWHERE.fullmatch(found):
         return far[1]
     return found if "/" in found or folder == "." else f"{folder}/{found}"

@@ -16,23 +16,40 @@ _SHOWN = 8  # columns that a message names
 
 def check(path: Path, columns: Sequence[str], boxed: str) -> None:
     """Raise ValueError, with the columns and what to do, if column names state axes and a column is not x followed by y
-    of the same point, nor that y; if a name mentions a box, or has a word for something else. x and y may be called column
-    and row.
+    of the same point, nor that y; if a name mentions a box, or has a word for something else, or that of a point stands
+    twice; if two tables lie side by side. x and y may be called column and row.
 
     columns: all names, that of the image first, without those of a box in its proper place. boxed: how boxes are given,
     for the message.
     """
+    if merged := _merged(columns):
+        raise ValueError(
+            f"{path}:1: columns {merged}_x and {merged}_y look like pandas.merge's suffixes _x and _y: two tables side by"
+            " side; keep one"
+        )
     if found := [i for i, name in enumerate(columns) if i and "box" in name.casefold()]:
         raise ValueError(
             f"{path}:1: {_named(columns, found)}: a box where none is expected; {boxed} (a point's name has no 'box' in it)"
         )
     if found := [i for i, name in enumerate(columns) if i and _is_other(name)]:
         raise ValueError(f"{path}:1: {_named(columns, found)}: no coordinate by its name: remove such columns; {boxed}")
+    if found := [i for i, name in enumerate(columns) if i and name in columns[1:i] and _is_named(name)]:
+        raise ValueError(
+            f"{path}:1: {_named(columns, found)}: a point's name for the second time; keep one of each, or rename"
+        )
     if any(_points(name, axis) for name in columns[1:] for axis in "xy") and (found := _stray(columns)):
         raise ValueError(
             f"{path}:1: {_named(columns, found)}: not x, then y of the same point by their names; expected a name and"
             f" x, y of each point: put these side by side in this order, remove other columns; {boxed}"
         )
+
+
+def _merged(columns: Sequence[str]) -> str | None:
+    """Return the name of an x that comes with both suffixes of pandas.merge, as its y does; None: there is none."""
+    known = set(columns[1:])
+    both = [name[:-2] for name in columns[1:] if name.endswith("_x") and f"{name[:-2]}_y" in known]
+    ys = {point for name in both for point in _points(name, "y")} - {""}
+    return next((name for name in both if _points(name, "x") & ys), None)
 
 
 def _is_other(name: str) -> bool:
@@ -52,6 +69,11 @@ def check_box(path: Path, columns: Sequence[str]) -> None:
     swapped = [i for i, other in ((3, "height"), (4, "width")) if other in columns[i].casefold()]
     if found := sorted({i for i, known in at if known} | set(swapped)):
         raise ValueError(f"{path}:1: {_named(columns, found)}: expected file_name, x, y (left, top), width, height")
+
+
+def _is_named(name: str) -> bool:
+    """Return whether a name states an axis and a point."""
+    return any(point for axis in "xy" for point in _points(name, axis))
 
 
 def _stray(columns: Sequence[str]) -> list[int]:

@@ -149,7 +149,7 @@ def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Rejected]]:
 
 def _is_row(text: bytes) -> bool:
     """Return whether a line is neither blank nor a comment, which a row's first number is not."""
-    text = text.removeprefix(_BOM).strip()
+    text = text.removeprefix(_BOM).strip().strip(b"\0")
     return bool(text) and not text.startswith(b"#")
 
 
@@ -168,6 +168,8 @@ def _holds(box: np.ndarray, points: np.ndarray) -> bool | None:
 
 def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] | Rejected:
     """(image, f64[points, 2], box) of a row; the box is NaN where the layout has none."""
+    if b"\0" in text:
+        return Rejected("", None, f"bad file name: {image_names.MIXED}")
     try:
         fields = [field.decode() for field in text.removeprefix(_BOM).split()]
     except UnicodeDecodeError:

@@ -65,11 +65,20 @@ def with_first(x, y):
         (one([[9.0, 50.0]] * 5), {"small": 1, "norm_diagonal": 1}),
         (one(SQUARE, mask=[False] * 5), {"unlabelled": 1, "missing": 5}),
         (one(0.01 * np.array(SQUARE), box=[39, 39, 24, 24]), {"unit": 1}),  # shares of width and height
+        (one(0.01 * np.array(SQUARE) - 1), {"unit": 1}),  # the same in .pts, which count from 1
+        (one(0.01 * np.array(SQUARE) - 0.5), {"zero": 1, "small": 1}),
         (one([[0.0, 0.0]] * 5), {"zero": 5, "small": 1, "norm_diagonal": 1}),
     ],
 )
 def test_each_kind_by_hand(labels, kinds):
     assert found(labels) == kinds
+
+
+def test_shares_in_few_images_are_a_warning_with_its_remedy():
+    rows = [(f"{n}.jpg", Example(b"", 0.01 * np.array(SQUARE) - 1, np.ones(5, bool)), (100, 100)) for n in range(2)]
+    rows += [(f"{n}.jpg", Example(b"", np.array(SQUARE), np.ones(5, bool)), (100, 100)) for n in range(2, 40)]
+    [line] = label_remarks.describe(label_counts.count_all(rows, View(), FIVE), FIVE)
+    assert line.startswith("warning: labels: 2 of 40 images") and "0.jpg, 1.jpg; multiply" in line
 
 
 def test_a_crop_is_what_the_canvas_code_shows(random):

@@ -42,6 +42,15 @@ def reason(table: Table) -> str:
     return table.rejected[0].reason
 
 
+def test_utf_16_appended_to_utf_8_is_told_of(tmp_path):
+    wflw(tmp_path, "a.png", "a.png", "a.png")
+    with open(tmp_path / "list.txt", "ab") as file:
+        file.write("1 2 3 4 0 1 9 9 0 0 0 0 0 0 sub/b.png\r\n".encode("utf-16-le"))
+    table = opened(tmp_path / "list.txt")
+    found = reason(plain(tmp_path, b"file_name,x,y\na.png,1,2\n" + "sub/b c.png,3,4".encode("utf-16-le")))
+    assert all("UTF-16" in said and said.startswith("bad file name") for said in (reason(table), found))
+
+
 def test_names_as_other_systems_write_them(tmp_path):
     table = plain(tmp_path, "file_name,x,y\n./a.png,1,2\nsub\\b c.png,3,4\n")
     assert table.names == ["a.png", "sub/b c.png"] and not table.rejected

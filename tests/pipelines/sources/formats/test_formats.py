@@ -628,6 +628,22 @@ def test_deeplabcut_bare_names_belong_to_the_folder_of_their_table(tmp_path):
     assert all((table.root / p).is_file() for p in table.images or [])
 
 
+def test_deeplabcut_rows_of_merged_cells_are_named_with_their_table(tmp_path):
+    text = SINGLE.replace("labeled-data/v/", "labeled-data,v,").replace("r,", "r,,,").replace("s,", "s,,,")
+    table = table_at(dlc_file(tmp_path, text.replace("labeled-data,v,1", ",,1")).parents[2])
+    assert reasons(table) == [("labeled-data/v/1.png", 5, "not a path")] and len(table.names) == 2
+    assert "labeled-data/v/CollectedData_me.csv" in table.rejected[0].reason and "fill" in table.rejected[0].reason
+
+
+@pytest.mark.parametrize("video", ["Copy of v", "v - Copy"])
+def test_deeplabcut_a_copy_of_a_folder_never_takes_the_place_of_the_folder(tmp_path, video):
+    path = dlc_file(tmp_path)
+    folder = put(tmp_path / "labeled-data" / video, "1.png", "2.png", "3.png")
+    (folder / path.name).write_text(SINGLE.replace("1.5", "9"))
+    table = table_at(tmp_path)
+    assert held(table)["labeled-data/v/2.png"] == [[1.5, 2], None] and len(table.rejected) == 3
+
+
 def test_deeplabcut_columns_are_matched_by_the_names_of_body_parts(tmp_path):
     dlc_video(tmp_path, "v", "abc", [1, 2, 3, 4, 5, 6])
     dlc_video(tmp_path, "w", "cab", [5, 6, 1, 2, 3, 4])

@@ -116,6 +116,27 @@ GOOD = [
 ]
 
 
+MERGED = [
+    ",".join(f"{p}_{axis}_{table}" for p in ("leye", "nose") for axis in "xy" for table in "xy"),
+    ",".join(f"{p}_{axis}_{table}" for table in "xy" for p in ("leye", "nose") for axis in "xy"),
+    "leye_y_y,leye_x_y,leye_y_x,leye_x_x",
+    "x_0_x,y_0_x,x_0_y,y_0_y",
+]
+
+
+@pytest.mark.parametrize("header", MERGED)
+@pytest.mark.parametrize("end", ["", ",box_x_x,box_x_y"])
+def test_two_tables_that_pandas_merged_are_not_read_as_points(tmp_path, header, end):
+    message, name = rejection(table(tmp_path, f"file_name,{header}{end}")), "x_0" if "0" in header else "leye_x"
+    assert f"{name}_x and {name}_y" in message and "pandas.merge" in message
+
+
+@pytest.mark.parametrize("header", ["nose_x,nose_y,eye_x,eye_y,nose_x,nose_y", "x_0,y_0,x_0,y_0"])
+def test_the_name_of_a_point_twice_is_named(tmp_path, header):
+    message = rejection(table(tmp_path, f"file_name,{header}"))
+    assert f"({header.rpartition(',')[2]!r})" in message and "second time" in message
+
+
 @pytest.mark.parametrize("header", GOOD)
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_names_that_agree_or_tell_no_axes_are_read(tmp_path, header, separator):

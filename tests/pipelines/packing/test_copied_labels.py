@@ -1,0 +1,60 @@
+"""Labels that are exactly those of another image are found, but for copies of the image, its other objects and single points."""
+
+import json
+
+import numpy as np
+
+from pipelines.example import Subset
+from pipelines.packing import copied_labels
+from tests.pipelines.packing.test_conflicts import FACE, Known, jpeg, texture
+from tests.pipelines.sources.formats.test_contest import contest_folder
+
+
+def found(groups=None, **rows) -> list[str]:
+    source = Known({n.replace("_", "#"): row for n, row in rows.items()})
+    source.groups = groups
+    return copied_labels.of_source(source)
+
+
+def test_labels_of_another_image():
+    a, b, c = (jpeg(texture(n), 92) for n in range(3))
+    assert found(a=(a, FACE), b=(b, FACE), c=(c, FACE)) == ["b = a", "c = a"]
+    assert found(["g", "g", ""], a=(a, FACE), b=(b, FACE), c=(c, FACE)) == ["c = a"]
+    assert not found(a=(a, FACE), b=(b, FACE + [0, 0.01]))
+
+
+def test_copies_of_an_image_its_objects_and_single_points_do_not_count():
+    one, other, flat = jpeg(texture(0), 92), jpeg(texture(1), 92), jpeg(np.full((60, 60, 3), 9, np.uint8), 92)
+    assert not found(a=(one, FACE), b=(one, FACE), c=(jpeg(texture(0), 70), FACE))
+    assert not found(a=(flat, FACE), b=(flat, FACE))
+    assert not found(a_1=(one, FACE), a_2=(one, FACE))
+    assert not found(a=(one, np.zeros((5, 2))), b=(other, np.zeros((5, 2))))
+
+
+def test_what_cannot_be_read_or_has_no_labels_is_passed_over():
+    one = jpeg(texture(0), 92)
+    assert not found(a=(one, FACE), b=(b"no image", FACE))
+    bare = Subset(Known({"a": (one, FACE), "b": (jpeg(texture(1), 92), FACE)}), [0, 1])
+    bare.labelled = False
+    assert not copied_labels.of_source(bare)
+
+
+def test_the_line():
+    [line] = copied_labels.describe([f"{n}b = {n}a" for n in range(5)])
+    assert "5 images have exactly the labels of another" in line and "0b = 0a" in line and "4b" not in line
+    assert not copied_labels.describe([])
+
+
+def test_prepare_and_train_tell_and_the_report_lists(command, tmp_path):
+    rows = {f"{n}.jpg": (jpeg(texture(n), 92), FACE + (0 if n in (3, 5) else n)) for n in range(8)}
+    data, out = contest_folder(tmp_path / "data", rows), tmp_path / "out"
+    for name, more in (
+        ("prepare", ("--out", out)),
+        ("train", ("--dry-run", "--runs", tmp_path, "--model", "resnet18")),
+    ):
+        code, said = command(name, "--data", data, *more)
+        assert code == 0 and "2 images have exactly the labels of another" in said.out
+    assert json.loads((out / "report.json").read_text())["parts"]["train"]["copied_labels"] == [
+        "3.jpg = 0.jpg",
+        "5.jpg = 0.jpg",
+    ]
