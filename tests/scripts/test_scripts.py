@@ -15,8 +15,6 @@ from pipelines.images import decode
 from tests.commands import SMALL, begin, begun, done, end, photographs, training
 from tests.pipelines.sources.formats.test_contest import contest_folder, landmarks, small_folder
 
-pytestmark = pytest.mark.bits
-
 SCRIPTS = ("train", "evaluate", "predict", "replay", "find_lr", "compare")
 
 
@@ -41,6 +39,7 @@ def test_a_finished_run_says_so_and_changes_nothing(trained, command):
 
 
 @pytest.mark.slow
+@pytest.mark.bits
 def test_verify_takes_steps_again_and_tells_a_log_that_was_changed(trained, tmp_path):
     data, run, _ = trained
     said = done("replay", "--run", run, "--step", "2:5", "--verify", "--out", tmp_path / "sheet.png")
@@ -55,6 +54,7 @@ def test_verify_takes_steps_again_and_tells_a_log_that_was_changed(trained, tmp_
     assert code == 1 and "DIFFERENT in loss (logged:" in out and not err.strip(), err
 
 
+@pytest.mark.bits
 def test_replay_makes_the_very_batch_again_in_another_process(trained, tmp_path):
     _, run, _ = trained
     said = done("replay", "--run", run, "--step", 3, "--out", tmp_path / "sheet.png")

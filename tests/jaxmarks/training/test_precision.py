@@ -69,7 +69,7 @@ def test_points_are_near_those_of_float32(small, train):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("name", ["resnet18", "inception_v3"])
 def test_points_of_the_whole_networks_are_near_those_of_float32(name):
     assert_near(name, LEAST[name], False, 0.04)
 

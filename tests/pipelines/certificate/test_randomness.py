@@ -143,11 +143,10 @@ def stream_of(faces, preset: str, batch: int, workers: int, devices: int, start:
     return found[:count]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_draw_g_is_the_same_bits_whatever_the_batch_workers_devices_or_restart(faces, preset):
-    whole = stream_of(faces, preset, 8, 1, 1, 0, 32)
+def test_draw_g_is_the_same_bits_whatever_the_batch_workers_devices_or_restart(faces):
+    whole = stream_of(faces, "recipe", 8, 1, 1, 0, 32)
     for start, changed in ((0, (32, 4, 1, 0, 32)), (0, (8, 4, 4, 0, 32)), (16, (8, 2, 1, 2, 16))):
-        other = stream_of(faces, preset, *changed)
+        other = stream_of(faces, "recipe", *changed)
         for (draw, index, picture, points), (draw2, index2, picture2, points2) in zip(
             whole[start:], other, strict=True
         ):
