@@ -239,7 +239,7 @@ def load(run: str | Path, *more: str | Path, checkpoint: str = "best", data: str
         the predictor.
 
     Raises:
-        ValueError: in one line, where a run cannot be opened, runs cannot be mixed or a setting is none.
+        ValueError: in one line, where a run cannot be opened, runs cannot be mixed or a setting is invalid.
     """
     if "weights" in options:
         options["view_weights"] = options.pop("weights")

@@ -53,7 +53,7 @@ def configure(name: str, mirror_known: bool) -> Config:
         what `sample` takes.
 
     Raises:
-        ValueError: for a configuration that is none, and for one that mirrors where no permutation is known: under jit
+        ValueError: for an invalid configuration, and for one that mirrors where no permutation is known: under jit
             nothing could.
     """
     if name == "auto":

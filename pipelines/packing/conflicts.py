@@ -21,9 +21,8 @@ from pipelines.packing import duplicates
 from pipelines.sources.formats import plain
 
 _APART = 0.05  # of the object's longer side: labels of identical images that differ more contradict each other
-_ANOTHER = (
-    0.15  # the same of nearly identical ones; on average, from where on two records of one image are of two objects
-)
+# The same of nearly identical ones. On average: from where on two records of one image are of two objects.
+_ANOTHER = 0.15
 _CODING = 12  # grey levels of the small image, by which copies may differ
 _COMPARED = 16  # images before it in its group that each is compared with
 _MOST = 4000  # records of groups that are compared before a training
@@ -102,7 +101,7 @@ def _images(source: Source, members: list[int]) -> list[_Image]:
         try:
             example = source[index]
             size = decode.image_size(example)
-        except (ValueError, OSError):  # which the run itself tells when it needs it
+        except (ValueError, OSError):  # which the run itself reports when it needs it
             continue
         label = _Label(source.names[index], example.points, example.mask)
         data = example.image if isinstance(example.image, bytes) else example.image.tobytes()

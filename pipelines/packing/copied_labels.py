@@ -36,7 +36,7 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[H
             return True
         try:
             return np.array_equal(small(first), small(other)) or duplicates.alike(small(first), small(other))
-        except (ValueError, OSError):  # of which the run itself tells when it needs the image
+        except (ValueError, OSError):  # which the run itself reports when it needs the image
             return True
 
     names = (tuple(source.names[int(indices[at])] for at in pair) for pair in equal if not same(*pair))
