@@ -226,7 +226,7 @@ def averaged(decay: float, average, value, step: jax.Array):
         step: i32[], the number of the step, from 0.
 
     Returns:
-        the same tree; what is frozen keeps its bits.
+        the same tree; what does not change keeps its bits.
     """
     d = jnp.minimum(decay, (1.0 + step) / (10.0 + step)).astype(jnp.float32)
-    return jax.tree.map(lambda a, v: a + (1 - d) * (v - a), average, value)  # what is frozen keeps its bits
+    return jax.tree.map(lambda a, v: a + (1 - d) * (v - a), average, value)  # what does not change keeps its bits
