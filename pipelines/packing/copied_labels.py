@@ -1,9 +1,10 @@
-"""Labels that were copied from one image to another and not edited: the same points to the last digit in images that do not
-show the same scene."""
+"""Labels that were copied from one image to another and not edited, or only in part: points that are the same to the last
+digit in images that do not show the same scene."""
 
 import functools
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,21 +12,49 @@ from pipelines.example import Source
 from pipelines.images import decode
 from pipelines.packing import duplicates
 from pipelines.sources.formats import plain
-from pipelines.sources.tables import table_of
+from pipelines.sources.tables import Label, label_of
 
 _MOST = 4000  # records whose labels are compared before a training, and pairs whose images are compared
 _NAMED = 3
+_PART = 0.5  # of the points: as many in the place that they have in the record before are a copy, edited in part
 
 
-def find(source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[Hashable]) -> list[str]:
-    """The records that have exactly the labels of another, different image, as `RECORD = OTHER`, the other being the first
-    with these labels. Labels without two points in different places do not count, and nothing of drawn faces does.
+class Copied(NamedTuple):
+    """Records with points of another, different image, as `RECORD = OTHER`."""
+
+    all: list[str]  # with exactly its labels, the other being the first with these
+    part: list[str]  # with most of the labels of the record before
+
+
+def find(source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[Hashable]) -> Copied:
+    """The records whose labels are those of another image. Labels without two points in different places do not count, and
+    nothing of drawn faces does.
 
     indices: the records of the source. groups: for each what its near-duplicates share, "" where it has none.
     """
     if not source.labelled or source.specification is not None:
-        return []
-    equal = _equal(np.fromiter((_digest(source, int(i)) for i in indices), np.uint64, len(indices)))
+        return Copied([], [])
+    digests, shares = np.zeros(len(indices), np.uint64), np.zeros(len(indices))
+    for at, (digest, share) in enumerate(_compared(_labels(source, indices))):
+        digests[at], shares[at] = digest, share
+    part = np.flatnonzero((shares >= _PART) & (shares < 1))[:_MOST]
+    different = _different(source, indices, groups)
+    return Copied(
+        [f"{other} = {first}" for first, other in map(different, _equal(digests)) if first],
+        [f"{other} = {first}" for first, other in map(different, [(int(at) - 1, int(at)) for at in part]) if first],
+    )
+
+
+def of_source(source: Source) -> Copied:
+    """`find` in at most _MOST records of a source, the first ones, since copies mostly follow each other."""
+    count = min(len(source), _MOST)
+    return find(source, range(count), (source.groups or [""] * count)[:count])
+
+
+def _different(
+    source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[Hashable]
+) -> Callable[[tuple[int, int]], tuple[str, str]]:
+    """A function from a pair of places in `indices` to the records' names; empty ones where they show the same scene."""
 
     @functools.lru_cache(2)
     def small(at: int) -> np.ndarray:
@@ -39,28 +68,44 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[H
         except (ValueError, OSError):  # which the run itself reports when it needs the image
             return True
 
-    names = (tuple(source.names[int(indices[at])] for at in pair) for pair in equal if not same(*pair))
-    return [f"{other} = {first}" for first, other in names if plain.image_of(first) != plain.image_of(other)]
+    def names(pair: tuple[int, int]) -> tuple[str, str]:
+        first, other = (source.names[int(indices[at])] for at in pair)
+        alone = plain.image_of(first) != plain.image_of(other) and not same(*pair)
+        return (first, other) if alone else ("", "")
+
+    return names
 
 
-def of_source(source: Source) -> list[str]:
-    """`find` in at most _MOST records of a source, the first ones, since copies mostly follow each other."""
-    count = min(len(source), _MOST)
-    return find(source, range(count), (source.groups or [""] * count)[:count])
+def _labels(source: Source, indices: Sequence[int] | np.ndarray) -> Iterator[Label | None]:
+    """Each record's label; None where it cannot be read, of which the run itself tells when it needs it."""
+    for index in indices:
+        try:
+            points, mask = label_of(source, int(index))
+        except (ValueError, OSError):
+            yield None
+        else:
+            yield np.asarray(points, np.float32) + np.float32(0), mask  # no -0
 
 
-def _digest(source: Source, index: int) -> int:
-    """64 bits of the digest of a record's label; 0 where it has no two points in different places, or cannot be read, of which
-    the run itself tells when it needs it."""
-    table = table_of(source)
-    try:
-        points, mask = table.label(index) if table and table.label else source[index][1:3]
-    except (ValueError, OSError):
-        return 0
-    labelled = np.asarray(points, np.float32)[mask] + np.float32(0)  # no -0
-    if not len(labelled) or (labelled == labelled[0]).all():
-        return 0
-    return int.from_bytes(hashlib.blake2b(labelled.tobytes() + mask.tobytes(), digest_size=8).digest())
+def _compared(labels: Iterable[Label | None]) -> Iterator[tuple[int, float]]:
+    """(64 bits of the digest of a label, the share of its points that are where those of the label before are). Zeros where
+    no two of the points that count lie in different places."""
+    before: Label | None = None
+    for label in labels:
+        digest, share = 0, 0.0
+        if label is not None and _apart(label[0][label[1]]):
+            points, mask = label
+            digest = int.from_bytes(hashlib.blake2b(points[mask].tobytes() + mask.tobytes(), digest_size=8).digest())
+            if before is not None:
+                equal = (points == before[0]).all(1) & mask & before[1]
+                share = equal.sum() / mask.sum() if _apart(points[equal]) else 0.0
+        yield digest, share
+        before = label
+
+
+def _apart(points: np.ndarray) -> bool:
+    """Return whether not all of some points, at least two, lie in one place."""
+    return len(points) > 1 and bool((points != points[0]).any())
 
 
 def _equal(digests: np.ndarray) -> list[tuple[int, int]]:
@@ -70,10 +115,19 @@ def _equal(digests: np.ndarray) -> list[tuple[int, int]]:
     return [(int(first[which[at]]), int(at)) for at in again]
 
 
-def describe(found: Sequence[str]) -> list[str]:
-    """A line on what `find` found; none where it found nothing."""
+def describe(found: Copied) -> list[str]:
+    """A line for each kind that was found."""
+    kinds = (
+        (found.all, "exactly the labels of another, different image"),
+        (
+            found.part,
+            "half of the points or more exactly where the different image before has them",
+        ),
+    )
+    return [_line(some, what) for some, what in kinds if some]
+
+
+def _line(found: Sequence[str], what: str) -> str:
     have = "image has" if len(found) == 1 else "images have"
     named = ", ".join(found[:_NAMED]) + ", ..." * (len(found) > _NAMED)
-    return [
-        f"warning: labels: {len(found)} {have} exactly the labels of another, different image: {named}; copied and not edited?"
-    ] * bool(found)
+    return f"warning: labels: {len(found)} {have} {what}: {named}; copied and not edited?"

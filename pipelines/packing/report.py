@@ -13,11 +13,11 @@ from pipelines.example import Source
 from pipelines.images import orientation
 from pipelines.io import files, flags, schema
 from pipelines.packing import conflicts, copied_labels
-from pipelines.sources import label_counts, label_remarks
+from pipelines.sources import label_counts, label_positions, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
 from pipelines.sources.image_folder import ENDINGS
-from pipelines.sources.tables import Rejected, Table, table_of
+from pipelines.sources.tables import Rejected, Table, label_of, table_of
 
 _COUNT = schema.Whole(0, 1 << 50)
 _QUANTILES = {f"{percent}%": float for percent in (0, 5, 50, 95, 100)}
@@ -29,6 +29,7 @@ _PART = {
 }  # fmt: skip
 _REJECTED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
 _SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: at which sizes and spreads are reported
+_COPIED = ("copied_labels", "partly_copied_labels")
 _EXAMPLES = 5
 _SAMPLED = 100_000  # files, beside the images of a set in several folders
 
@@ -103,6 +104,7 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
     many = np.flatnonzero(counts > 1)
     largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
     spread = found.spread[~np.isnan(found.spread)]
+    copied = copied_labels.find(source, found.index, groups.tolist())
     return {
         "num_points": source.num_points,
         "listed": len(source) + (len(table.rejected) if table else 0),
@@ -121,10 +123,22 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
             "shared": conflicts.shared(names),
         },
         "conflicts": [pair._asdict() for pair in pairs],
-        "copied_labels": copied_labels.find(source, found.index, groups.tolist()),
+        "copied_labels": copied.all,
+        "partly_copied_labels": copied.part,
+        "label_positions": _positions(source, found) if source.labelled else [],
         "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
         "not_listed": _not_listed(table) if table else None,
     }
+
+
+def _positions(source: Source, found: Found) -> list[str]:
+    """Remarks on where the labels of all images together lie; nothing of drawn faces, which are made by intent."""
+    if source.specification is not None:
+        return []
+    positions = label_positions.Positions(source.num_points)
+    for index, size in zip(found.index, found.sizes, strict=True):
+        positions.add(*label_of(source, int(index)), size)
+    return positions.describe()
 
 
 def _shares(values: np.ndarray) -> dict[str, float]:
@@ -182,7 +196,7 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     schema.check(data, {"accepted": _COUNT, "refused": [_REJECTED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
         schema.check(data["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
-        for key in ("turned_files", "copied_labels"):
+        for key in ("turned_files", "label_positions", *_COPIED):
             schema.check(data["parts"][part].get(key), ([str], None), f"{path}: parts.{part}.{key}")
         schema.check(data["parts"][part].get("conflicts"), ([conflicts.FORM], None), f"{path}: parts.{part}.conflicts")
         schema.check(data["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
@@ -211,6 +225,7 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
     if about["spread"]:
         rows.append(f"  points' box over the image, by side: {_spelled(about['spread'], 2)}")
     scheme = label_counts.default(about["num_points"])[1]
+    rows += [f"  {row}" for row in about.get("label_positions") or []]
     if about.get("labels"):
         for row, names in label_remarks.with_names(label_counts.from_data(about["labels"]), scheme):
             rows += [f"  {row}", *_indented(names, whole)]
@@ -219,9 +234,9 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
     pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
     for row in conflicts.describe(pairs):
         rows += [f"  {row}", *_indented([str(pair) for pair in pairs], whole)]
-    copied = about.get("copied_labels") or []
-    for row in copied_labels.describe(copied):
-        rows += [f"  {row}", *_indented(copied, whole)]
+    copied = copied_labels.Copied(*(about.get(key) or [] for key in _COPIED))
+    for row, names in zip(copied_labels.describe(copied), filter(None, copied), strict=True):
+        rows += [f"  {row}", *_indented(names, whole)]
     twins = about["near_duplicates"]
     if twins["largest"]:
         kept = " kept on one side of the split;" * (part == "train")

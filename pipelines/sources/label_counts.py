@@ -23,6 +23,7 @@ _FAR = 1.0  # times the image's longer side: what lies farther outside is far ou
 _CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999, 32767, 65535, 99999)
 _HUGE = 1e7  # pixels: no coordinate of an image
 _AGREE, _SCALED = 0.1, 1.2  # by which the scales of x and y may differ, and what is no other scale
+_HELD = 0.75  # of the labelled points: a box that holds fewer was hardly meant
 _LEFT = 0.1  # of a box's longer side: what reaches farther outside of the image was hardly meant
 
 KINDS = (
@@ -167,13 +168,26 @@ def _boxes(found: Labels) -> dict[str, np.ndarray]:
     edge = found.points + 0.5
     held = (found.mask & ((low[:, None] <= edge) & (edge <= high[:, None])).all(-1)).sum(1)
     boxed, labelled = np.isfinite(found.box).all(1), found.mask.sum(1)
-    left, missed = beyond > _LEFT * found.box[:, 2:].max(1), boxed & (2 * held < labelled)
+    left, missed = beyond > _LEFT * found.box[:, 2:].max(1), boxed & (held < _HELD * labelled)
     outside = (found.mask & ((edge < 0) | (edge > found.size[:, None])).any(-1)).any(1)
+    scaled = missed & _scaled(found) & ~_otherwise(found)
     return {
         "box_image": left.astype(int),
         "box_points": missed.astype(int),
-        "resized": ((left & ~missed & outside) | (missed & _scaled(found))).astype(int),
+        "resized": ((left & ~missed & outside) | scaled).astype(int),
     }
+
+
+def _otherwise(found: Labels) -> np.ndarray:
+    """bool[n]: the box holds all points when its last two numbers are read the other way: as lengths in place of a corner,
+    or the reverse."""
+    start, lengths, edge = found.box[:, :2], found.box[:, 2:], found.points + 0.5
+    ends = (
+        start + (lengths + start),
+        lengths,
+    )  # of a box whose corner was a length, and of one whose length was a corner
+    beyond = ((edge < start[:, None]) | (edge > end[:, None]) for end in ends)
+    return np.any([~(found.mask & outside.any(-1)).any(1) for outside in beyond], axis=0)
 
 
 def _scaled(found: Labels) -> np.ndarray:

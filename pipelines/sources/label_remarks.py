@@ -10,12 +10,12 @@ from jaxmarks.landmarks import Scheme
 from pipelines.example import Source
 from pipelines.images import decode, orientation
 from pipelines.sources.label_counts import KINDS, SMALL, Counts, Read, View, count_all
+from pipelines.sources.label_positions import Positions
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
 SHARE = 0.1  # of the images: a kind that is more frequent is a warning, as shares in place of pixels always are
 _NAMED = 3  # images of a kind that are named
 _HIDDEN = ("canvas", "resized")  # kinds that only others tell of
-_STILL = 5  # images with a point, of which one in the same place in all is reported
 _OF_IMAGES = (
     "unlabelled",
     "unit",
@@ -35,44 +35,24 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
     if config.data.startswith("drawn:") or not source.labelled:
         return []
     chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
-    turned: list[bool] = []
-    still = _Still(scheme.num_points)
+    turned, positions = [], Positions(scheme.num_points)
+
+    def counted(one: tuple[Read, bool]) -> Read:
+        (_, example, size), is_turned = one
+        turned.append(is_turned)
+        positions.add(example.points, example.mask, size)
+        return one[0]
+
     with ThreadPoolExecutor(config.workers) as pool:
         found = pool.map(lambda i: _read(source, int(i)), chosen)
-        read = (turned.append(one[1]) or still.seen(one[0]) for one in found if one is not None)
+        read = (counted(one) for one in found if one is not None)
         counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
-    lines = still.describe() + orientation.describe(sum(turned), counts.images) + describe(counts, scheme)
+    lines = positions.describe() + orientation.describe(sum(turned), counts.images) + describe(counts, scheme)
     if any(len(counts.kinds[name].examples) > _NAMED for name in KINDS if name not in _HIDDEN):
         lines.append("labels: prepare.py names the images of each kind, in report.txt")
     if len(chosen) < len(source):
         lines.append(f"labels: counted in {len(chosen)} of {len(source)} images, evenly taken; prepare.py counts all")
     return lines
-
-
-class _Still:
-    """Finds points that are in one place in all images."""
-
-    def __init__(self, num_points: int):
-        self._low, self._high = np.full((num_points, 2), np.inf), np.full((num_points, 2), -np.inf)
-        self._count = np.zeros(num_points, int)
-
-    def seen(self, read: Read) -> Read:
-        points, mask = read[1].points, read[1].mask
-        self._low[mask] = np.minimum(self._low, points)[mask]
-        self._high[mask] = np.maximum(self._high, points)[mask]
-        self._count += mask
-        return read
-
-    def describe(self) -> list[str]:
-        """A warning where there are such points."""
-        found = np.flatnonzero((self._count >= _STILL) & (self._low == self._high).all(1))
-        if not len(found):
-            return []
-        first = f"point {found[0]} at ({', '.join(f'{v:g}' for v in self._low[found[0]])})"
-        return [
-            f"warning: labels: {words.counted(len(found), 'point')} in one place in all images, the first {first}: columns"
-            " that are no coordinates?"
-        ]
 
 
 def _read(source: Source, index: int) -> tuple[Read, bool] | None:
@@ -130,7 +110,7 @@ def _what(name: str, scheme: Scheme) -> str:
         "norm_box": f"{norm} in one place or not both labelled: their NME is divided by the box of the labelled points",
         "norm_diagonal": "labelled points without an area: their NME is divided by the diagonal of the image",
         "box_image": "a bounding box that reaches far outside the image",
-        "box_points": "a bounding box that does not hold half of its labelled points",
+        "box_points": "a bounding box that does not hold three quarters of its labelled points",
     }[name]
 
 

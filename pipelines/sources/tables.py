@@ -188,3 +188,9 @@ class Images(Source):
 def table_of(source: Source) -> Table | None:
     """The table that a source was read from; None for other sources."""
     return source.table if isinstance(source, Images) else None
+
+
+def label_of(source: Source, index: int) -> Label:
+    """The label of a record, without its image where the source was read from a table."""
+    table = table_of(source)
+    return table.label(index) if table and table.label else source[index][1:3]

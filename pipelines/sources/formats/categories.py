@@ -51,6 +51,23 @@ def all_of(data: dict[str, Any]) -> list[Category]:
     return [Category(key, name, points or usual.get(key, 0), used[key]) for key, (name, points) in known.items()]
 
 
+def other_sizes(data: dict[str, Any], count: int, keys: frozenset[Key]) -> list[str]:
+    """A warning where most annotations of the categories that are read have another number of points than they declare."""
+    sizes = Counter(
+        len(found) // 3
+        for annotation in data["annotations"]
+        if isinstance(annotation, dict) and key_of(annotation) in keys
+        if isinstance(found := annotation.get("keypoints"), list) and found
+    )
+    usual, often = sizes.most_common(1)[0] if sizes else (count, 0)
+    if usual == count:
+        return []
+    return [
+        f"the category names {words.counted(count, 'point')}, but {often} of {sizes.total()} of its annotations"
+        f" have {usual}: were names changed after labelling? Annotations of {usual} are not read"
+    ]
+
+
 def choose(path: Path, data: dict[str, Any], wanted: str) -> tuple[int, frozenset[Key]]:
     """(number of points, keys of the annotations to read): of the category that is wanted, by its name or id, else of the
     only one whose annotations have points. (0, none) where nothing has keypoints.

@@ -111,6 +111,11 @@ def _entries(path: Path, category: str) -> _Read:
         raise ValueError(f"{path}: {foreign.of_json(data)}")
     images = coco_images.read(data["images"], path.name)
     entries, rejected, again = [], [], []
+    notes = [
+        *images.notes,
+        *coco_images.shifted(data["annotations"], images),
+        *categories.other_sizes(data, count, keys),
+    ]
     first: dict[str, Entry] = {}
     for number, annotation in enumerate(data["annotations"]):
         entry = _entry(number, annotation, images, (count, keys))
@@ -121,7 +126,7 @@ def _entries(path: Path, category: str) -> _Read:
             rejected.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return _Read(entries, count, rejected, images.notes + coco_entries.remarks(path.name, entries, count, again))
+    return _Read(entries, count, rejected, notes + coco_entries.remarks(path.name, entries, count, again))
 
 
 def _whole_number(digits: str) -> int | float:

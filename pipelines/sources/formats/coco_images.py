@@ -66,6 +66,21 @@ def flag(entry: dict[str, Any]) -> str | None:
     return next((why for key, why in _FLAGS.items() if entry.get(key) not in _UNSET), None)
 
 
+def shifted(annotations: list[Any], images: Images) -> list[str]:
+    """A warning where annotations name ids that no image has, and images have no annotation, as where images were removed
+    and the others numbered anew."""
+    named = [a["image_id"] for a in annotations if isinstance(a, dict) and is_id(a.get("image_id"))]
+    unknown, bare = sum(key not in images.files for key in named), len(images.files.keys() - set(named))
+    if not unknown or not bare:
+        return []
+    have = "image has" if bare == 1 else "images have"
+    return [
+        f"{words.counted(unknown, 'annotation')} of an image id that no image has, and {bare} {have} no"
+        " annotation: were images removed and the others numbered anew? Then labels are on other images: look at them"
+        " (prepare.py)"
+    ]
+
+
 def ambiguity(key: int | str, names: list[str]) -> str | None:
     """Describe the fault of an id that stands for several files, None for a unique one."""
     if len(names) == 1:

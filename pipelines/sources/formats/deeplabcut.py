@@ -6,7 +6,7 @@ in an image is a record FILE#INDIVIDUAL. The tables are read whole; what stays i
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -216,6 +216,7 @@ def _head(path: Path, head: dict[str, list[str]]) -> _Head | str:
     good = index in (1, 3) and coords[index:] == ["x", "y"] * ((width - index) // 2)
     if not good or any(len(row) != width for row in head.values()) or not {"scorer", "bodyparts"} <= set(head):
         found = "has columns of likelihood, as predictions of analyze_videos have; " if "likelihood" in coords else ""
+        found = found or _other_axes(coords[index:], head.get("bodyparts", [])[index:])
         return (
             f"not a table of DeepLabCut's labels: {found}expected the header rows scorer, bodyparts and coords,"
             " with individuals between where there are several, and columns x, y of each body part"
@@ -235,6 +236,12 @@ def _head(path: Path, head: dict[str, list[str]]) -> _Head | str:
     faces = {name: [c[p] for p in points] for name, c in columns.items() if set(c) == usual}
     others = {name: c for name, c in columns.items() if name not in faces}
     return _Head(index, points, faces, width, others, "".join(scorers)[:80])
+
+
+def _other_axes(coords: Sequence[str], parts: Sequence[str]) -> str:
+    """Describe the first body part whose two columns are not x and y; empty where all are."""
+    pairs = zip(parts[::2], zip(coords[::2], coords[1::2], strict=False), strict=False)
+    return next((f"{part[:40]} has the columns {', '.join(axes)}; " for part, axes in pairs if axes != ("x", "y")), "")
 
 
 def _plain(individual: str) -> str:

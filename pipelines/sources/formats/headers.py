@@ -1,5 +1,6 @@
 """Column names of tables: x and y of each point, and bounding boxes."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,11 +38,25 @@ def check(path: Path, columns: Sequence[str], boxed: str) -> None:
         raise ValueError(
             f"{path}:1: {_named(columns, found)}: a point's name for the second time; keep one of each, or rename"
         )
+    if found := _unlike(columns):
+        raise ValueError(
+            f"{path}:1: {_named(columns, found)}: not x and y of one point: their names have nothing in common, those of the"
+            f" other points begin alike; remove such columns, or name x and y of a point alike; {boxed}"
+        )
     if any(_points(name, axis) for name in columns[1:] for axis in "xy") and (found := _stray(columns)):
         raise ValueError(
             f"{path}:1: {_named(columns, found)}: not x, then y of the same point by their names; expected a name and"
             f" x, y of each point: put these side by side in this order, remove other columns; {boxed}"
         )
+
+
+def _unlike(columns: Sequence[str]) -> list[int]:
+    """Return the columns of pairs whose names neither begin nor end alike, and state no axis, where most pairs begin alike."""
+    pairs = list(zip(columns[1::2], columns[2::2], strict=False))
+    alike = [bool(os.path.commonprefix(pair)) for pair in pairs]
+    apart = [i for i, pair in enumerate(pairs) if not alike[i] and pair[0][-1:] != pair[1][-1:]]
+    apart = [i for i in apart if not any(_points(name, axis) for name in pairs[i] for axis in "xy")]
+    return [column for i in apart for column in (2 * i + 1, 2 * i + 2)] if 2 * sum(alike) > len(pairs) else []
 
 
 def _merged(columns: Sequence[str]) -> str | None:

@@ -184,6 +184,10 @@ def _no_layout(data: bytes) -> str:
         return "not labels: what macOS writes beside a file on other disks (._NAME); it may be deleted"
     if (cut := _CUT.fullmatch(dialects.text(data))) is not None:
         return f"cut off: {words.counted(len(cut[2].split()) // 2, 'point')} of {int(cut[1])} and no closing brace"
+    first, _, more = dialects.text(data).partition("}")
+    if more.strip() and _LAYOUT.fullmatch(f"{first}}}"):
+        what = "the points of a second object" if "{" in more else repr(more.strip().splitlines()[0][:40])
+        return f"more behind the closing brace: {what}; a .pts file holds one object, `format` plain or coco several"
     return "not a .pts file: expected version: 1, n_points: COUNT and { x y of each point }"
 
 

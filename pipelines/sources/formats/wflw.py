@@ -175,6 +175,11 @@ def _parsed(text: bytes, layout: _Layout) -> tuple[str, np.ndarray, np.ndarray] 
     except UnicodeDecodeError:
         return Rejected("", None, f"bad file name: {image_names.NOT_UTF8}")
     name, ends = image_names.own_form(fields[-1]), 2 * layout.points
+    if len(fields) in (2 * layout.fields - 1, 2 * layout.fields):
+        reason = (
+            f"{len(fields)}, twice as many as most rows: two rows in one line, where joined files lack a line break"
+        )
+        return Rejected(name, None, f"wrong number of fields: {reason}")
     if len(fields) > layout.fields and plain.numbers(fields[layout.fields - 1 : layout.fields]) is None:
         name = " ".join(fields[layout.fields - 1 :])
         reason = f"{len(fields)}, most rows have {layout.fields}: the path {name[:80]!r} has blanks; rename it"

@@ -13,7 +13,17 @@ from tests.pipelines.sources.formats.test_contest import contest_folder
 def found(groups=None, **rows) -> list[str]:
     source = Known({n.replace("_", "#"): row for n, row in rows.items()})
     source.groups = groups
-    return copied_labels.of_source(source)
+    both = copied_labels.of_source(source)
+    assert not both.part
+    return both.all
+
+
+def in_part(**rows) -> list[str]:
+    source = Known(rows)
+    source.groups = None
+    both = copied_labels.of_source(source)
+    assert not both.all
+    return both.part
 
 
 def test_labels_of_another_image():
@@ -36,13 +46,28 @@ def test_what_cannot_be_read_or_has_no_labels_is_passed_over():
     assert not found(a=(one, FACE), b=(b"no image", FACE))
     bare = Subset(Known({"a": (one, FACE), "b": (jpeg(texture(1), 92), FACE)}), [0, 1])
     bare.labelled = False
-    assert not copied_labels.of_source(bare)
+    assert copied_labels.of_source(bare) == ([], [])
+
+
+def test_labels_of_the_image_before_edited_in_part():
+    a, b, c = (jpeg(texture(n), 92) for n in range(3))
+    edited, redone, one_place = FACE.copy(), FACE.copy(), FACE.copy()
+    edited[2] += 3
+    redone[:3] += [[2, 1], [3, 1], [4, 2]]
+    assert in_part(a=(a, FACE), b=(b, edited)) == ["b = a"]
+    assert not in_part(a=(a, FACE), b=(b, redone))  # two of five
+    assert not in_part(a=(a, FACE), b=(b, redone), c=(c, edited + 1))
+    assert not in_part(a=(a, FACE), b=(a, edited))  # the same image again
+    one_place[:] = FACE[0]
+    assert not in_part(a=(a, one_place), b=(b, np.where(np.arange(5)[:, None] > 3, FACE, one_place)))
 
 
 def test_the_line():
-    [line] = copied_labels.describe([f"{n}b = {n}a" for n in range(5)])
+    [line] = copied_labels.describe(copied_labels.Copied([f"{n}b = {n}a" for n in range(5)], []))
     assert "5 images have exactly the labels of another" in line and "0b = 0a" in line and "4b" not in line
-    assert not copied_labels.describe([])
+    [line] = copied_labels.describe(copied_labels.Copied([], ["b = a"]))
+    assert "1 image has half of the points or more exactly where" in line
+    assert not copied_labels.describe(copied_labels.Copied([], []))
 
 
 def test_prepare_and_train_tell_and_the_report_lists(command, tmp_path):

@@ -67,6 +67,32 @@ def test_the_usual_number_of_points_decides_where_no_category_names_them(tmp_pat
     assert [(r.file, r.reason.split(":")[0]) for r in table.rejected] == [("0.png", "wrong number of points")]
 
 
+def test_most_annotations_having_another_number_of_points_is_told_of(tmp_path):
+    path = Path(coco(tmp_path, [1, 1, 1, 1], [CAR], {1: 4}))
+    data = json.loads(path.read_text())
+    data["annotations"][3]["keypoints"] = [3, 1, 2] * 3
+    path.write_text(json.dumps(data))
+    table = opening.open_table(str(path), "train")
+    assert table.names == ["3.png"]
+    assert any("names 3 points, but 3 of 4 of its annotations have 4" in note for note in table.notes)
+
+
+def test_images_removed_and_the_others_numbered_anew_are_told_of(tmp_path):
+    path = Path(coco(tmp_path, [2] * 6, [FACE]))
+    data = json.loads(path.read_text())
+    data["images"] = [{**image, "id": i} for i, image in enumerate(data["images"][:2] + data["images"][3:])]
+    data["annotations"] = [a for a in data["annotations"] if a["id"] != 2]
+    path.write_text(json.dumps(data))
+    assert any("1 annotation of an image id that no image has, and 1 image has no" in n for n in opened_notes(path))
+    data["annotations"] = [{**a, "image_id": a["image_id"] - (a["image_id"] > 2)} for a in data["annotations"]]
+    path.write_text(json.dumps(data))
+    assert not any("no image has" in note for note in opened_notes(path))
+
+
+def opened_notes(path: Path) -> list[str]:
+    return list(opening.open_table(str(path), "train").notes)
+
+
 @pytest.mark.parametrize("kinds", [[2, 7, 2, 7, 2], [1, 2, 2, 1, 2]], ids=["as many points", "other points"])
 def test_several_with_keypoints_are_never_mixed(tmp_path, kinds):
     path = coco(tmp_path, kinds, [CAR, FACE, HAND], {1: 3})

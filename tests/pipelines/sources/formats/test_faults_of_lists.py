@@ -103,6 +103,16 @@ def test_pts_in_utf_16_are_read(tmp_path):
     assert opened(tmp_path).names == ["a.png"]
 
 
+def test_pts_of_two_objects_or_with_more_behind_the_brace(tmp_path):
+    put(tmp_path, "a.png", "b.png", "c.png")
+    for name, text in (("a", PTS), ("b", PTS + PTS), ("c", PTS + "occluded: 1\n")):
+        (tmp_path / f"{name}.pts").write_text(text)
+    table = opened(tmp_path)
+    assert table.names == ["a.png"] and [r.file for r in table.rejected] == ["b.pts", "c.pts"]
+    second, other = (r.reason for r in table.rejected)
+    assert "second object" in second and "'occluded: 1'" in other
+
+
 def test_pts_named_by_the_whole_name_of_their_image(tmp_path):
     put(tmp_path, "a.jpg", "b.png", "b.png.png")
     for name in ("a.jpg.pts", "b.png.pts", "b.pts"):
@@ -132,6 +142,15 @@ def test_wflw_comments_and_paths_with_blanks(tmp_path):
     assert table.names == ["a.png", "sub/b.png"] and not table.rejected and "2 lines" in table.notes[0]
     table = wflw(tmp_path, "a.png", "sub/b.png", "my folder/c d.png")
     assert table.rejected[0].file == "my folder/c d.png" and "blanks" in reason(table)
+
+
+@pytest.mark.parametrize("between", ["", " "])
+def test_two_rows_of_wflw_in_one_line(tmp_path, between):
+    wflw(tmp_path, *["a.png"] * 4)
+    text = (tmp_path / "list.txt").read_text()
+    (tmp_path / "list.txt").write_text(text + text.split("\n")[0] + between + text.split("\n")[0])
+    table = opened(tmp_path / "list.txt")
+    assert len(table.names) == 4 and "two rows in one line" in reason(table)
 
 
 # names that differ little

@@ -137,6 +137,14 @@ def test_the_name_of_a_point_twice_is_named(tmp_path, header):
     assert f"({header.rpartition(',')[2]!r})" in message and "second time" in message
 
 
+@pytest.mark.parametrize("pair", ["session,rater", "hour,rig"])
+def test_a_pair_of_columns_unlike_the_others_is_no_point(tmp_path, pair):
+    message = rejection(table(tmp_path, f"file_name,p0a,p0b,p1a,p1b,{pair}"))
+    first, second = pair.split(",")
+    assert f"6 ({first!r}), 7 ({second!r})" in message and "remove such columns" in message
+    assert points(opened(table(tmp_path, f"file_name,{pair},q0,q1"))) == [1, 2, 3, 4]  # nothing tells which is unlike
+
+
 @pytest.mark.parametrize("header", GOOD)
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_names_that_agree_or_tell_no_axes_are_read(tmp_path, header, separator):
