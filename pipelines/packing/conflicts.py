@@ -8,7 +8,6 @@ such, so their labels may differ.
 import functools
 import hashlib
 import itertools
-from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -149,17 +148,3 @@ def _line(pairs: Sequence[Pair], count: str, what: str) -> str:
     named = "; ".join(f"{pair.one}, {pair.other}" for pair in pairs[:_NAMED]) + "; ..." * (len(pairs) > _NAMED)
     apart = f"up to {words.number(pairs[0].pixels, 2)} px apart"
     return f"warning: labels: {count} {what} {apart}: {named}; review them (rank.py), or remove one of each"
-
-
-def shared(names: Sequence[str]) -> dict[str, int]:
-    """How many images have several records, and how many records these are."""
-    counts = [count for count in Counter(map(plain.image_of, names)).values() if count > 1]
-    return {"images": len(counts), "records": sum(counts)}
-
-
-def describe_shared(found: dict[str, int] | None) -> list[str]:
-    """The line of `shared`; none where no image has several records."""
-    if not found or not found["images"]:
-        return []
-    have = "1 image has" if found["images"] == 1 else f"{found['images']} images have"
-    return [f"{have} several records, {found['records']} in all, kept on one side of a split"]

@@ -12,7 +12,7 @@ from jaxmarks import words
 from pipelines.example import Source
 from pipelines.images import orientation
 from pipelines.io import files, flags, schema
-from pipelines.packing import conflicts, copied_labels
+from pipelines.packing import conflicts, copied_labels, several_objects
 from pipelines.sources import label_counts, label_positions, label_remarks
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
@@ -120,7 +120,7 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
             "groups": len(many),
             "photographs": int(counts[many].sum()),
             "largest": [{"photographs": int(counts[g]), "first": names[g]} for g in largest],
-            "shared": conflicts.shared(names),
+            "shared": several_objects.count(names),
         },
         "conflicts": [pair._asdict() for pair in pairs],
         "copied_labels": copied.all,
@@ -245,7 +245,7 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
             f"{',' if kept else ';'}{kept} the largest has {twins['largest'][0]['photographs']}, first"
             f" {twins['largest'][0]['first']}"
         )
-    return rows + [f"  {row}" for row in conflicts.describe_shared(twins.get("shared"))]
+    return rows + [f"  {row}" for row in several_objects.describe(twins.get("shared"))]
 
 
 def _indented(names: Sequence[str], whole: bool) -> list[str]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jaxmarks.evaluation import calibration
 from pipelines.example import Source, Subset
-from pipelines.packing import conflicts
+from pipelines.packing import several_objects
 from pipelines.runs import run_data, split
 from pipelines.runs.run_folder import Run
 from pipelines.sources.formats import plain
@@ -64,4 +64,4 @@ def _near_duplicates(source: Source) -> list[str]:
         f"near-duplicates, each group on one side: {sum(sizes)} images in {len(sizes)} of them"
         " (`no_near_duplicates`: wherever they fall)"
     )
-    return [line] * bool(sizes) + conflicts.describe_shared(conflicts.shared(source.names))
+    return [line] * bool(sizes) + several_objects.describe(several_objects.count(source.names))
