@@ -53,6 +53,7 @@ class Table:
     category: str = ""  # the one that was asked for
     tables: int = 1  # that were read; `where` is the first
     columns: Sequence[str] = ()  # what the header of a table calls the coordinates
+    points: Sequence[str] = ()  # what a format whose points have names calls them
 
     def line(self, index: int) -> int | None:
         """The line of a record, or None where a format has no lines."""
@@ -183,6 +184,14 @@ class Images(Source):
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
             )  # fmt: skip
         return whites
+
+
+def point_names(table: Table) -> Sequence[str]:
+    """The names of a table's points, by its format or by what its header calls both coordinates, as nose_x and nose_y; empty
+    where they have none."""
+    pairs = zip(table.columns[::2], table.columns[1::2], strict=True)
+    found = table.points or [os.path.commonprefix(pair).rstrip("_-. ") for pair in pairs]
+    return found if len(set(found)) == table.num_points else ()
 
 
 def table_of(source: Source) -> Table | None:
