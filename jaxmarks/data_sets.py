@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-_NEAR = 0.01  # by which shares such as 0.33 a set may miss 1
+_NEAR = 0.015  # by which shares such as 0.33 a set may miss 1
 
 
 def paths(data: str) -> list[str]:
@@ -102,7 +102,7 @@ def check(data: str, given: str, point_map: str, of_one: Mapping[str, str]) -> N
         of_one: values by field of what only a single set can be given.
 
     Raises:
-        ValueError: also for a set twice.
+        ValueError: also for a set twice, or two of drawn faces.
     """
     found = paths(data)
     shares(given, len(found))
@@ -113,6 +113,8 @@ def check(data: str, given: str, point_map: str, of_one: Mapping[str, str]) -> N
             raise ValueError(
                 f"`{name}` {value}: of which of {len(found)} data sets? Pack that one with it (prepare.py)"
             )
+    if len(drawn := [path for path in found if path.startswith("drawn:")]) > 1:
+        raise ValueError(f"`data`: {' and '.join(drawn)} begin with the same faces; give one, of a larger COUNT")
     if again := [path for path in found if found.count(path) > 1]:
         raise ValueError(f"`data`: {again[0]} is given twice; `shares` says what is drawn more often")
 

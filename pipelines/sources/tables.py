@@ -191,7 +191,7 @@ def point_names(table: Table) -> Sequence[str]:
     where they have none."""
     pairs = zip(table.columns[::2], table.columns[1::2], strict=True)
     found = table.points or [os.path.commonprefix(pair).rstrip("_-. ") for pair in pairs]
-    return found if len(set(found)) == table.num_points else ()
+    return found if all(found) and len(set(found)) == table.num_points else ()
 
 
 def table_of(source: Source) -> Table | None:
