@@ -138,7 +138,7 @@ def test_unequal_points_a_missing_set_and_one_twice_are_rejected(tmp_path, confi
 
 
 def test_a_set_that_cannot_be_split_is_named(tmp_path, config):
-    config = dataclasses.replace(config, split_by=".*/...png|set2")
+    config = dataclasses.replace(config, split_by="set1/..|set2")
     told = rejection(run_folder.plan, tmp_path / "other", config, run_data.of_config(config))
     assert told.startswith(data_sets.label(1))
 
