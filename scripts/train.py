@@ -4,6 +4,7 @@
     python scripts/train.py --data PATH --name entry --recipe resnet50
     python scripts/train.py --data PATH --name tuned --model resnet50 --init-from resnet50.pth --freeze 1 --thaw-lr 0.1
     python scripts/train.py --data PATH --name cleaned --review decisions.csv
+    python scripts/train.py --data drawn:4000:68 --data PATH --shares 0.7,0.3 --name both
     python scripts/train.py --name mine --fork calmer --step 3000 --lr 1e-4
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
 

@@ -77,10 +77,11 @@ def _of_sets(run: Run) -> list[str]:
         train, val = (counts[part][label] for part in ("train", "val"))
         share = shares[place] if shares else train / len(run.parts["train"])
         times = share * len(run.parts["train"]) / train if train else 0
+        often = f"{words.number(times)} times" if shares else "once"
         points = "" if has == len(row) else f", {has} of {len(row)} points"
         lines.append(
             f"{label}, {path}: train {train}, validation {val}{points}; {share:.0%} of the draws, each image"
-            f" {words.number(times)} times an epoch"
+            f" {often} an epoch"
         )
     return lines
 

@@ -100,6 +100,7 @@ def _opened(run: Run, data: str, part: str, num_points: int | None = None, **giv
     """A split of one data set, or of those of several that have it."""
     if len(paths := data_sets.paths(data)) == 1:
         return opening.open_source(data, part, num_points, **given)
+    data_sets.check(data, "", "", given)
     known, there = len(run.sets) == len(paths), [part in opening.parts(path) for path in paths]
     points = None if known else num_points
     each = [opening.open_source(p, part, points) if has else None for p, has in zip(paths, there, strict=True)]
@@ -115,7 +116,7 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = opening.parts(where) if where and opening.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            return _opened(run, where, "train", **(places(c) if where == c.data else {}))
+            return _opened(run, where, "train", **places(c)) if where == c.data else _opened(run, where, "train")
     return None
 
 

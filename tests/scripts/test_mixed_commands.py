@@ -19,6 +19,7 @@ def data(tmp_path) -> list[str]:
     return ["drawn:40:5", str(real)]
 
 
+@pytest.mark.slow
 def test_a_run_on_two_sets_is_validated_for_each(tmp_path, command, data):
     sets = [word for path in data for word in ("--data", path)]
     flags = (*sets, "--runs", tmp_path, "--name", "both", "--shares", "0.2,0.8", "--steps", 2, "--val-every", 2, *SMALL)
