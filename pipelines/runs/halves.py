@@ -79,10 +79,8 @@ def _of_sets(run: Run) -> list[str]:
         times = share * len(run.parts["train"]) / train if train else 0
         often = f"{words.number(times)} times" if shares else "once"
         points = "" if has == len(row) else f", {has} of {len(row)} points"
-        lines.append(
-            f"{label}, {path}: train {train}, validation {val}{points}; {share:.0%} of the draws, each image"
-            f" {often} an epoch"
-        )
+        draws = "" if run.weights or run.config.weights else f"; {share:.0%} of the draws, each image {often} an epoch"
+        lines.append(f"{label}, {path}: train {train}, validation {val}{points}{draws}")
     return lines
 
 
