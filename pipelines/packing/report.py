@@ -127,7 +127,7 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
         "partly_copied_labels": copied.part,
         "label_positions": _positions(source, found) if source.labelled else [],
         "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
-        "not_listed": _not_listed(table) if table else None,
+        "not_listed": not_listed(table) if table else None,
     }
 
 
@@ -137,7 +137,7 @@ def _positions(source: Source, found: Found) -> list[str]:
         return []
     positions = label_positions.Positions(source.num_points)
     for index, size in zip(found.index, found.sizes, strict=True):
-        positions.add(*label_of(source, int(index)), size)
+        positions.add(source.names[int(index)], *label_of(source, int(index)), size)
     return positions.describe()
 
 
@@ -146,7 +146,7 @@ def _shares(values: np.ndarray) -> dict[str, float]:
     return {f"{share:.0%}": round(float(v), 4) for share, v in zip(_SHARES, shown, strict=True)}
 
 
-def _not_listed(table: Table) -> dict[str, Any] | None:
+def not_listed(table: Table) -> dict[str, Any] | None:
     """Images beside those of the table, in each folder that holds one, that no row names. None where they lie in several
     folders of more than _SAMPLED files."""
     paths = table.images or table.names
@@ -172,6 +172,14 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
             if ending.lower() in endings and path not in known and stem not in labelled and not named:
                 others.append(path)
     return {"files": len(others), "first": sorted(others)[:_EXAMPLES]}
+
+
+def not_listed_lines(found: dict[str, Any] | None) -> list[str]:
+    """The line of `not_listed`; none where no file is left out."""
+    if not found or not found["files"]:
+        return []
+    named = files.escaped(", ".join(found["first"])) + ", ..." * (found["files"] > len(found["first"]))
+    return [f"{words.counted(found['files'], 'file')} that no row names: {named}"]
 
 
 def _above(path: str) -> list[str]:
@@ -216,9 +224,7 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
         rows.append(f"  {count:6d}  {reason}")
         which = [r for r in rejected if kind(r["reason"]) == reason][: None if whole else 3]
         rows += [f"          {line(Rejected(r['file'], r['line'], r['reason']))}" for r in which]
-    if (others := about["not_listed"]) and others["files"]:
-        named = files.escaped(", ".join(others["first"])) + ", ..." * (others["files"] > len(others["first"]))
-        rows.append(f"  {words.counted(others['files'], 'file')} that no row names: {named}")
+    rows += [f"  {row}" for row in not_listed_lines(about["not_listed"])]
     if (about.get("boxes") or {}).get("replaced"):
         rows.append(f"  {replaced_line(about['boxes']['replaced'], about['accepted'])}")
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
