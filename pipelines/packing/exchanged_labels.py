@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmarks import words
 from jaxmarks.landmarks import Scheme
-from pipelines.example import Source
+from pipelines.example import Source, names_at
 from pipelines.shapes import outliers, shape_model
 from pipelines.sources.tables import Label, labels_of
 
@@ -44,7 +44,8 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) ->
         read = dict(zip(chunk, labels_of(source, chunk), strict=True))
         known = [index for index, label in read.items() if label is not None]
         before, after = distances(*_stacked(read.values(), source.num_points), mean, scheme.mirror)
-        found += [source.names[known[at]] for at in np.flatnonzero(exchanged(before, after, usual))]
+        which = np.flatnonzero(exchanged(before, after, usual))
+        found += names_at(source, [known[int(at)] for at in which])
     return found
 
 
@@ -73,7 +74,7 @@ def distances(
     Returns:
         f64[n], f64[n].
     """
-    known = np.isfinite(mean).all(1)
+    known = np.isfinite(mean[:, 0]) & np.isfinite(mean[:, 1])
     seen = (mask & mask[:, mirror] & known & known[mirror]).astype(np.float64)
     onto, shapes = np.where(known, mean[:, 0] + 1j * mean[:, 1], 0), points[..., 0] + 1j * points[..., 1]
     count = seen.sum(1)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmarks import words
-from pipelines.example import Source
+from pipelines.example import Source, names_at
 from pipelines.io import schema
 from pipelines.sources.tables import labels_of
 
@@ -56,8 +56,8 @@ def find(source: Source, indices: Sequence[int] | np.ndarray) -> Lattice | None:
     if not source.labelled or source.specification is not None:
         return None
     chosen = np.asarray(indices, int)[np.linspace(0, len(indices) - 1, min(_MOST, len(indices))).astype(int)]
-    found = zip(chosen.tolist(), labels_of(source, chosen), strict=True)
-    points = {source.names[i]: np.asarray(label[0])[label[1]] for i, label in found if label is not None}
+    found = zip(names_at(source, chosen), labels_of(source, chosen), strict=True)
+    points = {name: np.asarray(label[0])[label[1]] for name, label in found if label is not None}
     return of_points(points)
 
 
@@ -95,7 +95,7 @@ def _fit(points: np.ndarray) -> _Fit | None:
     frequency = np.arange(size // 2 + 1) * _BINS / size
     asked = np.flatnonzero((frequency >= _CELLS / extent) & (frequency <= _HIGHEST))
     squares = np.array([np.abs(np.fft.rfft(c, size)[asked]) ** 2 for c in counts])
-    power = sum(square / (c**2).sum() for square, c in zip(squares, counts, strict=True))
+    power = np.sum([square / (c**2).sum() for square, c in zip(squares, counts, strict=True)], axis=0)
     best = int(np.argmax(power))
     long = np.sqrt(squares[:, best].max()) >= _LONG * len(points)
     if not long or _chance(float(power[best]), extent * _HIGHEST - _CELLS) >= _CHANCE:
