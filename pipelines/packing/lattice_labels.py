@@ -24,7 +24,7 @@ _HIGHEST = 0.5  # steps in a pixel: on one of less than two pixels all whole num
 _POINTS = 12  # of an image, at least, of which a lattice of its own is asked for
 _CELLS = 12  # steps across the object: a wider lattice is as well the object's own structure
 _FINER = 8  # frequencies for each that the object's extent tells apart, at first and again about the best
-_CHANCE = 0.01  # of an image without a lattice to be taken for one, at most
+_CHANCE, _TOGETHER = 0.01, 1e-5  # at most, of an image, and of a set, without a lattice to be taken for one
 _LONG = 0.3  # mean of exp(2 pi i f x) over the points, of 1; 0.25 in drawn faces of 971 points
 _SHARE, _LEAST = 0.05, 5  # of the images tested, and images: as many must be on a lattice for a remark
 _AS_GOOD = 0.9  # of the largest power
@@ -73,7 +73,7 @@ def of_points(points: dict[str, np.ndarray]) -> Lattice | None:
     fits = {name: fit for name, fit in own.items() if fit is not None}
     if len(fits) >= max(_LEAST, _SHARE * len(points)):
         return _lattice(len(points), list(fits), list(fits.values()), together=False)
-    if len(points) < _LEAST or (whole := _fit(np.concatenate(list(points.values())))) is None:
+    if len(points) < _LEAST or (whole := _fit(np.concatenate([*points.values()]), _TOGETHER)) is None:
         return None
     moved = np.std([some.mean(0) for some in points.values()], axis=0).min()  # points in one place have one by chance
     return _lattice(len(points), list(points), [whole], together=True) if moved > whole.step else None
@@ -84,7 +84,7 @@ def _lattice(tested: int, names: list[str], fits: list[_Fit], *, together: bool)
     return Lattice(tested, names, together, step, np.mean([fit.on for fit in fits], 0).round(4).tolist())
 
 
-def _fit(points: np.ndarray) -> _Fit | None:
+def _fit(points: np.ndarray, chance: float = _CHANCE) -> _Fit | None:
     """The lattice that f[n, 2] points lie on; None where chance may have placed them so, or the object is too small."""
     points = _central(points)
     extent = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
@@ -98,7 +98,7 @@ def _fit(points: np.ndarray) -> _Fit | None:
     power = np.sum([square / (c**2).sum() for square, c in zip(squares, counts, strict=True)], axis=0)
     best = int(np.argmax(power))
     long = np.sqrt(squares[:, best].max()) >= _LONG * len(points)
-    if not long or _chance(float(power[best]), extent * _HIGHEST - _CELLS) >= _CHANCE:
+    if not long or _chance(float(power[best]), extent * _HIGHEST - _CELLS) >= chance:
         return None
     widest = int(np.argmax(power >= _AS_GOOD * power[best]))  # others may be its halves and thirds
     near = frequency[asked[widest]] + np.linspace(-3, 3, 6 * _FINER + 1) * _BINS / size
