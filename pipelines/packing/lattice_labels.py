@@ -23,7 +23,7 @@ _BINS = 4  # places in a pixel at which coordinates are counted
 _HIGHEST = 0.5  # steps in a pixel: on one of less than two pixels all whole numbers lie about as well
 _POINTS = 12  # of an image, at least, of which a lattice of its own is asked for
 _CELLS = 12  # steps across the object: a wider lattice is as well the object's own structure
-_FINER = 8  # frequencies for each that the object's extent tells apart, at first and again about the best
+_FINER = 8  # frequencies for each that the object's extent tells apart
 _CHANCE, _TOGETHER = 0.01, 1e-5  # at most, of an image, and of a set, without a lattice to be taken for one
 _LONG = 0.3  # mean of exp(2 pi i f x) over the points, of 1; 0.25 in drawn faces of 971 points
 _SHARE, _LEAST = 0.05, 5  # of the images tested, and images: as many must be on a lattice for a remark
@@ -101,7 +101,7 @@ def _fit(points: np.ndarray, chance: float = _CHANCE) -> _Fit | None:
     if not long or _chance(float(power[best]), extent * _HIGHEST - _CELLS) >= chance:
         return None
     widest = int(np.argmax(power >= _AS_GOOD * power[best]))  # others may be its halves and thirds
-    near = frequency[asked[widest]] + np.linspace(-3, 3, 6 * _FINER + 1) * _BINS / size
+    near = frequency[asked[widest]] + np.linspace(-2, 2, 17) * _BINS / size
     return _placed(points - points.min(0), near[near <= _HIGHEST])
 
 
