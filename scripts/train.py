@@ -45,7 +45,7 @@ console.large_pages()
 from jaxmarks import backend, data_sets, experiment
 from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
-from pipelines.packing import conflicts, copied_labels, overwrites
+from pipelines.packing import conflicts, copied_labels, exchanged_labels, lattice_labels, overwrites
 from pipelines.runs import halves, pace, restore, run_data, run_folder, validation
 from pipelines.sources import boxes, decisions, label_remarks, mixed
 
@@ -129,6 +129,8 @@ def of_labels(run: run_folder.Run, source: example.Source) -> list[str]:
         found = [
             *conflicts.describe(conflicts.of_source(some)),
             *copied_labels.describe(copied_labels.of_source(some)),
+            *lattice_labels.describe(lattice_labels.of_source(some)),
+            *exchanged_labels.describe(exchanged_labels.of_source(some, run.scheme)),
             *label_remarks.remarks(some, config, run.scheme),
         ]
         lines += [f"{label}: {line}" if label else line for line in found]
