@@ -1,8 +1,8 @@
 """File of canvases in the cache: one for a data set and a layout, shared by runs, filled while the first epoch runs.
 
 A header in JSON of _HEAD bytes, then one record an example, in the set's order: eight bytes of mark and checksum, what is
-known of the example, its canvas. A record without the mark is not there yet. One whose checksum differs was damaged, or is
-being written by another run: it is decoded again.
+known of the example, its canvas. A record without the mark is not there yet. One whose checksum differs was damaged: it is
+decoded again.
 """
 
 import contextlib
@@ -76,6 +76,7 @@ class CanvasFile:
             if read != self._record or int(head[0]) & _MARK != _MARK:
                 continue
             there[at] = int(head[0]) == _checksum(place, *parts[1:])
+            rows.about["index"][at] = indices[at]  # of this split; the file has that of the set
             if not there[at]:
                 self._tell(place)
         return there
@@ -87,14 +88,15 @@ class CanvasFile:
 
     def put(self, index: int, rows: Rows, at: int) -> None:
         """Write row `at` as that of `index`, unless it is another example's, which took its place in this split."""
-        about, image = rows.about[at : at + 1], rows.image[at]
+        about, image, place = rows.about[at : at + 1].copy(), rows.image[at], int(self._places[index])
         if not self._writes or about["index"][0] != index:
             return
-        place = int(self._places[index])
+        about["index"] = place
         parts = [about.view(np.uint8), image.reshape(-1)]
-        head = np.array([_checksum(place, *parts)], "<u8").view(np.uint8)
+        head, start = np.array([_checksum(place, *parts)], "<u8").view(np.uint8), _HEAD + place * self._record
         try:
-            os.pwritev(self._file, [head, *parts], _HEAD + place * self._record)
+            os.pwritev(self._file, parts, start + 8)
+            os.pwritev(self._file, [head], start)  # last: who reads meanwhile finds no mark, or all of it
         except OSError as error:
             self._writes = False
             _log.warning("%s takes no more canvases (%s): the others are decoded each time", self.path, error.strerror)
