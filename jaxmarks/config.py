@@ -45,8 +45,7 @@ class Config:
 
     data: str = _operational(
         "drawn:4000",
-        "a data set's folder or file, or drawn:COUNT[:POINTS]; its content defines the run, not its path. Several sets in"
-        " one run: give it once for each",
+        "a data set's folder or file, or drawn:COUNT[:POINTS]; its content, not its path, defines the run; several: once each",
     )
     shares: str = _defining(
         "", "of several data sets the share of each in the draws of an epoch, as 0.7,0.3; none: by their images"
