@@ -1,0 +1,274 @@
+"""Objects of named points: what the readers of annotation tools share.
+
+Points are matched by their names, never by their place in a file. A name that an object lacks is a point that is not
+labelled there; an object with a name that is not one of the set's is rejected.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmarks import words
+from pipelines.sources import image_names, text_tables
+from pipelines.sources.formats import image_folders, plain
+from pipelines.sources.tables import Label, Rejected, Table, sorted_by_name
+
+Box = tuple[float, ...]  # left, top, width, height
+_RARE = 0.05  # of the objects: a name that fewer have is no point of the set, unless the file lists its points
+_LARGEST = 1e30  # beyond it float32 ends
+Form = Callable[[str], str]  # makes of a path in a file the one below the folder of images
+
+
+def _last(steps: int) -> Form:
+    return lambda image: "/".join(image.split("/")[-steps:])
+
+
+FAR: tuple[Form, ...] = (str, _last(3), _last(2), _last(1))  # of paths that may be another computer's
+
+
+class Object(NamedTuple):
+    """An object of an image, with its labelled points."""
+
+    image: str  # as the file names it, with /
+    names: tuple[str, ...]
+    points: np.ndarray  # f32[names, 2] in pixels
+    key: str = ""  # what tells it from the other objects of its image
+    box: Box | None = None
+    size: tuple[int, int] = (0, 0)  # width, height of the image as the file has them; zeros: it does not say
+    line: int | None = None
+    entry: object = None  # the file or part of it that names the image
+    kept: bool = False  # its key belongs to the record's name even if its image has no other object
+    kind: str = ""  # its class
+
+
+class Found:
+    """What a reader finds in its files."""
+
+    def __init__(self, where: str, apart: str):
+        """where: the file or folder, in messages. apart: how the tool tells the points of several objects apart."""
+        self.where, self._apart = where, apart
+        self.objects: list[Object] = []
+        self.rejected: list[Rejected] = []
+        self.passed: Counter[str] = Counter()  # what is not read, by its kind
+        self.notes: list[str] = []
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def reject(self, image: str, line: int | None, reason: str) -> None:
+        """Add an entry that cannot be used."""
+        self.rejected.append(Rejected(image or self.where, line, reason))
+
+    def add(self, labelled: Sequence[tuple[str, Sequence[float]]], image: str, line: int | None = None, **more) -> None:
+        """Add an object of points, each a name with x, y in pixels; it is rejected where it has none, one without a name,
+        two of one name, or a number that float32 does not hold. more: fields of Object."""
+        names = tuple(name for name, _ in labelled)
+        points = np.array([xy for _, xy in labelled], np.float64).reshape(-1, 2)
+        if not names:
+            return self.reject(image, line, "no labelled point: the object has none")
+        if not all(name and name.isprintable() for name in names):
+            return self.reject(
+                image, line, "no name: a point has none that can be shown, and names are what is matched"
+            )
+        if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+            return self.reject(image, line, f"point twice: {twice!r:.40} in one object; {self._apart}")
+        if not (np.abs(points) < _LARGEST).all():
+            return self.reject(image, line, "not a finite number: a coordinate of the object")
+        names = self._names.setdefault(names, names)
+        self.objects.append(Object(image, names, points.astype(np.float32), line=line, **more))
+
+    def only_usual(self) -> str:
+        """Keep the objects of the class that most have, and reject the others; return that class."""
+        kinds = Counter(o.kind for o in self.objects)
+        usual, count = kinds.most_common(1)[0] if kinds else ("", 0)
+        for one in self.objects:
+            if one.kind != usual:
+                reason = f"other class: {one.kind!r:.40}; {count} of {kinds.total()} objects are {usual!r:.40}"
+                self.reject(one.image, one.line, f"{reason}, and one network learns one")
+        self.objects = [o for o in self.objects if o.kind == usual]
+        return usual
+
+    def table(
+        self,
+        path: Path,
+        given: Path | None,
+        folders: Sequence[Path],
+        *,
+        listed: Sequence[str] = (),
+        order: Sequence[str] = (),
+        forms: Sequence[Form] = (str,),
+        files: list[Path],
+    ) -> Table:
+        """Return the table of the objects. Raises ValueError where none can be used, or no image is found.
+
+        given, folders: as `image_folders.find`. listed: the names of the points, where a file lists them; else the names
+        that objects have, the first in `order`. forms: what paths of images may be below the folder, tried in this order.
+        """
+        names, objects = self._of_usual_names(listed, order), self.objects
+        if not objects:
+            first = f" ({self.rejected[0].file[:80]}: {self.rejected[0].reason})" if self.rejected else ""
+            raise ValueError(f"{path}: no object with named points can be used{first}{self._passed()}")
+        root, images, notes = _placed(path, given, folders, [o.image for o in objects], forms)
+        records, kept = self._records(images)
+        if not records:
+            raise ValueError(
+                f"{path}: no image can be used ({self.rejected[-1].file[:80]}: {self.rejected[-1].reason})"
+            )
+        order_ = sorted_by_name(records)
+        objects, images = [objects[kept[i]] for i in order_], [images[kept[i]] for i in order_]
+        points, masks = _arrays(objects, names)
+        boxes = _boxes(objects, self)
+
+        def label(index: int) -> Label:
+            return points[index], masks[index]
+
+        passed = self._passed()
+        return Table(
+            root=root,
+            where=self.where,
+            num_points=len(names),
+            names=[records[i] for i in order_],
+            lines=[o.line or 0 for o in objects],
+            label=label,
+            whole=text_tables.is_whole(points),
+            images=images,
+            boxes=boxes,
+            sizes=np.array([o.size for o in objects], np.int64).reshape(-1, 2),
+            rejected=self.rejected,
+            files=files,
+            notes=[*self.notes, *notes, *_unsaid(self.where, objects), *[f"{self.where}{passed}"] * bool(passed)],
+            points=names,
+        )
+
+    def _passed(self) -> str:
+        listed = ", ".join(f"{count} {kind[:40]!r}" for kind, count in sorted(self.passed.items()))
+        return f": not read: {listed}" if listed else ""
+
+    def _of_usual_names(self, listed: Sequence[str], order: Sequence[str]) -> list[str]:
+        """Return the names of the set's points; objects with others are rejected."""
+        counts = Counter(name for o in self.objects for name in o.names)
+        most, places = max(counts.values(), default=0), {name: i for i, name in enumerate(order)}
+        usual = [name for name, count in counts.items() if count > _RARE * most]
+        names = list(listed) or sorted(usual, key=lambda n: (places.get(n, len(places)), _natural(n)))
+        kept, known = [], set(names)
+        for one in self.objects:
+            if (odd := next((name for name in one.names if name not in known), None)) is None:
+                kept.append(one)
+            else:
+                have = f"of {counts[odd]} of {len(self.objects)} objects, is not one of the set's {len(names)}"
+                self.reject(one.image, one.line, f"unknown point: {odd!r:.40}, {have}")
+        self.objects = kept
+        return names
+
+    def _records(self, images: list[str]) -> tuple[list[str], list[int]]:
+        """(names of records, indices of their objects): those of images with a sound path that one entry names."""
+        first: dict[str, object] = {}
+        kept: dict[str, list[int]] = defaultdict(list)
+        for index, (one, image) in enumerate(zip(self.objects, images, strict=True)):
+            if fault := plain.path_fault(image):
+                self.reject(one.image, one.line, fault)
+            elif first.setdefault(image, one.entry) != one.entry:
+                self.reject(
+                    one.image, one.line, f"name twice: {image[:80]}, which an earlier entry names; that is read"
+                )
+            else:
+                kept[image].append(index)
+        named = [pair for image, some in kept.items() for pair in self._named(image, some)]
+        return [name for name, _ in named], [index for _, index in named]
+
+    def _named(self, image: str, indices: list[int]) -> Iterator[tuple[str, int]]:
+        """(name, index) of the records of an image."""
+        keys = [re.sub(r"[^\w-]", "-", self.objects[i].key) for i in indices]
+        if len(set(keys)) < len(keys) or "" in keys:
+            keys = [str(number) for number, _ in enumerate(keys, 1)]
+        for key, index in zip(keys, indices, strict=True):
+            yield f"{image}#{key}" if len(keys) > 1 or self.objects[index].kept else image, index
+
+
+def _unsaid(where: str, objects: Sequence[Object]) -> list[str]:
+    """A line on the images whose size is not stated; none without such."""
+    count = len({o.image for o in objects if not all(o.size)})
+    return [f"{where}: does not say the size of {words.counted(count, 'image')}, which is not checked"] * bool(count)
+
+
+def _natural(name: str) -> tuple:
+    """By which names are sorted: point_2 before point_10."""
+    parts = re.split(r"([0-9]+)", name)
+    return *((p, 0, "") if i % 2 == 0 else ("", len(p.lstrip("0")), p.lstrip("0")) for i, p in enumerate(parts)), name
+
+
+def _placed(
+    path: Path, given: Path | None, folders: Sequence[Path], images: list[str], forms: Sequence[Form]
+) -> tuple[Path, list[str], list[str]]:
+    """(folder, path of each image below it, notes) by the first form of the paths in which an image is found."""
+    if given is not None:
+        folders = [image_folders.find(path, given, [], [])[0]]
+    errors = []
+    for form in forms:
+        names = [form(image) for image in images]
+        sound = sorted({name for name in names if plain.path_fault(name) is None})
+        try:
+            root, notes = image_folders.find(path, None, folders, sound)
+        except ValueError as error:
+            errors.append(error)
+            continue
+        if sound:
+            return root, names, notes
+    if errors:
+        raise errors[0]
+    return folders[0], images, []
+
+
+def _arrays(objects: Sequence[Object], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(points f32[objects, names, 2], 0 where not labelled; masks bool[objects, names])."""
+    places = {name: i for i, name in enumerate(names)}
+    columns = {some: [places[name] for name in some] for some in {o.names for o in objects}}
+    points, masks = np.zeros((len(objects), len(names), 2), np.float32), np.zeros((len(objects), len(names)), bool)
+    for index, one in enumerate(objects):
+        points[index, columns[one.names]] = one.points
+        masks[index, columns[one.names]] = True
+    return points, masks
+
+
+def _boxes(objects: Sequence[Object], found: Found) -> np.ndarray | None:
+    """f64[objects, 4], NaN where missing; None where fewer than half of them have one, which is told."""
+    boxes = np.array([o.box or (np.nan,) * 4 for o in objects], np.float64).reshape(-1, 4)
+    count = int(np.isfinite(boxes).all(1).sum())
+    if 0 < 2 * count < len(boxes):
+        found.notes.append(f"{found.where}: {count} of {len(boxes)} objects have a box, too few; boxes are not used")
+    return boxes if count and 2 * count >= len(boxes) else None
+
+
+def number(value: Any) -> float:
+    """Return a number of JSON as a float; NaN for what is none."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return float(value) if good else float("nan")
+
+
+def length(value: Any) -> int:
+    """Return a number of pixels of JSON; 0 for what is none."""
+    found = number(value)
+    return int(found) if 0 < found < 1 << 31 and found == int(found) else 0
+
+
+def pixels(value: float) -> float:
+    """Return a coordinate of a box with 12 significant digits: without the error of a difference or a product."""
+    return float(f"{value:.12g}")
+
+
+def of_corners(left: float, top: float, right: float, bottom: float) -> Box:
+    """Return the box between two corners."""
+    low, high = (min(left, right), min(top, bottom)), (max(left, right), max(top, bottom))
+    return pixels(low[0]), pixels(low[1]), pixels(high[0] - low[0]), pixels(high[1] - low[1])
+
+
+def one_box(boxes: Sequence[Box | None]) -> Box | None:
+    """Return the box of an object to which a file gives these; None where they are not one."""
+    return boxes[0] if len(boxes) == 1 else None
+
+
+def image_path(name: str) -> str:
+    """Return the path of an image as another system writes it, with / and without a leading ./."""
+    return image_names.own_form(name)
