@@ -61,7 +61,7 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
         for i, points in zip(some.index, some.points, strict=True)
     )
     path = Path(data) if data and not data.startswith("drawn:") else None
-    if kind == coco.NAME and path and coco.recognises(path) and kind == formats.recognise(path).NAME:
+    if kind == coco.NAME and path and coco.recognises(path):
         category = source.table.category if isinstance(source, Images) else ""
         coco.write_results(out, rows, source.num_points, path, category)
     else:

@@ -35,8 +35,8 @@ class _Read(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Return whether this is a JSON file."""
-    return path.suffix.lower() == ".json" and path.is_file()
+    """Return whether this is a JSON file, but not one of Label Studio's."""
+    return path.suffix.lower() == ".json" and path.is_file() and not foreign.is_tasks(path)
 
 
 def likely(path: Path) -> bool:

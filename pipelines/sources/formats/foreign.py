@@ -81,6 +81,12 @@ def of_text(path: Path) -> str | None:
     return None
 
 
+def is_tasks(path: Path) -> bool:
+    """Return whether a JSON file is Label Studio's list of tasks, by its beginning."""
+    start = beginning(path, 4 * _HEAD).lstrip()
+    return start.startswith("[") and re.search(r'"(annotations|completions|predictions)"\s*:', start) is not None
+
+
 def xml_root(path: Path) -> str | None:
     """The name of the first element of an XML file, empty where none is seen; None for other files."""
     return _root(beginning(path))

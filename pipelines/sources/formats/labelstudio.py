@@ -23,7 +23,6 @@ NAME = "labelstudio"
 SUFFIX, IMAGES, BOXED, SIZED, NAMED = ".json", "images", True, True, True
 parts = plain.parts
 _APART = "link the points of each object to its rectangle (or give them it as parent)"
-_HEAD = 1 << 16  # bytes that tell whether a file is one of tasks
 _UPLOAD = re.compile(r"/?data/upload/(?:\d+/)?")
 _PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of an uploaded file's name
 _LABELLED = ("annotations", "completions")  # what a task calls its annotations, the second in old versions
@@ -45,11 +44,8 @@ class _Region(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Return whether this is a JSON file of a list of tasks, by its beginning."""
-    if path.suffix.lower() != ".json" or not path.is_file():
-        return False
-    head = foreign.beginning(path, _HEAD).lstrip()
-    return head.startswith("[") and re.search(r'"(annotations|completions|predictions)"\s*:', head) is not None
+    """Return whether this is a JSON file of a list of tasks."""
+    return path.suffix.lower() == ".json" and path.is_file() and foreign.is_tasks(path)
 
 
 likely = recognises

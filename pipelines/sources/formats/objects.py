@@ -20,6 +20,7 @@ from pipelines.sources.tables import Label, Rejected, Table, sorted_by_name
 Box = tuple[float, ...]  # left, top, width, height
 _RARE = 0.05  # of the objects: a name that fewer have is no point of the set, unless the file lists its points
 _LARGEST = 1e30  # beyond it float32 ends
+_SAMPLED = 200  # images, evenly taken, by which the form of their paths is chosen
 Form = Callable[[str], str]  # makes of a path in a file the one below the folder of images
 
 
@@ -202,10 +203,10 @@ def _natural(name: str) -> tuple:
 def _placed(
     path: Path, given: Path | None, folders: Sequence[Path], images: list[str], forms: Sequence[Form]
 ) -> tuple[Path, list[str], list[str]]:
-    """(folder, path of each image below it, notes) by the first form of the paths in which an image is found."""
+    """(folder, path of each image below it, notes) by the form of the paths in which most of an even sample are found."""
     if given is not None:
         folders = [image_folders.find(path, given, [], [])[0]]
-    errors = []
+    best, errors = (0, folders[0], images, list[str]()), list[ValueError]()
     for form in forms:
         names = [form(image) for image in images]
         sound = sorted({name for name in names if plain.path_fault(name) is None})
@@ -214,11 +215,14 @@ def _placed(
         except ValueError as error:
             errors.append(error)
             continue
-        if sound:
-            return root, names, notes
-    if errors:
+        some = sound[:: -(-len(sound) // _SAMPLED) or 1]
+        count = sum(image_folders.spelled(root, name) is not None for name in some)
+        best = max(best, (count, root, names, notes), key=lambda one: one[0])
+        if 0 < count == len(some):
+            break
+    if errors and not best[0]:
         raise errors[0]
-    return folders[0], images, []
+    return best[1:]
 
 
 def _arrays(objects: Sequence[Object], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
