@@ -42,7 +42,7 @@ class _Config(NamedTuple):
 
     def points(self, kind: str) -> list[str]:
         """The names of the points of a class."""
-        found = self.data.get("kpt_names")
+        found = self.data.get("kpt_names", self.data.get("node_names"))  # the second in files of sleap-io
         if isinstance(found, dict):
             found = next((names for key, names in found.items() if str(key) == kind), next(iter(found.values()), None))
         if found is None:

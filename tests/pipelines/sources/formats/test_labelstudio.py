@@ -197,3 +197,25 @@ def test_names_with_signs_in_them_are_addresses_again(tmp_path):
     row = tools.rows(True)[0]._replace(name="50% é&x?.png")
     labelstudio.write(tmp_path / "x.json", [row], 3)
     assert table_at(tmp_path / "x.json").names == ["50% é&x?.png"]
+
+
+CONFIG = """<View><Image name="image" value="$image"/><RectangleLabels name="box" toName="image"><Label value="object"/>
+</RectangleLabels><KeyPointLabels name="label" toName="image"><Label value="point_0" model_index="0"/>
+<Label value="point_1" model_index="1"/><Label value="point_2" model_index="2"/></KeyPointLabels></View>"""
+
+
+def test_the_tools_own_converter_reads_what_is_written(tmp_path):
+    converter = pytest.importorskip("label_studio_sdk.converter.converter")
+    labelstudio.write(tmp_path / "x.json", tools.rows(True), 3)
+    tasks = json.loads((tmp_path / "x.json").read_text().replace('"predictions"', '"annotations"'))
+    tasks = [{**t, "id": n, "annotations": [{**t["annotations"][0], "id": n}]} for n, t in enumerate(tasks)]
+    (tmp_path / "x.json").write_text(json.dumps(tasks))
+    tool = converter.Converter(CONFIG, str(tmp_path), download_resources=False)
+    tool.convert_to_yolo(str(tmp_path / "x.json"), str(tmp_path / "yolo"), is_dir=False)
+    lines = [line.split() for f in sorted((tmp_path / "yolo/labels").iterdir()) for line in f.read_text().splitlines()]
+    assert len(lines) == 4
+    for line, row in zip(lines, tools.rows(True), strict=True):
+        found = np.array([float(v) for v in line[5:]]).reshape(3, -1)[:, :2]
+        assert np.allclose((found * (50, 40))[row.mask], row.points[row.mask], atol=1e-4), row.name
+        x, y, w, h = (float(v) for v in line[1:5])
+        assert row.box is not None and np.allclose(row.box, [50 * (x - w / 2), 40 * (y - h / 2), 50 * w, 40 * h])

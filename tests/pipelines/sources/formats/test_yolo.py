@@ -139,3 +139,15 @@ def test_two_images_of_one_stem_do_not_share_a_file(tmp_path):
     row = tools.rows(False)[0]
     with pytest.raises(ValueError, match="this stem"):
         yolo.write(tmp_path, [row, row._replace(name="a.jpg")], 3)
+
+
+def test_another_program_reads_what_is_written(tmp_path):
+    other = pytest.importorskip("sleap_io.io.ultralytics")
+    yolo.write(tmp_path, tools.rows(True), 3)
+    skeleton = other.create_skeleton_from_config(other.parse_data_yaml(tmp_path / "data.yaml"))
+    found = []
+    for name in ("a", "b", "d/c"):
+        found += other.parse_label_file(tmp_path / "labels" / f"{name}.txt", skeleton, (40, 50))[0]
+    for row, instance in zip(tools.rows(True), found, strict=True):
+        points = instance.numpy()
+        assert np.allclose(points[row.mask], row.points[row.mask], atol=1e-4) and np.isnan(points[~row.mask]).all()
