@@ -4,6 +4,7 @@
 skeletons; those without a group are one object. Coordinates are those of the file, pixels from 0.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -129,7 +130,7 @@ class _Reader:
     def _path(self) -> str:
         """The path of the image: in the export of a project, below the folder of its subset."""
         name, subset = objects.image_path(self._image.get("name", "")), self._image.get("subset", "")
-        if subset and plain.path_fault(subset) is None and (self._folder / IMAGES / subset).is_dir():
+        if subset and plain.path_fault(subset) is None and os.path.isdir(self._folder / IMAGES / subset):
             return f"{subset}/{name}"
         return name
 

@@ -147,7 +147,7 @@ def _folders(config: _Config, key: str) -> list[Path]:
     for value in values:
         choices = [os.path.normpath(config.top / p) for p in (Path(base, value), value, value.removeprefix("../"))]
         inner = [Path(p) for p in choices if "\0" not in p and Path(p).is_relative_to(os.path.normpath(config.top))]
-        found += [p for p in inner if _labels(config.top, p).is_dir()][:1]
+        found += [p for p in inner if os.path.isdir(_labels(config.top, p))][:1]
     return list(dict.fromkeys(found))
 
 

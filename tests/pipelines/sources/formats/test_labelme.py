@@ -82,6 +82,7 @@ def test_rectangles_of_a_group_are_boxes(tmp_path):
         ([shape("eye", (1, 2)), shape("x", (1, 2), kind="rectangle")], {}, "d.png", "not a box"),
         ([shape("eye", (1, 2))], {"imagePath": "gone.png"}, "d.json", "no image"),
         ([shape("eye", (1, 2))], {"imagePath": "../../etc/gone.png"}, "d.json", "no image"),
+        ([shape("eye", (1, 2))], {"imagePath": "x/" * 4000 + "gone.png"}, "d.json", "no image"),
         ([shape("eye", (1, 2))], {"imagePath": "a.png"}, "a.png", "name twice"),
         ([shape("eye", (1, 2))], {"imagePath": "d\x1b.png"}, "d.json", "bad file name"),
         ([shape("eye", (1, 2))], {"imagePath": 5}, "d.json", "not LabelMe's"),

@@ -117,6 +117,7 @@ def test_images_that_are_missing_or_none_are_rejected(tmp_path):
         (("- tail", "- beak"), "kpt_names"),
         (("train: images/train", "train: ../../etc"), "no labels"),
         (("train: images/train", "train: /etc"), "no labels"),
+        (("train: images/train", f"train: images{'9' * 5000}"), "no labels"),
         (("train: images/train", "train:"), "no labels"),
         (("names:", "names: ["), "not YAML"),
         (("# A set", "a: " + "[" * 9999 + "\n# "), "not YAML"),

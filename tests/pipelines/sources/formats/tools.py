@@ -29,6 +29,7 @@ def again(kind: str, out: Path, boxed: bool, names: list[str]) -> Table:
     sent: list[conversion.Sent] = []
     formats.FORMATS[kind].write(out, conversion.noted(given, sent), 3, names)
     module = formats.recognise(out)
+    assert [name for name, known in formats.FORMATS.items() if known.recognises(out)] == [kind]
     table = module.read(out, "train")
     assert (
         kind == module.NAME
