@@ -11,6 +11,8 @@ from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
+import numpy as np
+
 from pipelines.io import files
 from pipelines.sources.formats import foreign, object_rows, objects, plain
 from pipelines.sources.formats.objects import Found
@@ -254,7 +256,7 @@ def _point(name: str, xy: tuple[float, float] | None) -> str:
 
 def _corners(box: list[float], group: int) -> str:
     left, top, width, height = box
-    corners = (left, top, objects.pixels(left + width), objects.pixels(top + height))
+    corners = np.array([left, top, objects.pixels(left + width), objects.pixels(top + height)])
     named = zip(("xtl", "ytl", "xbr", "ybr"), plain.exact(corners), strict=True)
     placed = " ".join(f'{axis}="{value}"' for axis, value in named)
     return f'<box label="{_BOX}" source="auto" occluded="0" {placed} z_order="0" group_id="{group}"></box>\n'

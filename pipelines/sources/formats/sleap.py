@@ -79,14 +79,16 @@ def _opened(path: Path) -> _Project:
     try:
         with h5py.File(path, "r") as file:
             tables = {name: _rows(file, name, fields) for name, fields in _FIELDS.items()}
-            lists = [[_json(text, path) for text in _rows(file, name)] for name in ("videos_json", "tracks_json")]
+            videos, tracks = (
+                [_json(text, path) for text in _rows(file, f"{name}_json")] for name in ("videos", "tracks")
+            )
             meta = file["metadata"].attrs
             version, text = float(meta.get("format_id", 1.0)), meta["json"]
     except Exception as error:  # HDF5 has a dozen kinds, and files are anyone's
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{path}: not a SLEAP project that can be read ({type(error).__name__}: {reason!r})") from None
     xy = np.stack([tables["points"]["x"], tables["points"]["y"]], -1).astype(np.float64).reshape(-1, 2)
-    return _Project(tables["frames"], tables["instances"], xy, *lists, _json(text, path), version)
+    return _Project(tables["frames"], tables["instances"], xy, videos, tracks, _json(text, path), version)
 
 
 def _rows(file: Any, name: str, fields: Sequence[str] = ()) -> np.ndarray:
@@ -124,7 +126,7 @@ def _index(value: Any) -> int:
 def _image(videos: list[Any], video: int, frame: int) -> tuple[str, str]:
     """(path of the image of a frame, why it is not read)."""
     about = videos[video] if 0 <= video < len(videos) and isinstance(videos[video], dict) else {}
-    backend = about.get("backend") if isinstance(about.get("backend"), dict) else {}
+    backend = found if isinstance(found := about.get("backend"), dict) else {}
     names, name = backend.get("filenames"), str(backend.get("filename", about.get("filename", "")))
     if isinstance(names, list):
         known = 0 <= frame < len(names) and isinstance(names[frame], str)

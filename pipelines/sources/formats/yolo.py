@@ -132,10 +132,10 @@ def _config(path: Path) -> _Config:
             f"{where}:{'' if line is None else f'{line + 1}:'} not YAML ({type(error).__name__})"
         ) from None
     shape = data.get("kpt_shape") if isinstance(data, dict) else None
-    good = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)
-    if not good or not 0 < shape[0] <= _MOST or shape[1] not in (2, 3):
+    pair = shape if isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape) else [0, 0]
+    if not 0 < pair[0] <= _MOST or pair[1] not in (2, 3):
         raise ValueError(f"{where}: kpt_shape is {str(shape)!r:.40}, expected the number of points, and 2 or 3")
-    return _Config(where, data, shape[0], shape[1])
+    return _Config(where, data, *pair)
 
 
 def _folders(config: _Config, key: str) -> list[Path]:
@@ -229,7 +229,8 @@ def _add(line: _Line, config: _Config, found: Found) -> None:
         return found.reject(line.table, line.number, f"not a class: {kind:.6g}")
     width, height = line.size
     names = config.points(str(int(kind)))
-    labelled = [(name, xy[:2] * line.size) for name, xy, v in zip(names, points, seen, strict=True) if v]
+    places = (points[:, :2] * line.size).tolist()
+    labelled = [(name, xy) for name, xy, v in zip(names, places, seen, strict=True) if v]
     x, y, w, h = shares * (width, height, width, height)
     box = None if config.data.get(_MADE) == "keypoints" else tuple(map(objects.pixels, (x - w / 2, y - h / 2, w, h)))
     called = config.data.get("names")
@@ -282,6 +283,7 @@ def _line(row: Row) -> str:
     x, y, w, h = (0.0, 0.0, 1.0, 1.0) if box is None else box.tolist()
     width, height = (float(n) for n in row.size)
     shares = [(x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
-    known = {name: (x / width, y / height) for name, x, y in object_rows.labelled(row, range(len(row.mask)))}
-    points = [(*known[i], 2) if i in known else (0, 0, 0) for i in range(len(row.mask))]
+    names = object_rows.point_names(len(row.mask))
+    known = {name: (x / width, y / height) for name, x, y in object_rows.labelled(row, names)}
+    points = [(*known[name], 2) if name in known else (0, 0, 0) for name in names]
     return " ".join(["0", *map(repr, shares), *(f"{x!r} {y!r} {v}" for x, y, v in points)]) + "\n"
