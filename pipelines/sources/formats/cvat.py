@@ -5,7 +5,7 @@ skeletons; those without a group are one object. Coordinates are those of the fi
 """
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.parsers import expat
@@ -22,6 +22,7 @@ NAME = "cvat"
 SUFFIX, IMAGES, BOXED, SIZED, NAMED = ".xml", "images", True, True, True
 parts = plain.parts
 Attributes = dict[str, str]
+_Groups = dict[str, list[Attributes]]
 _BOX = f"{object_rows.KIND}_box"  # label of written boxes
 _KEY = "object"  # attribute of a skeleton that keeps the OBJECT of a record
 _APART = "give the points of each object a group, or use skeletons"
@@ -84,40 +85,38 @@ class _Reader:
             self._take()
 
     def _take(self) -> None:
-        """Add the objects of an image."""
-        kinds: dict[str, list] = {"skeleton": [], "points": [], "box": []}
+        """Add the objects of an image, each with the boxes of its group; those without a group only where all have none."""
+        skeletons, loose, boxes = self._sorted()
+        groups = Counter(_group(attributes) for attributes, _ in skeletons)
+        alone = len(skeletons) + len(loose) == 1
+        for attributes, elements in skeletons:
+            group = _group(attributes)
+            own = alone or (group and groups[group] == 1)
+            key, kept = attributes.get(_KEY) or (group if own else ""), _KEY in attributes
+            kind = attributes.get("label", "")
+            self._add(elements, boxes.pop(group, []) if own else [], key=key, kept=kept, kind=kind)
+        for group, some in loose.items():
+            self._add(some, boxes.pop(group, []) if alone or group else [], key=group)
+        self.found.passed["box of no object"] += sum(map(len, boxes.values()))
+        self.found.passed += Counter()  # without those that count none
+
+    def _sorted(self) -> tuple[list[tuple[Attributes, list[Attributes]]], _Groups, _Groups]:
+        """(skeletons with their points, single points by group, boxes by group) of an image."""
+        skeletons, loose, boxes = [], defaultdict(list), defaultdict(list)
         for tag, attributes, elements in self._shapes:
-            if tag in kinds and (tag != "box" or not attributes.get("rotation")):
-                kinds[tag].append((attributes, elements))
+            if tag == "skeleton":
+                skeletons.append((attributes, elements))
+            elif tag == "points":
+                loose[_group(attributes)].append(attributes | {"tag": tag})
+            elif tag == "box" and not attributes.get("rotation"):
+                boxes[_group(attributes)].append(attributes)
             else:
                 self.found.passed["turned box" if tag == "box" else tag] += 1
-        groups = Counter(_group(a) for a, _ in kinds["skeleton"])
-        several = len(kinds["skeleton"]) + len({_group(a) for a, _ in kinds["points"]}) > 1
-        boxes: dict[str, list] = {}
-        for attributes, _ in kinds["box"]:
-            boxes.setdefault(_group(attributes), []).append(attributes)
-        for attributes, elements in kinds["skeleton"]:
-            group = _group(attributes)
-            key = attributes.get(_KEY) or (group if groups[group] == 1 else "")
-            mine = [] if several and (not group or groups[group] > 1) else boxes.pop(group, [])
-            self._add(elements, mine, key, kind=attributes.get("label", ""), kept=_KEY in attributes)
-        loose: dict[str, list[Attributes]] = {}
-        for attributes, _ in kinds["points"]:
-            loose.setdefault(_group(attributes), []).append(attributes | {"tag": "points"})
-        for group, some in loose.items():
-            self._add(some, [] if several and not group else boxes.pop(group, []), group)
-        if left := sum(map(len, boxes.values())):
-            self.found.passed["box of no object"] += left
+        return skeletons, loose, boxes
 
-    def _add(self, elements: list[Attributes], boxes: list[Attributes], key: str, **more) -> None:
+    def _add(self, elements: list[Attributes], boxes: list[Attributes], **more) -> None:
         """Add an object of an image, with the points of these elements and the one box of its group."""
-        image = self._path()
-        if len(boxes) > 1:
-            self.found.passed["box of an object with several"] += len(boxes)
-        box = objects.one_box([_box(b) for b in boxes])
-        if len(boxes) == 1 and box is None:
-            return self.found.reject(image, self._line, "not a box: a corner is not a finite number")
-        labelled = []
+        image, labelled, box = self._path(), [], None
         for one in elements:
             if one["tag"] != "points":
                 self.found.passed[f"{one['tag']} of a skeleton"] += 1
@@ -126,8 +125,12 @@ class _Reader:
                 if xy is None or len(xy) != 2:
                     return self.found.reject(image, self._line, _point_fault(one, 0 if xy is None else len(xy)))
                 labelled.append((one.get("label", ""), xy))
+        if len(boxes) > 1:
+            self.found.passed["box of an object with several"] += len(boxes)
+        elif boxes and (box := _box(boxes[0])) is None:
+            return self.found.reject(image, self._line, "not a box: a corner is not a finite number")
         size = tuple(objects.length(_whole(self._image.get(axis))) for axis in ("width", "height"))
-        self.found.add(labelled, image, self._line, key=key, box=box, size=size, entry=self.images, **more)
+        self.found.add(labelled, image, self._line, box=box, size=size, entry=self.images, **more)
 
     def _path(self) -> str:
         """The path of the image: in the export of a project, below the folder of its subset."""

@@ -63,19 +63,9 @@ def _add_file(name: str, data: Any, root: Path, found: Found) -> None:
     if fault:
         return found.reject(name, None, fault)
     size = (objects.length(data.get("imageWidth")), objects.length(data.get("imageHeight")))
-    points, boxes = defaultdict(list), defaultdict(list)
-    for shape in data["shapes"]:
-        kind, group = (shape.get("shape_type"), _group(shape)) if isinstance(shape, dict) else (None, "")
-        if kind in ("point", "rectangle"):
-            (points if kind == "point" else boxes)[group].append(shape)
-        else:
-            found.passed[str(kind or "shape without a type")] += 1
+    points, boxes = _sorted(data["shapes"], found)
     for group, some in points.items():
-        labelled = [
-            (str(s.get("label") or ""), xy[0] if len(xy := _corners(s)) == 1 else (float("nan"),) * 2) for s in some
-        ]
-        around = boxes.pop(group, [])
-        if len(around) > 1:
+        if len(around := boxes.pop(group, [])) > 1:
             found.passed["rectangle of an object with several"] += len(around)
         box = _box(around[0]) if len(around) == 1 else None
         if any(v != v for v in box or ()):
@@ -83,11 +73,28 @@ def _add_file(name: str, data: Any, root: Path, found: Found) -> None:
             continue
         own = some[0].get(_KEY)
         kept = isinstance(own, str) and bool(own)
-        found.add(labelled, image, key=own if kept else group, kept=kept, box=box, size=size, entry=name)
-    if not points:
-        found.passed["image without a point"] += 1
+        found.add(list(map(_point, some)), image, key=own if kept else group, kept=kept, box=box, size=size, entry=name)
+    found.passed["image without a point"] += not points
     found.passed["rectangle of no object"] += sum(map(len, boxes.values()))
     found.passed += Counter()  # without those that count none
+
+
+def _sorted(shapes: list[Any], found: Found) -> tuple[dict[str, list[dict]], dict[str, list[dict]]]:
+    """(points, rectangles) of a file by their groups; other shapes are counted."""
+    points, boxes = defaultdict(list), defaultdict(list)
+    for shape in shapes:
+        kind = shape.get("shape_type") if isinstance(shape, dict) else None
+        if kind in ("point", "rectangle"):
+            (points if kind == "point" else boxes)[_group(shape)].append(shape)
+        else:
+            found.passed[str(kind or "shape without a type")] += 1
+    return points, boxes
+
+
+def _point(shape: dict[str, Any]) -> tuple[str, tuple[float, float]]:
+    """(name, x and y) of a point, NaN where it has not one place."""
+    places = _corners(shape)
+    return str(shape.get("label") or ""), places[0] if len(places) == 1 else (float("nan"), float("nan"))
 
 
 def _group(shape: dict[str, Any]) -> str:

@@ -6,16 +6,16 @@ labelled there; an object with a name that is not one of the set's is rejected.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import words
+from jaxmarks import landmarks, words
 from pipelines.sources import image_names, text_tables
-from pipelines.sources.formats import image_folders, plain
-from pipelines.sources.tables import Label, Rejected, Table, sorted_by_name
+from pipelines.sources.formats import image_folders, object_rows, plain
+from pipelines.sources.tables import Rejected, Table
 
 Box = tuple[float, ...]  # left, top, width, height
 _RARE = 0.05  # of the objects: a name that fewer have is no point of the set, unless the file lists its points
@@ -44,6 +44,12 @@ class Object(NamedTuple):
     entry: object = None  # the file or part of it that names the image
     kept: bool = False  # its key belongs to the record's name even if its image has no other object
     kind: str = ""  # its class
+
+
+class _Record(NamedTuple):
+    name: str
+    image: str  # below the folder of images
+    object: Object
 
 
 class Found:
@@ -107,41 +113,41 @@ class Found:
         given, folders: as `image_folders.find`. listed: the names of the points, where a file lists them; else the names
         that objects have, the first in `order`. forms: what paths of images may be below the folder, tried in this order.
         """
-        names, objects = self._of_usual_names(listed, order), self.objects
-        if not objects:
-            first = f" ({self.rejected[0].file[:80]}: {self.rejected[0].reason})" if self.rejected else ""
-            raise ValueError(f"{path}: no object with named points can be used{first}{self._passed()}")
-        root, images, notes = _placed(path, given, folders, [o.image for o in objects], forms)
-        records, kept = self._records(images)
-        if not records:
-            raise ValueError(
-                f"{path}: no image can be used ({self.rejected[-1].file[:80]}: {self.rejected[-1].reason})"
-            )
-        order_ = sorted_by_name(records)
-        objects, images = [objects[kept[i]] for i in order_], [images[kept[i]] for i in order_]
-        points, masks = _arrays(objects, names)
-        boxes = _boxes(objects, self)
-
-        def label(index: int) -> Label:
-            return points[index], masks[index]
-
-        passed = self._passed()
+        names = self._of_usual_names(listed, order)
+        self._check(path, self.objects)
+        root, images, notes = _placed(path, given, folders, [o.image for o in self.objects], forms)
+        records = sorted(self._records(images), key=lambda record: record.name)
+        self._check(path, records)
+        chosen, passed = [record.object for record in records], self._passed()
+        points, masks = _arrays(chosen, names)
         return Table(
             root=root,
             where=self.where,
             num_points=len(names),
-            names=[records[i] for i in order_],
-            lines=[o.line or 0 for o in objects],
-            label=label,
+            names=[record.name for record in records],
+            lines=[o.line or 0 for o in chosen],
+            label=lambda index: (points[index], masks[index]),
             whole=text_tables.is_whole(points),
-            images=images,
-            boxes=boxes,
-            sizes=np.array([o.size for o in objects], np.int64).reshape(-1, 2),
+            images=[record.image for record in records],
+            boxes=_boxes(chosen, self),
+            sizes=np.array([o.size for o in chosen], np.int64),
             rejected=self.rejected,
             files=files,
-            notes=[*self.notes, *notes, *_unsaid(self.where, objects), *[f"{self.where}{passed}"] * bool(passed)],
+            notes=[
+                *self.notes,
+                *notes,
+                *_unsaid(self.where, chosen),
+                *_own_order(self.where, names),
+                *[f"{self.where}{passed}"] * bool(passed),
+            ],
             points=names,
         )
+
+    def _check(self, path: Path, left: Sequence[Any]) -> None:
+        """Raise ValueError where nothing is left."""
+        if not left:
+            first = f" ({self.rejected[0].file[:80]}: {self.rejected[0].reason})" if self.rejected else ""
+            raise ValueError(f"{path}: no object with named points can be used{first}{self._passed()}")
 
     def _passed(self) -> str:
         listed = ", ".join(f"{count} {kind[:40]!r}" for kind, count in sorted(self.passed.items()))
@@ -163,11 +169,11 @@ class Found:
         self.objects = kept
         return names
 
-    def _records(self, images: list[str]) -> tuple[list[str], list[int]]:
-        """(names of records, indices of their objects): those of images with a sound path that one entry names."""
+    def _records(self, images: list[str]) -> list[_Record]:
+        """The records of images with a sound path that one entry names. images: of each object, where it lies."""
         first: dict[str, object] = {}
-        kept: dict[str, list[int]] = defaultdict(list)
-        for index, (one, image) in enumerate(zip(self.objects, images, strict=True)):
+        kept: dict[str, list[Object]] = defaultdict(list)
+        for one, image in zip(self.objects, images, strict=True):
             if fault := plain.path_fault(image):
                 self.reject(one.image, one.line, fault)
             elif first.setdefault(image, one.entry) != one.entry:
@@ -175,23 +181,35 @@ class Found:
                     one.image, one.line, f"name twice: {image[:80]}, which an earlier entry names; that is read"
                 )
             else:
-                kept[image].append(index)
-        named = [pair for image, some in kept.items() for pair in self._named(image, some)]
-        return [name for name, _ in named], [index for _, index in named]
+                kept[image].append(one)
+        return [record for image, some in kept.items() for record in _named(image, some)]
 
-    def _named(self, image: str, indices: list[int]) -> Iterator[tuple[str, int]]:
-        """(name, index) of the records of an image."""
-        keys = [re.sub(r"[^\w-]", "-", self.objects[i].key) for i in indices]
-        if len(set(keys)) < len(keys) or "" in keys:
-            keys = [str(number) for number, _ in enumerate(keys, 1)]
-        for key, index in zip(keys, indices, strict=True):
-            yield f"{image}#{key}" if len(keys) > 1 or self.objects[index].kept else image, index
+
+def _named(image: str, some: list[Object]) -> list[_Record]:
+    """The records of the objects of an image."""
+    keys = [re.sub(r"[^\w-]", "-", one.key) for one in some]
+    if len(set(keys)) < len(keys) or "" in keys:
+        keys = [str(number) for number, _ in enumerate(keys, 1)]
+    names = [f"{image}#{key}" if len(some) > 1 or one.kept else image for key, one in zip(keys, some, strict=True)]
+    return [_Record(name, image, one) for name, one in zip(names, some, strict=True)]
 
 
 def _unsaid(where: str, objects: Sequence[Object]) -> list[str]:
     """A line on the images whose size is not stated; none without such."""
     count = len({o.image for o in objects if not all(o.size)})
     return [f"{where}: does not say the size of {words.counted(count, 'image')}, which is not checked"] * bool(count)
+
+
+def _own_order(where: str, names: Sequence[str]) -> list[str]:
+    """A line where a built-in scheme of so many points may be of other ones than these; none without such."""
+    count = len(names)
+    if count not in landmarks.KNOWN or names == object_rows.point_names(count):
+        return []
+    shown = ", ".join(names[:5]) + ", ..." * (count > 5)
+    return [
+        f"{where}: its {count} points are {shown[:200]}; the built-in scheme of {count} points has an order of its own: where"
+        " that is another, give `scheme`"
+    ]
 
 
 def _natural(name: str) -> tuple:
@@ -266,11 +284,6 @@ def of_corners(left: float, top: float, right: float, bottom: float) -> Box:
     """Return the box between two corners."""
     low, high = (min(left, right), min(top, bottom)), (max(left, right), max(top, bottom))
     return pixels(low[0]), pixels(low[1]), pixels(high[0] - low[0]), pixels(high[1] - low[1])
-
-
-def one_box(boxes: Sequence[Box | None]) -> Box | None:
-    """Return the box of an object to which a file gives these; None where they are not one."""
-    return boxes[0] if len(boxes) == 1 else None
 
 
 def image_path(name: str) -> str:

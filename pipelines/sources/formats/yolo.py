@@ -6,7 +6,7 @@ width and height. The sizes of the images are read when the set is opened.
 
 import os
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,7 +101,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     folders = _folders(config, key)
     if not folders:
         raise ValueError(
-            f"{config.path}: {key}: {str(config.data.get(key))!r:.80} has no labels in {config.top} or below it"
+            f"{config.path}: no labels are found for {key}: {str(config.data.get(key))!r:.80}, in {config.top} or below it"
         )
     found = Found(config.path.name, "a line is one object")
     top = images or Path(os.path.commonpath(folders))
@@ -170,30 +170,35 @@ def _lines(config: _Config, folder: Path, tables: list[Path], top: Path, inner: 
     near, sound = beside.Images(top, _TXT), list[tuple[str, str, list[tuple[int, np.ndarray]]]]()
     for table in tables:
         name = table.relative_to(os.path.normpath(config.top)).as_posix()
-        values = _values(table, name, config, found)
         stem = posixpath.join(inner, table.relative_to(folder).as_posix())
-        if not values:
-            found.passed["image without an object"] += 1
-        elif (image := near.of(stem)) is None:
+        if not (values := _values(table, name, config, found)):
+            continue
+        if (image := near.of(stem)) is None:
             found.reject(name, None, near.missing(stem))
         else:
             sound.append((image, name, values))
     found.notes += near.notes()
-    lines = []
+    return list(_sized(sound, top, found))
+
+
+def _sized(some: list[tuple[str, str, list[tuple[int, np.ndarray]]]], top: Path, found: Found) -> Iterator[_Line]:
+    """The lines of the images whose size can be read. some: image, file of labels, lines of each."""
     with ThreadPoolExecutor(4) as pool:
-        sizes = pool.map(lambda one: _size(top / one[0]), sound)
-        for (image, name, values), size in zip(sound, sizes, strict=True):
+        sizes = pool.map(lambda one: _size(top / one[0]), some)
+        for (image, name, values), size in zip(some, sizes, strict=True):
             if isinstance(size, str):
                 found.reject(image, None, size)
             else:
-                lines += [_Line(image, size, name, number, some) for number, some in values]
-    return lines
+                yield from (_Line(image, size, name, number, line) for number, line in values)
 
 
 def _values(table: Path, name: str, config: _Config, found: Found) -> list[tuple[int, np.ndarray]]:
     """(number, values) of the lines of a file that have the right number of fields, all numbers."""
     wanted, good = 5 + config.count * config.dims, []
-    for number, text in enumerate(dialects.text(files.read_bytes(table)).splitlines(), 1):
+    whole = dialects.text(files.read_bytes(table))
+    if not whole.strip():
+        found.passed["image without an object"] += 1
+    for number, text in enumerate(whole.splitlines(), 1):
         fields = text.split()
         if fields and len(fields) != wanted:
             found.reject(name, number, f"wrong number of fields: {len(fields)}, kpt_shape asks for {wanted}")
@@ -221,23 +226,23 @@ def _add(line: _Line, config: _Config, found: Found) -> None:
     """Add the object of a line."""
     kind, shares = line.values[0], line.values[1:5]
     points = line.values[5:].reshape(config.count, config.dims)
-    seen = points[:, 2] if config.dims == 3 else (points >= 0).all(1).astype(float) * 2
-    if not np.isin(seen, (0, 1, 2)).all():
-        bad = seen[~np.isin(seen, (0, 1, 2))][0]
-        return found.reject(line.table, line.number, f"bad visibility: {bad:.6g}; expected 0, 1 or 2")
+    seen = points[:, 2] if config.dims == 3 else (points >= 0).all(1).astype(float)
+    if (odd := ~np.isin(seen, (0, 1, 2))).any():
+        return found.reject(line.table, line.number, f"bad visibility: {seen[odd][0]:.6g}; expected 0, 1 or 2")
     if kind != int(kind) or kind < 0:
         return found.reject(line.table, line.number, f"not a class: {kind:.6g}")
-    width, height = line.size
-    names = config.points(str(int(kind)))
     places = (points[:, :2] * line.size).tolist()
-    labelled = [(name, xy) for name, xy, v in zip(names, places, seen, strict=True) if v]
-    x, y, w, h = shares * (width, height, width, height)
+    labelled = [(name, xy) for name, xy, v in zip(config.points(str(int(kind))), places, seen, strict=True) if v]
+    x, y, w, h = shares * (line.size * 2)
     box = None if config.data.get(_MADE) == "keypoints" else tuple(map(objects.pixels, (x - w / 2, y - h / 2, w, h)))
-    called = config.data.get("names")
-    called = dict(enumerate(called)) if isinstance(called, list) else called if isinstance(called, dict) else {}
-    named = f"{int(kind)} ({called[int(kind)]})" if int(kind) in called else str(int(kind))
-    more = {"key": str(line.number), "box": box, "size": line.size, "entry": line.table, "kind": named}
-    found.add(labelled, line.image, line.number, **more)
+    more = {"key": str(line.number), "box": box, "size": line.size, "entry": line.table}
+    found.add(labelled, line.image, line.number, kind=_class(int(kind), config.data.get("names")), **more)
+
+
+def _class(kind: int, names: Any) -> str:
+    """A class as messages name it: its number, and its name where that is known."""
+    known = dict(enumerate(names)) if isinstance(names, list) else names if isinstance(names, dict) else {}
+    return f"{kind} ({known[kind]})" if kind in known else str(kind)
 
 
 def file_of(name: str) -> str:

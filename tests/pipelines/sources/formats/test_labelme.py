@@ -112,6 +112,14 @@ def test_a_path_that_leads_out_is_that_of_the_file_beside(tmp_path):
     assert table.names == ["a.png"] and reasons(table) == [("b.json", None, "no image")]
 
 
+def test_points_of_which_a_built_in_scheme_has_as_many_are_told_with_their_order(tmp_path):
+    put(tmp_path, "a.png")
+    names = ["eye", "nose", "mouth", "ear", "chin"]
+    file_of(tmp_path, "a.json", *(shape(name, (1, i)) for i, name in enumerate(names)))
+    [note] = table_at(tmp_path).notes
+    assert "chin, ear, eye, mouth, nose" in note and "`scheme`" in note
+
+
 def test_a_folder_of_which_nothing_can_be_used(tmp_path):
     file_of(tmp_path, "a.json", shape("eye", (1, 2)))
     assert "no image" in rejection(tmp_path)
