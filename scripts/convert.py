@@ -57,7 +57,7 @@ def main() -> None:
     if beside:
         rows = conversion.with_boxes_beside(rows, beside)
     if kind != "contest":
-        formats.write(kind, out, rows, source)
+        formats.write(kind, out, rows, source, copied=folder is not None)
     else:
         convert.write_contest(out, rows, source, kept, decimals=0 if drawn else None)
     console.faults(faults)

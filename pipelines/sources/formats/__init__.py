@@ -22,7 +22,7 @@ from jaxmarks import choices, words
 from pipelines.example import Source
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import image_names, text_tables
-from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, pts
+from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, labelme, pts
 from pipelines.sources.tables import Row, Table, table_of
 
 FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in choices.FORMATS}
@@ -53,14 +53,17 @@ def sized(kind: str) -> bool:
     return getattr(FORMATS[kind], "SIZED", False)
 
 
-def write(kind: str, out: Path, rows: Iterable[Row], source: Source) -> None:
+def write(kind: str, out: Path, rows: Iterable[Row], source: Source, copied: bool = False) -> None:
     """Write the records of a source in a format, their points by the names that the source has, where the format names them.
 
-    Raises ValueError where the format cannot say them.
+    copied: the images are written too, where the format expects them. Raises ValueError where the format cannot say the
+    records.
     """
     module, table = FORMATS[kind], table_of(source)
-    named = {"names": table.points} if table and getattr(module, "NAMED", False) else {}
-    module.write(out, rows, source.num_points, **named)
+    known = {"names": table.points} if table and getattr(module, "NAMED", False) else {}
+    if table and not copied and kind == labelme.NAME:
+        known["images"] = table.root
+    module.write(out, rows, source.num_points, **known)
 
 
 def _near(path: Path) -> Iterator[tuple[Path, str]]:

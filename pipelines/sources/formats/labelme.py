@@ -142,10 +142,13 @@ def files_of(names: Iterable[str]) -> list[str]:
     return [file_of(image) for image in dict.fromkeys(map(plain.image_of, names))]
 
 
-def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = ()) -> None:
+def write(
+    out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = (), images: Path | None = None
+) -> None:
     """Write a file for each image in the folder `out`, named as it is, with a group for each record.
 
-    names: of the points. Raises ValueError for a record without the size of its image, and where two images have one stem.
+    names: of the points. images: the folder of the images, if they are not beside the files. Raises ValueError for a record
+    without the size of its image, and where two images have one stem.
     """
     known, written = object_rows.point_names(num_points, names), set[str]()
     for image, records in object_rows.by_image(rows):
@@ -157,10 +160,17 @@ def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] 
         groups = len(records) > 1 or records[0][1].box is not None
         shapes = [s for n, (key, row) in enumerate(records, 1) for s in _shapes(key, row, n if groups else None, known)]
         width, height = records[0][1].size
-        data = {"version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": posixpath.basename(image)}
+        data = {"version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": _stated(out / name, image, images)}
         data |= {"imageData": None, "imageHeight": int(height), "imageWidth": int(width)}
         with files.whole(out / name) as file:
             file.write(json.dumps(data, indent=2).encode() + b"\n")
+
+
+def _stated(file: Path, image: str, images: Path | None) -> str:
+    """The path of an image as a file has it: from the file's own folder on."""
+    if images is None:
+        return posixpath.basename(image)
+    return Path(os.path.relpath(images / image, file.parent)).as_posix()
 
 
 def _shapes(key: str, row: Row, group: int | None, names: Sequence[str]) -> Iterator[dict[str, Any]]:

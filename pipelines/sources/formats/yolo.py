@@ -125,7 +125,7 @@ def _config(path: Path) -> _Config:
     if files.size(where) > _LARGEST:
         raise ValueError(f"{where}: too large a configuration")
     try:
-        data = yaml.safe_load(files.read_text(where))
+        data = yaml.safe_load(dialects.text(files.read_bytes(where)))
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError, TypeError, AttributeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         raise ValueError(

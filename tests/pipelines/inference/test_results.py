@@ -1,6 +1,7 @@
 """Predictions as files: which layout the points are written in, and that others' readers take them as they are."""
 
 import io
+import json
 
 import numpy as np
 import pandas
@@ -54,6 +55,8 @@ def test_predictions_are_files_that_tools_open_with_the_names_of_the_points(tmp_
     out = tmp_path / {"cvat": "p.xml", "labelstudio": "p.json"}.get(kind, "p")
     results.write_points(out, kind, source, [predicted(source)], str(tmp_path / "data"))
     table = opening.open_table(str(out), "train", pictures=str(tmp_path / "data"))
+    if kind == "labelme":  # which looks for the image from the file on
+        assert json.loads((out / "d" / "c.json").read_text())["imagePath"] == "../../data/d/c.png"
     assert list(table.points) == names and len(table.names) == 4 and table.boxes is None and table.label is not None
     assert np.array_equal([table.label(i)[0] for i in range(4)], predicted(source).points)
 
