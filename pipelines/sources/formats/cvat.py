@@ -181,9 +181,10 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     if reader.tracks:
         reader.found.passed["track"] += reader.tracks
     label = reader.found.only_usual()
-    listed = reader.labels.names(label) if label else []
+    used = {name for one in reader.found.objects for name in one.names}
+    listed = reader.labels.names(label) if label else [name for name in reader.labels.names() if name in used]
     folders = [path.parent / IMAGES, path.parent]
-    return reader.found.table(path, images, folders, listed=listed, order=reader.labels.names(), files=[path])
+    return reader.found.table(path, images, folders, listed=listed, closed=bool(label), files=[path])
 
 
 def _parsed(path: Path) -> _Reader:

@@ -43,6 +43,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     """Return the objects by name. Files that are none of these are rejected. Raises ValueError if none can be used."""
     root, _ = image_folders.find(path, images, [path], [])
     found, tables = Found(path.name, _APART), [table for table in _tables(path) if table.is_file()]
+    names: list[str] = []
     for table in tables:
         name = table.relative_to(path).as_posix()
         try:
@@ -51,7 +52,9 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
             found.reject(name, None, str(error).removeprefix(f"{name}:").strip())
             continue
         _add_file(name, data, root, found)
-    return found.table(path, None, [root], files=tables)
+        names += objects.stored_names(data.get(object_rows.NAMES)) if isinstance(data, dict) else []
+    listed = list(dict.fromkeys(names))
+    return found.table(path, None, [root], listed=listed, closed=False, files=tables)
 
 
 def _add_file(name: str, data: Any, root: Path, found: Found) -> None:
@@ -161,7 +164,7 @@ def write(
         shapes = [s for n, (key, row) in enumerate(records, 1) for s in _shapes(key, row, n if groups else None, known)]
         width, height = records[0][1].size
         data = {"version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": _stated(out / name, image, images)}
-        data |= {"imageData": None, "imageHeight": int(height), "imageWidth": int(width)}
+        data |= {"imageData": None, "imageHeight": int(height), "imageWidth": int(width), object_rows.NAMES: known}
         with files.whole(out / name) as file:
             file.write(json.dumps(data, indent=2).encode() + b"\n")
 

@@ -63,7 +63,10 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     for number, task in enumerate(tasks, 1):
         _add_task(number, task, keys, found)
     forms = (*objects.FAR, lambda name: _PREFIX.sub("", name.rpartition("/")[2]))
-    return found.table(path, images, [path.parent / IMAGES, path.parent], forms=forms, files=[path])
+    stored = [objects.stored_names(_data(task).get(object_rows.NAMES)) for task in tasks]
+    listed = list(dict.fromkeys(name for names in stored for name in names))
+    folders = [path.parent / IMAGES, path.parent]
+    return found.table(path, images, folders, listed=listed, closed=False, forms=forms, files=[path])
 
 
 def _annotations(task: Any, keys: Sequence[str]) -> list[dict[str, Any]]:
@@ -173,12 +176,14 @@ def _groups(regions: list[_Region], links: list[tuple[str, str]]) -> list[list[_
     return [some for some in groups.values() if any(r.kind == _POINT for r in some)]
 
 
+def _data(task: Any) -> dict[str, Any]:
+    found = task.get("data") if isinstance(task, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _image(task: Any) -> str | None:
     """The path of a task's image: the first of its data that ends as an image's does, else what is called image."""
-    data = task.get("data") if isinstance(task, dict) else None
-    if not isinstance(data, dict):
-        return None
-    texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
+    texts = {key: value for key, value in _data(task).items() if isinstance(value, str) and value}
     found = (v for v in texts.values() if _path(v).lower().endswith(beside.ENDINGS))
     address = next(found, texts.get("image"))
     return None if address is None else _path(address)
@@ -207,7 +212,8 @@ def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] 
         for number, (image, records) in enumerate(object_rows.by_image(rows)):
             result = [one for key, row in records for one in _results(key, row, known, len(records) > 1)]
             prediction = {"model_version": "jaxmarks", "result": result}
-            task = {"data": {"image": f"{_LOCAL}{quote(image)}"}, "predictions": [prediction]}
+            data = {"image": f"{_LOCAL}{quote(image)}", object_rows.NAMES: known}
+            task = {"data": data, "predictions": [prediction]}
             file.write((",\n" if number else "\n").encode() + json.dumps(task).encode())
         file.write(b"\n]\n")
 

@@ -8,6 +8,7 @@ import numpy as np
 from pipelines.sources.formats import plain
 from pipelines.sources.tables import Row
 
+NAMES = "point_names"  # key of the names of all points and their order, in files that have no place for them
 KIND = "object"  # the class of written objects, where a format has classes
 
 

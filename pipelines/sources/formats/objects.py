@@ -104,16 +104,16 @@ class Found:
         folders: Sequence[Path],
         *,
         listed: Sequence[str] = (),
-        order: Sequence[str] = (),
+        closed: bool = True,
         forms: Sequence[Form] = (str,),
         files: list[Path],
     ) -> Table:
         """Return the table of the objects. Raises ValueError where none can be used, or no image is found.
 
-        given, folders: as `image_folders.find`. listed: the names of the points, where a file lists them; else the names
-        that objects have, the first in `order`. forms: what paths of images may be below the folder, tried in this order.
+        given, folders: as `image_folders.find`. listed: the names of the points that a file lists, in their order; not
+        `closed`, or without any: also those that objects have. forms: what paths of images may be below the folder.
         """
-        names = self._of_usual_names(listed, order)
+        names = self._of_usual_names(listed, closed and bool(listed))
         self._check(path, self.objects)
         root, images, notes = _placed(path, given, folders, [o.image for o in self.objects], forms)
         records = sorted(self._records(images), key=lambda record: record.name)
@@ -153,12 +153,12 @@ class Found:
         listed = ", ".join(f"{count} {kind[:40]!r}" for kind, count in sorted(self.passed.items()))
         return f": not read: {listed}" if listed else ""
 
-    def _of_usual_names(self, listed: Sequence[str], order: Sequence[str]) -> list[str]:
+    def _of_usual_names(self, listed: Sequence[str], closed: bool) -> list[str]:
         """Return the names of the set's points; objects with others are rejected."""
         counts = Counter(name for o in self.objects for name in o.names)
-        most, places = max(counts.values(), default=0), {name: i for i, name in enumerate(order)}
-        usual = [name for name, count in counts.items() if count > _RARE * most]
-        names = list(listed) or sorted(usual, key=lambda n: (places.get(n, len(places)), _natural(n)))
+        most = max(counts.values(), default=0)
+        others = [name for name, count in counts.items() if count > _RARE * most and name not in listed]
+        names = [*listed, *([] if closed else sorted(others, key=_natural))]
         kept, known = [], set(names)
         for one in self.objects:
             if (odd := next((name for name in one.names if name not in known), None)) is None:
@@ -284,6 +284,12 @@ def of_corners(left: float, top: float, right: float, bottom: float) -> Box:
     """Return the box between two corners."""
     low, high = (min(left, right), min(top, bottom)), (max(left, right), max(top, bottom))
     return pixels(low[0]), pixels(low[1]), pixels(high[0] - low[0]), pixels(high[1] - low[1])
+
+
+def stored_names(value: Any) -> list[str]:
+    """Return the names of points that one of our files lists, empty where it does not list any."""
+    good = isinstance(value, list) and all(isinstance(name, str) and name and name.isprintable() for name in value)
+    return list(dict.fromkeys(value)) if good else []
 
 
 def image_path(name: str) -> str:

@@ -129,7 +129,7 @@ def test_a_folder_of_which_nothing_can_be_used(tmp_path):
 @pytest.mark.parametrize("boxed", [False, True])
 @pytest.mark.parametrize("names", [[], ["beak", 'é"b', "ı"]])
 def test_what_is_written_is_read_again(tmp_path, boxed, names):
-    assert (tools.again("labelme", tmp_path, boxed, sorted(names)).boxes is None) is not boxed
+    assert (tools.again("labelme", tmp_path, boxed, names).boxes is None) is not boxed
 
 
 def test_two_images_of_one_stem_do_not_share_a_file(tmp_path):
