@@ -120,6 +120,15 @@ def test_points_of_which_a_built_in_scheme_has_as_many_are_told_with_their_order
     assert "chin, ear, eye, mouth, nose" in note and "`scheme`" in note
 
 
+def test_names_are_sorted_by_their_numbers_and_missing_ones_are_not_labelled(tmp_path):
+    put(tmp_path, "a.png", "b.png")
+    file_of(tmp_path, "a.json", shape("p10", (1, 2)), shape("p2", (3, 4)))
+    file_of(tmp_path, "b.json", shape("p02b", (1, 2)), shape("p2", (5, 6)))
+    table = table_at(tmp_path)
+    assert list(table.points) == ["p2", "p02b", "p10"]
+    assert held(table) == {"a.png": [[3, 4], None, [1, 2]], "b.png": [[5, 6], [1, 2], None]}
+
+
 def test_a_folder_of_which_nothing_can_be_used(tmp_path):
     file_of(tmp_path, "a.json", shape("eye", (1, 2)))
     assert "no image" in rejection(tmp_path)
