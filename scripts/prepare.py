@@ -6,8 +6,8 @@
     python scripts/train.py   --data DIR
 
 DIR/report.json and DIR/report.txt list what was rejected, with file and line; --look adds look.html, an overview of the
-set. If interrupted, the same command resumes. Several machines: --part 0/4 ... --part 3/4 into one folder (or copied into
-one, with notes/), then --merge.
+set; DIR/card.json is a data card with fields to fill in. If interrupted, the same command resumes. Several machines:
+--part 0/4 ... --part 3/4 into one folder (or copied into one, with notes/), then --merge.
 """
 
 import sys
@@ -44,7 +44,7 @@ console.begin(__name__, arguments)
 from pipelines import example
 from pipelines import open as opening
 from pipelines.io.flags import places
-from pipelines.packing import dataset, inspection, overwrites, pack, report, seal
+from pipelines.packing import card, dataset, inspection, overwrites, pack, report, seal
 from pipelines.reports import packed, rejected
 from pipelines.sources.tables import Images
 
@@ -108,6 +108,8 @@ def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> 
     summary = report.read(out / seal.REPORT, dataset.parts(out))
     print(report.text(summary))
     print(f"{out / 'report.txt'} names every file that was rejected, or whose labels a line counts")
+    if (about := card.read(out)) and (fields := card.empty(about)):
+        print(f"{out / card.NAME}: fill in {', '.join(fields)}")
     seen = rejected.thumbnails(parts, summary)
     if seen:
         print(f"rejected images: {rejected.sheet(out, seen, summary)}")

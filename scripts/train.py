@@ -43,7 +43,7 @@ console.large_pages()
 from jaxmarks import backend, experiment
 from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
-from pipelines.packing import conflicts, copied_labels, overwrites
+from pipelines.packing import conflicts, copied_labels, exchanged_labels, lattice_labels, overwrites
 from pipelines.runs import halves, pace, restore, run_data, run_folder, validation
 from pipelines.sources import boxes, decisions, label_remarks
 
@@ -110,6 +110,8 @@ def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.So
         *halves.described(run, source),
         *(conflicts.describe(conflicts.of_source(source)) if counted else []),
         *(copied_labels.describe(copied_labels.of_source(source)) if counted else []),
+        *(lattice_labels.describe(lattice_labels.of_source(source)) if counted else []),
+        *(exchanged_labels.describe(exchanged_labels.of_source(source, run.scheme)) if counted else []),
         *(label_remarks.remarks(source, run.config, run.scheme) if counted else []),
         *boxes.describe(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),

@@ -63,7 +63,7 @@ def training_set(
     if not isinstance(source, Images):
         return _reported(source, path, source.replaced)
     if not brief:
-        console.say(f"{path}: {described(source)}")
+        console.say(f"{path}: {described(source)}", *report.not_listed_lines(report.not_listed(source.table)))
     if not packed:
         return _survey(source, path, workers, brief)
     folder = files.cache_root() / key(path, source.table)

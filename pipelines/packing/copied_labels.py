@@ -12,7 +12,7 @@ from pipelines.example import Source
 from pipelines.images import decode
 from pipelines.packing import duplicates
 from pipelines.sources.formats import plain
-from pipelines.sources.tables import Label, label_of
+from pipelines.sources.tables import Label, labels_of
 
 _MOST = 4000  # records whose labels are compared before a training, and pairs whose images are compared
 _NAMED = 3
@@ -35,7 +35,7 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[H
     if not source.labelled or source.specification is not None:
         return Copied([], [])
     digests, shares = np.zeros(len(indices), np.uint64), np.zeros(len(indices))
-    for at, (digest, share) in enumerate(_compared(_labels(source, indices))):
+    for at, (digest, share) in enumerate(_compared(labels_of(source, indices))):
         digests[at], shares[at] = digest, share
     part = np.flatnonzero((shares >= _PART) & (shares < 1))[:_MOST]
     different = _different(source, indices, groups)
@@ -76,23 +76,14 @@ def _different(
     return names
 
 
-def _labels(source: Source, indices: Sequence[int] | np.ndarray) -> Iterator[Label | None]:
-    """Each record's label; None where it cannot be read, of which the run itself tells when it needs it."""
-    for index in indices:
-        try:
-            points, mask = label_of(source, int(index))
-        except (ValueError, OSError):
-            yield None
-        else:
-            yield np.asarray(points, np.float32) + np.float32(0), mask  # no -0
-
-
 def _compared(labels: Iterable[Label | None]) -> Iterator[tuple[int, float]]:
     """(64 bits of the digest of a label, the share of its points that are where those of the label before are). Zeros where
     no two of the points that count lie in different places."""
     before: Label | None = None
     for label in labels:
         digest, share = 0, 0.0
+        if label is not None:
+            label = np.asarray(label[0], np.float32) + np.float32(0), label[1]  # no -0
         if label is not None and _apart(label[0][label[1]]):
             points, mask = label
             digest = int.from_bytes(hashlib.blake2b(points[mask].tobytes() + mask.tobytes(), digest_size=8).digest())

@@ -17,7 +17,7 @@ import numpy as np
 from jaxmarks import words
 from pipelines.example import Source
 from pipelines.io import files
-from pipelines.packing import conflicts, dataset, duplicates, inspection, record_table, report, seal, shards
+from pipelines.packing import card, conflicts, dataset, duplicates, inspection, record_table, report, seal, shards
 from pipelines.packing.dataset import Layout
 from pipelines.sources import label_counts
 from pipelines.sources.tables import Rejected, table_of
@@ -74,11 +74,12 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     for part, table in zip(sources, tables, strict=True):
         if not len(sources[part]):
             raise ValueError(report.none_usable(str(table.root if table else part), table.rejected if table else []))
-    others = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
+    others = sorted(p.name for p in out.iterdir() if p.name[0] != "." and p.name != card.NAME) if out.is_dir() else []
     if others and not dataset.is_packed(out):
         raise ValueError(f"{out} holds other files ({others[0]}); take a new folder")
     if seal.is_whole(out) and seal.read(out).plan != digest:
         raise ValueError(f"{out} holds another packed set, or the data was changed since; take another folder")
+    card.read(out)  # says now what is wrong with it, not once all is written
     return job
 
 
@@ -223,6 +224,7 @@ def _merge(job: Job) -> dict[str, Any]:
     files.write_json(job.out / "report.json", summary)
     with files.whole(job.out / "report.txt") as file:
         file.write((report.text(summary, whole=True) + "\n").encode())
+    card.write(job.out, job.sources, summary, identity)
     labelled = {part: source.labelled for part, source in job.sources.items()}
     notes = {shard: note for shard in job.shards if (note := _note(job, shard))}
     written = {

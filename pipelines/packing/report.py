@@ -10,14 +10,13 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Source
-from pipelines.images import orientation
 from pipelines.io import files, flags, schema
-from pipelines.packing import conflicts, copied_labels, several_objects
-from pipelines.sources import label_counts, label_positions, label_remarks
+from pipelines.packing import conflicts, label_checks, several_objects
+from pipelines.sources import label_counts
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
 from pipelines.sources.image_folder import ENDINGS
-from pipelines.sources.tables import Rejected, Table, label_of, table_of
+from pipelines.sources.tables import Rejected, Table, table_of
 
 _COUNT = schema.Whole(0, 1 << 50)
 _QUANTILES = {f"{percent}%": float for percent in (0, 5, 50, 95, 100)}
@@ -29,7 +28,6 @@ _PART = {
 }  # fmt: skip
 _REJECTED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
 _SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: at which sizes and spreads are reported
-_COPIED = ("copied_labels", "partly_copied_labels")
 _EXAMPLES = 5
 _SAMPLED = 100_000  # files, beside the images of a set in several folders
 
@@ -104,7 +102,6 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
     many = np.flatnonzero(counts > 1)
     largest = many[np.argsort(-counts[many], kind="stable")][:_EXAMPLES]
     spread = found.spread[~np.isnan(found.spread)]
-    copied = copied_labels.find(source, found.index, groups.tolist())
     return {
         "num_points": source.num_points,
         "listed": len(source) + (len(table.rejected) if table else 0),
@@ -123,22 +120,10 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
             "shared": several_objects.count(names),
         },
         "conflicts": [pair._asdict() for pair in pairs],
-        "copied_labels": copied.all,
-        "partly_copied_labels": copied.part,
-        "label_positions": _positions(source, found) if source.labelled else [],
+        **label_checks.found(source, found.index, found.sizes, groups.tolist()),
         "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
-        "not_listed": _not_listed(table) if table else None,
+        "not_listed": not_listed(table) if table else None,
     }
-
-
-def _positions(source: Source, found: Found) -> list[str]:
-    """Remarks on where the labels of all images together lie; nothing of drawn faces, which are made by intent."""
-    if source.specification is not None:
-        return []
-    positions = label_positions.Positions(source.num_points)
-    for index, size in zip(found.index, found.sizes, strict=True):
-        positions.add(*label_of(source, int(index)), size)
-    return positions.describe()
 
 
 def _shares(values: np.ndarray) -> dict[str, float]:
@@ -146,7 +131,7 @@ def _shares(values: np.ndarray) -> dict[str, float]:
     return {f"{share:.0%}": round(float(v), 4) for share, v in zip(_SHARES, shown, strict=True)}
 
 
-def _not_listed(table: Table) -> dict[str, Any] | None:
+def not_listed(table: Table) -> dict[str, Any] | None:
     """Images beside those of the table, in each folder that holds one, that no row names. None where they lie in several
     folders of more than _SAMPLED files."""
     paths = table.images or table.names
@@ -174,6 +159,14 @@ def _not_listed(table: Table) -> dict[str, Any] | None:
     return {"files": len(others), "first": sorted(others)[:_EXAMPLES]}
 
 
+def not_listed_lines(found: dict[str, Any] | None) -> list[str]:
+    """The line of `not_listed`; none where no file is left out."""
+    if not found or not found["files"]:
+        return []
+    named = files.escaped(", ".join(found["first"])) + ", ..." * (found["files"] > len(found["first"]))
+    return [f"{words.counted(found['files'], 'file')} that no row names: {named}"]
+
+
 def _above(path: str) -> list[str]:
     """The folder of an image and those around it, up to the data set's, which is ""."""
     steps = path.split("/")[:-1]
@@ -195,11 +188,8 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     data = files.read_json(path)
     schema.check(data, {"accepted": _COUNT, "refused": [_REJECTED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
-        schema.check(data["parts"][part].get("turned"), (_COUNT, None), f"{path}: parts.{part}.turned")
-        for key in ("turned_files", "label_positions", *_COPIED):
-            schema.check(data["parts"][part].get(key), ([str], None), f"{path}: parts.{part}.{key}")
-        schema.check(data["parts"][part].get("conflicts"), ([conflicts.FORM], None), f"{path}: parts.{part}.conflicts")
-        schema.check(data["parts"][part].get("labels"), (label_counts.FORM, None), f"{path}: parts.{part}.labels")
+        for key, form in label_checks.FORMS.items():
+            schema.check(data["parts"][part].get(key), form, f"{path}: parts.{part}.{key}")
     return {**data, "parts": {part: data["parts"][part] for part in parts}}
 
 
@@ -216,26 +206,13 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
         rows.append(f"  {count:6d}  {reason}")
         which = [r for r in rejected if kind(r["reason"]) == reason][: None if whole else 3]
         rows += [f"          {line(Rejected(r['file'], r['line'], r['reason']))}" for r in which]
-    if (others := about["not_listed"]) and others["files"]:
-        named = files.escaped(", ".join(others["first"])) + ", ..." * (others["files"] > len(others["first"]))
-        rows.append(f"  {words.counted(others['files'], 'file')} that no row names: {named}")
+    rows += [f"  {row}" for row in not_listed_lines(about["not_listed"])]
     if (about.get("boxes") or {}).get("replaced"):
         rows.append(f"  {replaced_line(about['boxes']['replaced'], about['accepted'])}")
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
     if about["spread"]:
         rows.append(f"  points' box over the image, by side: {_spelled(about['spread'], 2)}")
-    scheme = label_counts.default(about["num_points"])[1]
-    rows += [f"  {row}" for row in about.get("label_positions") or []]
-    if about.get("labels"):
-        for row, names in label_remarks.with_names(label_counts.from_data(about["labels"]), scheme):
-            rows += [f"  {row}", *_indented(names, whole)]
-    for row in orientation.describe(about.get("turned") or 0, about["accepted"]):
-        rows += [f"  {row}", *_indented(about.get("turned_files") or [], whole)]
-    pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
-    for row in conflicts.describe(pairs):
-        rows += [f"  {row}", *_indented([str(pair) for pair in pairs], whole)]
-    copied = copied_labels.Copied(*(about.get(key) or [] for key in _COPIED))
-    for row, names in zip(copied_labels.describe(copied), filter(None, copied), strict=True):
+    for row, names in (remark for found in label_checks.remarks(about).values() for remark in found):
         rows += [f"  {row}", *_indented(names, whole)]
     twins = about["near_duplicates"]
     if twins["largest"]:
@@ -246,6 +223,12 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
             f" {twins['largest'][0]['first']}"
         )
     return rows + [f"  {row}" for row in several_objects.describe(twins.get("shared"))]
+
+
+def outside_crop(about: dict[str, Any]) -> float | None:
+    """The share of the labelled points of a split that the default crop does not show; None where there are none."""
+    labels = about.get("labels")
+    return labels["kinds"]["crop"]["points"] / labels["points"] if labels and labels["points"] else None
 
 
 def _indented(names: Sequence[str], whole: bool) -> list[str]:

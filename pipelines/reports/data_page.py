@@ -36,6 +36,7 @@ class Facts(NamedTuple):
     spread: np.ndarray  # f64[n]: sqrt of the area of the labels' box over sqrt of the image's area; NaN: unlabelled
     groups: np.ndarray  # i64[n] as duplicates.groups gives
     lines: list[int | None] | None  # of each accepted record in its table
+    card: tuple[str, str, str] | None = None  # of `card_section`; None: the set has no card
 
 
 def page(facts: Facts, *, seed: int = 0) -> str:
@@ -54,6 +55,7 @@ def page(facts: Facts, *, seed: int = 0) -> str:
         _histograms(facts),
         _duplicates(facts),
         _rejected(facts),
+        *([facts.card] if facts.card else []),
     ]
     return html.page("sections.html", title=facts.title, lead=lead, sections=sections)
 

@@ -16,6 +16,7 @@ from jaxmarks.evaluation import metrics
 from jaxmarks.landmarks import Scheme
 from pipelines.example import Example
 from pipelines.io import schema
+from pipelines.sources.formats import plain
 
 SMALL = 8.0  # pixels: an object whose longer side has fewer is small
 _CHUNK = 256  # images whose labels are counted at a time
@@ -28,7 +29,7 @@ _LEFT = 0.1  # of a box's longer side: what reaches farther outside of the image
 
 KINDS = (
     "unlabelled", "missing", "unit", "crop", "canvas", "image", "far", "zero", "minus", "code", "small", "norm_box",
-    "norm_diagonal", "box_image", "box_points", "resized", "shown",
+    "norm_diagonal", "box_image", "box_points", "resized", "in_box", "exchanged", "shown",
 )  # fmt: skip
 
 
@@ -100,7 +101,15 @@ def count_all(read: Iterable[Read], view: View, scheme: Scheme) -> Counts:
 def count(found: Labels, view: View, scheme: Scheme) -> Counts:
     """Each kind in some labels, as images under `view` show it, and as the norm of `scheme` has it."""
     kinds = {**_places(found, view), **_whole(found, view, scheme), **_boxes(found)}
-    for name in ("crop", "canvas", "image", "box_points", "resized"):  # which shares of width and height explain
+    for name in (
+        "crop",
+        "canvas",
+        "image",
+        "box_points",
+        "resized",
+        "in_box",
+        "exchanged",
+    ):  # which shares of width and height explain
         kinds[name] = np.where(kinds["unit"], 0, kinds[name])
     named = {name: _kind(found.names, each) for name, each in kinds.items()}
     return Counts(len(found.names), int(found.mask.sum()), int((np.all(np.isfinite(found.box), axis=1)).sum()), named)
@@ -170,12 +179,28 @@ def _boxes(found: Labels) -> dict[str, np.ndarray]:
     boxed, labelled = np.isfinite(found.box).all(1), found.mask.sum(1)
     left, missed = beyond > _LEFT * found.box[:, 2:].max(1), boxed & (held < _HELD * labelled)
     outside = (found.mask & ((edge < 0) | (edge > found.size[:, None])).any(-1)).any(1)
-    scaled = missed & _scaled(found) & ~_otherwise(found)
+    within = ~(found.mask & ((edge < 0) | (edge > found.box[:, None, 2:])).any(-1)).any(1)
+    in_box, exchanged = missed & within & (low > 0).any(1), missed & _exchanged(found)
+    scaled = missed & _scaled(found) & ~_otherwise(found) & ~in_box & ~exchanged
     return {
         "box_image": left.astype(int),
         "box_points": missed.astype(int),
         "resized": ((left & ~missed & outside) | scaled).astype(int),
+        "in_box": in_box.astype(int),
+        "exchanged": exchanged.astype(int),
     }
+
+
+def _exchanged(found: Labels) -> np.ndarray:
+    """bool[n]: the points lie in the box of the record before or behind, which is of the same image, and not in their own."""
+    low, high = found.box[:, :2], found.box[:, :2] + found.box[:, 2:]
+    images, inside = [plain.image_of(name) for name in found.names], np.zeros(len(found.names), bool)
+    for at in range(len(images) - 1):
+        if images[at] == images[at + 1]:
+            for one, other in ((at, at + 1), (at + 1, at)):
+                edge = found.points[one][found.mask[one]] + 0.5
+                inside[one] |= bool(((low[other] <= edge) & (edge <= high[other])).all(-1).mean() >= _HELD)
+    return inside
 
 
 def _otherwise(found: Labels) -> np.ndarray:

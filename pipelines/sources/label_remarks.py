@@ -15,7 +15,7 @@ from pipelines.sources.label_positions import Positions
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
 SHARE = 0.1  # of the images: a kind that is more frequent is a warning, as shares in place of pixels always are
 _NAMED = 3  # images of a kind that are named
-_HIDDEN = ("canvas", "resized")  # kinds that only others tell of
+_HIDDEN = ("canvas", "resized", "in_box", "exchanged")  # kinds that only others tell of
 _OF_IMAGES = (
     "unlabelled",
     "unit",
@@ -26,7 +26,11 @@ _OF_IMAGES = (
     "box_image",
     "box_points",
 )  # kinds of whole objects, not of points
-_PLACEHOLDERS = {"zero": "at (0, 0)", "minus": "at (-1, -1)", "code": "at codes such as (-999, -999)"}
+_PLACEHOLDERS = {
+    "zero": "at (0, 0)",
+    "minus": "at (-1, -1)",
+    "code": "at codes such as (-999, -999), or -1 -1 in .pts files",
+}
 
 
 def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
@@ -38,9 +42,9 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
     turned, positions = [], Positions(scheme.num_points)
 
     def counted(one: tuple[Read, bool]) -> Read:
-        (_, example, size), is_turned = one
+        (name, example, size), is_turned = one
         turned.append(is_turned)
-        positions.add(example.points, example.mask, size)
+        positions.add(name, example.points, example.mask, size)
         return one[0]
 
     with ThreadPoolExecutor(config.workers) as pool:
@@ -116,7 +120,7 @@ def _what(name: str, scheme: Scheme) -> str:
 
 def _remedy(name: str, c: Counts) -> str:
     """What to do about a kind that many images have; empty where nothing is to be done."""
-    empty = "leave such fields empty (COCO: visibility 0), and they are not trained on"
+    empty = "leave such fields empty (COCO: visibility 0; .pts: nan nan), and they are not trained on"
     boxes = "give bounding boxes about the objects (`boxes` FILE: file_name,x,y,width,height)"
     if c.boxed:
         boxes = "correct the bounding boxes, or take a larger `box_margin`"
@@ -124,6 +128,10 @@ def _remedy(name: str, c: Counts) -> str:
         return empty
     if name == "unit":
         return "multiply x by the width and y by the height of each image: coordinates are pixels"
+    if name == "box_points" and 2 * c.kinds["exchanged"].images > c.kinds[name].images:
+        return "their points lie in the box of another record of their image: boxes and points in another order?"
+    if name == "box_points" and 2 * c.kinds["in_box"].images > c.kinds[name].images:
+        return "their points lie in it when its corner is added: coordinates from the corner of the box?"
     if name in ("box_image", "box_points") and 2 * c.kinds["resized"].images > c.kinds[name].images:
         return "boxes and points agree with each other, but not with the size of the image: resized after labelling?"
     if name in ("box_image", "box_points"):
@@ -133,6 +141,8 @@ def _remedy(name: str, c: Counts) -> str:
     if name in ("image", "far"):
         return "were the images resized or cropped after labelling? Scale the labels, or take the original images"
     if name == "crop":
+        if c.kinds["box_points"].images > SHARE * c.images:
+            return "boxes and points do not agree, as a line below tells"
         mistaken = sum(c.kinds[n].points for n in _PLACEHOLDERS)
         if 2 * mistaken > c.kinds["crop"].points:
             return f"most may be placeholders, named below: {empty}"

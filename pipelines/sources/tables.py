@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -195,3 +195,12 @@ def label_of(source: Source, index: int) -> Label:
     """The label of a record, without its image where the source was read from a table."""
     table = table_of(source)
     return table.label(index) if table and table.label else source[index][1:3]
+
+
+def labels_of(source: Source, indices: Iterable[int] | np.ndarray) -> Iterator[Label | None]:
+    """`label_of` of some records; None where it cannot be read, of which the run itself tells when it needs it."""
+    for index in indices:
+        try:
+            yield label_of(source, int(index))
+        except (ValueError, OSError):
+            yield None

@@ -16,10 +16,12 @@ class Category(NamedTuple):
     name: str
     points: int  # 0: it has no keypoints
     annotations: int  # that have a labelled point
+    declared: bool  # in the file's list of categories
 
     def __str__(self) -> str:
         named = self.name if self.key is None or self.name == str(self.key) else f"{self.name} (id {self.key})"
-        return f"{named}: {words.counted(self.annotations, 'annotation')} of {words.counted(self.points, 'point')}"
+        missing = "" if self.declared or self.key is None else ", not in the file's list of categories"
+        return f"{named}: {words.counted(self.annotations, 'annotation')} of {words.counted(self.points, 'point')}{missing}"
 
 
 def key_of(annotation: dict[str, Any]) -> Key:
@@ -48,7 +50,10 @@ def all_of(data: dict[str, Any]) -> list[Category]:
         **declared,
         **{key: ("no category" if key is None else str(key), 0) for key in usual if key not in declared},
     }
-    return [Category(key, name, points or usual.get(key, 0), used[key]) for key, (name, points) in known.items()]
+    return [
+        Category(key, name, points or usual.get(key, 0), used[key], key in declared)
+        for key, (name, points) in known.items()
+    ]
 
 
 def other_sizes(data: dict[str, Any], count: int, keys: frozenset[Key]) -> list[str]:
@@ -65,6 +70,21 @@ def other_sizes(data: dict[str, Any], count: int, keys: frozenset[Key]) -> list[
     return [
         f"the category names {words.counted(count, 'point')}, but {often} of {sizes.total()} of its annotations"
         f" have {usual}: were names changed after labelling? Annotations of {usual} are not read"
+    ]
+
+
+def unlisted(data: dict[str, Any]) -> list[str]:
+    """A warning where annotations name categories that the file does not list, and listed ones have no annotation, as where
+    one list counts from 0 and the other from 1."""
+    every = all_of(data)
+    strange = [c for c in every if not c.declared and c.key is not None and c.annotations]
+    bare = [c for c in every if c.declared and c.points and not c.annotations]
+    if not strange or not bare:
+        return []
+    keys, names = ", ".join(str(c.key) for c in strange[:5]), ", ".join(c.name for c in bare[:5])
+    return [
+        f"annotations name categories that the file does not list ({keys}), and listed ones have none ({names}): does one"
+        " list count from 0, the other from 1? Then annotations are of another category than they seem"
     ]
 
 
@@ -88,7 +108,7 @@ def choose(path: Path, data: dict[str, Any], wanted: str) -> tuple[int, frozense
     if len(named) > 1 or len({c.points for c in used}) > 1:
         raise ValueError(
             f"{path}: annotations of {len(used)} categories have keypoints, and one network learns one: choose by"
-            f" `category`: {_listed(used)}"
+            f" `category`: {_listed(used)}{'; '.join(['', *unlisted(data)])}"
         )
     best = named or used or [c for c in every if c.points]
     return (best[0].points, frozenset({best[0].key, *(c.key for c in used)})) if best else (0, frozenset())

@@ -115,6 +115,7 @@ def _entries(path: Path, category: str) -> _Read:
         *images.notes,
         *coco_images.shifted(data["annotations"], images),
         *categories.other_sizes(data, count, keys),
+        *categories.unlisted(data),
     ]
     first: dict[str, Entry] = {}
     for number, annotation in enumerate(data["annotations"]):
@@ -131,7 +132,8 @@ def _entries(path: Path, category: str) -> _Read:
 
 def whole_number(digits: str) -> int | float:
     """A number that no 64 bits hold is the fault of its entry alone, which takes no such float."""
-    return int(digits) if len(digits) < 19 else float(digits)
+    number = int(digits) if len(digits) < 21 else 1 << 64
+    return number if -(1 << 63) <= number < 1 << 64 else float(digits)
 
 
 def _entry(

@@ -61,7 +61,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     sizes = Counter(map(len, good.values()))
     count = sizes.most_common(1)[0][0] if sizes else 0
     found: dict[str, Path] = {}
-    rejected, apart = [], []
+    rejected, apart, lone = [], [], []
     for table, points in read_.items():
         name = table.relative_to(path).as_posix()
         image = images_.of(name)
@@ -72,6 +72,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
             rejected.append(Rejected(name, None, f"wrong number of points: {usual}"))
         elif image is None:
             rejected.append(Rejected(name, None, images_.missing(name)))
+            lone.append(table)
         elif fault := plain.path_fault(image):
             rejected.append(Rejected(name, None, fault))
         elif image in found:
@@ -94,8 +95,24 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         label=lambda index: _label(found[names[index]], count),
         rejected=rejected,
         files=tables,
-        notes=images_.notes() + joined.again_notes(path, apart),
+        notes=images_.notes() + joined.again_notes(path, apart) + _namesakes(path, lone, found, good),
     )
+
+
+def _namesakes(path: Path, lone: list[Path], found: dict[str, Path], good: dict[Path, np.ndarray]) -> list[str]:
+    """A line on .pts files without an image whose name is that of a file that is used, with other points."""
+    known = {table.name: table for table in found.values()}
+    pairs = [(table, known[table.name]) for table in lone if table.name in known and table in good]
+    far = [(joined.apart(good[used], good[table]), table) for table, used in pairs]
+    differ = [(value, table) for value, table in far if value is not None]
+    if not differ:
+        return []
+    have = "file" if len(differ) == 1 else "files"
+    first = min(table for _, table in differ).relative_to(path).as_posix()
+    return [
+        f"{path}: {len(differ)} .pts {have} without an image beside them, the first {first}, named as one that is used, with"
+        f" points up to {words.number(max(value for value, _ in differ))} pixels apart: corrections? Move them beside the images"
+    ]
 
 
 def _elsewhere(table: Path) -> str:
@@ -107,7 +124,7 @@ def _elsewhere(table: Path) -> str:
 
 
 def _points(path: Path) -> np.ndarray | str:
-    """f64[points, 2] of a .pts file, from 0, or what is wrong with it."""
+    """f64[points, 2] of a .pts file, from 0, NaN where it has `nan nan`, or what is wrong with it."""
     data = files.read_bytes(path)
     text = _LAYOUT.fullmatch(dialects.text(data))
     if text is None:
@@ -119,10 +136,15 @@ def _points(path: Path) -> np.ndarray | str:
         return f"wrong number of points: {len(rows)} lines, n_points says {int(text[1])}"
     if any(len(row) != 2 for row in rows):
         return "wrong number of fields: expected x and y in each line"
-    fields = [field for row in rows for field in row]
+    gap = np.array([[field.lower() == "nan" for field in row] for row in rows])
+    if (half := gap[:, 0] != gap[:, 1]).any():
+        return f"half a point: only one of x and y on line {lines[int(half.argmax())][0]}"
+    fields = ["0" if field.lower() == "nan" else field for row in rows for field in row]
     if (values := plain.numbers(fields)) is None:
         return plain.number_fault((f"{axis} on line {number}" for number, _ in lines for axis in "xy"), fields)
-    return values.reshape(-1, 2) - 1
+    if gap.all():
+        return "no labelled point: all are nan"
+    return np.where(gap, np.nan, values.reshape(-1, 2) - 1)
 
 
 def _no_layout(data: bytes) -> str:
@@ -144,7 +166,8 @@ def _label(path: Path, count: int) -> Label:
     points = _points(path)
     if isinstance(points, str) or len(points) != count:
         raise ValueError(f"{path}: the file was changed while it was in use")
-    return points, np.ones(count, bool)
+    mask = np.isfinite(points[:, 0])
+    return np.where(mask[:, None], points, 0), mask
 
 
 def files_of(names: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from pipelines import open as opening
 from pipelines.inference import overlays
 from pipelines.io import files
-from pipelines.packing import cache, dataset, pack, record_table, report, seal
+from pipelines.packing import cache, card, dataset, pack, record_table, report, seal
 from pipelines.reports import packed as page
 from tests.pipelines.packing.test_pack import photograph, quiet, some
 from tests.pipelines.sources.formats.test_contest import contest_folder
@@ -70,7 +70,7 @@ def rejection(folder: Path) -> str:
 
 def test_the_seal_covers_every_file_and_is_written_last(made):
     sealed = seal.read(made)
-    assert set(sealed.files) == {p.name for p in made.iterdir()} - {seal.INFO}
+    assert set(sealed.files) == {p.name for p in made.iterdir()} - {seal.INFO, card.NAME}
     assert sealed.parts == ["train", "test"] and sealed.records == {"train": [2, 2], "test": [2, 1]}
     assert max(made.iterdir(), key=lambda p: p.stat().st_mtime_ns).name == seal.INFO
 

@@ -55,6 +55,7 @@ def with_first(x, y):
         (one(SQUARE, size=(2000, 2000)), {"shown": 1}),  # as the network sees it
         (one(SQUARE, box=[39, 39, 24, 24]), {}),
         (one(SQUARE, box=[55, 39, 24, 24]), {"crop": 2, "canvas": 2, "box_points": 1}),
+        (one(np.array(SQUARE) - 39, box=[39, 39, 24, 24]), {"crop": 5, "canvas": 5, "box_points": 1, "in_box": 1}),
         (one(SQUARE, box=[80, 80, 10, 10]), {"crop": 5, "canvas": 5, "box_points": 1, "resized": 1}),
         (one(SQUARE, box=[5, 80, 10, 10]), {"crop": 5, "canvas": 5, "box_points": 1}),
         (one(SQUARE, box=[39, 39, 24, 24], size=(50, 50)), {"image": 4, "box_image": 1, "resized": 1}),  # halved
@@ -72,6 +73,17 @@ def with_first(x, y):
 )
 def test_each_kind_by_hand(labels, kinds):
     assert found(labels) == kinds
+
+
+def test_boxes_of_two_objects_of_an_image_in_another_order():
+    left, right = np.array([5, 5, 30, 30.0]), np.array([60, 60, 30, 30.0])
+    one_, other = np.array(SQUARE) - 32, np.array(SQUARE) + 24
+    rows = [
+        (name, Example(b"", points, np.ones(5, bool), box), (100, 100))
+        for name, points, box in (("a.jpg#1", one_, right), ("a.jpg#2", other, left), ("b.jpg", one_, left))
+    ]
+    kinds = label_counts.count(label_counts.labels(rows, 5), View(), FIVE).kinds
+    assert kinds["exchanged"].examples == ["a.jpg#1", "a.jpg#2"] and kinds["box_points"].images == 2
 
 
 def test_shares_in_few_images_are_a_warning_with_its_remedy():

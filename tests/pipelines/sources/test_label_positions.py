@@ -6,11 +6,12 @@ import pytest
 from pipelines.sources.label_positions import Positions
 
 
-def described(points, sizes, mask=None) -> list[str]:
+def described(points, sizes, mask=None, folders=None) -> list[str]:
     """points: f[images, points, 2] in pixels."""
     positions = Positions(points.shape[1])
     for i, (each, size) in enumerate(zip(points, sizes, strict=True)):
-        positions.add(each, np.ones(len(each), bool) if mask is None else mask[i], size)
+        name = f"{folders[i] if folders else ''}{i}.jpg"
+        positions.add(name, each, np.ones(len(each), bool) if mask is None else mask[i], size)
     return positions.describe()
 
 
@@ -44,6 +45,22 @@ def test_pixels_need_no_line(shares):
 def test_another_unit_is_a_warning(shares, unit, low, high, said):
     [line] = described(shares * unit, sizes_of(24, low, high))
     assert line.startswith("warning: labels: on average they lie at") and said in line
+
+
+def test_a_folder_of_smaller_copies_among_others(shares):
+    sizes = np.full((24, 2), 160)
+    points = shares * sizes[:, None]
+    points[16:] /= 2
+    folders = ["a/"] * 16 + ["b/"] * 8
+    [line] = described(points, sizes, folders=folders)
+    assert "in b/ on average" in line
+    points[16:] *= 2
+    assert not described(points, sizes, folders=folders)
+
+
+def test_a_still_camera_with_the_object_to_the_left_needs_no_line(shares):
+    sizes = np.full((24, 2), 160)
+    assert not described((0.5 * shares + [0.05, 0.2]) * sizes[:, None], sizes)
 
 
 def test_points_that_are_not_labelled_do_not_count(shares):

@@ -89,6 +89,28 @@ def test_images_removed_and_the_others_numbered_anew_are_told_of(tmp_path):
     assert not any("no image has" in note for note in opened_notes(path))
 
 
+def test_categories_counted_from_0_and_from_1_are_told_of(tmp_path):
+    path = coco(tmp_path, [1, 2, 1, 2], [FACE, HAND])
+    with pytest.raises(
+        ValueError, match=r"not in the file's list.*does not list \(1\), and listed ones have none \(left hand\)"
+    ):
+        opening.open_table(path, "train")
+    table = opening.open_table(path, "train", category="face")
+    assert any("count from 0, the other from 1?" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("add", [0, 10**15, 1_790_967_808_000_000_001, 2**63 - 9])
+def test_ids_of_64_bits_are_read(tmp_path, add):
+    path = Path(coco(tmp_path, [2] * 3, [FACE]))
+    data = json.loads(path.read_text())
+    for image, annotation in zip(data["images"], data["annotations"], strict=True):
+        image["id"] += add
+        annotation |= {"id": annotation["id"] + add, "image_id": annotation["image_id"] + add}
+    path.write_text(json.dumps(data))
+    table = opening.open_table(str(path), "train")
+    assert table.names == ["0.png", "1.png", "2.png"] and not table.rejected
+
+
 def opened_notes(path: Path) -> list[str]:
     return list(opening.open_table(str(path), "train").notes)
 

@@ -113,6 +113,30 @@ def test_pts_of_two_objects_or_with_more_behind_the_brace(tmp_path):
     assert "second object" in second and "'occluded: 1'" in other
 
 
+def test_pts_with_points_that_are_not_labelled(tmp_path):
+    put(tmp_path, "a.png", "b.png", "c.png")
+    for name, row in (("a", "NaN nan"), ("b", "nan 4"), ("c", "3 4")):
+        (tmp_path / f"{name}.pts").write_text(PTS.replace("3 4", row))
+    table = opened(tmp_path)
+    assert table.label is not None and [table.label(i)[1].tolist() for i in (0, 1)] == [[True, False], [True, True]]
+    assert "half a point: only one of x and y on line 5" in reason(table)
+    (tmp_path / "b.pts").write_text("version: 1\nn_points: 2\n{\nnan nan\nnan nan\n}")
+    assert "no labelled point" in reason(opened(tmp_path))
+
+
+def test_pts_in_a_folder_without_images_that_correct_others(tmp_path):
+    put(tmp_path, "a.png", "b.png")
+    (tmp_path / "new").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.pts").write_text(PTS)
+        (tmp_path / "new" / f"{name}.pts").write_text(PTS.replace("3 4", "3 9") if name == "b" else PTS)
+    table = opened(tmp_path)
+    assert len(table.rejected) == 2
+    assert any(
+        "1 .pts file without an image beside them, the first new/b.pts" in n and "5 pixels" in n for n in table.notes
+    )
+
+
 def test_pts_named_by_the_whole_name_of_their_image(tmp_path):
     put(tmp_path, "a.jpg", "b.png", "b.png.png")
     for name in ("a.jpg.pts", "b.png.pts", "b.pts"):

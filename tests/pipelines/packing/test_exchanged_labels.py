@@ -1,0 +1,113 @@
+"""Exchanged left and right are found, and only these; nothing is said where the points cannot tell."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxmarks import landmarks
+from jaxmarks.landmarks import Scheme
+from pipelines import synthetic
+from pipelines.example import Example, Source
+from pipelines.packing import exchanged_labels
+from tests.pipelines.packing.test_conflicts import jpeg, texture
+from tests.pipelines.sources.formats.test_contest import contest_folder
+from tests.pipelines.sources.formats.test_contest import landmarks as whole_table
+
+
+class Labels(Source):
+    """Labels without images; those without a point cannot be read."""
+
+    def __init__(self, points: np.ndarray, mask: np.ndarray | None = None):
+        self._points, self._mask = points, np.ones(points.shape[:2], bool) if mask is None else mask
+        self.names, self.num_points, self.labelled = [str(i) for i in range(len(points))], points.shape[1], True
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Example:
+        if not self._mask[index].any():
+            raise ValueError("not readable")
+        return Example(b"", self._points[index], self._mask[index])
+
+
+def found(points, mask=None, scheme=None) -> set[int]:
+    scheme = scheme or landmarks.scheme(points.shape[1])
+    source = Labels(points, mask)
+    return {int(name) for name in exchanged_labels.find(source, range(len(source)), scheme)}
+
+
+def exchanged(points: np.ndarray, which) -> np.ndarray:
+    points = points.copy()
+    points[which] = points[which][:, landmarks.scheme(points.shape[1]).mirror]
+    return points
+
+
+def drawn(num_points: int, count: int = 150) -> np.ndarray:
+    return np.stack([synthetic.label(i, num_points=num_points).truth for i in range(count)])
+
+
+@pytest.fixture(scope="module")
+def faces() -> np.ndarray:
+    return drawn(68)
+
+
+@pytest.mark.parametrize("num_points", [5, 68, 971])
+def test_drawn_faces_some_of_which_are_seen_from_the_side(num_points):
+    points, wrong = drawn(num_points), set(range(0, 150, 7))
+    assert not found(points)
+    assert (some := found(exchanged(points, list(wrong)))) <= wrong and len(some) >= 0.9 * len(wrong)
+    labels = np.stack([synthetic.label(i, num_points=num_points).points for i in range(150)])
+    assert not found(labels)  # with the errors that drawn faces have, none of which is this one
+
+
+def test_one_in_a_hundred_of_real_faces(faces68, random):
+    _, points = whole_table(faces68 / "train" / "landmarks.csv")
+    eyes = [points[:, start : start + 6].mean(1) for start in (36, 42)]
+    for some in (points, np.stack([*eyes, points[:, 30], points[:, 48], points[:, 54]], 1)):
+        wrong = random.choice(len(some), 30, replace=False)
+        assert not found(some)
+        assert found(exchanged(some, wrong)) == set(wrong.tolist())
+
+
+def test_turned_faces_masked_points_and_a_fifth_of_the_set(faces, random):
+    turns = np.exp(1j * random.uniform(0, 2 * np.pi, len(faces)))[:, None]
+    turned = turns * (faces[..., 0] + 1j * faces[..., 1])
+    turned, wrong = np.stack([turned.real, turned.imag], -1) + 300, list(range(0, 150, 5))
+    mask = random.uniform(size=faces.shape[:2]) > 0.3
+    mask[7] = False
+    assert not found(turned, mask)
+    assert (some := found(exchanged(turned, wrong), mask)) <= set(wrong) and len(some) >= 0.8 * len(wrong)
+
+
+def test_mirrored_images_whose_points_were_not_renamed(faces):
+    faces = faces.copy()
+    faces[[4, 9], :, 0] = 200 - faces[[4, 9], :, 0]
+    assert found(faces) == {4, 9}
+
+
+def test_three_points_say_nothing(random):
+    five = drawn(5)
+    for share in (0.2, 0.4, 0.6):
+        assert not found(five, random.uniform(size=five.shape[:2]) > share)
+
+
+def test_nothing_where_points_cannot_tell(faces, random):
+    swap = np.array([1, 0], np.int32)
+    assert not found(faces[:, [36, 45]], scheme=Scheme(2, swap, (0, 1), {}))
+    line = np.stack([np.arange(6) * [[40.0]] + random.normal(0, 1, (50, 6)), random.normal(0, 1, (50, 6))], -1)
+    assert not found(line, scheme=Scheme(6, np.arange(6, dtype=np.int32)[::-1].copy(), None, {}))
+    assert not found(faces, scheme=Scheme(68, random.permutation(68), None, {}))
+    assert not found(random.uniform(0, 100, (100, 68, 2)))
+    assert not found(exchanged(faces, [1])[:9])
+    assert not found(exchanged(faces, [1]), scheme=Scheme(68, None, None, {}))
+
+
+def test_prepare_and_train_tell(command, tmp_path):
+    rows = {f"{i:02d}.jpg": (jpeg(texture(i), 92), face) for i, face in enumerate(exchanged(drawn(5, 20), [6]))}
+    data, out = contest_folder(tmp_path / "data", rows), tmp_path / "out"
+    more = {"prepare": ("--out", out), "train": ("--dry-run", "--runs", tmp_path, "--model", "resnet18")}
+    for name, flags in more.items():
+        code, said = command(name, "--data", data, *flags)
+        assert code == 0 and "1 label has its left and right exchanged: 06.jpg" in said.out
+    assert json.loads((out / "report.json").read_text())["parts"]["train"]["exchanged_labels"] == ["06.jpg"]
