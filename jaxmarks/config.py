@@ -16,9 +16,10 @@ from jaxmarks import choices
 
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
+STORES = ("auto", "device", "host", "disk", "none")
 LOSS_UNITS = ("crop", "photo", "face")
 GROUPS = {  # of the fields, as --help shows them
-    "data": "data pictures boxes category box_margin weights review cache max_faults size canvas batch workers",
+    "data": "data pictures boxes category box_margin weights review cache max_faults size canvas batch workers store",
     "split": "val_fraction near_duplicates split_by fold split_seed",
     "model": "model init_from precision deterministic accumulate freeze ema",
     "augment": "augment scheme",
@@ -104,6 +105,10 @@ class Config:
     log_every: int = _operational(20, "steps between lines of the log")
     save_minutes: float = _operational(5.0, "minutes between checkpoints")
     workers: int = _operational(4, "decoding threads")
+    store: str = _operational(
+        "auto",
+        f"where canvases stay once they were decoded: {', '.join(STORES)}; auto: the first of which half has room for them",
+    )
 
     @property
     def fold_of(self) -> tuple[int, int] | None:
@@ -130,6 +135,7 @@ class Config:
         _choice("loss", self.loss, choices.LOSSES)
         augment.check(self.augment)
         _choice("schedule", self.schedule, SCHEDULES)
+        _choice("store", self.store, STORES)
         _choice("precision", self.precision, PRECISIONS)
         _choice("loss_unit", self.loss_unit, LOSS_UNITS)
         _ = self.fold_of  # raises if invalid

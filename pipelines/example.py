@@ -49,15 +49,15 @@ class Subset(Source):
     """
 
     def __init__(self, source: Source, indices: Sequence[int]):
-        self._source, self._indices = source, list(indices)
-        self.names = [source.names[i] for i in self._indices]
+        self._source, self.indices = source, list(indices)
+        self.names = [source.names[i] for i in self.indices]
         self.num_points, self.labelled, self.boxed = source.num_points, source.labelled, source.boxed
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> Example:
-        return self._source[self._indices[index]]
+        return self._source[self.indices[index]]
 
 
 def names_at(source: Source, indices: Sequence[int] | np.ndarray) -> list[str]:

@@ -13,11 +13,15 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxmarks import affine, keys, words
+from jaxmarks import keys, words
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
-from pipelines.example import Source
+from pipelines.example import Example, Source
 from pipelines.images import decode
+from pipelines.images import rows as canvas_rows
+from pipelines.images.rows import Rows
+from pipelines.images.store import Nowhere, Store
+from pipelines.io.costs import Costs
 
 _FOREVER = 2**40
 _AHEAD = 2  # batches that are on the devices before they are asked for
@@ -63,13 +67,6 @@ class Faults:
             return [f"{name}: {reason}" for name, reason in sorted(self._found.items())]
 
 
-class _Row(NamedTuple):
-    canvas: decode.Canvas
-    points: np.ndarray
-    mask: np.ndarray
-    index: int
-
-
 class _Layout(NamedTuple):
     """All that a canvas depends on beside its image."""
 
@@ -78,42 +75,51 @@ class _Layout(NamedTuple):
     box_margin: float
 
 
+_Loaded = tuple[Example, list[decode.Canvas], int]  # with a canvas for each layout, and its index in the source
+
+
 def _layout(config: Config) -> _Layout:
     return _Layout(config.size, config.canvas, config.box_margin)
 
 
-def _load(source: Source, index: int, layouts: Iterable[_Layout], faults: Faults) -> list[_Row] | None:
-    """Return the example on a canvas of each layout, or None if it cannot be decoded."""
+def _load(
+    source: Source, index: int, layouts: Iterable[_Layout], faults: Faults, costs: Costs
+) -> tuple[Example, list[decode.Canvas]] | None:
+    """Return the example, and its canvas for each layout, or None if it cannot be decoded."""
     try:
-        example = source[index]
-        canvases = [decode.canvas(example, n.size, decode.canvas_side(n.size, n.canvas), n.box_margin) for n in layouts]
+        with costs.of("read"):
+            example = source[index]
+        sides = [(n.size, decode.canvas_side(n.size, n.canvas), n.box_margin) for n in layouts]
+        with costs.of("decode"):
+            return example, [decode.canvas(example, *each) for each in sides]
     except decode.DecodeError as error:
         faults.add(source.names[index], str(error))
         return None
-    return [_Row(c, affine.apply(c.frame, example.points), example.mask, index) for c in canvases]
 
 
-def _load_or_next(source: Source, index: int, config: Config, faults: Faults) -> _Row:
-    """Return the example on its canvas; one that cannot be decoded is replaced by the next that can, in canonical
-    order, with its own labels."""
+def _place(source: Source, index: int, layout: _Layout, faults: Faults, costs: Costs, rows: Rows, at: int) -> None:
+    """Write the example into row `at`; one that cannot be decoded is replaced by the next that can, in canonical order,
+    with its own labels."""
     for offset in range(len(source)):
-        if (rows := _load(source, (index + offset) % len(source), [_layout(config)], faults)) is not None:
-            return rows[0]
+        near = (index + offset) % len(source)
+        if (found := _load(source, near, [layout], faults, costs)) is not None:
+            return canvas_rows.place(rows, at, found[0], found[1][0], near)
     raise ValueError(f"none of the {len(source)} images can be decoded; first: {faults.report()[0]}")
 
 
-def _stack(rows: list[_Row], draws: np.ndarray) -> Batch:
+def _batch(rows: Rows, draws: np.ndarray) -> Batch:
     """Rows as a batch. Coordinates cross to float32 here, in input pixels."""
+    about = rows.about
     return Batch(
-        image=np.stack([r.canvas.image for r in rows]),
-        points=np.stack([r.points for r in rows]).astype(np.float32),
-        mask=np.stack([r.mask for r in rows]),
-        frame=np.stack([r.canvas.frame for r in rows]),
-        index=np.array([r.index for r in rows], np.int32),
+        image=rows.image,
+        points=about["points"].astype(np.float32),
+        mask=about["mask"].copy(),
+        frame=about["frame"].copy(),
+        index=about["index"].astype(np.int32),
         draw=draws.astype(np.int32),
-        fit=np.stack([r.canvas.fit for r in rows]).astype(np.float32),
-        extent=np.stack([r.canvas.extent for r in rows]).astype(np.float32),
-        diagonal=np.array([math.hypot(*r.canvas.size) for r in rows], np.float32),
+        fit=about["fit"].astype(np.float32),
+        extent=about["extent"].astype(np.float32),
+        diagonal=np.array([math.hypot(*size) for size in about["size"].tolist()], np.float32),
     )
 
 
@@ -125,6 +131,8 @@ def batches(
     *,
     faults: Faults | None = None,
     weights: np.ndarray | None = None,
+    store: Store | None = None,
+    costs: Costs | None = None,
     ready: Callable[[Batch], Batch] | None = None,
 ) -> Iterator[Batch]:
     """Return endless training batches from a step on, across the ends of epochs.
@@ -136,6 +144,8 @@ def batches(
         start_step: the first step, from 0.
         faults: where images that cannot be decoded are added; None: they are counted nowhere.
         weights: f64[images], not negative: relative frequency of each image in an epoch; None: once each.
+        store: where canvases stay once they were decoded; None: nowhere. It changes no bit of a batch.
+        costs: where the seconds of the threads are added, by what they did; None: nowhere.
         ready: applied to each batch in a thread of its own, two batches ahead of the requested one; it puts them on the
             devices. None: batches stay on the host.
 
@@ -153,19 +163,33 @@ def batches(
     if not len(source):
         raise ValueError("the training split is empty: lower `val_fraction` or add images")
     faults = Faults() if faults is None else faults
-    order = keys.ordering(key, len(source), weights)
+    order, layout, kept = keys.ordering(key, len(source), weights), _layout(config), store or Nowhere()
+    side, costs = decode.canvas_side(layout.size, layout.canvas), costs or Costs()
 
     def load(step: int) -> Batch:
         draws = keys.draws(int(step) * config.batch, config.batch, len(source))
-        rows = [_load_or_next(source, int(order(int(e))[position]), config, faults) for e, position in draws]
-        return _stack(rows, draws)
+        indices = np.array([order(int(epoch))[position] for epoch, position in draws])
+        rows = canvas_rows.empty(config.batch, side, source.num_points)
+        with costs.of("keep"):
+            there = kept.get(indices, rows)
+        for at in np.flatnonzero(~there):
+            _place(source, int(indices[at]), layout, faults, costs, rows, int(at))
+            with costs.of("keep"):
+                kept.put(int(indices[at]), rows, int(at))
+        costs.add_images(config.batch)
+        return _batch(rows, draws)
 
     drawn = grain.MapDataset.range(start_step, _FOREVER).map(load)
     ahead = grain.ReadOptions(num_threads=config.workers, prefetch_buffer_size=config.workers + _AHEAD)
     stacked = drawn.to_iter_dataset(ahead)  # a thread makes a batch: the cost of handing over is that of one element
     if ready is None:
         return iter(stacked)
-    return iter(grain.experimental.ThreadPrefetchIterDataset(stacked.map(ready), prefetch_buffer_size=_AHEAD))
+
+    def place(batch: Batch) -> Batch:
+        with costs.of("place"):
+            return ready(batch)
+
+    return iter(grain.experimental.ThreadPrefetchIterDataset(stacked.map(place), prefetch_buffer_size=_AHEAD))
 
 
 def ordered(source: Source, config: Config, *, faults: Faults | None = None) -> Iterator[tuple[Batch, int]]:
@@ -207,19 +231,28 @@ def together(
     """
     import grain
 
-    faults, layouts = Faults() if faults is None else faults, [_layout(config) for config in configs]
+    faults, costs = Faults() if faults is None else faults, Costs()
+    layouts = [_layout(config) for config in configs]
     distinct, size = list(dict.fromkeys(layouts)), configs[0].batch
     options = grain.ReadOptions(num_threads=configs[0].workers, prefetch_buffer_size=4 * size)
-    loaded = grain.MapDataset.range(len(source)).map(lambda i: (_load(source, int(i), distinct, faults),))
-    whole = (rows for (rows,) in loaded.to_iter_dataset(options) if rows is not None)
+
+    def load(index: int) -> tuple[_Loaded | None]:
+        found = _load(source, int(index), distinct, faults, costs)
+        return (None if found is None else (*found, int(index)),)
+
+    loaded = grain.MapDataset.range(len(source)).map(load)
+    whole = (one for (one,) in loaded.to_iter_dataset(options) if one is not None)
     for some in iter(lambda: list(islice(whole, size)), []):
-        made = {
-            layout: _filled(list(rows), size) for layout, rows in zip(distinct, zip(*some, strict=True), strict=True)
-        }
+        made = {layout: _filled(some, at, layout, size) for at, layout in enumerate(distinct)}
         yield [made[layout] for layout in layouts]
 
 
-def _filled(rows: list[_Row], size: int) -> tuple[Batch, int]:
-    empty = rows[0]._replace(mask=np.zeros_like(rows[0].mask))
-    positions = np.array([[0, r.index] for r in rows] + [[0, empty.index]] * (size - len(rows)))
-    return _stack(rows + [empty] * (size - len(rows)), positions), len(rows)
+def _filled(some: list[_Loaded], which: int, layout: _Layout, size: int) -> tuple[Batch, int]:
+    """(batch of `size`, number of real examples) of examples with a canvas for each layout, this one being `which`."""
+    rows = canvas_rows.empty(size, decode.canvas_side(layout.size, layout.canvas), len(some[0][0].points))
+    for at in range(size):
+        example, canvases, index = some[at if at < len(some) else 0]
+        canvas_rows.place(rows, at, example, canvases[which], index)
+    rows.about["mask"][len(some) :] = False
+    index = rows.about["index"]
+    return _batch(rows, np.stack([np.zeros_like(index), index], 1)), len(some)

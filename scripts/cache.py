@@ -1,4 +1,4 @@
-"""List or prune the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed data sets and compiled JAX code.
+"""List or prune the cache (${JAXMARKS_CACHE:-~/.cache/jaxmarks}): packed data sets, canvases, compiled JAX code.
 
     python scripts/cache.py
     python scripts/cache.py --prune 30
@@ -28,6 +28,7 @@ def arguments() -> console.Parser:
 
 console.begin(__name__, arguments)
 
+from pipelines.images import canvas_file
 from pipelines.io import compilation, files
 from pipelines.packing import cache
 
@@ -39,17 +40,21 @@ def main() -> int:
     days: float | None = flags.prune
     listed = days is None
     shown = cache.listing() if days is None else cache.prune(days)
+    kept = canvas_file.listing() if days is None else canvas_file.prune(days)
     code = compilation.listing() if days is None else compilation.prune(days)
     for c in shown:
         ago = (time.time() - c.used) / 86400
         print(f"{words.size(c.bytes):>10}  used {ago:5.1f} days ago  {c.folder.name}  {c.data or 'not whole'}")
+    for k in kept:
+        ago = (time.time() - k.used) / 86400
+        print(f"{words.size(k.bytes):>10}  used {ago:5.1f} days ago  canvases, {k.path.name}")
     if code:
         ago = (time.time() - code[-1].used) / 86400
         print(
             f"{words.size(sum(k.bytes for k in code)):>10}  used {ago:5.1f} days ago  compiled code,"
             f" {words.counted(len(code), 'file')}"
         )
-    where, taken = "in" if listed else "deleted from", sum(c.bytes for c in shown) + sum(k.bytes for k in code)
+    where, taken = "in" if listed else "deleted from", sum(k.bytes for k in [*shown, *kept, *code])
     print(f"{words.counted(len(shown), 'set')}, {words.size(taken)}, {where} {files.cache_root()}")
     return 0
 

@@ -43,8 +43,9 @@ console.large_pages()
 from jaxmarks import backend, experiment
 from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
+from pipelines.io import costs
 from pipelines.packing import conflicts, copied_labels, exchanged_labels, lattice_labels, overwrites
-from pipelines.runs import halves, pace, restore, run_data, run_folder, validation
+from pipelines.runs import canvases, halves, pace, restore, run_data, run_folder, validation
 from pipelines.sources import boxes, decisions, label_remarks
 
 
@@ -150,12 +151,24 @@ def train(run: run_folder.Run, source: example.Source) -> int:
     console.say(*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network")
     progress, done = console.Progress(plan.steps, "step"), begin
     first = plan.place(found[0]) if found else plan.initial_state(given)
-    feed = loader.batches(train_part, run.config, run.key, begin, faults=faults, weights=weights, ready=plan.split)
+    kept, spent = canvases.opened(run, source, train_part, plan), costs.Costs()
+    console.say(*kept.lines)
+    feed = loader.batches(
+        train_part,
+        run.config,
+        run.key,
+        begin,
+        faults=faults,
+        weights=weights,
+        store=kept.store,
+        costs=spent,
+        ready=kept.ready,
+    )
     judge = validation.judging(plan, train_part, chooses, weights, faults, by_labels)
     judge = pace.announced(judge, progress, "first validation: compiling it, or reading it from the cache")
-    take_step = pace.paced(plan.training_step(), progress, begin, plan.steps, run.config)
+    take_step = pace.paced(plan.training_step(), progress, begin, plan.steps, run.config, spent)
     try:
-        for event in session.train(run.root, plan, first, found and found[1], take_step, feed, judge, stop):
+        for event in session.train(run.root, plan, first, found and found[1], take_step, feed, judge, stop, spent.take):
             progress.show(event.step, f"{session.describe(event)}{faults.describe()}")
             done = event.step
     finally:

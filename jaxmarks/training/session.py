@@ -18,6 +18,7 @@ from jaxmarks.training import checkpoint, loop, optimizer
 from jaxmarks.training.log import RunLog
 from jaxmarks.types import Batch, State
 
+_WAITS = 0.05  # of the time: from where on what is waited for is named
 _ANCHORS, _APART = 10, 100  # about so many checkpoints stay for replays, so many steps apart or more
 
 
@@ -30,6 +31,7 @@ class Event(NamedTuple):
     val: dict[str, float]  # empty where none was due
     images_per_second: float
     waiting: float  # share of the time spent waiting for data
+    spent: dict[str, float]  # seconds an image that making the data took, by what was done
     saved: bool
 
 
@@ -59,6 +61,7 @@ def train(
     batches: Iterator[Batch],
     judge: Judge,
     stop: Callable[[], bool],
+    spent: Callable[[], dict[str, float]] = dict,
 ) -> Iterator[Event]:
     """Train from state.step to the end or until `stop()`, yielding after each block.
 
@@ -74,6 +77,8 @@ def train(
         batches: from step state.step on, on the devices.
         judge: judge(state, rows of the log since the last validation, the first one's step) -> its numbers and images.
         stop: asked before each step.
+        spent: asked after a block; the seconds an image that making the data took since it was asked last, by what was
+            done. They are logged beside the share of the time spent waiting.
 
     Yields:
         what a person may want to know after a block.
@@ -85,10 +90,10 @@ def train(
         OSError: what `batches` or `judge` raises, likewise, and where the disk takes no more.
     """
     with contextlib.closing(RunLog(root, a.config.batch, commit)) as log:
-        yield from _train(root, a, state, commit is None, take_step, batches, judge, stop, log)
+        yield from _train(root, a, state, commit is None, take_step, batches, judge, stop, spent, log)
 
 
-def _train(root, a, state, new, take_step, batches, judge, stop, log) -> Iterator[Event]:
+def _train(root, a, state, new, take_step, batches, judge, stop, spent, log) -> Iterator[Event]:
     every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
     anchors = max(a.steps // _ANCHORS, _APART)
     checkpoint.drop_after(root, int(state.step))
@@ -110,7 +115,8 @@ def _train(root, a, state, new, take_step, batches, judge, stop, log) -> Iterato
         if due and step == begin + 1 and stop():  # asked while it compiled: no validation, which would compile as well
             return
         state = block.state
-        summary = _log_block(a, log, block, step)
+        costs = spent()
+        summary = _log_block(a, log, block, step, costs)
         if (bad := int(state.bad_step)) >= 0:
             raise NotFiniteError(
                 f"step {bad} gave a loss that is not finite; scripts/replay.py --run {root} --step {bad} shows its batch"
@@ -129,14 +135,14 @@ def _train(root, a, state, new, take_step, batches, judge, stop, log) -> Iterato
             checkpoint.save(root, state, val.get("nme"), *log.commit(), anchor=anchor)
             lowest, saved_at, saved_step = min(lowest, val.get("nme", np.inf)), time.monotonic(), step
         images = len(block.record.loss) * a.config.batch / block.seconds
-        yield Event(state, step, summary, val, images, block.waited / block.seconds, done)
+        yield Event(state, step, summary, val, images, block.waited / block.seconds, costs, done)
     if int(state.step) != saved_step:
         checkpoint.save(root, state, None, *log.commit())
     if failed is not None:
         raise failed
 
 
-def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int) -> dict[str, float]:
+def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int, costs: dict[str, float]) -> dict[str, float]:
     """Write a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
     every, seconds = a.config.log_every, block.seconds
     log.steps(block.first, block.record)
@@ -145,7 +151,7 @@ def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int) -> dict
         summary["weight_norm"] = float(optimizer.weight_norm(block.state.params))
         log.metrics(step, "train", summary)
         images = len(block.record.loss) * a.config.batch / seconds
-        log.timing(step, {"images_per_second": images, "waiting": block.waited / seconds})
+        log.timing(step, {"images_per_second": images, "waiting": block.waited / seconds, **costs})
     if step % a.steps_per_epoch == 0:
         means = _summary(log.window(step - a.steps_per_epoch, step))
         log.epoch(step, {name: means[name] for name in ("loss", "nme", "loss_left_out")})
@@ -175,4 +181,5 @@ def describe(event: Event) -> str:
     val = f"  val nme {event.val['nme']:.4f}" if event.val else ""
     if by_labels := event.val.get("cropped_by_labels"):
         val += f" ({by_labels:.0%} in crops by labels)"
-    return f"{text}{val}  {event.images_per_second:.1f} images/s  data {event.waiting:.0%}"
+    cause = f" ({max(event.spent, key=event.spent.__getitem__)})" if event.spent and event.waiting >= _WAITS else ""
+    return f"{text}{val}  {event.images_per_second:.1f} images/s  data {event.waiting:.0%}{cause}"

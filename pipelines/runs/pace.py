@@ -3,21 +3,26 @@
 import time
 from collections.abc import Callable
 
-from jaxmarks import backend
+from jaxmarks import backend, words
 from jaxmarks.config import Config
 from jaxmarks.training import recipes
 from pipelines.io import compilation, console
+from pipelines.io.costs import Costs
 
 _STEPS = 5  # after the first, that the estimate is of
 _LONG = 1800.0  # seconds, from which a shorter recipe is named
 
 
-def paced(take_step: Callable, progress: console.Progress, begin: int, until: int, config: Config) -> Callable:
-    """take_step(state, batch), which says that it compiles, shows its first step and, after a few, the time of all."""
+def paced(
+    take_step: Callable, progress: console.Progress, begin: int, until: int, config: Config, costs: Costs
+) -> Callable:
+    """take_step(state, batch), which says that it compiles, shows its first step and, after a few, the rates of loader and
+    step and the time of all. costs: of the loader."""
     inner, taken, spent = compilation.report_first_call(take_step, progress.say), 0, 0.0
+    first = 0.0  # when the first step was done
 
     def step(state, batch):
-        nonlocal taken, spent
+        nonlocal taken, spent, first
         if taken > _STEPS:
             return take_step(state, batch)
         if not taken:
@@ -30,13 +35,22 @@ def paced(take_step: Callable, progress: console.Progress, begin: int, until: in
         taken, spent = taken + 1, spent + time.monotonic() - began
         if taken == 1:
             progress.show(begin + 1, f"loss {loss:.3f}")
-            spent = 0.0  # compiling says nothing about the rest
+            spent, first = 0.0, time.monotonic()  # compiling says nothing about the rest
         elif taken == _STEPS + 1:
             each, left = spent / _STEPS, until - begin - taken
+            progress.say(rates(config, costs.rate(config.workers), each, (time.monotonic() - first) / _STEPS))
             progress.say(f"{estimate(each, left)}{advice(each * left, config)}")
         return after, record
 
     return step
+
+
+def rates(config: Config, loader: float | None, step: float, together: float) -> str:
+    """Return a line of the images a second of the loader's threads alone, of the step alone, and of both. loader: images a
+    second, None: not known; step, together: seconds a step."""
+    alone = f"loader alone {words.number(loader)} ({words.counted(config.workers, 'thread')}), " if loader else ""
+    both = f"step alone {words.number(config.batch / step)}, together {words.number(config.batch / together)}"
+    return f"images/s: {alone}{both}"
 
 
 def estimate(each: float, left: int) -> str:

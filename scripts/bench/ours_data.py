@@ -27,6 +27,8 @@ from jaxmarks.types import Batch
 from pipelines import loader
 from pipelines.example import Example, Source
 from pipelines.images import decode
+from pipelines.images.canvas_file import CanvasFile
+from pipelines.images.store import Host, Nowhere
 from pipelines.sources.formats import contest
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +76,7 @@ def _inside(matrix: np.ndarray, size: int, side: int) -> np.ndarray:
 
 def load(settings: dict, folder: Path) -> Side:
     """Training batches from files or from a packed set. settings: data, count, size, batch, packed (0: files; else the
-    working size, -1: whole)."""
+    working size, -1: whole), store (where canvases are kept: then the second epoch is measured; `new host`: the first)."""
     root = Path(settings["data"])
     source = image_source(root, settings["count"])
     if settings["packed"]:
@@ -85,8 +87,22 @@ def load(settings: dict, folder: Path) -> Side:
     edge = (first.image.shape[1] - config.size) // 2
     crops = first.image[:, edge : edge + config.size, edge : edge + config.size]
 
+    side, kind = first.image.shape[1], settings.get("store", "none")
+    stores = {"host": lambda: Host(len(source), side, source.num_points), "none": Nowhere}
+    stores["disk"] = lambda: CanvasFile(
+        folder / "x.canvases", {}, range(len(source)), len(source), side, source.num_points
+    )
+    kept = None if kind == "new host" else stores[kind]()
+    if kind in ("host", "disk"):
+        for batch, _ in zip(loader.batches(source, config, keys.root(0), store=kept), range(steps + 1), strict=False):
+            assert len(batch.image) == config.batch
+
     def turn():
-        feed = loader.batches(source, config, keys.root(0))  # anew: nothing is ready before its turn
+        store = stores["host"]() if kept is None else kept
+        begin = steps if kind in ("host", "disk") else 0
+        feed = loader.batches(
+            source, config, keys.root(0), begin, store=store
+        )  # anew: nothing is ready before its turn
         for _ in range(steps):
             next(feed)
 

@@ -130,7 +130,7 @@ def _rendered(ours: compare.Output, peer: compare.Output) -> compare.Difference:
     return (compare.rendering if "records" in peer else compare.drawn_apart)(ours, peer)
 
 
-def _load(name: str, packed: int, count: int) -> Row:
+def _load(name: str, packed: int, count: int, store: str = "none") -> Row:
     settings = {"data": f"{DATA}/images", "count": count, "size": 128, "batch": 32}
     peers = (
         Peer("DataLoader, a process a core", "data_peers.load", {**settings, "best": False}, huge_pages=False),
@@ -139,13 +139,29 @@ def _load(name: str, packed: int, count: int) -> Row:
     return Row(
         f"load-{name}",
         "ours_data.load",
-        {**settings, "packed": packed},
+        {**settings, "packed": packed, "store": store},
         peers,
         compare.loading,
         count=count,
         unit="images/s",
         rounds=9,
         quick_rounds=3 if not packed else 0,
+    )
+
+
+def _filling(count: int) -> Row:
+    settings = {"data": f"{DATA}/images", "count": count, "size": 128, "batch": 32, "packed": 0}
+    without = Peer("ours, nothing kept", "ours_data.load", {**settings, "store": "none"}, ours=True)
+    return Row(
+        "load-filling",
+        "ours_data.load",
+        {**settings, "store": "new host"},
+        (without,),
+        compare.loading,
+        count,
+        "images/s",
+        rounds=9,
+        quick_rounds=0,
     )
 
 
@@ -180,6 +196,9 @@ def table(quick: bool) -> list[Row]:
         _load("raw", 0, count),
         _load("packed", -1, count),
         _load("packed-160", 160, count),
+        _load("host", 0, count, "host"),
+        _load("disk", 0, count, "disk"),
+        _filling(count),
         _labels(lines),
         _first_step(),
     ]

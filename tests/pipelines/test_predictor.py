@@ -133,7 +133,7 @@ def test_halves_that_are_too_small_are_fitted_crosswise(tmp_path, monkeypatch):
     predicted = predictions.of
 
     def noted(over, fit, merge, source):
-        judged.append((len(asked) - 1, set(source._indices)))
+        judged.append((len(asked) - 1, set(source.indices)))
         return predicted(over, fit, merge, source)
 
     monkeypatch.setattr(predictions, "of", noted)

@@ -39,16 +39,16 @@ def coco(root):
 @pytest.mark.parametrize("make", [pts, deeplabcut, coco])
 def test_images_that_no_row_names_are_counted_in_every_folder_that_has_one_that_is(tmp_path, make, monkeypatch):
     path, free = make(tmp_path)
-    assert report._not_listed(table_at(path)) == {"files": len(free), "first": free}
+    assert report.not_listed(table_at(path)) == {"files": len(free), "first": free}
     monkeypatch.setattr(report, "_SAMPLED", 3)
-    assert report._not_listed(table_at(path)) is None
+    assert report.not_listed(table_at(path)) is None
 
 
 def test_images_of_rows_that_were_rejected_for_their_names_are_not_counted(tmp_path):
     put(tmp_path / "pts", "a.png", "IMG.png", "free.png")
     for name in ("a", "img"):
         (tmp_path / "pts" / f"{name}.pts").write_text("version: 1\nn_points: 1\n{\n1 1\n}\n")
-    assert report._not_listed(table_at(tmp_path / "pts")) == {"files": 1, "first": ["free.png"]}
+    assert report.not_listed(table_at(tmp_path / "pts")) == {"files": 1, "first": ["free.png"]}
     put(tmp_path / "plain", "a.png", "b.png", "free.png")
     (tmp_path / "plain" / "t.csv").write_text("file_name,x,y\na.png,1,2\nC:\\me\\b.png,1,2\n")
-    assert report._not_listed(table_at(tmp_path / "plain" / "t.csv")) == {"files": 1, "first": ["free.png"]}
+    assert report.not_listed(table_at(tmp_path / "plain" / "t.csv")) == {"files": 1, "first": ["free.png"]}

@@ -8,6 +8,7 @@ import pytest
 from jaxmarks.config import Config
 from jaxmarks.training import recipes
 from pipelines.io import compilation, console
+from pipelines.io.costs import Costs
 from pipelines.runs import pace
 
 LARGE, SMALL = Config(), Config(**recipes.NAMES["small"].settings)
@@ -26,7 +27,11 @@ def taken(steps: int, capsys, monkeypatch, seconds: float = 2.0, config: Config 
         now[0] += seconds
         return state + batch, Record(0.5 + state)
 
-    step, state = pace.paced(take, console.Progress(600, "step"), 0, 600, config), 0
+    costs = Costs()
+    with costs.of("decode"):
+        pass
+    costs.add_images(8)
+    step, state = pace.paced(take, console.Progress(600, "step"), 0, 600, config, costs), 0
     for _ in range(steps):
         state, _ = step(state, 1)
     assert state == steps
@@ -37,8 +42,9 @@ def taken(steps: int, capsys, monkeypatch, seconds: float = 2.0, config: Config 
 def test_compiling_is_said_first_then_step_one_then_the_time_of_all_once(capsys, monkeypatch):
     lines = taken(20, capsys, monkeypatch)
     assert lines[0].startswith("compiling the training step") and lines[1].startswith("first step after ")
-    assert lines[2].startswith("2 s a step: about 19:48 for the 594 steps left") and len(lines) == 4
-    assert lines[3].startswith("step 1/600  loss 0.500")
+    assert f"step alone {LARGE.batch / 2:g}, together {LARGE.batch / 2:g}" in lines[2] and "loader alone" in lines[2]
+    assert lines[3].startswith("2 s a step: about 19:48 for the 594 steps left") and len(lines) == 5
+    assert lines[4].startswith("step 1/600  loss 0.500")
 
 
 def test_a_run_of_few_steps_has_no_estimate(capsys, monkeypatch):

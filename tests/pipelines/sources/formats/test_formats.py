@@ -341,7 +341,7 @@ def test_pts_counts_pixels_from_one(tmp_path):
         (pts("1 2", count=2), "wrong number of points"),
         (pts("1 2", "3"), "wrong number of fields"),
         (pts("1 2", "3 4 5"), "wrong number of fields"),
-        (pts("1 2", "3 nan"), "not a finite number"),
+        (pts("1 2", "3 nan"), "half a point"),
         (pts("1 2", "3 1e99"), "not a finite number"),
         (pts("1 2", "3 x"), "not a finite number"),
     ],

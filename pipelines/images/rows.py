@@ -1,0 +1,43 @@
+"""Examples on canvases as arrays: what a batch is made of, and what a store keeps."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmarks import affine
+from pipelines.example import Example
+from pipelines.images.decode import Canvas
+
+
+class Rows(NamedTuple):
+    """Examples on their canvases; axis 0 is the example."""
+
+    image: np.ndarray  # u8[n, side, side, 3]
+    about: np.ndarray  # of `about`, [n]
+
+
+def about(num_points: int) -> np.dtype:
+    """Return the form of what is known of an example beside its canvas."""
+    return np.dtype(
+        [
+            ("points", "<f8", (num_points, 2)),  # in pixels of the input
+            ("mask", "?", (num_points,)),
+            ("frame", "<f8", (2, 3)),  # image -> input
+            ("fit", "<f8", (2, 3)),  # canvas -> input
+            ("extent", "<f8", (4,)),  # first and last true pixel of the canvas
+            ("size", "<i8", (2,)),  # width, height of the image
+            ("index", "<i8"),  # of the example in its source
+        ]
+    )
+
+
+def empty(count: int, side: int, num_points: int) -> Rows:
+    """Return memory for examples, with any content."""
+    return Rows(np.empty((count, side, side, 3), np.uint8), np.empty(count, about(num_points)))
+
+
+def place(rows: Rows, at: int, example: Example, canvas: Canvas, index: int) -> None:
+    """Write an example on its canvas into row `at`. index: of the example in its source."""
+    rows.image[at] = canvas.image
+    points = affine.apply(canvas.frame, example.points)
+    rows.about[at] = (points, example.mask, canvas.frame, canvas.fit, canvas.extent, canvas.size, index)
