@@ -52,19 +52,20 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
         OSError: where it cannot be written.
     """
 
-    def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the images are
-        return decode.image_size(source[index]) if kind == coco.NAME else (0, 0)
+    def sized(index: int) -> tuple[int, int]:  # for formats that say how large the images are
+        return decode.image_size(source[index]) if formats.sized(kind) else (0, 0)
 
     rows = (
         Row(source.names[int(i)], points, np.ones(len(points), bool), sized(int(i)))
         for some in found
         for i, points in zip(some.index, some.points, strict=True)
     )
-    if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
+    path = Path(data) if data and not data.startswith("drawn:") else None
+    if kind == coco.NAME and path and coco.recognises(path):
         category = source.table.category if isinstance(source, Images) else ""
-        coco.write_results(out, rows, source.num_points, Path(data), category)
+        coco.write_results(out, rows, source.num_points, path, category)
     else:
-        formats.FORMATS[kind].write(out, rows, source.num_points)
+        formats.write(kind, out, rows, source)
 
 
 def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], found: Kept) -> None:

@@ -53,6 +53,7 @@ class Table:
     category: str = ""  # the one that was asked for
     tables: int = 1  # that were read; `where` is the first
     columns: Sequence[str] = ()  # what the header of a table calls the coordinates
+    points: Sequence[str] = ()  # what a format whose points have names calls them
 
     def line(self, index: int) -> int | None:
         """The line of a record, or None where a format has no lines."""
