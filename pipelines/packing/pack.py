@@ -233,6 +233,7 @@ def _merge(job: Job) -> dict[str, Any]:
     digests = {shard.name: note["sha256"] for shard, note in notes.items()}
     replaced = {part: f.replaced for part, f in found.items()}
     about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
+    about["point_names"] = list(next(iter(job.sources.values())).point_names)
     dataset.finish(job.out, job.layout, written, about, digests)
     _clear(job.out)
     return summary
