@@ -12,14 +12,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxmarks import choices
+from jaxmarks import choices, data_sets
 
 SCHEDULES = ("cosine", "plateau", "onecycle", "constant")
 PRECISIONS = ("float32", "bfloat16", "tf32")
 STORES = ("auto", "device", "host", "disk", "none")
 LOSS_UNITS = ("crop", "photo", "face")
 GROUPS = {  # of the fields, as --help shows them
-    "data": "data pictures boxes category box_margin weights review cache max_faults size canvas batch workers store",
+    "data": "data shares point_map pictures boxes category box_margin weights review cache max_faults size canvas batch"
+    " workers store",
     "split": "val_fraction near_duplicates split_by fold split_seed",
     "model": "model init_from precision deterministic accumulate freeze ema",
     "augment": "augment scheme",
@@ -43,8 +44,14 @@ class Config:
     """Everything that makes a run what it is. `check` raises ValueError in one line."""
 
     data: str = _operational(
-        "drawn:4000", "a data set's folder or file, or drawn:COUNT[:POINTS]; its content defines the run, not its path"
+        "drawn:4000",
+        "a data set's folder or file, or drawn:COUNT[:POINTS]; its content defines the run, not its path. Several sets in"
+        " one run: give it once for each",
     )
+    shares: str = _defining(
+        "", "of several data sets the share of each in the draws of an epoch, as 0.7,0.3; none: by their images"
+    )
+    point_map: str = _operational("", "of several data sets which points are the same: JSON, see docs/data.md")
     pictures: str = _operational("", "image folder, if it is not the format's own")
     boxes: str = _operational("", "CSV of bounding boxes: file_name,x,y,width,height")
     category: str = _operational("", "COCO: the category to read, by name or id, if several have keypoints")
@@ -139,6 +146,8 @@ class Config:
         _choice("precision", self.precision, PRECISIONS)
         _choice("loss_unit", self.loss_unit, LOSS_UNITS)
         _ = self.fold_of  # raises if invalid
+        of_one = {name: getattr(self, name) for name in ("pictures", "boxes", "category")}
+        data_sets.check(self.data, self.shares, self.point_map, of_one)
         losses.check_band(self.trim_top, self.trim_keep)
         limits = {
             "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (0, 1e6), "steps": (0, 10**9),
@@ -200,6 +209,8 @@ def add_arguments(parser: argparse.ArgumentParser, hidden: Collection[str] = ())
         group = parser.add_argument_group(title)
         for f in (fields[name] for name in names.split()):
             options: dict[str, Any] = {"type": hints[f.name], "metavar": f.name.upper()}
+            if f.name == "data":
+                options["action"] = data_sets.Several
             if hints[f.name] is bool:
                 options = {"action": argparse.BooleanOptionalAction}
             text = f"{f.metadata['help']} (default: {f.default if f.default != '' else 'none'})"

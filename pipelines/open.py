@@ -1,10 +1,11 @@
 """Opening of data sets of any kind: `open_source` finds the right one for a path."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxmarks import words
+from jaxmarks import data_sets, words
 from pipelines.example import Source
 from pipelines.io import guesses
 from pipelines.packing import dataset, report
@@ -120,6 +121,8 @@ def local(path: str) -> Path:
     """
     if not path.strip():
         raise ValueError("`data` is empty: give a folder or file, or drawn:COUNT[:POINTS]")
+    if len(several := data_sets.paths(path)) > 1:
+        raise ValueError(f"`data`: this takes one data set, {len(several)} are given; do it for each by itself")
     if "://" in path:
         raise ValueError(f"`data` {path}: addresses are not read; copy the data here and give its folder")
     return Path(path).expanduser()
@@ -188,12 +191,29 @@ def exists(path: str) -> bool:
     """Return whether data exists at a path.
 
     Args:
-        path: as `open_source` takes it.
+        path: as `open_source` takes it, or several as `data_sets.paths` does.
 
     Returns:
         always True for drawn:COUNT.
     """
-    return path.startswith("drawn:") or Path(path).expanduser().exists()
+    return all(one.startswith("drawn:") or Path(one).expanduser().exists() for one in data_sets.paths(path))
+
+
+def absolute(path: str) -> str:
+    """Return a path as it is from every folder.
+
+    Args:
+        path: as `exists` takes it.
+
+    Returns:
+        the path; drawn:COUNT and addresses as they are.
+    """
+
+    def one(path: str) -> str:
+        plain = not path or "://" in path or path.startswith("drawn:")
+        return path if plain else os.path.abspath(os.path.expanduser(path))
+
+    return data_sets.joined([one(path) for path in data_sets.paths(path)])
 
 
 def is_packed(path: str) -> bool:
@@ -233,7 +253,7 @@ def parts(path: str) -> list[str]:
     """Return the splits of the data at a path; a single file is whichever split is requested.
 
     Args:
-        path: as `open_source` takes it.
+        path: as `exists` takes it.
 
     Returns:
         `train`, `test` or both.
@@ -241,6 +261,9 @@ def parts(path: str) -> list[str]:
     Raises:
         ValueError: where nothing exists there or the format is not known.
     """
+    if len(several := data_sets.paths(path)) > 1:
+        found = {part for one in several for part in parts(one)}
+        return [part for part in ("train", "test") if part in found]
     if path.startswith("drawn:"):
         return ["train", "test"]
     root = _existing(path)

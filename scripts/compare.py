@@ -27,7 +27,7 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="data with a test split and its ground truth")
+    parser.add_data("data with a test split and its ground truth", required=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--vary", help="a flag of train.py and its values: augment=none,light")
     what.add_argument("--rows", help="a JSON file of rows: docs/experiments.json")

@@ -21,7 +21,7 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="data of any format, a packed folder, or drawn:COUNT[:POINTS]")
+    parser.add_data("data of any format, a packed folder, or drawn:COUNT[:POINTS]", required=True)
     parser.add_argument("--part", default="train", choices=("train", "test"), help="of the data (default: %(default)s)")
     parser.add_argument("--format", required=True, choices=choices.WRITTEN, help="the format to write")
     parser.add_argument("--out", required=True, type=Path, help="the file or folder to write")

@@ -25,7 +25,7 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     prediction_flags.add(parser, "none")
-    parser.add_argument("--data", help="default: what the run was trained on")
+    parser.add_data("default: what the run was trained on")
     parser.add_argument("--out", required=True, help="JSON file to write")
     parser.add_places()
     parser.add_argument("--part", default="test", choices=("test", "val"), help="split to evaluate (default: test)")
@@ -179,6 +179,8 @@ def evaluated(
     report = {**scoring.report(scores, properties, flags.limit, groups, by), **about(ours)}
     report |= {"part": flags.part, "norm_fallbacks": summary.fallbacks(found, scheme)}
     report |= scoring.crops(source, found)
+    names, data = example.names_at(source, found.index), flags.data or ours.run.config.data
+    report |= scoring.by_set(scores, names, data, flags.limit, groups) if source.sets else {}
     report |= scoring.expected(found, scheme, groups, ours.radii(found))
     columns = {**scores.rows, **{f"region_{name}": v for name, v in scores.regions.items()}, **properties}
     curves, others = {evaluation.named(report): scores.rows["nme"]}, None
@@ -188,7 +190,7 @@ def evaluated(
         report["comparison"] = scoring.comparison(scores, judged, groups, rival_is)
         others = scoring.report(judged, properties, flags.limit, groups, by)
         curves[evaluation.named(rival_is)] = columns["nme_against"] = judged.rows["nme"]
-    return Evaluated(example.names_at(source, found.index), report, columns, curves, others)
+    return Evaluated(names, report, columns, curves, others)
 
 
 def write(flags: argparse.Namespace, made: Evaluated, worst: np.ndarray | None) -> list[str]:

@@ -29,7 +29,7 @@ def arguments() -> console.Parser:
         "--input", default="float32", choices=choices.PIXELS, help="type of the input (default: float32)"
     )
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
-    parser.add_argument("--data", help="path of the run's data, if it was moved")
+    parser.add_data("path of the run's data, if it was moved")
     parser.add_argument("--faces", type=int, default=64, help="number of images to check (default: %(default)s)")
     return parser
 

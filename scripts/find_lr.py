@@ -39,7 +39,7 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import experiment
+from jaxmarks import data_sets, experiment
 from jaxmarks.training import loop, optimizer, sweep
 from pipelines import loader
 from pipelines.io import compilation, files
@@ -53,7 +53,10 @@ def main() -> int:
     flags = vars(arguments().parse_args())
     out, first, last, steps = (flags.pop(name) for name in ("out", "first", "last", "sweep_steps"))
     check(out, first, last, steps, flags)
-    given = [flags.get(name) for name in ("data", "augment", "scheme", "boxes", "weights", "review", "init_from")]
+    given = [
+        flags.get(name)
+        for name in ("data", "augment", "scheme", "boxes", "weights", "review", "init_from", "point_map")
+    ]
     overwrites.check({"--out": [out], "the numbers of --out": [Path(out).with_suffix(".json")]}, inputs=given)
     config = run_folder.settings({**flags, "steps": steps, "schedule": "constant", "warmup": 0})
     found = sweep_of(config, optimizer.sweep(first, last, steps))
@@ -89,7 +92,7 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
     source, faults = run_data.of_config(config), loader.Faults(config.max_faults)
     run = run_folder.plan(Path(), config, source)._replace(origin=restore.origin(config))
     part = run_data.split_of(run, source, "train")
-    weights = sampling_weights.read(Path(config.weights), part.names) if config.weights else None
+    weights = sampling_weights.of(part.names, config, config.weights)
     plan = experiment.assemble(config, run.key, run.scheme, len(part))
     begin, notes = restore.first_weights(run, plan)
     console.say(*experiment.remarks(plan), *notes)
@@ -116,7 +119,8 @@ def sweep_of(config: configs.Config, schedule: Callable) -> tuple[np.ndarray, np
 def write(out: Path, rates: np.ndarray, losses: np.ndarray, settings: dict[str, Any]) -> list[str]:
     """Write the plot and the numbers; return remarks on them, a line each."""
     smoothed, suggestion, remarks = sweep.smoothed(losses), sweep.suggested(rates, losses), []
-    title = f"{settings['model']}, {settings['size']} px, batch {settings['batch']}, {Path(settings['data']).name}"
+    data = ", ".join(Path(path).name for path in data_sets.paths(settings["data"]))
+    title = f"{settings['model']}, {settings['size']} px, batch {settings['batch']}, {data}"
     plots.learning_rate(out, title, rates, losses, smoothed, suggestion)
     numbers = {"rates": rates.tolist(), "losses": losses.tolist(), "smoothed": smoothed.tolist()}
     chosen = suggestion._asdict() if suggestion else None

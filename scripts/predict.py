@@ -27,9 +27,8 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     prediction_flags.add(parser, "standard")
-    parser.add_argument(
-        "--data",
-        help="data whose test split to predict, or all of it where it has none; default: what the run was trained on."
+    parser.add_data(
+        "data whose test split to predict, or all of it where it has none; default: what the run was trained on."
         " With --images: where that lies now, for what has to be fitted",
     )
     parser.add_places()

@@ -22,7 +22,7 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="a folder or file of a known format, or drawn:COUNT[:POINTS]")
+    parser.add_data("a folder or file of a known format, or drawn:COUNT[:POINTS]", required=True)
     parser.add_argument("--out", help="folder of the packed set; not needed for --look at an existing one")
     parser.add_places()
     parser.add_argument(

@@ -11,6 +11,7 @@ decisions.csv. docs/review.md explains the score.
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
     parser.add_argument("--run", action="append", required=True, help="a run folder; several of one data set")
-    parser.add_argument("--data", help="path of the runs' data, if it was moved")
+    parser.add_data("path of the runs' data, if it was moved")
     parser.add_argument("--out", required=True, help="the folder to write to")
     parser.add_argument("--show", type=int, default=200, help="number of images on the page (default: %(default)s)")
     parser.add_argument("--checkpoint", default="best", help="best, newest or a step (default: best)")
@@ -90,7 +91,7 @@ def main() -> int:
         *predictions.remarks(known, found[0].run, by_labels),
         f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"
         f" the first {len(items)} to decide about: {out / 'review.html'}, which gives decisions.csv; then"
-        f" python scripts/train.py --data {flags.data or configs[0].data} --name cleaned --review decisions.csv",
+        f" python scripts/train.py --data {shlex.quote(flags.data or configs[0].data)} --name cleaned --review decisions.csv",
     )
     return 0
 

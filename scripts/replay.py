@@ -30,7 +30,7 @@ def arguments() -> console.Parser:
     what.add_argument("--step", help="step, from 0; with --verify also FIRST:LAST, inclusive")
     what.add_argument("--why", metavar="FILE_NAME", help="print the history of an image")
     parser.add_argument("--verify", action="store_true", help="also repeat the steps, and compare them with the log")
-    parser.add_argument("--data", help="path of the run's data, if it was moved")
+    parser.add_data("path of the run's data, if it was moved")
     parser.add_argument("--out", help="sheet of the (first) step to write (default: runs/NAME/replay/STEP.png)")
     return parser
 

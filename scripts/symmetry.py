@@ -18,7 +18,7 @@ from pipelines.io import console
 def arguments() -> console.Parser:
     """The command line."""
     parser = console.Parser(__doc__)
-    parser.add_argument("--data", required=True, help="a data set's folder, or drawn:COUNT[:POINTS]")
+    parser.add_data("a data set's folder, or drawn:COUNT[:POINTS]", required=True)
     parser.add_places(["category"])
     parser.add_argument("--out", help="scheme file to write")
     parser.add_argument(

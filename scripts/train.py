@@ -4,6 +4,7 @@
     python scripts/train.py --data PATH --name entry --recipe resnet50
     python scripts/train.py --data PATH --name tuned --model resnet50 --init-from resnet50.pth --freeze 1 --thaw-lr 0.1
     python scripts/train.py --data PATH --name cleaned --review decisions.csv
+    python scripts/train.py --data drawn:4000:68 --data PATH --shares 0.7,0.3 --name both
     python scripts/train.py --name mine --fork calmer --step 3000 --lr 1e-4
     python scripts/train.py --data drawn:600:68 --name try --model resnet18 --size 64 --batch 16 --steps 150
 
@@ -13,6 +14,7 @@ contest folder, another known format (docs/formats.md), or a folder packed by pr
 is checked and packed into the cache first. docs/training.md describes recipes and flags.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -40,13 +42,13 @@ def arguments() -> console.Parser:
 console.begin(__name__, arguments)
 console.large_pages()
 
-from jaxmarks import backend, experiment
+from jaxmarks import backend, data_sets, experiment
 from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
 from pipelines.io import costs
 from pipelines.packing import conflicts, copied_labels, exchanged_labels, lattice_labels, overwrites
 from pipelines.runs import canvases, halves, pace, restore, run_data, run_folder, validation
-from pipelines.sources import boxes, decisions, label_remarks
+from pipelines.sources import boxes, decisions, label_remarks, mixed
 
 
 def main() -> int:
@@ -63,7 +65,7 @@ def main() -> int:
         )
     asked = run_folder.settings(flags, recipe)
     if not run_folder.exists(root):
-        overwrites.check_run("--name", root, [asked.data])
+        overwrites.check_run("--name", root, [asked.data, asked.point_map])
     source = run_data.of_config(asked, root, dry=dry)
     if dry:
         return describe(planned(root, asked, source), source, fresh=not run_folder.exists(root))
@@ -109,15 +111,31 @@ def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.So
         *own,
         *decisions.describe(source),
         *halves.described(run, source),
-        *(conflicts.describe(conflicts.of_source(source)) if counted else []),
-        *(copied_labels.describe(copied_labels.of_source(source)) if counted else []),
-        *(lattice_labels.describe(lattice_labels.of_source(source)) if counted else []),
-        *(exchanged_labels.describe(exchanged_labels.of_source(source, run.scheme)) if counted else []),
-        *(label_remarks.remarks(source, run.config, run.scheme) if counted else []),
+        *(of_labels(run, source) if counted else []),
         *boxes.describe(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),
         *experiment.remarks(plan),
     ]
+
+
+def of_labels(run: run_folder.Run, source: example.Source) -> list[str]:
+    """Remarks on the labels, of several data sets on those of each."""
+    lines = []
+    paths = {data_sets.label(place): path for place, path in enumerate(data_sets.paths(run.config.data))}
+    for label, some in mixed.apart(source).items():
+        path = paths[label] if label else run.config.data
+        if label and path.startswith("drawn:"):
+            continue
+        config = dataclasses.replace(run.config, data=path, shares="", point_map="")
+        found = [
+            *conflicts.describe(conflicts.of_source(some)),
+            *copied_labels.describe(copied_labels.of_source(some)),
+            *lattice_labels.describe(lattice_labels.of_source(some)),
+            *exchanged_labels.describe(exchanged_labels.of_source(some, run.scheme)),
+            *label_remarks.remarks(some, config, run.scheme),
+        ]
+        lines += [f"{label}: {line}" if label else line for line in found]
+    return lines
 
 
 def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> int:

@@ -1,6 +1,6 @@
 """Numbers of an evaluation report from predictions and ground truth. Host arrays, float64."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,6 +120,22 @@ def means(found: Predicted, config: Config, scheme: Scheme) -> dict[str, float]:
     instead = sum(fallbacks(found, scheme).values())
     counted = {"norm_fallbacks": float(instead)} if instead else {}
     return {**{name: float(np.nanmean(values)) for name, values in each.items()}, **counted}
+
+
+def by_set(found: Predicted, labels: Sequence[str], scheme: Scheme) -> dict[str, float]:
+    """Return the mean NME of each of several data sets.
+
+    Args:
+        found: predictions with labels, in pixels of the images.
+        labels: of each image its set.
+        scheme: of the points.
+
+    Returns:
+        "nme_LABEL" of each set with an image that has an NME.
+    """
+    nme, of = per_image(found.points, found.truth, found.mask, scheme, found.diagonal)["nme"], np.array(labels)
+    known = np.isfinite(nme)
+    return {f"nme_{name}": float(np.mean(nme[known & (of == name)])) for name in sorted(set(of[known].tolist()))}
 
 
 def contest_scores(prediction: np.ndarray, truth: np.ndarray, asked: list[np.ndarray]) -> np.ndarray:

@@ -6,6 +6,7 @@ A share and a number of passes that suit a large set leave a small one with 7 im
 import dataclasses
 import math
 
+from jaxmarks import data_sets
 from jaxmarks.config import AUTO_EPOCHS, AUTO_SHARE, Config
 
 EPOCHS, LEAST_STEPS = 10.0, 600  # passes over the training split, and never fewer steps
@@ -49,6 +50,8 @@ def steps(config: Config, training: int) -> int:
 def settled(config: Config, images: int, training: int) -> Config:
     """Return the configuration with numbers for what it leaves to the number of images.
 
+    Of several data sets each has its own share held out, so that it stays open.
+
     Args:
         config: the configuration.
         images: of the data set.
@@ -57,7 +60,8 @@ def settled(config: Config, images: int, training: int) -> Config:
     Returns:
         the configuration.
     """
-    config = dataclasses.replace(config, val_fraction=val_fraction(config, images))
+    if len(data_sets.paths(config.data)) == 1:
+        config = dataclasses.replace(config, val_fraction=val_fraction(config, images))
     if config.steps or config.epochs != AUTO_EPOCHS:
         return config
     if EPOCHS * training / config.batch >= LEAST_STEPS:

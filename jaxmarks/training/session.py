@@ -179,6 +179,9 @@ def describe(event: Event) -> str:
     """
     text = f"loss {event.train['loss']:.3f}  nme {event.train['nme']:.4f}  lr {event.train['lr']:.1e}"
     val = f"  val nme {event.val['nme']:.4f}" if event.val else ""
+    val += "".join(
+        f"  {name.removeprefix('nme_')} {value:.4f}" for name, value in event.val.items() if name.startswith("nme_set")
+    )
     if by_labels := event.val.get("cropped_by_labels"):
         val += f" ({by_labels:.0%} in crops by labels)"
     cause = f" ({max(event.spent, key=event.spent.__getitem__)})" if event.spent and event.waiting >= _WAITS else ""

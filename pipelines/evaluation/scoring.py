@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import affine, inference
+from jaxmarks import affine, data_sets, inference
 from jaxmarks.evaluation import metrics, reliability, slices, summary
 from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
@@ -101,6 +101,18 @@ def report(ours: Scores, properties: summary.Rows, limit: float, groups: np.ndar
         "regions": summary.table(ours.regions, groups),
         "slices": summary.by_slice(ours.rows, properties, groups),
     }
+
+
+def by_set(ours: Scores, names: Sequence[str], data: str, limit: float, groups: np.ndarray) -> dict[str, Any]:
+    """{"sets": for each of the data sets that `data` names its path and the numbers of its images}, those without a labelled
+    image left out; names: of the images."""
+    of, found = np.array(data_sets.labels(names)), {}
+    for place, path in enumerate(data_sets.paths(data)):
+        inside = of == data_sets.label(place)
+        rows = {name: values[inside] for name, values in ours.rows.items()}
+        if np.isfinite(rows["nme"]).any():
+            found[data_sets.label(place)] = {"data": path, **summary.report(rows, limit, groups[inside])}
+    return {"sets": found}
 
 
 def crops(source: Source, found: Predicted) -> dict[str, Any]:

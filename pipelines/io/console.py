@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from jaxmarks import data_sets
 from jaxmarks.config import Config
 from pipelines.io import compilation, failures, files, flags, guesses
 
@@ -181,6 +182,10 @@ class Parser(argparse.ArgumentParser):
         for f in dataclasses.fields(Config):
             if f.name in names:
                 self.add_argument(flags.TABLE[f.name], default="", help=f.metadata["help"])
+
+    def add_data(self, help: str, *, required: bool = False) -> None:
+        """Add the flag of `data`, which may be given several times."""
+        self.add_argument("--data", action=data_sets.Several, required=required, help=help)
 
     def format_help(self) -> str:
         return as_typed(super().format_help())

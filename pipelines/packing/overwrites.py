@@ -10,9 +10,11 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from jaxmarks import data_sets
 from pipelines.example import Source
 from pipelines.packing import seal
 from pipelines.sources import image_names
+from pipelines.sources.mixed import Mixed
 from pipelines.sources.tables import Images
 
 _RUN = {
@@ -34,7 +36,8 @@ def check(outs: Mapping[str, Paths], source: Source | None = None, inputs: Paths
     folders of images take no new ones. inputs: other files and data paths that are read; the splits of a data folder are
     kept whole.
     """
-    read = [Path(path).expanduser() for path in inputs if path and not str(path).startswith("drawn:")]
+    listed = [one for path in inputs if path for one in data_sets.paths(str(path))]
+    read = [Path(path).expanduser() for path in listed if not path.startswith("drawn:")]
     kept = {_place(path) for path in read if path.is_file()}
     whole = [(path / part).resolve() for path in read for part in _PARTS if (path / part).is_dir()]
     files, folders = _of(source)
@@ -109,6 +112,9 @@ def _place(path: Path) -> str:
 
 def _of(source: Source | None) -> tuple[set[str], set[str]]:
     """(the files that a source is read from, the folders of its images)."""
+    if isinstance(source, Mixed):
+        files, folders = zip(*map(_of, source.members), strict=True)
+        return set().union(*files), set().union(*folders)
     if not isinstance(source, Images):
         return set(), set()
     table = source.table

@@ -48,7 +48,11 @@ def lines(report: dict[str, Any]) -> list[str]:
     if report["groups"]["count"] < 2:
         found.append("there is one group only, and so no interval: see `groups`")
     found += _fallbacks(report.get("norm_fallbacks", {}), report["count"])
-    for title, part in (("NME by region", _regions(report)), (_SLICES, _slices(report))):
+    for title, part in (
+        ("NME by data set", _sets(report)),
+        ("NME by region", _regions(report)),
+        (_SLICES, _slices(report)),
+    ):
         found += ["", title, *part] if part else []
     if "expected" in report:
         e = report["expected"]
@@ -67,6 +71,11 @@ def _fallbacks(counts: dict[str, int], images: int) -> list[str]:
         for name, count in counts.items()
         if count
     ]
+
+
+def _sets(report: dict[str, Any]) -> list[str]:
+    found = report.get("sets", {}).items()
+    return [_line(f"  {name}", s["nme"], s["intervals"]["nme"], f"{s['count']:6d}, {s['data']}") for name, s in found]
 
 
 def _regions(report: dict[str, Any]) -> list[str]:

@@ -3,11 +3,14 @@
 from collections import Counter
 from typing import NamedTuple
 
+from jaxmarks import data_sets, words
+from jaxmarks.config import AUTO_SHARE
 from jaxmarks.evaluation import calibration
 from pipelines.example import Source, Subset
 from pipelines.packing import several_objects
 from pipelines.runs import run_data, split
 from pipelines.runs.run_folder import Run
+from pipelines.sources import mixed
 from pipelines.sources.formats import plain
 
 _FEW = 500  # images to train on, below which a line says what to expect
@@ -34,9 +37,10 @@ def held(run: Run, source: Source) -> Held:
         known = dict(zip(source.names, twins, strict=True))
         of = split.joined(of, [known.get(name, "") for name in names])
     whole, places = run_data.split_of(run, source, "val"), {n: i for i, n in enumerate(names)}
-    chooses, calibrates = split.halves(names, of)
-    first, second = (Subset(whole, [places[n] for n in half]) for half in (chooses, calibrates))
-    return Held(first, second, whole, dict(zip(names, of, strict=True)))
+    groups = dict(zip(names, of, strict=True))
+    apart = [split.halves(some.names, [groups[n] for n in some.names]) for some in mixed.apart(whole).values()]
+    first, second = (Subset(whole, [places[n] for part in half for n in part]) for half in zip(*apart, strict=True))
+    return Held(first, second, whole, groups)
 
 
 def described(run: Run, source: Source) -> list[str]:
@@ -44,7 +48,14 @@ def described(run: Run, source: Source) -> list[str]:
     found, parts = held(run, source), run.parts
     halves = f"selection half {len(found.chooses)}, calibration half {len(found.calibrates)}"
     by = f"`fold` {run.config.fold}" if run.config.fold else f"a share of {run.config.val_fraction:g}"
+    by = f"{by} of each set" if run.sets else by
+    by = (
+        "of each set by its number"
+        if run.sets and run.config.val_fraction == AUTO_SHARE and not run.config.fold
+        else by
+    )
     lines = [f"split: train {len(parts['train'])}, validation {len(parts['val'])} ({by}; {halves})"]
+    lines += _of_sets(run) if run.sets else []
     lines += _near_duplicates(source) if run.config.near_duplicates else []
     if not parts["val"]:
         lines.append("nothing is held out: no validation, no best checkpoint, no expected errors")
@@ -54,6 +65,23 @@ def described(run: Run, source: Source) -> list[str]:
             " needed; a larger `val_fraction`, or more images"
         )
     return [*lines, _EXPECT.format(len(parts["train"]))] if len(parts["train"]) < _FEW else lines
+
+
+def _of_sets(run: Run) -> list[str]:
+    """A line for each of several data sets: its images, its points and how often it is drawn."""
+    counts = {part: Counter(data_sets.labels(names)) for part, names in run.parts.items()}
+    paths = data_sets.paths(run.config.data)
+    shares, lines = data_sets.shares(run.config.shares, len(paths)), []
+    for place, (path, row) in enumerate(zip(paths, run.sets, strict=True)):
+        label, has = data_sets.label(place), sum(point >= 0 for point in row)
+        train, val = (counts[part][label] for part in ("train", "val"))
+        share = shares[place] if shares else train / len(run.parts["train"])
+        times = share * len(run.parts["train"]) / train if train else 0
+        often = f"{words.number(times)} times" if shares else "once"
+        points = "" if has == len(row) else f", {has} of {len(row)} points"
+        draws = "" if run.weights or run.config.weights else f"; {share:.0%} of the draws, each image {often} an epoch"
+        lines.append(f"{label}, {path}: train {train}, validation {val}{points}{draws}")
+    return lines
 
 
 def _near_duplicates(source: Source) -> list[str]:

@@ -21,7 +21,7 @@ from pipelines.runs.run_folder import Run
 from pipelines.weights import state_dicts
 
 # What a fork keeps: its draws and the rows of its log go on from its parent's.
-_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "split_seed", "model", "size", "box_margin")
+_KEPT = ("seed", "batch", "val_fraction", "split_by", "fold", "split_seed", "model", "size", "box_margin", "shares")
 
 
 class Trained(NamedTuple):
@@ -112,9 +112,15 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
     the network or optimiser no longer fits, and where no step would be left to train.
     """
     old = run_folder.load(parent)
-    known = {**configs.to_dict(old.config), "review": "", "weights": "", "scheme": ""}
+    known = {**configs.to_dict(old.config), "review": "", "weights": "", "scheme": "", "point_map": ""}
     config = run_folder.settings(recipes.over(known, flags))
-    for name, what in (("review", "labels"), ("weights", "sampling weights"), ("scheme", "scheme of points")):
+    kept_files = {
+        "review": "labels",
+        "weights": "sampling weights",
+        "scheme": "scheme of points",
+        "point_map": "points",
+    }
+    for name, what in kept_files.items():
         if given := getattr(config, name):
             raise ValueError(f"`{name}` {given}: a fork keeps its parent's {what}; train anew with this file")
     if run_folder.exists(root):

@@ -1,10 +1,11 @@
 """Data of a run: its training set, its stored splits, and other data to predict."""
 
 import logging
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxmarks import config as configs
+from jaxmarks import data_sets, words
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Source, Subset
@@ -12,7 +13,8 @@ from pipelines.io.flags import places
 from pipelines.packing import cache
 from pipelines.runs import boxed, run_folder
 from pipelines.runs.run_folder import Run
-from pipelines.sources import decisions
+from pipelines.sources import decisions, point_maps, tables
+from pipelines.sources.mixed import Mixed
 
 _log = logging.getLogger("jaxmarks")
 
@@ -21,9 +23,29 @@ def of_config(config: Config, root: Path | None = None, *, dry: bool = False, br
     """The training set of a configuration: every record checked and, unless it says otherwise, packed; as its `review`
     decided or, where it names none, as did that of the run in the folder `root`, if there is one. dry: nothing is packed.
     brief: what cannot be used is only counted."""
-    c = config
-    found = cache.training_set(c.data, **places(c), packed=c.cache, workers=c.workers, dry=dry, brief=brief)
+    c, paths = config, data_sets.paths(config.data)
+    for path in paths[1:]:
+        opening.parts(path)  # raises where nothing is, before another is packed
+    each = [
+        cache.training_set(path, **places(c), packed=c.cache, workers=c.workers, dry=dry, brief=brief) for path in paths
+    ]
+    found = each[0] if len(each) == 1 else Mixed(each, _rows(c.point_map, paths, each, root))
     return decisions.applied(found, run_folder.decided(config, root))
+
+
+def _rows(point_map: str, paths: Sequence[str], each: Sequence[Source], root: Path | None) -> Sequence[Sequence[int]]:
+    """Which points of several sets are the same: as a file has it, else as the run in the folder `root`, else all. Raises
+    ValueError where that cannot be."""
+    counts = [one.num_points for one in each]
+    if point_map:
+        return point_maps.read(Path(point_map), counts, lambda place: _point_names(paths[place]))
+    known = run_folder.load(root).sets if root and run_folder.exists(root) else ()
+    return known if len(known) == len(each) else point_maps.equal(paths, counts)
+
+
+def _point_names(path: str) -> Sequence[str]:
+    files = not path.startswith("drawn:") and not opening.is_packed(path)
+    return tables.point_names(opening.open_table(path, "train")) if files else ()
 
 
 def of_run(
@@ -34,9 +56,14 @@ def of_run(
     be used, which training reported, is only counted. Raises ValueError in one line."""
     if path is None and not opening.exists(run.config.data):
         raise ValueError(f"the run's data was at {run.config.data}; give its path with `data`")
+    if path and len(data_sets.paths(path)) != (count := len(data_sets.paths(run.config.data))):
+        raise ValueError(
+            f"{run.root} was trained on {words.counted(count, 'data set')}: give all of them, in their order"
+        )
     known = {**configs.to_dict(run.config), "data": path or run.config.data, "weights": "", "review": "", "scheme": ""}
+    known["point_map"] = ""  # kept by the run
     known |= {name: value for name, value in (("pictures", pictures), ("boxes", boxes)) if value}
-    if opening.is_packed(known["data"]):
+    if len(data_sets.paths(known["data"])) == 1 and opening.is_packed(known["data"]):
         known |= {"pictures": pictures, "boxes": boxes, "category": ""}  # the run's were used when it was packed
     found = of_config(run_folder.settings(known), run.root, dry=dry, brief=brief)
     run_folder.check_identity(run, found, path or run.config.data)
@@ -49,7 +76,7 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
     where, points = path or run.config.data, run.scheme.num_points
     if not opening.exists(where):
         raise ValueError(f"{where}: does not exist; give another path with `data`")
-    own = os.path.abspath(where) == os.path.abspath(run.config.data)
+    own = opening.absolute(where) == opening.absolute(run.config.data)
     pictures = pictures or (run.config.pictures if own else "")
     if own and run.config.boxes and not boxes:
         if not Path(run.config.boxes).is_file():
@@ -59,14 +86,28 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
         category = category or run.config.category
     given = {"pictures": pictures, "boxes": boxes, "category": category}
     if "test" in opening.parts(where):
-        return boxed.cropped(run, opening.open_source(where, "test", points, **given))
+        return boxed.cropped(run, _opened(run, where, "test", points, **given))
     if own:
         raise ValueError(
             f"{where} has no test split, only what the run was trained on; give other data with `data` (evaluate.py:"
             " or `part` val)"
         )
     _log.warning("%s has no test split: all of its images are used", where)
-    return boxed.cropped(run, opening.open_source(where, "train", points, **given))
+    return boxed.cropped(run, _opened(run, where, "train", points, **given))
+
+
+def _opened(run: Run, data: str, part: str, num_points: int | None = None, **given: str) -> Source:
+    """A split of one data set, or of those of several that have it."""
+    if len(paths := data_sets.paths(data)) == 1:
+        return opening.open_source(data, part, num_points, **given)
+    data_sets.check(data, "", "", given)
+    known, there = len(run.sets) == len(paths), [part in opening.parts(path) for path in paths]
+    points = None if known else num_points
+    each = [opening.open_source(p, part, points) if has else None for p, has in zip(paths, there, strict=True)]
+    if known:
+        return Mixed(each, run.sets)
+    found = {path: one.num_points for path, one in zip(paths, each, strict=True) if one is not None}
+    return Mixed(each, point_maps.equal(list(found), list(found.values()))[:1] * len(each))
 
 
 def training_labels(run: Run, path: str | None) -> Source | None:
@@ -75,9 +116,7 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = opening.parts(where) if where and opening.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            if where != c.data:
-                return opening.open_source(where)
-            return opening.open_source(where, **places(c))
+            return _opened(run, where, "train", **places(c)) if where == c.data else _opened(run, where, "train")
     return None
 
 

@@ -1,10 +1,11 @@
 """Run folder: configuration, key, split and versions, written before the first step and binding afterwards."""
 
-import dataclasses
 import json
 import os
 import platform
+import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
@@ -43,6 +44,7 @@ class Run(NamedTuple):
     origin: str = ""  # digest of the weights that it began with; empty: drawn from its key
     review: str = ""  # digest of decisions.csv; empty: every label as it is
     boxed: bool = False  # its data has bounding boxes, which it is cropped to
+    sets: Sequence[Sequence[int]] = ()  # of several data sets the points of each, as `Source` has them
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -75,14 +77,10 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     """Return what a run of this configuration would be, with numbers for what it leaves to the number of images; writes
     nothing and reads no image. Raises ValueError if there is no such split."""
     key = key_of(config)
-    config = dataclasses.replace(config, val_fraction=defaults.val_fraction(config, len(source)))
-    twins = source.groups if config.near_duplicates else None
-    drawn_by = keys.root(config.split_seed) if config.split_seed >= 0 else key
-    parts = split.split(source.names, config.split_by, config.val_fraction, drawn_by, twins, fold=config.fold_of)
-    if config.weights:
-        sampling_weights.read(Path(config.weights), parts["train"])
+    parts = split.of_source(source, config, keys.root(config.split_seed) if config.split_seed >= 0 else key)
+    sampling_weights.of(parts["train"], config, config.weights)  # raises what it can
     config = defaults.settled(config, len(source), len(parts["train"]))
-    return Run(root, config, key, scheme_of(config, source.num_points), parts, "", boxed=source.boxed)
+    return Run(root, config, key, scheme_of(config, source.num_points), parts, "", boxed=source.boxed, sets=source.sets)
 
 
 def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
@@ -103,7 +101,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
     weights, decided = _kept(config.weights, root / _WEIGHTS), _kept(config.review, root / _DECISIONS)
     rest: dict[str, Any] = {"data_identity": identity(source), "weights": weights, "origin": origin, "review": decided}
-    rest["boxed"] = source.boxed
+    rest |= {"boxed": source.boxed, "sets": source.sets}
     files.write_sealed(root / "config.json", {**described, **rest})
     return load(root)
 
@@ -140,11 +138,11 @@ def settings(flags: dict[str, Any], recipe: str = "") -> Config:
     if flags.get("augment", "").endswith(".json"):
         path = Path(flags["augment"])
         flags = {**flags, "augment": json.dumps(files.parse_json(files.read_bytes(path), f"`augment` {path}"))}
-    for name in ("data", "pictures", "boxes", "weights", "review", "scheme", "init_from"):
-        if (path := flags.get(name, "")) and "://" not in path and not path.startswith("drawn:"):
-            flags = {**flags, name: os.path.abspath(os.path.expanduser(path))}
+    for name in ("data", "point_map", "pictures", "boxes", "weights", "review", "scheme", "init_from"):
+        if path := flags.get(name, ""):
+            flags = {**flags, name: opening.absolute(path)}
     config = Config(**flags).check()
-    for name in ("scheme", "weights", "review", "boxes"):
+    for name in ("scheme", "weights", "review", "boxes", "point_map"):
         if (path := getattr(config, name)) and not Path(path).is_file():
             raise ValueError(f"`{name}` {path}: does not exist")
     if (config.pictures or config.boxes or config.category) and opening.is_packed(config.data):
@@ -166,7 +164,7 @@ def write_faults(run: Run, lines: list[str]) -> None:
 def finish(run: Run, step: int, digest: str) -> list[str]:
     """Write final.json, the step and digest of the last state, and say what to do with a finished run."""
     files.write_json(run.root / "final.json", {"step": step, "digest": digest})
-    said, data, held_out = "next:", run.config.data, "test" not in opening.parts(run.config.data)
+    said, data, held_out = "next:", shlex.quote(run.config.data), "test" not in opening.parts(run.config.data)
     if held_out and not run.parts["val"]:
         said, data, held_out = "nothing of its data is held out; next, with other labelled data:", "OTHER", False
     return [
@@ -205,7 +203,8 @@ def load(root: Path) -> Run:
             raise ValueError("the digest of the names in split.json does not match")
         config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
         boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
-        return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, stored["data_identity"], *known, boxed)
+        rest = stored["data_identity"], *known, boxed, stored.get("sets") or ()
+        return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, *rest)
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)
         raise ValueError(f"{root}: its files do not match a run of this version ({reason})") from None
@@ -213,9 +212,8 @@ def load(root: Path) -> Run:
 
 def weights(run: Run) -> np.ndarray | None:
     """The sampling weights f64[images] of the run's training split, or None: each once an epoch."""
-    if not run.weights:
-        return None
-    return sampling_weights.read(_own(run.root / _WEIGHTS, run.weights), run.parts["train"])
+    own = _own(run.root / _WEIGHTS, run.weights) if run.weights else ""
+    return sampling_weights.of(run.parts["train"], run.config, own)
 
 
 def _own(path: Path, known: str) -> Path:
@@ -241,6 +239,8 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
         )
     if asked.review and files.digest(Path(asked.review)).hex() != run.review:
         raise ValueError(f"`review` {asked.review}: not the decisions that {run.root} began with. Take another `name`")
+    if asked.point_map and list(source.sets) != list(run.sets):
+        raise ValueError(f"`point_map` {asked.point_map}: not the map that {run.root} began with. Take another `name`")
     check_identity(run, source, asked.data)
     if asked.weights and files.digest(Path(asked.weights)).hex() != run.weights:
         raise ValueError(f"`weights` {asked.weights}: not the weights that {run.root} began with. Take another `name`")

@@ -9,6 +9,10 @@ import jax
 import numpy as np
 
 from jaxmarks import keys
+from jaxmarks.config import Config
+from jaxmarks.training import defaults
+from pipelines.example import Source
+from pipelines.sources import mixed
 
 
 def groups(names: Sequence[str], pattern: str, field: str = "split_by") -> list[str]:
@@ -48,6 +52,19 @@ def joined(of: Sequence[str], twins: Sequence[str]) -> list[str]:
             low, high = sorted((top(group), top(first.setdefault(twin, group))))
             parent[high] = low
     return [top(group) for group in of]
+
+
+def of_source(source: Source, config: Config, root: jax.Array) -> dict[str, list[str]]:
+    """The splits of a source as a configuration has them, of several data sets of each apart. Raises ValueError as `split`."""
+    found: dict[str, list[str]] = {"train": [], "val": []}
+    for label, some in mixed.apart(source).items():
+        fraction, twins = defaults.val_fraction(config, len(some)), some.groups if config.near_duplicates else None
+        try:
+            parts = split(some.names, config.split_by, fraction, root, twins, fold=config.fold_of)
+        except ValueError as error:
+            raise ValueError(f"{label}: {error}" if label else str(error)) from None
+        found = {part: found[part] + names for part, names in parts.items()}
+    return found
 
 
 def split(

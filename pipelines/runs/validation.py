@@ -5,14 +5,14 @@ from itertools import tee
 
 import numpy as np
 
-from jaxmarks import experiment, inference, keys
+from jaxmarks import data_sets, experiment, inference, keys
 from jaxmarks.evaluation import summary
 from jaxmarks.evaluation.summary import Judged
 from jaxmarks.inference import Predicted
 from jaxmarks.training import history
 from jaxmarks.types import State
 from pipelines import loader
-from pipelines.example import Source, Subset
+from pipelines.example import Source, Subset, names_at
 from pipelines.reports.worst import Worst
 
 _WORST = 8  # images on a sheet
@@ -49,6 +49,8 @@ def judging(
         if len(val) and judged is None:
             raise ValueError("no image to validate on: none could be decoded")
         means = summary.means(judged, plan.config, plan.scheme) if judged else {}
+        if means and val.sets and judged:
+            means |= summary.by_set(judged, data_sets.labels(names_at(val, judged.index)), plan.scheme)
         if means and by_labels:
             means["cropped_by_labels"] = by_labels / len(val)
         return Judged(means, sheets)

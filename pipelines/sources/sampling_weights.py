@@ -1,11 +1,12 @@
-"""Sampling weights from a file: relative frequencies of the images."""
+"""Sampling weights: relative frequencies of the images, from a file or by the share of each of several data sets."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jaxmarks import words
+from jaxmarks import data_sets, words
+from jaxmarks.config import Config
 from pipelines.sources import image_names, text_tables
 
 
@@ -29,4 +30,21 @@ def read(path: Path, names: Sequence[str]) -> np.ndarray:
     weights = np.array([found[name] for name in names])
     if not weights.any():
         raise ValueError(f"{path}: all weights are 0")
+    return weights
+
+
+def of(names: Sequence[str], config: Config, path: Path | str) -> np.ndarray | None:
+    """f64[names], None where each comes once an epoch: the weights of the file at `path`, if there is one, and within each of
+    several sets scaled to the share of the draws that the configuration gives it. Raises ValueError as `read`, and for a set
+    of which nothing can be drawn."""
+    weights = read(Path(path), names) if path else None
+    if not (shares := data_sets.shares(config.shares, len(data_sets.paths(config.data)))):
+        return weights
+    weights = np.ones(len(names)) if weights is None else weights
+    labels = np.array(data_sets.labels(names))
+    for place, share in enumerate(shares):
+        inside = labels == data_sets.label(place)
+        if not (total := weights[inside].sum()):
+            raise ValueError(f"`shares`: {data_sets.label(place)} has no image to train on, or no weight above 0")
+        weights[inside] *= share * len(names) / total
     return weights

@@ -186,6 +186,14 @@ class Images(Source):
         return whites
 
 
+def point_names(table: Table) -> Sequence[str]:
+    """The names of a table's points, by its format or by what its header calls both coordinates, as nose_x and nose_y; empty
+    where they have none."""
+    pairs = zip(table.columns[::2], table.columns[1::2], strict=True)
+    found = table.points or [os.path.commonprefix(pair).rstrip("_-. ") for pair in pairs]
+    return found if all(found) and len(set(found)) == table.num_points else ()
+
+
 def table_of(source: Source) -> Table | None:
     """The table that a source was read from; None for other sources."""
     return source.table if isinstance(source, Images) else None

@@ -56,6 +56,14 @@ def all_of(data: dict[str, Any]) -> list[Category]:
     ]
 
 
+def point_names(data: dict[str, Any], count: int, keys: frozenset[Key]) -> list[str]:
+    """What the categories that are read call their points; empty where they do not, or not alike."""
+    declared = data["categories"] if isinstance(data.get("categories"), list) else []
+    read = (e for e in declared if isinstance(e, dict) and isinstance(e.get("id"), int | str) and e["id"] in keys)
+    found = [names for e in read if isinstance(names := e.get("keypoints"), list) and len(names) == count]
+    return [str(name) for name in found[0]] if found and all(names == found[0] for names in found) else []
+
+
 def other_sizes(data: dict[str, Any], count: int, keys: frozenset[Key]) -> list[str]:
     """A warning where most annotations of the categories that are read have another number of points than they declare."""
     sizes = Counter(

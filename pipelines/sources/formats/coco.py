@@ -32,6 +32,7 @@ class _Read(NamedTuple):
     count: int  # of points
     rejected: list[Rejected]  # annotations that cannot
     notes: list[str]
+    points: list[str]  # their names; empty: they have none
 
 
 def recognises(path: Path) -> bool:
@@ -53,7 +54,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     Raises ValueError if the file is not COCO keypoints or the images are not found; crowds, annotations without a
     labelled point, flagged ones, those of other categories and invalid entries are in `rejected`.
     """
-    entries, count, rejected, notes = _entries(path, category)
+    entries, count, rejected, notes, known = _entries(path, category)
     names = _names(entries)
     order = sorted_by_name(names)
     found = [entries[i].image for i in order]
@@ -80,6 +81,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         files=[path],
         notes=notes + where,
         category=category,
+        points=known,
     )
 
 
@@ -127,7 +129,8 @@ def _entries(path: Path, category: str) -> _Read:
             rejected.append(entry if entry.file else entry._replace(file=path.name))
         else:
             entries.append(entry)
-    return _Read(entries, count, rejected, notes + coco_entries.remarks(path.name, entries, count, again))
+    notes += coco_entries.remarks(path.name, entries, count, again)
+    return _Read(entries, count, rejected, notes, categories.point_names(data, count, keys))
 
 
 def whole_number(digits: str) -> int | float:

@@ -123,6 +123,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         files=tables,
         notes=notes + joined.again_notes(path, found.apart),
         tables=len(opened),
+        points=points,
     )
 
 

@@ -55,6 +55,17 @@ def test_a_report_holds_means_and_intervals_by_group():
         summary.report({"nme": nme[4:]}, 0.1)
 
 
+def test_each_set_has_the_mean_of_its_labelled_images(random):
+    prediction, truth, mask = judged(random)
+    mask[[2, 5]] = False
+    some = np.zeros((12, 68))
+    found = Predicted(np.arange(12), prediction, some, truth, mask, np.zeros((12, 2, 3)), some, DIAGONAL)
+    nme = summary.per_image(prediction, truth, mask, IBUG, DIAGONAL)["nme"]
+    labels = [*["a"] * 5, "b", *["a"] * 2, *["c"] * 4]  # nothing of b is labelled
+    means = summary.by_set(found, labels, IBUG)
+    assert means == pytest.approx({"nme_a": np.nanmean(nme[[0, 1, 3, 4, 6, 7]]), "nme_c": nme[8:].mean()})
+
+
 def test_slices_have_the_mean_of_their_own(random):
     nme, size = random.rand(30), random.rand(30)
     nme[7] = np.nan

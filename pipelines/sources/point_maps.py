@@ -1,0 +1,99 @@
+"""Point maps: which points of several data sets are the same, from a JSON file.
+
+    {"points": 68, "sets": [[0, 1, ...], [33, null, ...]]}
+
+`points` is their number, or their names. `sets` has for each set, in the order given, the point of that set, by index from
+0 or by its name, that each point is; null: it has none.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxmarks import data_sets, words
+from pipelines.io import files
+
+_FORM = '{"points": 5, "sets": [[0, 1, 2, 3, 4], [7, null, 2, 5, 4]]}'
+
+
+def equal(paths: Sequence[str], counts: Sequence[int]) -> list[list[int]]:
+    """Return the map of sets that have the same points.
+
+    Args:
+        paths: of the sets.
+        counts: of their points.
+
+    Returns:
+        for each set 0, 1, ...
+
+    Raises:
+        ValueError: where they have unequal numbers of points.
+    """
+    if len(set(counts)) > 1:
+        listed = ", ".join(f"{path} {count}" for path, count in zip(paths, counts, strict=True))
+        raise ValueError(
+            f"`data`: sets with other numbers of points ({listed}): `point_map` FILE says which are the same, as {_FORM}"
+        )
+    return [list(range(count)) for count in counts]
+
+
+def read(path: Path, counts: Sequence[int], names: Callable[[int], Sequence[str]]) -> list[list[int]]:
+    """Return the map of a file.
+
+    Args:
+        path: of the file.
+        counts: of each set's points.
+        names: of a set's points, by its place; called where the file has names.
+
+    Returns:
+        for each set, which of its points is each point; -1: it has none.
+
+    Raises:
+        ValueError: in one line, where the file is no map of these sets.
+    """
+    data = files.parse_json(files.read_bytes(path), path)
+    points, sets = (data.get("points"), data.get("sets")) if isinstance(data, dict) else (None, None)
+    count = len(points) if isinstance(points, list) else points
+    if type(count) is not int or count < 1 or not isinstance(sets, list):
+        raise ValueError(f"{path}: expected a map as {_FORM}")
+    if len(sets) != len(counts):
+        raise ValueError(f"{path}: a map of {len(sets)} data sets, {len(counts)} are given (`data`)")
+    rows = []
+    for place, entries in enumerate(sets):
+        where = f"{path}: {data_sets.label(place)}"
+        if not isinstance(entries, list) or len(entries) != count:
+            got = words.counted(len(entries), "entry") if isinstance(entries, list) else "no list"
+            raise ValueError(f"{where}: expected a list of {count}, one for each point, got {got}")
+        known = names(place) if any(isinstance(entry, str) for entry in entries) else ()
+        rows.append([_point(entry, counts[place], known, where) for entry in entries])
+        _check(rows[-1], where)
+    if missing := [at for at, column in enumerate(zip(*rows, strict=True)) if max(column) < 0]:
+        raise ValueError(f"{path}: no set has point {missing[0]}; leave it out")
+    return rows
+
+
+def _point(entry: Any, count: int, known: Sequence[str], where: str) -> int:
+    """The index that an entry means; -1: none."""
+    if entry is None:
+        return -1
+    if isinstance(entry, str):
+        if entry not in known:
+            listed = ", ".join(known[:5]) + ", ..." * (len(known) > 5)
+            has = f"its points are {listed}" if known else "its points have no names; give indices from 0"
+            raise ValueError(f"{where}: no point {entry[:40]!r}; {has}")
+        return list(known).index(entry)
+    if type(entry) is not int or not 0 <= entry < count:
+        raise ValueError(
+            f"{where}: {str(entry)[:40]} is no point; it has {count}, from 0 to {count - 1}, and null means none"
+        )
+    return entry
+
+
+def _check(row: list[int], where: str) -> None:
+    """Raise ValueError where a set has no point, or one point twice."""
+    counts = Counter(point for point in row if point >= 0)
+    if not counts:
+        raise ValueError(f"{where}: has none of the points; leave the set out")
+    if twice := [point for point, times in counts.items() if times > 1]:
+        raise ValueError(f"{where}: its point {twice[0]} is two points")
