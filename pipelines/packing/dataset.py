@@ -107,8 +107,8 @@ def finish(
 ) -> None:
     """Make shards, tables and report a data set: TFDS's metadata, then the seal of all.
 
-    found: of each part (records, bytes) of its shards in order. about: plan, identity, labelled, boxes_replaced and point_names of
-    `seal.Sealed`. digests: sha256 of the files of which it is known already.
+    found: of each part (records, bytes) of its shards in order. about: plan, identity, labelled, boxes_replaced and
+    point_names of `seal.Sealed`. digests: sha256 of the files of which it is known already.
     """
     import tensorflow_datasets as tfds
 

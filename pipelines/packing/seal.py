@@ -110,7 +110,9 @@ def _checked(path: Path, data: dict[str, Any]) -> Sealed:
     schema.check(data, _FORM, str(path))
     sealed = Sealed(**{name: data[name] for name in Sealed._fields})
     if (count := len(set(sealed.point_names))) and not count == len(sealed.point_names) == sealed.layout["num_points"]:
-        raise ValueError(f"{path}: point_names: expected a name of each of {sealed.layout['num_points']} points; {AGAIN}")
+        raise ValueError(
+            f"{path}: point_names: expected a name of each of {sealed.layout['num_points']} points; {AGAIN}"
+        )
     if not sealed.records or not set(sealed.records) <= set(PARTS):
         raise ValueError(f"{path}: records: expected {' and '.join(PARTS)}, got {ascii(sorted(sealed.records))[:60]}")
     for field in ("identity", "labelled", "boxes_replaced"):

@@ -60,7 +60,7 @@ def write(kind: str, out: Path, rows: Iterable[Row], source: Source, copied: boo
     records.
     """
     module, table = FORMATS[kind], table_of(source)
-    known: dict[str, object] = {"names": table.points} if table and getattr(module, "NAMED", False) else {}
+    known: dict[str, object] = {"names": list(source.point_names)} if getattr(module, "NAMED", False) else {}
     if table and not copied and kind == labelme.NAME:
         known["images"] = table.root
     module.write(out, rows, source.num_points, **known)
