@@ -14,11 +14,17 @@ VIEWS = ("none", "flip", "standard")  # sets of views: jaxmarks.tta
 MERGES = ("mean", "median", "trimmed")  # of views: jaxmarks.tta
 FORMATS = {  # of data sets: files of pipelines/sources/formats, asked in this order; and what they are, in messages
     "contest": "a folder with train/landmarks.csv",
+    "labelstudio": "a .json of tasks",
     "coco": "a .json of keypoints",
     "wflw": "a .txt list",
     "deeplabcut": "a project, or CollectedData_*.csv",
     "plain": "a .csv",
     "pts": "a folder of images and .pts files",
+    "cvat": "a .xml of CVAT for images",
+    "labelme": "a folder of LabelMe's .json files",
+    "yolo": "a folder with data.yaml",
+    "sleap": "a .slp of image files",
 }
+WRITTEN = tuple(name for name in FORMATS if name != "sleap")  # those that can be written
 EXPORTS = ("stablehlo", "onnx")  # files of a network: pipelines.export.model_file
 PIXELS = ("uint8", "float32")  # that such a network takes

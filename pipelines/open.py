@@ -180,7 +180,7 @@ def described(source: Source) -> str:
     """
     if (table := table_of(source)) is None:
         return f"{len(source)} drawn faces"
-    pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)]
+    pairs = [f"({x}, {y})" for x, y in zip(table.columns[::2], table.columns[1::2], strict=True)] or list(table.points)
     shown = [*pairs[: _NAMED - 1], *["..."] * (len(pairs) > _NAMED), *pairs[_NAMED - 1 :][-1:]]
     named = f" of {words.counted(len(pairs), 'point')} {', '.join(shown)}" if pairs else ""
     more = f" and {words.counted(table.tables - 1, 'more table')}" if table.tables > 1 else ""

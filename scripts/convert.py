@@ -4,8 +4,8 @@
     python scripts/convert.py --data annotations.json --format plain --out out/faces.csv --copy-pictures
     python scripts/convert.py --data drawn:20000:68 --format contest --out out/drawn
 
-Labels go to the file --out (contest and pts: into the folder --out), with --copy-pictures the images too, to the place
-where that format expects them; synthetic images are always written. Of existing files only --out itself is overwritten,
+Labels go to the file --out (contest, pts, labelme, yolo: into the folder --out), with --copy-pictures the images too, to
+the place where that format expects them; synthetic images are always written. Of existing files only --out itself is overwritten,
 never one in a folder --out. docs/formats.md describes what each format can hold.
 """
 
@@ -23,7 +23,7 @@ def arguments() -> console.Parser:
     parser = console.Parser(__doc__)
     parser.add_data("data of any format, a packed folder, or drawn:COUNT[:POINTS]", required=True)
     parser.add_argument("--part", default="train", choices=("train", "test"), help="of the data (default: %(default)s)")
-    parser.add_argument("--format", required=True, choices=choices.FORMATS, help="the format to write")
+    parser.add_argument("--format", required=True, choices=choices.WRITTEN, help="the format to write")
     parser.add_argument("--out", required=True, type=Path, help="the file or folder to write")
     parser.add_places()
     parser.add_argument("--copy-pictures", action="store_true", help="write the images too")
@@ -57,7 +57,7 @@ def main() -> None:
     if beside:
         rows = conversion.with_boxes_beside(rows, beside)
     if kind != "contest":
-        formats.FORMATS[kind].write(out, rows, source.num_points)
+        formats.write(kind, out, rows, source, copied=folder is not None)
     else:
         convert.write_contest(out, rows, source, kept, decimals=0 if drawn else None)
     console.faults(faults)

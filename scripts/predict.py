@@ -33,9 +33,9 @@ def arguments() -> console.Parser:
     )
     parser.add_places()
     parser.add_argument("--images", help="images to predict: a folder with its subfolders, or one file")
-    parser.add_argument("--out", required=True, help="file to write (with --format pts: folder)")
+    parser.add_argument("--out", required=True, help="file to write (with --format pts, labelme, yolo: folder)")
     parser.add_argument("--all-points", action="store_true", help="every point instead of the submission")
-    parser.add_argument("--format", choices=choices.FORMATS, help="every point, in the files of this format")
+    parser.add_argument("--format", choices=choices.WRITTEN, help="every point, in the files of this format")
     parser.add_argument(
         "--spread",
         help="CSV to write: the expected error of every point, requested or not, in pixels of its image",
@@ -56,7 +56,8 @@ from pipelines.io import files
 from pipelines.io.flags import places
 from pipelines.packing import overwrites
 from pipelines.runs import boxed, run_data, run_folder
-from pipelines.sources.formats import contest, pts
+from pipelines.sources import formats
+from pipelines.sources.formats import contest
 
 
 def main() -> int:
@@ -66,7 +67,7 @@ def main() -> int:
     files_of = written(flags, source)
     overwrites.check(files_of, source, [data, run.config.data, flags.images, flags.boxes, flags.weights])
     overwrites.check_overlays("--overlays", files_of.get("--overlays", []))
-    if flags.format == pts.NAME and not resume.folder(out).is_dir():  # else this command wrote them and goes on
+    if in_folder(flags) and not resume.folder(out).is_dir():  # else this command wrote them and goes on
         overwrites.check_new("--out", files_of["--out"])
     console.say(f"{words.counted(len(source), 'image')}; restoring {', '.join(flags.run)}")
     needed = bool(flags.spread or flags.photographs)
@@ -123,7 +124,7 @@ def parsed() -> argparse.Namespace:
     flags = arguments().parse_args()
     if flags.images and flags.pictures:
         raise ValueError("--pictures goes with --data; --images is a folder of images already")
-    files.check_outs(outs(flags), {"--overlays", *(["--out"] if flags.format == pts.NAME else [])})
+    files.check_outs(outs(flags), {"--overlays", *(["--out"] if in_folder(flags) else [])})
     if not 0 < flags.limit < float("inf"):
         raise ValueError(f"--limit must be above 0, got {flags.limit}")
     settings.from_flags(flags)
@@ -138,11 +139,17 @@ def outs(flags: argparse.Namespace) -> dict[str, str | None]:
 def written(flags: argparse.Namespace, source: example.Source) -> dict[str, list[Path]]:
     """The files that each flag stands for."""
     found = {flag: [Path(path)] for flag, path in outs(flags).items() if path}
-    if flags.format == pts.NAME:
-        found["--out"] = [overwrites.below(Path(flags.out), pts.file_of(name)) for name in dict.fromkeys(source.names)]
+    if in_folder(flags):
+        names = formats.FORMATS[flags.format].files_of(source.names)
+        found["--out"] = [overwrites.below(Path(flags.out), name) for name in names]
     if flags.overlays:
         found["--overlays"] = overlays.paths(Path(flags.overlays), source.names)
     return found
+
+
+def in_folder(flags: argparse.Namespace) -> bool:
+    """Whether the predictions are the files of a folder."""
+    return hasattr(formats.FORMATS.get(flags.format), "files_of")
 
 
 def opened(run: run_folder.Run, flags: argparse.Namespace) -> example.Source:

@@ -120,6 +120,8 @@ def test_the_core_knows_no_files_and_pipelines_no_optimizer():
         ("jinja2", "pipelines/reports/html.py"),
         ("safetensors", "pipelines/weights/state_dicts.py"),
         ("pillow_heif", "pipelines/images/heic.py"),
+        ("yaml", "pipelines/sources/formats/yolo.py"),
+        ("h5py", "pipelines/sources/formats/sleap.py"),
     ],
 )
 def test_a_library_has_one_file(package, home):

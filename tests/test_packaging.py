@@ -25,6 +25,7 @@ DISTRIBUTIONS = {
     "orbax": "orbax-checkpoint",
     "pillow_heif": "pillow-heif",
     "tensorflow_datasets": "tensorflow-datasets",
+    "yaml": "pyyaml",
 }
 UNIMPORTED = {"flatbuffers", "importlib-resources"}  # what jax.export and tensorflow-datasets import
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("[!_]*.py"))

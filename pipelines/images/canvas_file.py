@@ -71,7 +71,7 @@ class CanvasFile:
         there = np.zeros(len(indices), bool)
         head = np.empty(1, "<u8")
         for at, place in enumerate(self._places[indices].tolist()):
-            parts = [head.view(np.uint8), rows.about[at : at + 1].view(np.uint8), rows.image[at].reshape(-1)]
+            parts = [_bytes(head), _bytes(rows.about[at : at + 1]), _bytes(rows.image[at])]
             read = files.patiently(lambda p=place, into=parts: os.preadv(self._file, into, _HEAD + p * self._record))
             if read != self._record or int(head[0]) & _MARK != _MARK:
                 continue
@@ -92,8 +92,8 @@ class CanvasFile:
         if not self._writes or about["index"][0] != index:
             return
         about["index"] = place
-        parts = [about.view(np.uint8), image.reshape(-1)]
-        head, start = np.array([_checksum(place, *parts)], "<u8").view(np.uint8), _HEAD + place * self._record
+        parts = [_bytes(about), _bytes(image)]
+        head, start = _checksum(place, *parts).to_bytes(8, "little"), _HEAD + place * self._record
         try:
             os.pwritev(self._file, parts, start + 8)
             os.pwritev(self._file, [head], start)  # last: who reads meanwhile finds no mark, or all of it
@@ -124,7 +124,12 @@ def prune(days: float) -> list[Kept]:
     return old
 
 
-def _checksum(place: int, *parts: np.ndarray) -> int:
+def _bytes(values: np.ndarray) -> memoryview:
+    """The memory of an array without gaps."""
+    return values.reshape(-1).view(np.uint8).data
+
+
+def _checksum(place: int, *parts: memoryview) -> int:
     """The mark, and the CRC-32 of a record that is example `place`."""
     total = place & 0xFFFFFFFF
     for part in parts:

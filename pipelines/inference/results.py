@@ -14,6 +14,7 @@ from pipelines.io import csv_text, files
 from pipelines.predictor import Predictor
 from pipelines.sources import formats
 from pipelines.sources.formats import coco, contest, plain
+from pipelines.sources.mixed import Reordered
 from pipelines.sources.tables import Images, Row
 
 
@@ -52,19 +53,23 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
         OSError: where it cannot be written.
     """
 
-    def sized(index: int) -> tuple[int, int]:  # COCO's alone say how large the images are
-        return decode.image_size(source[index]) if kind == coco.NAME else (0, 0)
+    def sized(index: int) -> tuple[int, int]:  # for formats that say how large the images are
+        return decode.image_size(source[index]) if formats.sized(kind) else (0, 0)
 
+    path = Path(data) if data and not data.startswith("drawn:") else None
+    as_results = kind == coco.NAME and path is not None and coco.recognises(path)
+    own = source.source if isinstance(source, Reordered) else source  # whose order results of COCO have
+    order = source.inverse if isinstance(source, Reordered) and as_results else slice(None)
     rows = (
-        Row(source.names[int(i)], points, np.ones(len(points), bool), sized(int(i)))
+        Row(source.names[int(i)], points[order], np.ones(len(points), bool), sized(int(i)))
         for some in found
         for i, points in zip(some.index, some.points, strict=True)
     )
-    if kind == coco.NAME and data and not data.startswith("drawn:") and coco.recognises(Path(data)):
-        category = source.table.category if isinstance(source, Images) else ""
-        coco.write_results(out, rows, source.num_points, Path(data), category)
+    if as_results and path:
+        category = own.table.category if isinstance(own, Images) else ""
+        coco.write_results(out, rows, source.num_points, path, category)
     else:
-        formats.FORMATS[kind].write(out, rows, source.num_points)
+        formats.write(kind, out, rows, source)
 
 
 def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], found: Kept) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +13,7 @@ class Costs:
     """Sums of seconds by kind, from all threads, and the images that they were spent on."""
 
     def __init__(self):
-        self._lock, self._seconds, self._images = threading.Lock(), Counter(), 0
+        self._lock, self._seconds, self._images = threading.Lock(), defaultdict(float), 0
 
     @contextmanager
     def of(self, kind: str) -> Iterator[None]:
@@ -34,7 +34,7 @@ class Costs:
         """Return the seconds an image by kind since the last call, and begin anew; empty where there was none."""
         with self._lock:
             found, images = dict(self._seconds), self._images
-            self._seconds, self._images = Counter(), 0
+            self._seconds, self._images = defaultdict(float), 0
         return {kind: found.get(kind, 0.0) / images for kind in KINDS} if images else {}
 
     def rate(self, threads: int) -> float | None:

@@ -52,7 +52,7 @@ def path(typed: Path, good: Callable[[Path], bool], *folders: str) -> str:
 def near_file(missing: Path) -> str:
     """Return `: there is NAME` for a file that does not exist, empty where its folder has none whose name differs by case,
     blanks, their percent encoding or a missing extension alone."""
-    folder = missing.parent if missing.parent.is_dir() else Path(urllib.parse.unquote(str(missing.parent)))
+    folder = missing.parent if os.path.isdir(missing.parent) else Path(urllib.parse.unquote(str(missing.parent)))
     names = (missing.name, urllib.parse.unquote(missing.name))
     try:
         near = _plainly(str(folder), folder.stat().st_mtime_ns)

@@ -14,7 +14,7 @@ from pipelines.images import decode
 from pipelines.io import console, files
 from pipelines.packing import conversion, overwrites, report
 from pipelines.sources import formats, image_names
-from pipelines.sources.formats import contest, plain, pts
+from pipelines.sources.formats import contest, plain
 from pipelines.sources.tables import Images, Row
 from pipelines.synthetic.drawn import DrawnSource
 
@@ -51,9 +51,8 @@ def written(kind: str, out: Path, folder: Path | None, source: example.Source) -
     written = [out]
     if kind == contest.NAME:
         written = [out / name for name in ("landmarks.csv", "landmarks_true.csv", "test_points.csv")]
-    elif kind == pts.NAME:
-        names = [plain.only_one(name, ".pts") for name in dict.fromkeys(source.names)]
-        written = [overwrites.below(out, pts.file_of(name)) for name in names]
+    elif not formats.FORMATS[kind].SUFFIX:
+        written = [overwrites.below(out, name) for name in formats.FORMATS[kind].files_of(source.names)]
     images = [target(folder, name, source) for name in source.names] if folder else []
     beside = conversion.boxes_beside(kind, out, source)
     return [*written, *([beside] if beside else [])], list(dict.fromkeys(images))
@@ -100,7 +99,7 @@ def converted(
                 name, size, data = str(Path(name).with_suffix(".jpg")), data.shape[1::-1], decode.encode_jpeg(data)
             elif size is not None and folder:
                 raise ValueError(f"{name}: packed as a reduction, labels are not in its pixels; convert the original")
-            elif size is None and kind == "coco":
+            elif size is None and formats.sized(kind):
                 size = decode.decode(data).shape[1::-1]
         except decode.DecodeError as error:
             return f"{name}: {error}"
@@ -109,7 +108,7 @@ def converted(
                 target(folder, source.names[index], source),
                 source.encoded(index) if isinstance(source, Images) else data,
             )
-        width, height = size or (0, 0)  # only COCO wants to know
+        width, height = size or (0, 0)  # only some formats want to know
         return Row(name, points, mask, (width, height), box)
 
     progress, waiting = console.Progress(len(source), "image", brief=True), deque()

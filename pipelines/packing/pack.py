@@ -59,6 +59,10 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
     counts = {source.num_points for source in sources.values()}
     if len(counts) > 1:
         raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: expected one number")
+    named = {tuple(source.point_names) for source in sources.values() if source.point_names}
+    if len(named) > 1:
+        listed = " and ".join(", ".join(names[:5]) + ", ..." * (len(names) > 5) for names in sorted(named))
+        raise ValueError(f"the splits name their points differently, or in another order: {listed}; write them alike")
     tables = [table_of(source) for source in sources.values()]
     whole = all(table is not None and (table.whole or table.label is None) for table in tables)
     boxes = any(table is not None and table.boxes is not None for table in tables)
@@ -233,6 +237,7 @@ def _merge(job: Job) -> dict[str, Any]:
     digests = {shard.name: note["sha256"] for shard, note in notes.items()}
     replaced = {part: f.replaced for part, f in found.items()}
     about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
+    about["point_names"] = list(next((s.point_names for s in job.sources.values() if s.point_names), ()))
     dataset.finish(job.out, job.layout, written, about, digests)
     _clear(job.out)
     return summary

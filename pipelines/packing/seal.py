@@ -31,6 +31,7 @@ _LAYOUT = {
 _FORM = {
     "layout": _LAYOUT, "plan": _HEX, "records": {str: [_COUNT]}, "identity": {str: _HEX}, "labelled": {str: bool},
     "boxes_replaced": {str: _COUNT}, "files": {str: {"bytes": _COUNT, "sha256": _HEX}},
+    "point_names": [str],
 }  # fmt: skip
 _TFDS = "tensorflow_datasets.core.features."
 _NAMING = ("pythonClassName", "python_class_name", "type")  # the last in TFDS's older form
@@ -50,6 +51,7 @@ class Sealed(NamedTuple):
     labelled: dict[str, bool]
     boxes_replaced: dict[str, int]  # of each part: boxes without area, for which that of the points was taken
     files: dict[str, dict[str, Any]]  # of each file but this one: its bytes and sha256
+    point_names: list[str]  # in the order of the points; empty: they have none
 
     @property
     def parts(self) -> list[str]:
@@ -72,7 +74,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def write(folder: Path, about: Mapping[str, Any], digests: Mapping[str, str]) -> None:
-    """Seal the files of a set. about: the other fields of `Sealed`; digests: sha256 of files that are known already."""
+    """Seal the files of a set. about: the fields of `Sealed` but `files`; digests: sha256 of files that are known already."""
     sealed = Sealed(**about, files={})
     for name in _names(sealed):
         path = folder / name
@@ -104,8 +106,13 @@ def read(folder: Path) -> Sealed:
 
 
 def _checked(path: Path, data: dict[str, Any]) -> Sealed:
+    data = {"point_names": [], **data}  # of a set that was packed before they were kept
     schema.check(data, _FORM, str(path))
     sealed = Sealed(**{name: data[name] for name in Sealed._fields})
+    if (count := len(set(sealed.point_names))) and not count == len(sealed.point_names) == sealed.layout["num_points"]:
+        raise ValueError(
+            f"{path}: point_names: expected a name of each of {sealed.layout['num_points']} points; {AGAIN}"
+        )
     if not sealed.records or not set(sealed.records) <= set(PARTS):
         raise ValueError(f"{path}: records: expected {' and '.join(PARTS)}, got {ascii(sorted(sealed.records))[:60]}")
     for field in ("identity", "labelled", "boxes_replaced"):

@@ -66,7 +66,7 @@ def opened(run: Run, source: Source, part: Subset, plan: Experiment) -> Opened:
         size = f"{words.counted(count, 'training image')} as canvases of {side} px, {words.size(room.need)}"
         lines.append(f"{size}: kept {where} once decoded" if kind != "none" else f"{size}: decoded at each use")
         return Opened(store, store.split if isinstance(store, Devices) else plan.split, lines)
-    raise AssertionError("`none` always fits")
+    raise AssertionError("a store of nothing always fits")
 
 
 def _order(asked: str) -> list[str]:

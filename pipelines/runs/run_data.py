@@ -1,5 +1,6 @@
 """Data of a run: its training set, its stored splits, and other data to predict."""
 
+import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ from pipelines.io.flags import places
 from pipelines.packing import cache
 from pipelines.runs import boxed, run_folder
 from pipelines.runs.run_folder import Run
-from pipelines.sources import decisions, point_maps, tables
-from pipelines.sources.mixed import Mixed
+from pipelines.sources import decisions, point_maps
+from pipelines.sources.mixed import Mixed, Reordered
 
 _log = logging.getLogger("jaxmarks")
 
@@ -36,16 +37,11 @@ def of_config(config: Config, root: Path | None = None, *, dry: bool = False, br
 def _rows(point_map: str, paths: Sequence[str], each: Sequence[Source], root: Path | None) -> Sequence[Sequence[int]]:
     """Which points of several sets are the same: as a file has it, else as the run in the folder `root`, else all. Raises
     ValueError where that cannot be."""
-    counts = [one.num_points for one in each]
+    counts, names = [one.num_points for one in each], [one.point_names for one in each]
     if point_map:
-        return point_maps.read(Path(point_map), counts, lambda place: _point_names(paths[place]))
+        return point_maps.read(Path(point_map), counts, names)
     known = run_folder.load(root).sets if root and run_folder.exists(root) else ()
-    return known if len(known) == len(each) else point_maps.equal(paths, counts)
-
-
-def _point_names(path: str) -> Sequence[str]:
-    files = not path.startswith("drawn:") and not opening.is_packed(path)
-    return tables.point_names(opening.open_table(path, "train")) if files else ()
+    return known if len(known) == len(each) else point_maps.equal(paths, counts, names)
 
 
 def of_run(
@@ -86,14 +82,31 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
         category = category or run.config.category
     given = {"pictures": pictures, "boxes": boxes, "category": category}
     if "test" in opening.parts(where):
-        return boxed.cropped(run, _opened(run, where, "test", points, **given))
+        return boxed.cropped(run, in_order(run, _opened(run, where, "test", points, **given), where))
     if own:
         raise ValueError(
             f"{where} has no test split, only what the run was trained on; give other data with `data` (evaluate.py:"
             " or `part` val)"
         )
     _log.warning("%s has no test split: all of its images are used", where)
-    return boxed.cropped(run, _opened(run, where, "train", points, **given))
+    return boxed.cropped(run, in_order(run, _opened(run, where, "train", points, **given), where))
+
+
+def in_order(run: Run, source: Source, where: str) -> Source:
+    """The source with its points in the order of the run's, where both have the same names in another order. Says so, and
+    where they have other names."""
+    if not run.point_names or not source.point_names or list(run.point_names) == list(source.point_names):
+        return source
+    if (row := point_maps.by_names(run.point_names, source.point_names)) is not None:
+        _log.warning("%s: its points are in another order than those of %s: matched by their names", where, run.root)
+        return Reordered(source, row)
+    pairs = enumerate(itertools.zip_longest(source.point_names, run.point_names, fillvalue="none"))
+    at, (theirs, ours) = next((at, pair) for at, pair in pairs if pair[0] != pair[1])
+    _log.warning(
+        "%s: its points have other names than those of %s (point %d is %s, there %s): matched by their order",
+        where, run.root, at, theirs, ours,
+    )  # fmt: skip
+    return source
 
 
 def _opened(run: Run, data: str, part: str, num_points: int | None = None, **given: str) -> Source:
@@ -106,8 +119,9 @@ def _opened(run: Run, data: str, part: str, num_points: int | None = None, **giv
     each = [opening.open_source(p, part, points) if has else None for p, has in zip(paths, there, strict=True)]
     if known:
         return Mixed(each, run.sets)
-    found = {path: one.num_points for path, one in zip(paths, each, strict=True) if one is not None}
-    return Mixed(each, point_maps.equal(list(found), list(found.values()))[:1] * len(each))
+    found = [(path, one.num_points, one.point_names) for path, one in zip(paths, each, strict=True) if one is not None]
+    rows = iter(point_maps.equal(*zip(*found, strict=True)))
+    return Mixed(each, [list(range(found[0][1])) if one is None else next(rows) for one in each])
 
 
 def training_labels(run: Run, path: str | None) -> Source | None:

@@ -45,6 +45,7 @@ class Run(NamedTuple):
     review: str = ""  # digest of decisions.csv; empty: every label as it is
     boxed: bool = False  # its data has bounding boxes, which it is cropped to
     sets: Sequence[Sequence[int]] = ()  # of several data sets the points of each, as `Source` has them
+    point_names: Sequence[str] = ()  # of its data; empty: they have none, or it is of an older version
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -80,7 +81,17 @@ def plan(root: Path, config: Config, source: Source) -> Run:
     parts = split.of_source(source, config, keys.root(config.split_seed) if config.split_seed >= 0 else key)
     sampling_weights.of(parts["train"], config, config.weights)  # raises what it can
     config = defaults.settled(config, len(source), len(parts["train"]))
-    return Run(root, config, key, scheme_of(config, source.num_points), parts, "", boxed=source.boxed, sets=source.sets)
+    return Run(
+        root,
+        config,
+        key,
+        scheme_of(config, source.num_points),
+        parts,
+        "",
+        boxed=source.boxed,
+        sets=source.sets,
+        point_names=source.point_names,
+    )
 
 
 def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
@@ -101,7 +112,7 @@ def create(root: Path, config: Config, source: Source, origin: str = "") -> Run:
     described = {"config": configs.to_dict(config), "scheme": landmarks.to_data(scheme)}
     weights, decided = _kept(config.weights, root / _WEIGHTS), _kept(config.review, root / _DECISIONS)
     rest: dict[str, Any] = {"data_identity": identity(source), "weights": weights, "origin": origin, "review": decided}
-    rest |= {"boxed": source.boxed, "sets": source.sets}
+    rest |= {"boxed": source.boxed, "sets": source.sets, "point_names": list(source.point_names)}
     files.write_sealed(root / "config.json", {**described, **rest})
     return load(root)
 
@@ -203,7 +214,7 @@ def load(root: Path) -> Run:
             raise ValueError("the digest of the names in split.json does not match")
         config, scheme = configs.from_dict(stored["config"]), landmarks.from_data(stored["scheme"])
         boxed = stored.get("boxed", bool(config.boxes))  # older runs did not keep it
-        rest = stored["data_identity"], *known, boxed, stored.get("sets") or ()
+        rest = stored["data_identity"], *known, boxed, stored.get("sets") or (), stored.get("point_names") or ()
         return Run(root, config, keys.from_json(sealed["key"]), scheme, parts, *rest)
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else str(error)

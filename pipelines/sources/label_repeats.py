@@ -73,7 +73,7 @@ def _down(names: Sequence[str], points: np.ndarray, same: np.ndarray, step: floa
     same = same & (2 * same.sum(1) < np.isfinite(points[..., 0]).sum(1))[:, None]
     if step >= _STEPS[1]:  # whole pixels of what stands still come again
         return []
-    images = np.flatnonzero(same.any(1))
+    images = np.flatnonzero(same.any(1)).tolist()
     if (total := int(same.sum())) < _TWICE:
         return []
     named = ", ".join(names[i] for i in images[:3]) + ", ..." * (len(images) > 3)

@@ -39,6 +39,7 @@ class Mixed(Source):
         self.labelled = any(member.labelled for member in self.members)
         self.boxed = any(member.boxed for member in self.members)
         self.asked = self._asked()
+        self.point_names = self._names()
         self.groups = None
         if any(member.groups is not None for member in self.members):
             grouped = ((label, g) for label, _, m in found for g in m.groups or [""] * len(m))
@@ -52,6 +53,12 @@ class Mixed(Source):
             first = labels[each.index(each[again[0]])]
             raise ValueError(f"`data`: {first} and {labels[again[0]]} hold the same records; give each set once")
         return hashlib.sha256(json.dumps([each, self.sets]).encode()).hexdigest()
+
+    def _names(self) -> Sequence[str]:
+        """The name of each point in the first set that has it and names its points; empty where one has none, or two do."""
+        named = [(row, m.point_names) for row, m in zip(self._rows, self.members, strict=True) if m.point_names]
+        found = [next((names[row[at]] for row, names in named if row[at] >= 0), "") for at in range(self.num_points)]
+        return found if all(found) and len(set(found)) == len(found) else ()
 
     def _asked(self) -> list[np.ndarray] | None:
         """The points to predict of each image; None where not every set asks for some that it has here."""
@@ -73,6 +80,26 @@ class Mixed(Source):
         there = row >= 0
         points = np.where(there[:, None], np.asarray(example.points)[row], 0)
         return example._replace(points=points, mask=example.mask[row] & there)
+
+
+class Reordered(Subset):
+    """A source with its points in another order.
+
+    Args:
+        source: the data set.
+        row: which of its points is each point, all of them once.
+    """
+
+    def __init__(self, source: Source, row: Sequence[int]):
+        super().__init__(source, range(len(source)))
+        self.source, self.row, self.inverse = source, np.array(row), np.argsort(row)
+        self.point_names = [source.point_names[i] for i in row]
+        self.replaced, self.groups = source.replaced, source.groups
+        self.asked = None if source.asked is None else [self.inverse[some] for some in source.asked]
+
+    def __getitem__(self, index: int) -> Example:
+        example = super().__getitem__(index)
+        return example._replace(points=np.asarray(example.points)[self.row], mask=example.mask[self.row])
 
 
 def apart(source: Source) -> dict[str, Source]:

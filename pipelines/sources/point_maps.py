@@ -7,7 +7,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,16 @@ from pipelines.io import files
 _FORM = '{"points": 5, "sets": [[0, 1, 2, 3, 4], [7, null, 2, 5, 4]]}'
 
 
-def equal(paths: Sequence[str], counts: Sequence[int]) -> list[list[int]]:
-    """Return the map of sets that have the same points.
+def equal(paths: Sequence[str], counts: Sequence[int], names: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return the map of sets that have the same points: by their names where these are the same, else by their order.
 
     Args:
         paths: of the sets.
         counts: of their points.
+        names: of each set's points; empty: they have none.
 
     Returns:
-        for each set 0, 1, ...
+        for each set, which of its points is each point of the first.
 
     Raises:
         ValueError: where they have unequal numbers of points.
@@ -35,16 +36,32 @@ def equal(paths: Sequence[str], counts: Sequence[int]) -> list[list[int]]:
         raise ValueError(
             f"`data`: sets with other numbers of points ({listed}): `point_map` FILE says which are the same, as {_FORM}"
         )
-    return [list(range(count)) for count in counts]
+    return [by_names(names[0], own) or list(range(count)) for own, count in zip(names, counts, strict=True)]
 
 
-def read(path: Path, counts: Sequence[int], names: Callable[[int], Sequence[str]]) -> list[list[int]]:
+def by_names(ours: Sequence[str], theirs: Sequence[str]) -> list[int] | None:
+    """Return which of their points each of ours is, by the names.
+
+    Args:
+        ours: names in our order.
+        theirs: names in theirs.
+
+    Returns:
+        indices into theirs; None where there are no names, or not the same ones.
+    """
+    if not ours or sorted(ours) != sorted(theirs):
+        return None
+    places = {name: place for place, name in enumerate(theirs)}
+    return [places[name] for name in ours]
+
+
+def read(path: Path, counts: Sequence[int], names: Sequence[Sequence[str]]) -> list[list[int]]:
     """Return the map of a file.
 
     Args:
         path: of the file.
         counts: of each set's points.
-        names: of a set's points, by its place; called where the file has names.
+        names: of each set's points; empty: they have none.
 
     Returns:
         for each set, which of its points is each point; -1: it has none.
@@ -65,8 +82,7 @@ def read(path: Path, counts: Sequence[int], names: Callable[[int], Sequence[str]
         if not isinstance(entries, list) or len(entries) != count:
             got = words.counted(len(entries), "entry") if isinstance(entries, list) else "no list"
             raise ValueError(f"{where}: expected a list of {count}, one for each point, got {got}")
-        known = names(place) if any(isinstance(entry, str) for entry in entries) else ()
-        rows.append([_point(entry, counts[place], known, where) for entry in entries])
+        rows.append([_point(entry, counts[place], names[place], where) for entry in entries])
         _check(rows[-1], where)
     if missing := [at for at, column in enumerate(zip(*rows, strict=True)) if max(column) < 0]:
         raise ValueError(f"{path}: no set has point {missing[0]}; leave it out")

@@ -101,7 +101,7 @@ class Images(Source):
     def __init__(self, table: Table):
         self.table = table
         self.names, self.num_points, self.labelled = table.names, table.num_points, table.label is not None
-        self.asked, self.boxed = table.asked, table.boxes is not None
+        self.asked, self.boxed, self.point_names = table.asked, table.boxes is not None, point_names(table)
         self.replaced = 0 if table.replaced is None else int(table.replaced.sum())
         self._lock, self._whites, self._odd, self._frames = threading.Lock(), None, set(), False
 

@@ -3,13 +3,15 @@
 A format is a module with NAME, which is that of its file; SUFFIX of the file that it writes (empty: a folder); IMAGES, the
 folder of images beside that file or in that folder; BOXED, whether it holds boxes; `recognises(path)`, `parts(path)`,
 `read(path, part, images, num_points) -> Table` (images: a folder given for the images; num_points: for a test split that
-does not say; a format of one file reads the same rows as either split) and `write(out, rows, num_points)`. A format of one
-file may have `likely(path)`, by which a path near it is suggested.
+does not say; a format of one file reads the same rows as either split) and, if it is one of `choices.WRITTEN`,
+`write(out, rows, num_points)`. One of `NAMED` points takes their names there as well, one that is `SIZED` needs the sizes of
+images, one that writes a folder has `files_of(names)`, the files for records of these names. A format of one file may have
+`likely(path)`, by which a path near it is suggested.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,10 +19,11 @@ from types import ModuleType
 import numpy as np
 
 from jaxmarks import choices, words
+from pipelines.example import Source
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import image_names, text_tables
-from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, pts
-from pipelines.sources.tables import Table
+from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, labelme, pts
+from pipelines.sources.tables import Row, Table, table_of
 
 FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in choices.FORMATS}
 
@@ -43,6 +46,24 @@ def recognise(path: Path) -> ModuleType:
     reason = f"{what}, which is not read" if what else "of no known format"
     hint = f"; near it is {', '.join(near)}: give that path" if near else ""
     raise ValueError(f"{path}: {reason}{hint}; known are {foreign.KNOWN}")
+
+
+def sized(kind: str) -> bool:
+    """Return whether the files of a format need the sizes of the images."""
+    return getattr(FORMATS[kind], "SIZED", False)
+
+
+def write(kind: str, out: Path, rows: Iterable[Row], source: Source, copied: bool = False) -> None:
+    """Write the records of a source in a format, their points by the names that the source has, where the format names them.
+
+    copied: the images are written too, where the format expects them. Raises ValueError where the format cannot say the
+    records.
+    """
+    module, table = FORMATS[kind], table_of(source)
+    known: dict[str, object] = {"names": list(source.point_names)} if getattr(module, "NAMED", False) else {}
+    if table and not copied and kind == labelme.NAME:
+        known["images"] = table.root
+    module.write(out, rows, source.num_points, **known)
 
 
 def _near(path: Path) -> Iterator[tuple[Path, str]]:

@@ -20,7 +20,7 @@ from pipelines.sources.formats.coco_entries import Entry
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "coco"
-SUFFIX, IMAGES, BOXED = ".json", "images", True
+SUFFIX, IMAGES, BOXED, SIZED = ".json", "images", True, True
 parts = plain.parts
 _MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
 _ONE = (None, 0, "0", "")  # of iscrowd: of one object
@@ -36,8 +36,8 @@ class _Read(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Return whether this is a JSON file."""
-    return path.suffix.lower() == ".json" and path.is_file()
+    """Return whether this is a JSON file, but not one of Label Studio's."""
+    return path.suffix.lower() == ".json" and path.is_file() and not foreign.is_tasks(path)
 
 
 def likely(path: Path) -> bool:
@@ -104,7 +104,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _entries(path: Path, category: str) -> _Read:
     """Return the content of the file. Raises ValueError if it is not a COCO keypoints file."""
-    data = files.parse_json(files.read_bytes(path), path, _whole_number)
+    data = files.parse_json(files.read_bytes(path), path, whole_number)
     known = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in ("images", "annotations"))
     if known:
         coco_images.whole_ids(data)
@@ -133,7 +133,7 @@ def _entries(path: Path, category: str) -> _Read:
     return _Read(entries, count, rejected, notes, categories.point_names(data, count, keys))
 
 
-def _whole_number(digits: str) -> int | float:
+def whole_number(digits: str) -> int | float:
     """A number that no 64 bits hold is the fault of its entry alone, which takes no such float."""
     number = int(digits) if len(digits) < 21 else 1 << 64
     return number if -(1 << 63) <= number < 1 << 64 else float(digits)

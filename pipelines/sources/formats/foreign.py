@@ -16,9 +16,14 @@ _BINARY = {
     ".npy": "NumPy's arrays", ".pkl": "a pickle", ".pickle": "a pickle", ".parquet": "Parquet", ".tfrecord": "TFRecord",
     ".xlsx": "an Excel workbook", ".xls": "an Excel workbook", ".ods": "a spreadsheet", ".zip": "an archive",
     ".tar": "an archive", ".gz": "an archive", ".tgz": "an archive", ".7z": "an archive", ".rar": "an archive",
-    ".slp": "a SLEAP project", ".yaml": "YAML", ".yml": "YAML", ".ndjson": "JSON lines", ".jsonl": "JSON lines",
+    ".yaml": "YAML", ".yml": "YAML", ".ndjson": "JSON lines", ".jsonl": "JSON lines",
     ".mp4": "a video", ".avi": "a video", ".mov": "a video", ".mkv": "a video", ".webm": "a video",
 }  # fmt: skip
+_ROOTS = {
+    "annotations": None,
+    "annotation": "Pascal VOC's XML",
+    "dataset": "dlib's XML",
+}  # the first is CVAT's, and is read
 
 
 def of_json(data: Any) -> str:
@@ -44,14 +49,14 @@ def _tool(data: Any) -> str | None:
     """The program whose JSON this is, if it is known and not read."""
     keys = set(data) if isinstance(data, dict) else set()
     if {"shapes", "imagePath"} <= keys:
-        return "LabelMe's JSON, a file for each image"
+        return "one file of LabelMe's (give the folder of such files)"
     if "_via_img_metadata" in keys or "_via_settings" in keys:
         return "a project of the VGG Image Annotator"
     if keys and any(isinstance(v, dict) and {"filename", "regions"} <= set(v) for v in data.values()):
         return "the VGG Image Annotator's JSON"
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
-    if "data" in first and {"annotations", "completions", "predictions"} & set(first):
-        return "Label Studio's JSON"
+    if {"annotator", "annotation_id", "lead_time"} & set(first):
+        return "Label Studio's JSON_MIN, which does not say what belongs together (export as JSON)"
     if {"image_id", "keypoints"} <= set(first):
         return "a list of COCO results, which are predictions"
     return None
@@ -59,11 +64,9 @@ def _tool(data: Any) -> str | None:
 
 def of_text(path: Path) -> str | None:
     """Describe a text file by its first lines; None if nothing is recognised. Not for the formats that are read."""
-    head = _head(path)
-    if head.lstrip().startswith("<"):
-        root = next((n for n in re.findall(r"<([A-Za-z][\w:.-]*)", head) if n.lower() != "xml"), "")
-        kinds = {"annotations": "CVAT's XML", "annotation": "Pascal VOC's XML", "dataset": "dlib's XML"}
-        return kinds.get(root, "XML")
+    head = beginning(path)
+    if (root := _root(head)) is not None:
+        return _ROOTS.get(root, "XML")
     lines = [line for line in head.splitlines()[:5] if line.strip()]
     fields = [line.split(",") for line in lines]
     if lines and lines[0].startswith("#filename") or "region_shape_attributes" in head:
@@ -78,6 +81,23 @@ def of_text(path: Path) -> str | None:
     return None
 
 
+def is_tasks(path: Path) -> bool:
+    """Return whether a JSON file is Label Studio's list of tasks, by its beginning."""
+    start = beginning(path, 4 * _HEAD).lstrip()
+    return start.startswith("[") and re.search(r'"(annotations|completions|predictions)"\s*:', start) is not None
+
+
+def xml_root(path: Path) -> str | None:
+    """The name of the first element of an XML file, empty where none is seen; None for other files."""
+    return _root(beginning(path))
+
+
+def _root(head: str) -> str | None:
+    if not head.lstrip().startswith("<"):
+        return None
+    return next((n for n in re.findall(r"<([A-Za-z][\w:.-]*)", head) if n.lower() != "xml"), "")
+
+
 def _number(field: str) -> bool:
     try:
         float(field)
@@ -86,9 +106,10 @@ def _number(field: str) -> bool:
     return True
 
 
-def _head(path: Path) -> str:
+def beginning(path: Path, size: int = _HEAD) -> str:
+    """Return the beginning of a file as text."""
     with open(path, "rb") as file:
-        data = file.read(_HEAD)
+        data = file.read(size)
     return dialects.text(data)
 
 
@@ -106,7 +127,7 @@ def of_folder(path: Path) -> str | None:
     if {"config.json", "split.json"} <= set(names):
         return "a run's folder"
     if "data.yaml" in names or {"images", "labels"} <= set(names):
-        return "a folder as YOLO has it"
+        return "a folder as YOLO has it, without kpt_shape in data.yaml"
     if any(n.startswith("CollectedData_") and n.endswith(".h5") for n in names):
         return "a DeepLabCut table in HDF5 alone, without its .csv"
     guesses = (

@@ -5,7 +5,6 @@ The .pts files of iBUG count pixels from 1, as MATLAB does: 1 is taken off on re
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -14,16 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxmarks import words
-from pipelines.io import files, guesses
+from pipelines.io import files
 from pipelines.sources import dialects, image_names, joined
-from pipelines.sources.formats import image_folders, plain
+from pipelines.sources.formats import beside, image_folders, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "pts"
 SUFFIX, IMAGES, BOXED = "", "", False
 parts = plain.parts
-_NO_IMAGE = "no image:"
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jfif")
 _ENDING = re.compile(r"\.pts", re.IGNORECASE)
 _BEGINNING = r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)"
 _LAYOUT, _CUT = re.compile(_BEGINNING + r"\}\s*"), re.compile(_BEGINNING)
@@ -59,7 +56,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     """
     root, _ = image_folders.find(path, images, [path], [])
     tables = sorted(p for p in _tables(path) if p.is_file())
-    beside, read_ = _Images(root), {table: _points(table) for table in tables}
+    images_, read_ = beside.Images(root, ".pts"), {table: _points(table) for table in tables}
     good = {table: points for table, points in read_.items() if not isinstance(points, str)}
     sizes = Counter(map(len, good.values()))
     count = sizes.most_common(1)[0][0] if sizes else 0
@@ -67,14 +64,14 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     rejected, apart, lone = [], [], []
     for table, points in read_.items():
         name = table.relative_to(path).as_posix()
-        image = beside.of(name)
+        image = images_.of(name)
         if isinstance(points, str):
             rejected.append(Rejected(name, None, points))
         elif len(points) != count:
             usual = f"{len(points)}, the usual number is {count} ({sizes[count]} of {sizes.total()} files)"
             rejected.append(Rejected(name, None, f"wrong number of points: {usual}"))
         elif image is None:
-            rejected.append(Rejected(name, None, beside.missing(name)))
+            rejected.append(Rejected(name, None, images_.missing(name)))
             lone.append(table)
         elif fault := plain.path_fault(image):
             rejected.append(Rejected(name, None, fault))
@@ -85,7 +82,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         else:
             found[image] = table
     if not found:
-        alone = [row for row in rejected if row.reason.startswith(_NO_IMAGE)]
+        alone = [row for row in rejected if row.reason.startswith(beside.NO_IMAGE)]
         first, far = (alone or rejected)[0], _elsewhere(path / alone[0].file) if alone else ""
         raise ValueError(f"{path}: no .pts file with an image can be used ({first.file}: {first.reason}){far}")
     names = [list(found)[i] for i in sorted_by_name(list(found))]
@@ -98,7 +95,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         label=lambda index: _label(found[names[index]], count),
         rejected=rejected,
         files=tables,
-        notes=beside.notes() + joined.again_notes(path, apart) + _namesakes(path, lone, found, good),
+        notes=images_.notes() + joined.again_notes(path, apart) + _namesakes(path, lone, found, good),
     )
 
 
@@ -118,59 +115,11 @@ def _namesakes(path: Path, lone: list[Path], found: dict[str, Path], good: dict[
     ]
 
 
-class _Images:
-    """The images below a folder by the stems of their names, however those are spelled in Unicode."""
-
-    def __init__(self, root: Path):
-        self._root, self._folders = root, {}
-        self._several: list[list[str]] = []  # that share a stem
-
-    def of(self, name: str) -> str | None:
-        """The image of x/y.pts: the first by its ending, as ENDINGS has them, of those of its stem."""
-        folder, _, file = name.rpartition("/")
-        if folder not in self._folders:
-            self._folders[folder] = self._listed(folder)
-        found = self._folders[folder].get(unicodedata.normalize("NFC", file[:-4]), [])
-        exact = [n for n in found if file[:-4] in (n, os.path.splitext(n)[0])] or found
-        if len(exact) > 1:
-            self._several.append([f"{folder}/{n}".lstrip("/") for n in exact])
-        return f"{folder}/{exact[0]}".lstrip("/") if exact else None
-
-    def _listed(self, folder: str) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        try:
-            with os.scandir(self._root / folder) as entries:
-                names = [entry.name for entry in entries if entry.is_file()]
-        except OSError:
-            return {}
-        known = [(ENDINGS.index(end.lower()), stem, name) for name in names for stem, end in [os.path.splitext(name)]
-                 if end.lower() in ENDINGS]  # fmt: skip
-        for _, stem, name in sorted(known):
-            found.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
-        for _, _, name in known:  # of a.jpg.pts
-            found.setdefault(unicodedata.normalize("NFC", name), [name])
-        return found
-
-    def missing(self, name: str) -> str:
-        """Describe that a .pts file has no image, with one whose name differs little."""
-        near = next(filter(None, (guesses.near_file(self._root / f"{name[:-4]}{end}") for end in ENDINGS)), "")
-        return f"{_NO_IMAGE} none of its stem and {' '.join(ENDINGS)} is beside it{near}"
-
-    def notes(self) -> list[str]:
-        if not self._several:
-            return []
-        first, counted = self._several[0], words.counted(len(self._several), ".pts file")
-        return [
-            f"{counted} with several images of the stem, as {', '.join(first)}: the first by {' '.join(ENDINGS)} is used,"
-            f" {first[0]}"
-        ]
-
-
 def _elsewhere(table: Path) -> str:
     """Return `; images ...` where a folder near a .pts file without an image holds it; empty where none does."""
     here = table.absolute().parent
     near = sorted(p for p in (*here.parent.iterdir(), *here.iterdir()) if p.is_dir() and p != here)
-    found = next((folder for folder in near if _Images(folder).of(table.name)), None)
+    found = next((folder for folder in near if beside.Images(folder, ".pts").of(table.name)), None)
     return f"; images of these names are in {found}: give {here} as `data`, {found} as `pictures`" if found else ""
 
 
@@ -219,6 +168,11 @@ def _label(path: Path, count: int) -> Label:
         raise ValueError(f"{path}: the file was changed while it was in use")
     mask = np.isfinite(points[:, 0])
     return np.where(mask[:, None], points, 0), mask
+
+
+def files_of(names: Iterable[str]) -> list[str]:
+    """Return the .pts files of records. Raises ValueError for one of several faces of an image."""
+    return [file_of(name) for name in dict.fromkeys(names)]
 
 
 def file_of(name: str) -> str:

@@ -78,8 +78,9 @@ def test_batches_are_bit_equal_whether_kept_or_not_and_are_decoded_once(tmp_path
     source.asked_for = 0
     again = taken(source, store, 3, 60, weights, ready)
     assert same(again, taken(Shades(COUNT, BROKEN), None, 3, 60, weights, plain))
-    assert source.asked_for == 0 or kind == "disk"  # which keeps no example in the place of another
-    assert source.asked_for < 3 * 8 or weighted
+    if not weighted:  # else an example may come for the first time
+        assert source.asked_for == 0 or kind == "disk"  # which keeps no example in the place of another
+        assert source.asked_for < 3 * 8
 
 
 def test_a_file_serves_the_next_run_and_another_split(tmp_path):

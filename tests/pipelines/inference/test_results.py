@@ -1,6 +1,7 @@
 """Predictions as files: which layout the points are written in, and that others' readers take them as they are."""
 
 import io
+import json
 
 import numpy as np
 import pandas
@@ -10,7 +11,10 @@ from jaxmarks.inference import Predicted
 from pipelines import example
 from pipelines import open as opening
 from pipelines.inference import results
+from pipelines.sources.formats import cvat, labelme
+from tests.pipelines.sources.formats import tools
 from tests.pipelines.sources.formats.test_contest import small_folder
+from tests.pipelines.sources.formats.test_formats import put
 
 
 def predicted(source: example.Source) -> Predicted:
@@ -40,6 +44,30 @@ def test_the_layout_follows_the_data(tmp_path, path, kind):
     table.write_text("file_name,x_0,y_0\na.png,1,2\n")
     path = path.format(contest=tmp_path / "data", plain=table)
     assert results.layout(opening.open_source(path, "test"), path) == kind
+
+
+@pytest.mark.parametrize("kind", ["cvat", "labelstudio", "labelme", "yolo"])
+def test_predictions_are_files_that_tools_open_with_the_names_of_the_points(tmp_path, kind):
+    put(tmp_path / "data", "a.png", "b.png", "d/c.png")
+    names = ["beak", "eye", "tail"]
+    labelme.write(tmp_path / "data", tools.rows(True), 3, names)
+    source = opening.open_source(str(tmp_path / "data"))
+    out = tmp_path / {"cvat": "p.xml", "labelstudio": "p.json"}.get(kind, "p")
+    results.write_points(out, kind, source, [predicted(source)], str(tmp_path / "data"))
+    table = opening.open_table(str(out), "train", pictures=str(tmp_path / "data"))
+    if kind == "labelme":  # which looks for the image from the file on
+        assert json.loads((out / "d" / "c.json").read_text())["imagePath"] == "../../data/d/c.png"
+    assert list(table.points) == names and len(table.names) == 4 and table.boxes is None and table.label is not None
+    assert np.array_equal([table.label(i)[0] for i in range(4)], predicted(source).points)
+
+
+def test_points_keep_the_order_of_their_list_from_tool_to_tool(tmp_path):
+    names = ["tail", "beak", "eye"]
+    put(tmp_path, "a.png", "b.png", "d/c.png")
+    cvat.write(tmp_path / "a.xml", tools.rows(False), 3, names)
+    source = opening.open_source(str(tmp_path / "a.xml"))
+    results.write_points(tmp_path / "b.xml", "cvat", source, [predicted(source)], None)
+    assert list(opening.open_table(str(tmp_path / "b.xml"), "train").points) == names
 
 
 def test_expected_errors_are_columns_for_pandas(tmp_path):

@@ -96,16 +96,17 @@ def as_decisions(path: Path) -> None:
     decisions.read(path, NAMES, 3)
 
 
-def labelled(kind: str, name: str) -> Callable[[Path], Path]:
+def labelled(kind: str, name: str, changed: str = "") -> Callable[[Path], Path]:
     """Makes the images and a file of labels of a format; gives the file to change."""
 
     def make(root: Path) -> Path:
         for image in NAMES:
-            (root / image).parent.mkdir(parents=True, exist_ok=True)
-            (root / image).write_bytes(PNG)
+            place = root / ("images" if kind == "yolo" else "") / image
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(PNG)
         rows = [Row(n, POINTS + i, np.ones(3, bool), (50, 40), np.array([1, 2, 30, 31.5])) for i, n in enumerate(NAMES)]
         formats.FORMATS[kind].write(root / name if name else root, rows, 3)
-        return root / name if name and kind != "pts" else root / "a.pts"
+        return root / (name or changed)
 
     return make
 
@@ -137,8 +138,13 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], None], Callabl
     "coco": (labelled("coco", "labels.json"), as_data, lambda path: path),
     "wflw": (labelled("wflw", "labels.txt"), as_data, lambda path: path),
     "plain": (labelled("plain", "labels.csv"), as_data, lambda path: path),
-    "pts": (labelled("pts", ""), as_data, lambda path: path.parent),
+    "pts": (labelled("pts", "", "a.pts"), as_data, lambda path: path.parent),
     "deeplabcut": (labelled("deeplabcut", "CollectedData_x.csv"), as_data, lambda path: path),
+    "cvat": (labelled("cvat", "labels.xml"), as_data, lambda path: path),
+    "labelstudio": (labelled("labelstudio", "labels.json"), as_data, lambda path: path),
+    "labelme": (labelled("labelme", "", "a.json"), as_data, lambda path: path.parent),
+    "yolo": (labelled("yolo", "", "labels/a.txt"), as_data, lambda path: path.parents[1]),
+    "data.yaml": (labelled("yolo", "", "data.yaml"), as_data, lambda path: path),
     "boxes": (
         written("boxes.csv", "file_name,x,y,width,height\na.png,1,2,30,30\nb.png,0,0,9,9\n"),
         as_boxes,

@@ -14,7 +14,7 @@ NAMES = (["eye", "nose", "ear"], ["nose", "tail", "eye", "paw"])
 
 def read(tmp_path, content):
     (tmp_path / "map.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    return point_maps.read(tmp_path / "map.json", [3, 4], lambda place: NAMES[place])
+    return point_maps.read(tmp_path / "map.json", [3, 4], NAMES)
 
 
 def test_points_are_given_by_index_by_name_or_not_at_all(tmp_path):
@@ -51,12 +51,14 @@ def test_what_is_no_map_of_these_sets_is_rejected_in_a_line(tmp_path, content):
 
 def test_names_where_a_set_has_none_are_rejected(tmp_path):
     (tmp_path / "map.json").write_text('{"points": 1, "sets": [["eye"]]}')
-    assert "'eye'" in rejection(point_maps.read, tmp_path / "map.json", [1], lambda place: ())
+    assert "'eye'" in rejection(point_maps.read, tmp_path / "map.json", [1], [()])
 
 
 def test_sets_of_as_many_points_need_no_map():
-    assert point_maps.equal(["a", "b"], [2, 2]) == [[0, 1], [0, 1]]
-    told = rejection(point_maps.equal, ["a", "b"], [2, 3])
+    assert point_maps.equal(["a", "b"], [2, 2], [(), ()]) == [[0, 1], [0, 1]]
+    assert point_maps.equal(["a", "b"], [2, 2], [("eye", "nose"), ("nose", "eye")]) == [[0, 1], [1, 0]]
+    assert point_maps.equal(["a", "b"], [2, 2], [("eye", "nose"), ("nose", "mouth")]) == [[0, 1], [0, 1]]
+    told = rejection(point_maps.equal, ["a", "b"], [2, 3], [(), ()])
     assert "`point_map`" in told and '"sets"' in told
 
 

@@ -10,7 +10,6 @@ from pipelines.sources import formats
 
 SHAPE = {"label": "p0", "points": [[1, 2]], "shape_type": "point"}
 LABELME = {"version": "5", "shapes": [SHAPE], "imagePath": "0.jpg"}
-STUDIO = [{"id": 1, "data": {"image": "/a.jpg"}, "annotations": [{"result": []}]}]
 POINTS = "".join(f"nose,{i},{i},{i}.jpg,120,160\n" for i in range(3))
 
 
@@ -25,11 +24,10 @@ def rejection(path: Path) -> str:
     ("name", "content", "said"),
     [
         ("0.json", json.dumps(LABELME), "LabelMe"),
-        ("p.json", json.dumps(STUDIO), "Label Studio"),
+        ("p.json", json.dumps([{"image": "/a.jpg", "id": 1, "annotator": 1}]), "JSON_MIN"),
         ("via.json", json.dumps({"_via_settings": {}, "_via_img_metadata": {}}), "VGG Image Annotator"),
         ("via.json", json.dumps({"a.jpg12": {"filename": "a.jpg", "regions": []}}), "VGG Image Annotator"),
         ("r.json", json.dumps([{"image_id": 1, "keypoints": [1, 2, 1]}]), "results"),
-        ("cvat.xml", "<?xml version='1.0'?>\n<annotations><version>1.1</version></annotations>", "CVAT"),
         ("voc.xml", "<annotation><folder/></annotation>", "VOC"),
         ("dlib.xml", "<?xml version='1.0'?><?xml-stylesheet?><dataset><images/></dataset>", "dlib"),
         ("points.csv", POINTS, "makesense"),
@@ -51,8 +49,7 @@ def test_a_file_of_another_format_is_named(tmp_path, name, content, said):
 @pytest.mark.parametrize(
     ("names", "content", "said"),
     [
-        (["0.jpg", "0.json"], json.dumps(LABELME), "LabelMe"),
-        (["annotations.xml"], "<annotations/>", "CVAT"),
+        (["annotations.xml"], "<annotations/>", "annotations.xml (cvat): give that path"),
         (["points.csv"], POINTS, "makesense"),
         (["data.yaml", "images/0.jpg"], "x", "YOLO"),
         (["CollectedData_me.h5"], "x", "DeepLabCut"),

@@ -1,0 +1,294 @@
+"""YOLO pose: data.yaml, folders of images, and beside them folders of labels, a text file an image, a line an object.
+
+A line is a class, a box by its centre, and x, y (and a visibility) of each point, all in shares of the displayed image's
+width and height. The sizes of the images are read when the set is opened.
+"""
+
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from pipelines.images import decode
+from pipelines.io import files
+from pipelines.sources import boxes, dialects
+from pipelines.sources.formats import beside, foreign, object_rows, objects, plain
+from pipelines.sources.formats.objects import Found
+from pipelines.sources.tables import Row, Table
+
+NAME = "yolo"
+SUFFIX, IMAGES, BOXED, SIZED, NAMED = "", "images", True, True, True
+CONFIG, _LABELS, _TXT = "data.yaml", "labels", ".txt"
+_LARGEST = 1 << 20  # bytes of a configuration
+_MOST = 1 << 16  # points of an object
+_START = 1 << 18  # bytes in which most images tell their size
+_MADE = "bbox_from"  # key of a configuration whose set has no boxes: "keypoints", of which they were made
+
+
+class _Config(NamedTuple):
+    path: Path
+    data: dict[str, Any]
+    count: int  # of points
+    dims: int  # numbers of a point
+
+    @property
+    def top(self) -> Path:
+        return self.path.parent
+
+    def points(self, kind: str) -> list[str]:
+        """The names of the points of a class."""
+        found = self.data.get("kpt_names", self.data.get("node_names"))  # the second in files of sleap-io
+        if isinstance(found, dict):
+            found = next((names for key, names in found.items() if str(key) == kind), next(iter(found.values()), None))
+        if found is None:
+            return object_rows.point_names(self.count)
+        names = [str(name) for name in found] if isinstance(found, list) else []
+        if len(set(names)) != self.count or not all(name.isprintable() and name for name in names):
+            raise ValueError(
+                f"{self.path}: kpt_names has {len(set(names))} different names, kpt_shape {self.count} points"
+            )
+        return names
+
+
+class _Line(NamedTuple):
+    image: str
+    size: tuple[int, int]
+    table: str
+    number: int
+    values: np.ndarray  # class, box, points
+
+
+def _config_of(path: Path) -> Path | None:
+    """The configuration that a path is, or that a folder has."""
+    if path.is_dir():
+        return next((p for p in (path / CONFIG, *sorted(path.glob("*.y*ml"))) if p.is_file() and _has_points(p)), None)
+    return path if path.suffix.lower() in (".yaml", ".yml") and path.is_file() and _has_points(path) else None
+
+
+def _has_points(path: Path) -> bool:
+    return "kpt_shape" in foreign.beginning(path)
+
+
+def recognises(path: Path) -> bool:
+    """Return whether this is a configuration with kpt_shape, or a folder that has one."""
+    return _config_of(path) is not None
+
+
+def parts(path: Path) -> list[str]:
+    """The training split, and a test split where the configuration names one, or a validation split, that is another."""
+    config = _config(path)
+    train, other = (_folders(config, key) for key in ("train", _test_key(config)))
+    return ["train", "test"] if other and other != train else ["train"]
+
+
+def _test_key(config: _Config) -> str:
+    return "test" if config.data.get("test") else "val"
+
+
+def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
+    """Return the objects of a split by name; of the test split those of `test`, else of `val`.
+
+    images: the folder of all images, if it is another. Raises ValueError where the configuration is none, and where no
+    line of the labels can be used.
+    """
+    config = _config(path)
+    key = _test_key(config) if part == "test" and "test" in parts(path) else "train"
+    folders = _folders(config, key)
+    if not folders:
+        raise ValueError(
+            f"{config.path}: no labels are found for {key}: {str(config.data.get(key))!r:.80}, in {config.top} or below it"
+        )
+    found = Found(config.path.name, "a line is one object")
+    top = images or Path(os.path.commonpath(folders))
+    tables, lines = [], []
+    for folder in folders:
+        inner = "" if images else folder.relative_to(top).as_posix()
+        tables += (some := _tables(_labels(config.top, folder)))
+        lines += _lines(config, _labels(config.top, folder), some, top, inner if inner != "." else "", found)
+    for line in lines:
+        _add(line, config, found)
+    kind = found.only_usual()
+    listed = config.points(kind.partition(" ")[0])
+    return found.table(config.path, images, [top], listed=listed, files=[config.path, *tables])
+
+
+def _config(path: Path) -> _Config:
+    """The configuration of a path. Raises ValueError where it is no sound one."""
+    where = _config_of(path)
+    if where is None:
+        raise ValueError(f"{path}: no configuration with kpt_shape is there")
+    if files.size(where) > _LARGEST:
+        raise ValueError(f"{where}: too large a configuration")
+    try:
+        data = yaml.safe_load(dialects.text(files.read_bytes(where)))
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError, TypeError, AttributeError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        raise ValueError(
+            f"{where}:{'' if line is None else f'{line + 1}:'} not YAML ({type(error).__name__})"
+        ) from None
+    shape = data.get("kpt_shape") if isinstance(data, dict) else None
+    pair = shape if isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape) else [0, 0]
+    if not 0 < pair[0] <= _MOST or pair[1] not in (2, 3):
+        raise ValueError(f"{where}: kpt_shape is {str(shape)!r:.40}, expected the number of points, and 2 or 3")
+    return _Config(where, data, *pair)
+
+
+def _folders(config: _Config, key: str) -> list[Path]:
+    """The folders of images of a split that lie below the configuration's own and have labels."""
+    given = config.data.get(key)
+    values = [str(v) for v in (given if isinstance(given, list) else [given]) if v]
+    base = str(config.data.get("path") or "")
+    found = []
+    for value in values:
+        choices = [os.path.normpath(config.top / p) for p in (Path(base, value), value, value.removeprefix("../"))]
+        inner = [Path(p) for p in choices if "\0" not in p and Path(p).is_relative_to(os.path.normpath(config.top))]
+        found += [p for p in inner if os.path.isdir(_labels(config.top, p))][:1]
+    return list(dict.fromkeys(found))
+
+
+def _labels(top: Path, folder: Path) -> Path:
+    """The folder of labels of one of images: labels in place of the last images in its path, else the same."""
+    steps = list(folder.relative_to(os.path.normpath(top)).parts)
+    if IMAGES not in steps:
+        return folder
+    steps[len(steps) - 1 - steps[::-1].index(IMAGES)] = _LABELS
+    return Path(top, *steps)
+
+
+def _tables(folder: Path) -> list[Path]:
+    walked = ((Path(where, name), below.sort()) for where, below, names in os.walk(folder) for name in sorted(names))
+    return [path for path, _ in walked if path.suffix.lower() == _TXT and path.is_file()]
+
+
+def _lines(config: _Config, folder: Path, tables: list[Path], top: Path, inner: str, found: Found) -> list[_Line]:
+    """The lines of a folder of labels that can be used, with the sizes of their images. inner: its images, below `top`."""
+    near, sound = beside.Images(top, _TXT), list[tuple[str, str, list[tuple[int, np.ndarray]]]]()
+    for table in tables:
+        name = table.relative_to(os.path.normpath(config.top)).as_posix()
+        stem = posixpath.join(inner, table.relative_to(folder).as_posix())
+        if not (values := _values(table, name, config, found)):
+            continue
+        if (image := near.of(stem)) is None:
+            found.reject(name, None, near.missing(stem))
+        else:
+            sound.append((image, name, values))
+    found.notes += near.notes()
+    return list(_sized(sound, top, found))
+
+
+def _sized(some: list[tuple[str, str, list[tuple[int, np.ndarray]]]], top: Path, found: Found) -> Iterator[_Line]:
+    """The lines of the images whose size can be read. some: image, file of labels, lines of each."""
+    with ThreadPoolExecutor(4) as pool:
+        sizes = pool.map(lambda one: _size(top / one[0]), some)
+        for (image, name, values), size in zip(some, sizes, strict=True):
+            if isinstance(size, str):
+                found.reject(image, None, size)
+            else:
+                yield from (_Line(image, size, name, number, line) for number, line in values)
+
+
+def _values(table: Path, name: str, config: _Config, found: Found) -> list[tuple[int, np.ndarray]]:
+    """(number, values) of the lines of a file that have the right number of fields, all numbers."""
+    wanted, good = 5 + config.count * config.dims, []
+    whole = dialects.text(files.read_bytes(table))
+    if not whole.strip():
+        found.passed["image without an object"] += 1
+    for number, text in enumerate(whole.splitlines(), 1):
+        fields = text.split()
+        if fields and len(fields) != wanted:
+            found.reject(name, number, f"wrong number of fields: {len(fields)}, kpt_shape asks for {wanted}")
+        elif fields and (values := plain.numbers(fields)) is None:
+            found.reject(name, number, plain.number_fault((f"field {i}" for i in range(1, wanted + 1)), fields))
+        elif fields:
+            good.append((number, values))
+    return good
+
+
+def _size(path: Path) -> tuple[int, int] | str:
+    """(width, height) of an image as displayed, from its beginning where that tells; what is wrong where it has none."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_START)
+        try:
+            return decode.displayed_size(start)
+        except decode.DecodeError:
+            return decode.displayed_size(files.read_bytes(path))
+    except (decode.DecodeError, OSError) as error:
+        return str(error) if isinstance(error, decode.DecodeError) else f"the image cannot be read ({error.strerror})"
+
+
+def _add(line: _Line, config: _Config, found: Found) -> None:
+    """Add the object of a line."""
+    kind, shares = line.values[0], line.values[1:5]
+    points = line.values[5:].reshape(config.count, config.dims)
+    seen = points[:, 2] if config.dims == 3 else (points >= 0).all(1).astype(float)
+    if (odd := ~np.isin(seen, (0, 1, 2))).any():
+        return found.reject(line.table, line.number, f"bad visibility: {seen[odd][0]:.6g}; expected 0, 1 or 2")
+    if kind != int(kind) or kind < 0:
+        return found.reject(line.table, line.number, f"not a class: {kind:.6g}")
+    places = (points[:, :2] * line.size).tolist()
+    labelled = [(name, xy) for name, xy, v in zip(config.points(str(int(kind))), places, seen, strict=True) if v]
+    x, y, w, h = shares * (line.size * 2)
+    box = None if config.data.get(_MADE) == "keypoints" else tuple(map(objects.pixels, (x - w / 2, y - h / 2, w, h)))
+    more = {"key": str(line.number), "box": box, "size": line.size, "entry": line.table}
+    found.add(labelled, line.image, line.number, kind=_class(int(kind), config.data.get("names")), **more)
+
+
+def _class(kind: int, names: Any) -> str:
+    """A class as messages name it: its number, and its name where that is known."""
+    known = dict(enumerate(names)) if isinstance(names, list) else names if isinstance(names, dict) else {}
+    return f"{kind} ({known[kind]})" if kind in known else str(kind)
+
+
+def file_of(name: str) -> str:
+    """Return the file of labels of the image of a record."""
+    return f"{_LABELS}/{os.path.splitext(plain.image_of(name))[0]}{_TXT}"
+
+
+def files_of(names: Iterable[str]) -> list[str]:
+    """Return the files of labels of the images of records, and the configuration."""
+    return [*(file_of(image) for image in dict.fromkeys(map(plain.image_of, names))), CONFIG]
+
+
+def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = ()) -> None:
+    """Write a file of labels for each image in the folder `out`, and data.yaml last.
+
+    A record without a box gets that of its points, since other programs want one, and data.yaml says so. names: of the
+    points. Raises ValueError for a record without the size of its image, and where two images have one stem.
+    """
+    written, boxed = set[str](), True
+    for image, records in object_rows.by_image(rows):
+        if (name := file_of(image)) in written or plain.path_fault(image):
+            raise ValueError(
+                f"{image}: {'another image has this stem' if name in written else 'not a path below a folder'}"
+            )
+        written.add(name)
+        boxed = records[0][1].box is not None
+        with files.whole(out / name) as file:
+            file.write("".join(_line(row) for _, row in records).encode())
+    config: dict[str, Any] = {
+        "train": IMAGES,
+        "val": IMAGES,
+        "names": {0: object_rows.KIND},
+        "kpt_shape": [num_points, 3],
+    }
+    config |= {"kpt_names": {0: object_rows.point_names(num_points, names)}, **({} if boxed else {_MADE: "keypoints"})}
+    with files.whole(out / CONFIG) as file:
+        file.write(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode())
+
+
+def _line(row: Row) -> str:
+    """The line of a record."""
+    box = boxes.of_points(row.points, row.mask) if row.box is None else row.box
+    x, y, w, h = (0.0, 0.0, 1.0, 1.0) if box is None else box.tolist()
+    width, height = (float(n) for n in row.size)
+    shares = [(x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
+    names = object_rows.point_names(len(row.mask))
+    known = {name: (x / width, y / height) for name, x, y in object_rows.labelled(row, names)}
+    points = [(*known[name], 2) if name in known else (0, 0, 0) for name in names]
+    return " ".join(["0", *map(repr, shares), *(f"{x!r} {y!r} {v}" for x, y, v in points)]) + "\n"

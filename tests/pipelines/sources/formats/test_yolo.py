@@ -1,0 +1,154 @@
+"""YOLO pose: a folder as the tool's documentation has it, what is rejected, and the way back."""
+
+import numpy as np
+import pytest
+import yaml
+
+from pipelines import open as opening
+from pipelines.sources.formats import yolo
+from tests.pipelines.sources.formats import tools
+from tests.pipelines.sources.formats.test_formats import held, put, reasons, rejection, table_at
+
+CONFIG = """# A set as Ultralytics has it
+path: ../datasets/birds  # dataset root dir
+train: images/train  # train images (relative to 'path')
+val: images/val
+test:  # optional
+
+kpt_shape: [2, 3]  # number of keypoints, number of dims
+flip_idx: [0, 1]
+names:
+  0: bird
+  1: egg
+kpt_names:
+  0:
+    - beak
+    - tail
+"""
+LINE = "0 0.5 0.5 0.25 0.5 0.245 0.1775 2.000000 0 0 0\n"
+
+
+def folder(root, config=CONFIG, **lines):
+    put(root, "images/train/a.png", "images/train/sub/b.png", "images/val/c.png", "images/train/bare.png", "evil.png")
+    (root / "data.yaml").write_text(config)
+    (root / "labels/train/sub").mkdir(parents=True)
+    (root / "labels/val").mkdir()
+    (root / "labels/train/a.txt").write_text(LINE)
+    (root / "labels/train/sub/b.txt").write_text("0 0.1 0.1 0.1 0.1 -0.1 1.5 1 0.5 0.5 2\n\n0 0.5 0.5 1 1 0 0 0 1 1 2")
+    (root / "labels/val/c.txt").write_text(LINE.replace("0.245", "1"))
+    (root / "labels/train/bare.txt").write_text("\n")
+    for name, text in lines.items():
+        put(root, f"images/train/{name}.png")
+        (root / "labels" / "train" / f"{name}.txt").write_bytes(text.encode() if isinstance(text, str) else text)
+    return root
+
+
+def test_shares_become_pixels_under_the_names_of_the_configuration(tmp_path):
+    for path in (folder(tmp_path), tmp_path / "data.yaml"):
+        table = table_at(path)
+        assert list(table.points) == ["beak", "tail"] and table.root == tmp_path / "images" / "train"
+        assert held(table) == {
+            "a.png": [[12.25, np.float32(7.1)], None],
+            "sub/b.png#1": [[-5, 60], [25, 20]],
+            "sub/b.png#3": [None, [50, 40]],
+        }
+        assert table.boxes is not None
+        assert table.boxes.tolist() == [[18.75, 10, 12.5, 20], [2.5, 2, 5, 4], [0, 0, 50, 40]]
+        assert not table.rejected and "1 'image without an object'" in table.notes[0]
+        assert opening.parts(str(path)) == ["train", "test"]
+        test = opening.open_table(str(path), "test")
+        assert held(test) == {"c.png": [[50, np.float32(7.1)], None]}
+
+
+def test_folders_of_several_kinds_and_points_of_two_numbers(tmp_path):
+    config = {"train": ["../images/train", "images/val"], "val": "images/val", "kpt_shape": [2, 2]}
+    for file in (folder(tmp_path) / "labels").rglob("*.txt"):
+        file.write_text("0 0.5 0.5 1 1 0.5 0.5 -1 0\n")
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(config))
+    table = table_at(tmp_path)
+    assert table.names == ["train/a.png", "train/bare.png", "train/sub/b.png", "val/c.png"]
+    assert held(table)["val/c.png"] == [[25, 20], None] and list(table.points) == ["point_0", "point_1"]
+
+
+def test_one_class_is_read(tmp_path):
+    table = table_at(folder(tmp_path, d=LINE.replace("0 0.5", "1 0.5", 1)))
+    assert reasons(table) == [("d.png", 1, "other class")] and "1 (egg)" in table.rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("0 0.5 0.5 1 1 0 0 0 0 0", "wrong number of fields"),
+        ("0 0.5 0.5 1 1", "wrong number of fields"),
+        ("x 0.5 0.5 1 1 0.5 0.5 2 0 0 0", "not a finite number"),
+        ("0 0.5 0.5 1 1 0.5 nan 2 0 0 0", "not a finite number"),
+        ("0 0.5 0.5 1 1 0.5 1e39 2 0 0 0", "not a finite number"),
+        ("0 0.5 0.5 1 1 0.5 0.5 0.7 0 0 0", "bad visibility"),
+        ("0 0.5 0.5 1 1 0.5 0.5 3 0 0 0", "bad visibility"),
+        ("-1 0.5 0.5 1 1 0.5 0.5 2 0 0 0", "not a class"),
+        ("0.5 0.5 0.5 1 1 0.5 0.5 2 0 0 0", "not a class"),
+        ("0 0.5 0.5 1 1 0.5 0.5 0 0 0 0", "no labelled point"),
+        (b"0 0.5 0.5 1 1 \xff 0.5 0 0 0 0", "not a finite number"),
+    ],
+)
+def test_a_bad_line_is_rejected_with_its_number_and_nothing_else(tmp_path, text, kind):
+    table = table_at(folder(tmp_path, d=text))
+    [(file, line, found)] = reasons(table)
+    assert (line, found) == (1, kind) and file in ("d.png", "labels/train/d.txt") and len(table.names) == 3
+
+
+def test_images_that_are_missing_or_none_are_rejected(tmp_path):
+    folder(tmp_path, d=LINE, e=LINE)
+    (tmp_path / "images/train/d.png").unlink()
+    (tmp_path / "images/train/e.png").write_bytes(b"no image")
+    table = table_at(tmp_path)
+    assert [(file, kind) for file, _, kind in reasons(table)][0] == ("labels/train/d.txt", "no image")
+    assert [r.file for r in table.rejected[1:]] == ["e.png"] and len(table.names) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("[2, 3]", "[2, 4]"), "kpt_shape"),
+        (("[2, 3]", "2"), "kpt_shape"),
+        (("[2, 3]", "[1000000000, 3]"), "kpt_shape"),
+        (("[2, 3]", "[true, 3]"), "kpt_shape"),
+        (("    - tail\n", ""), "kpt_names"),
+        (("- tail", "- beak"), "kpt_names"),
+        (("train: images/train", "train: ../../etc"), "no labels"),
+        (("train: images/train", "train: /etc"), "no labels"),
+        (("train: images/train", f"train: images{'9' * 5000}"), "no labels"),
+        (("train: images/train", "train:"), "no labels"),
+        (("names:", "names: ["), "not YAML"),
+        (("# A set", "a: " + "[" * 9999 + "\n# "), "not YAML"),
+        (("# A set", "a: !!python/object/apply:os.system [ls]\n#"), "not YAML"),
+    ],
+)
+def test_a_configuration_that_is_none_is_reported_in_one_line(tmp_path, change, said):
+    assert said in rejection(folder(tmp_path, CONFIG.replace(*change)))
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+@pytest.mark.parametrize("names", [[], ["tail", "é: [", "eye"]])
+def test_what_is_written_is_read_again(tmp_path, boxed, names):
+    assert (tools.again("yolo", tmp_path, boxed, names).boxes is None) is not boxed
+    config = yaml.safe_load((tmp_path / "data.yaml").read_text())
+    assert config["kpt_shape"] == [3, 3] and opening.parts(str(tmp_path)) == ["train"]
+
+
+def test_two_images_of_one_stem_do_not_share_a_file(tmp_path):
+    row = tools.rows(False)[0]
+    with pytest.raises(ValueError, match="this stem"):
+        yolo.write(tmp_path, [row, row._replace(name="a.jpg")], 3)
+
+
+def test_another_program_reads_what_is_written(tmp_path):
+    other = pytest.importorskip("sleap_io.io.ultralytics")
+    yolo.write(tmp_path, tools.rows(True), 3)
+    skeleton = other.create_skeleton_from_config(other.parse_data_yaml(tmp_path / "data.yaml"))
+    found = []
+    for name in ("a", "b", "d/c"):
+        found += other.parse_label_file(tmp_path / "labels" / f"{name}.txt", skeleton, (40, 50))[0]
+    for row, instance in zip(tools.rows(True), found, strict=True):
+        points = instance.numpy()
+        assert np.allclose(points[row.mask], row.points[row.mask], atol=1e-4) and np.isnan(points[~row.mask]).all()
