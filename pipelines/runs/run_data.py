@@ -130,7 +130,8 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = opening.parts(where) if where and opening.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            return _opened(run, where, "train", **places(c)) if where == c.data else _opened(run, where, "train")
+            given = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category} if where == c.data else {}
+            return _opened(run, where, "train", None, **given)
     return None
 
 

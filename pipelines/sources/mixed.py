@@ -57,7 +57,9 @@ class Mixed(Source):
     def _names(self) -> Sequence[str]:
         """The name of each point in the first set that has it and names its points; empty where one has none, or two do."""
         named = [(row, m.point_names) for row, m in zip(self._rows, self.members, strict=True) if m.point_names]
-        found = [next((names[row[at]] for row, names in named if row[at] >= 0), "") for at in range(self.num_points)]
+        found = [
+            next((names[int(row[at])] for row, names in named if row[at] >= 0), "") for at in range(self.num_points)
+        ]
         return found if all(found) and len(set(found)) == len(found) else ()
 
     def _asked(self) -> list[np.ndarray] | None:
