@@ -4,14 +4,13 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
 
 from jaxmarks import config as configs
 from jaxmarks import data_sets, words
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Source, Subset
-from pipelines.io.flags import Places, places
+from pipelines.io.flags import places
 from pipelines.packing import cache
 from pipelines.runs import boxed, run_folder
 from pipelines.runs.run_folder import Run
@@ -81,7 +80,7 @@ def test_split(run: Run, path: str | None, *, pictures: str = "", boxes: str = "
         boxes = run.config.boxes
     if own or (where.lower().endswith(".json") and not run.config.category.isdigit()):  # ids are of one file only
         category = category or run.config.category
-    given: Places = {"pictures": pictures, "boxes": boxes, "category": category}
+    given = {"pictures": pictures, "boxes": boxes, "category": category}
     if "test" in opening.parts(where):
         return boxed.cropped(run, in_order(run, _opened(run, where, "test", points, **given), where))
     if own:
@@ -110,7 +109,7 @@ def in_order(run: Run, source: Source, where: str) -> Source:
     return source
 
 
-def _opened(run: Run, data: str, part: str, num_points: int | None = None, **given: Unpack[Places]) -> Source:
+def _opened(run: Run, data: str, part: str, num_points: int | None = None, **given: str) -> Source:
     """A split of one data set, or of those of several that have it."""
     if len(paths := data_sets.paths(data)) == 1:
         return opening.open_source(data, part, num_points, **given)
@@ -131,10 +130,9 @@ def training_labels(run: Run, path: str | None) -> Source | None:
     for where in (path, c.data):
         found = opening.parts(where) if where and opening.exists(where) else []
         if where and "train" in found and (where == c.data or "test" in found):
-            own = where == c.data
-            return (
-                _opened(run, where, "train", **places(c)) if own else in_order(run, _opened(run, where, "train"), where)
-            )
+            given = {"pictures": c.pictures, "boxes": c.boxes, "category": c.category} if where == c.data else {}
+            source = _opened(run, where, "train", None, **given)
+            return source if where == c.data else in_order(run, source, where)
     return None
 
 
