@@ -6,9 +6,7 @@ The file is never whole in memory. What stays is a name, an offset and a line nu
 numbers is checked by array operations on bytes, some 200 MB a second on one core.
 """
 
-import functools
 import io
-import os
 import re
 from array import array
 from collections.abc import Callable, Iterator
@@ -17,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from pipelines.io import files
+from pipelines.io import ranges
 from pipelines.sources import dialects, image_names, joined
 
 _BLOCK = 1 << 22
@@ -87,9 +85,7 @@ class Scan(NamedTuple):
         if self.text is not None:
             yield from (self.text[offset : offset + length] for offset, length in places)
             return
-        with files.patiently(lambda: open(self.path, "rb")) as file:
-            for offset, length in places:
-                yield files.patiently(functools.partial(os.pread, file.fileno(), int(length), int(offset)))
+        yield from (ranges.read(self.path, int(offset), int(length)) for offset, length in places)
 
 
 def _name(field: bytes) -> str | None:

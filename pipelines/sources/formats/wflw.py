@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmarks import words
-from pipelines.io import files
+from pipelines.io import files, ranges
 from pipelines.sources import image_names
 from pipelines.sources.formats import image_folders, plain
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
@@ -32,7 +32,8 @@ _BOM = b"\xef\xbb\xbf"
 class _Face(NamedTuple):
     image: str
     line: int
-    offset: int  # of the row in the file
+    offset: int  # of the row in the file, in bytes
+    length: int
     box: np.ndarray
     about: bool | None  # whether the box holds a point, None where it has no area
 
@@ -142,7 +143,7 @@ def _faces(path: Path, layout: _Layout) -> tuple[list[_Face], list[Rejected]]:
             if isinstance(parsed, Rejected):
                 rejected.append(parsed._replace(file=parsed.file or path.name, line=line))
             elif parsed is not None:
-                faces.append(_Face(parsed[0], line, offset, parsed[2], _holds(parsed[2], parsed[1])))
+                faces.append(_Face(parsed[0], line, offset, len(text), parsed[2], _holds(parsed[2], parsed[1])))
             offset += len(text)
     return faces, rejected
 
@@ -218,9 +219,7 @@ def _lengths(corners: list[str]) -> list[float]:
 
 
 def _label(path: Path, face: _Face, layout: _Layout) -> Label:
-    with open(path, "rb") as file:
-        file.seek(face.offset)
-        parsed = _parsed(file.readline() or b"?", layout)
+    parsed = _parsed(ranges.read(path, face.offset, face.length) or b"?", layout)
     if isinstance(parsed, Rejected) or parsed[0] != face.image:
         raise ValueError(f"{path}:{face.line}: the file was changed while it was in use")
     return parsed[1], np.ones(layout.points, bool)
