@@ -67,14 +67,15 @@ def test_a_store_that_cannot_be_opened_gives_way(monkeypatch, tmp_path):
     assert found == "Nowhere" and "`store` disk" in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.bits
 def test_steps_are_the_same_under_every_store_and_across_a_change_of_it(command, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXMARKS_CACHE", str(tmp_path / "cache"))
     digests = set()
-    for name, first, second in (("a", "none", "none"), ("b", "disk", "device"), ("c", "host", "disk")):
+    for name, first, second in (("a", "none", "device"), ("b", "disk", "host")):
         at = (*FEW, "--runs", tmp_path, "--name", name, "--schedule", "constant")
         assert command("train", *at, "--steps", 12, "--store", first)[0] == 0
         assert command("train", *at, "--steps", 18, "--store", second)[0] == 0
         digests.add((tmp_path / name / "final.json").read_text())
     assert len(digests) == 1
-    assert command("replay", "--run", tmp_path / "c", "--verify", "--step", "16:18")[0] == 0
+    assert command("replay", "--run", tmp_path / "b", "--verify", "--step", "16:18")[0] == 0
