@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from jaxmarks import backend, words
 from jaxmarks.config import Config
 from jaxmarks.training import recipes
@@ -19,10 +21,10 @@ def paced(
     """take_step(state, batch), which says that it compiles, shows its first step and, after a few, the rates of loader and
     step and the time of all. costs: of the loader."""
     inner, taken, spent = compilation.report_first_call(take_step, progress.say), 0, 0.0
-    first = 0.0  # when the first step was done
+    ends: list[float] = []  # when each step was done
 
     def step(state, batch):
-        nonlocal taken, spent, first
+        nonlocal taken, spent
         if taken > _STEPS:
             return take_step(state, batch)
         if not taken:
@@ -32,13 +34,16 @@ def paced(
         began = time.monotonic()
         after, record = inner(state, batch)
         loss = float(record.loss)  # waits for it
-        taken, spent = taken + 1, spent + time.monotonic() - began
+        ends.append(time.monotonic())
+        taken, spent = taken + 1, spent + ends[-1] - began
         if taken == 1:
             progress.show(begin + 1, f"loss {loss:.3f}")
-            spent, first = 0.0, time.monotonic()  # compiling says nothing about the rest
+            spent = 0.0  # compiling says nothing about the rest
         elif taken == _STEPS + 1:
             each, left = spent / _STEPS, until - begin - taken
-            progress.say(rates(config, costs.rate(config.workers), each, (time.monotonic() - first) / _STEPS))
+            progress.say(
+                rates(config, costs.rate(config.workers), each, float(np.median(np.diff(ends))))
+            )  # of all but a validation
             progress.say(f"{estimate(each, left)}{advice(each * left, config)}")
         return after, record
 
