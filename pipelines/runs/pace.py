@@ -41,9 +41,8 @@ def paced(
             spent = 0.0  # compiling says nothing about the rest
         elif taken == _STEPS + 1:
             each, left = spent / _STEPS, until - begin - taken
-            progress.say(
-                rates(config, costs.rate(config.workers), each, float(np.median(np.diff(ends))))
-            )  # of all but a validation
+            together = float(np.median(np.diff(ends)))  # which leaves out a validation between
+            progress.say(rates(config, costs.rate(config.workers), each, together))
             progress.say(f"{estimate(each, left)}{advice(each * left, config)}")
         return after, record
 
