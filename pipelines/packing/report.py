@@ -190,6 +190,8 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     for part in parts:  # a set packed before these were counted has none
         for key, form in label_checks.FORMS.items():
             schema.check(data["parts"][part].get(key), form, f"{path}: parts.{part}.{key}")
+        shared = data["parts"][part]["near_duplicates"].get("shared")
+        schema.check(shared, (several_objects.FORM, None), f"{path}: parts.{part}.near_duplicates.shared")
     return {**data, "parts": {part: data["parts"][part] for part in parts}}
 
 

@@ -3,7 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from pipelines.io import schema
 from pipelines.sources.formats import plain
+
+_COUNT = schema.Whole(0, 1 << 50)
+FORM = {"images": _COUNT, "records": _COUNT}
 
 
 def count(names: Sequence[str]) -> dict[str, int]:

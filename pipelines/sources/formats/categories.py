@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmarks import words
+from pipelines.io import files
 
 Key = int | str | None  # a category's id; None: of annotations that name no category
 
@@ -89,7 +90,8 @@ def unlisted(data: dict[str, Any]) -> list[str]:
     bare = [c for c in every if c.declared and c.points and not c.annotations]
     if not strange or not bare:
         return []
-    keys, names = ", ".join(str(c.key) for c in strange[:5]), ", ".join(c.name for c in bare[:5])
+    keys = files.escaped(", ".join(str(c.key)[:40] for c in strange[:5]))
+    names = files.escaped(", ".join(c.name[:40] for c in bare[:5]))
     return [
         f"annotations name categories that the file does not list ({keys}), and listed ones have none ({names}): does one"
         " list count from 0, the other from 1? Then annotations are of another category than they seem"

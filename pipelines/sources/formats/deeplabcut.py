@@ -242,7 +242,8 @@ def _head(path: Path, head: dict[str, list[str]]) -> _Head | str:
 def _other_axes(coords: Sequence[str], parts: Sequence[str]) -> str:
     """Describe the first body part whose two columns are not x and y; empty where all are."""
     pairs = zip(parts[::2], zip(coords[::2], coords[1::2], strict=False), strict=False)
-    return next((f"{part[:40]} has the columns {', '.join(axes)}; " for part, axes in pairs if axes != ("x", "y")), "")
+    found = next(((part[:40], *axes) for part, axes in pairs if axes != ("x", "y")), None)
+    return files.escaped("{} has the columns {:.20}, {:.20}; ".format(*found)) if found else ""
 
 
 def _plain(individual: str) -> str:
