@@ -55,10 +55,10 @@ class Devices:
             the batch, its leading axes split.
         """
         if not self._there[batch.index].all():
-            batch = sharding.split(self._mesh, batch)
-            self._canvases = self._write(self._canvases, batch.index, batch.image)
-            self._there[np.asarray(batch.index)] = True
-            return batch
+            placed = sharding.split(self._mesh, batch)
+            self._canvases = self._write(self._canvases, placed.index, placed.image)
+            self._there[batch.index] = True
+            return placed
         rest = sharding.split(self._mesh, batch._replace(image=batch.index))
         return rest._replace(image=self._read(self._canvases, rest.index))
 

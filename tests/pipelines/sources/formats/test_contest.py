@@ -66,11 +66,8 @@ def train_of(root: Path) -> Images:
     return Images(contest.read(root, "train"))
 
 
-def test_split_of(root: Path) -> Images:
+def held_out(root: Path) -> Images:
     return Images(contest.read(root, "test"))
-
-
-test_split_of.__test__ = False
 
 
 def read(tmp_path: Path, text: str | bytes, reader=landmarks):
@@ -153,11 +150,11 @@ def test_a_table_that_is_none_is_rejected(tmp_path, text, told):
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
-    for reader in (train_of, test_split_of):
+    for reader in (train_of, held_out):
         with pytest.raises(ValueError, match=r"\.csv: the file is missing"):
             reader(tmp_path)
     root = small_folder(tmp_path / "set")
-    for part, reader in (("train", train_of), ("test", test_split_of)):
+    for part, reader in (("train", train_of), ("test", held_out)):
         (root / part / "images").rename(root / part / "elsewhere")
         with pytest.raises(ValueError, match=f"{part}/images: the folder of images is missing"):
             reader(root)
@@ -190,7 +187,7 @@ def test_a_bad_row_of_test_points_is_named_by_its_line(tmp_path, row, told):
 
 def test_the_training_part_comes_by_name_and_the_test_part_as_listed(tmp_path):
     root = small_folder(tmp_path)
-    train, test = train_of(root), test_split_of(root)
+    train, test = train_of(root), held_out(root)
     assert train.names == ["a.png", "b.png", "c.png"] and train.num_points == 2
     assert train[0].points.tolist() == [[1, 1.5], [21, 10]] and train[0].mask.all()
     assert train[0].image == (root / "train/images/a.png").read_bytes()
@@ -201,10 +198,10 @@ def test_the_training_part_comes_by_name_and_the_test_part_as_listed(tmp_path):
 def test_without_truth_nothing_is_labelled_and_the_training_header_gives_the_number_of_points(tmp_path):
     root = small_folder(tmp_path)
     (root / "test/landmarks_true.csv").unlink()
-    test = test_split_of(root)
+    test = held_out(root)
     assert test.num_points == 2 and not test[0].mask.any()
     (root / "train/landmarks.csv").unlink()
-    assert test_split_of(root).num_points == 2  # the highest asked, and one
+    assert held_out(root).num_points == 2  # the highest asked, and one
 
 
 @pytest.mark.parametrize("truth", [True, False])
@@ -214,14 +211,14 @@ def test_a_point_that_does_not_exist_cannot_be_asked(tmp_path, truth):
     if not truth:
         (root / "test/landmarks_true.csv").unlink()
     with pytest.raises(ValueError, match="test_points.csv: point 2 is asked, but there are 2 points"):
-        test_split_of(root)
+        held_out(root)
 
 
 def test_a_truth_that_lacks_an_image_is_rejected(tmp_path):
     root = small_folder(tmp_path)
     (root / "test/landmarks_true.csv").write_text("n\tx\ty\nz.png\t1\t2\n")
     with pytest.raises(ValueError, match=r"landmarks_true.csv: no row for y.png.*\(1 in all\)"):
-        test_split_of(root)
+        held_out(root)
 
 
 def test_the_submission_to_the_letter(tmp_path):
