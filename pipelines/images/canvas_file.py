@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import threading
 import time
 import zlib
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ class CanvasFile:
     """
 
     def __init__(self, path: Path, key: dict[str, Any], places: Sequence[int], count: int, side: int, num_points: int):
-        self.path, self.damaged = path, 0
+        self.path, self.damaged, self._lock = path, 0, threading.Lock()
         self._places, self._form = np.asarray(places), canvas_rows.about(num_points)
         self._record = 8 + self._form.itemsize + side * side * 3
         if not path.exists():
@@ -82,8 +83,10 @@ class CanvasFile:
         return there
 
     def _tell(self, place: int) -> None:
-        self.damaged += 1
-        if self.damaged == 1:
+        with self._lock:
+            self.damaged += 1
+            first = self.damaged == 1
+        if first:
             _log.warning("%s: the canvas of example %d is damaged: it is decoded again", self.path, place)
 
     def put(self, index: int, rows: Rows, at: int) -> None:
@@ -98,8 +101,12 @@ class CanvasFile:
             os.pwritev(self._file, parts, start + 8)
             os.pwritev(self._file, [head], start)  # last: who reads meanwhile finds no mark, or all of it
         except OSError as error:
-            self._writes = False
-            _log.warning("%s takes no more canvases (%s): the others are decoded each time", self.path, error.strerror)
+            with self._lock:
+                first, self._writes = self._writes, False
+            if first:
+                _log.warning(
+                    "%s takes no more canvases (%s): the others are decoded each time", self.path, error.strerror
+                )
 
 
 class Kept(NamedTuple):

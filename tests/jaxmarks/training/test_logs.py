@@ -1,19 +1,16 @@
 """The logs of a run are what its checkpoints counted, or that is said and nothing goes on."""
 
-import errno
 import json
 import logging
 import os
-import resource
 import shutil
-import signal
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from jaxmarks.training import checkpoint, log
-from tests.jaxmarks.training.test_checkpoint import OFFSETS, _state
 from tests.jaxmarks.training.test_session import _digest, _files, _sit, machinery, unbroken  # noqa: F401  fixtures
 
 
@@ -139,17 +136,34 @@ def test_orbax_is_given_no_file_that_was_changed(run, machinery, monkeypatch):  
     assert opened == ["00000006"]
 
 
+FULL = """
+import errno, resource, signal, sys
+from pathlib import Path
+import numpy as np
+from jaxmarks.training import checkpoint
+from tests.jaxmarks.training.test_checkpoint import OFFSETS, _state
+sys.unraisablehook = lambda _: None  # orbax closes the event loop under the writes that have not failed yet
+root = Path(sys.argv[1])
+checkpoint.save(root, _state(10), None, OFFSETS)
+large = _state(20)._replace(params={"x": np.random.RandomState(0).rand(1 << 20)})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, most))
+try:
+    checkpoint.save(root, large, None, OFFSETS)
+except OSError as error:
+    assert error.errno == errno.EFBIG and error.filename == str(root / "checkpoints/00000020"), error
+else:
+    raise AssertionError("saved")
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+assert [c.step for c in checkpoint.commits(root)] == [10]
+assert checkpoint.save(root, large, None, OFFSETS).step == 20
+"""
+
+
 def test_a_disk_that_takes_no_more_is_reported_with_the_folder_and_leaves_no_half_checkpoint(tmp_path):
-    checkpoint.save(tmp_path, _state(10), None, OFFSETS)
-    large = _state(20)._replace(params={"x": np.random.RandomState(0).rand(1 << 20)})
-    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
-    try:
-        with pytest.raises(OSError) as caught:
-            checkpoint.save(tmp_path, large, None, OFFSETS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "checkpoints/00000020")
-    assert [c.step for c in checkpoint.commits(tmp_path)] == [10]
-    assert checkpoint.save(tmp_path, large, None, OFFSETS).step == 20
+    known = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], env=known, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
