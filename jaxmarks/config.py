@@ -6,6 +6,7 @@ Each field is `defining` (a resumed run with another value is rejected) or opera
 import argparse
 import dataclasses
 import math
+import os
 import shlex
 import typing
 from collections.abc import Collection
@@ -28,7 +29,13 @@ GROUPS = {  # of the fields, as --help shows them
     "optimizer": "lr warmup backbone_lr thaw_lr weight_decay clip schedule plateau_factor plateau_patience",
     "run": "seed epochs steps val_every log_every save_minutes",
 }
+MAX_WORKERS = 256
 AUTO_EPOCHS, AUTO_SHARE = 0.0, -1.0  # of --epochs and --val-fraction: by the number of images, see `defaults`
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _defining(default: Any, help: str) -> Any:
@@ -110,11 +117,16 @@ class Config:
     val_every: int = _operational(0, "steps between validations; 0: after each epoch")
     log_every: int = _operational(20, "steps between lines of the log")
     save_minutes: float = _operational(5.0, "minutes between checkpoints")
-    workers: int = _operational(4, "decoding threads")
+    workers: int = _operational(0, "decoding threads; 0: the cores that this process may use")
     store: str = _operational(
         "auto",
         f"where canvases stay once they were decoded: {', '.join(STORES)}; auto: the first of which half has room for them",
     )
+
+    @property
+    def threads(self) -> int:
+        """Decoding threads: `workers`, or as many as there are cores for this process."""
+        return self.workers or min(cores(), MAX_WORKERS)
 
     @property
     def fold_of(self) -> tuple[int, int] | None:
@@ -152,7 +164,7 @@ class Config:
             "size": (32, 1024), "canvas": (1, 4), "batch": (1, 65536), "epochs": (0, 1e6), "steps": (0, 10**9),
             "lr": (1e-9, 10), "warmup": (0, 10**6), "weight_decay": (0, 10), "clip": (0, 1e9), "seed": (0, 2**32 - 1),
             "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (AUTO_SHARE, 0.9),
-            "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (1, 256),
+            "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (0, MAX_WORKERS),
             "box_margin": (0, 4), "max_faults": (0, 10**9), "accumulate": (1, 4096), "backbone_lr": (0, 1e3),
             "freeze": (0, 1e6), "thaw_lr": (1e-9, 1e3), "ema": (0, 0.999999), "split_seed": (-1, 2**32 - 1),
         }  # fmt: skip

@@ -180,7 +180,7 @@ def batches(
         return _batch(rows, draws)
 
     drawn = grain.MapDataset.range(start_step, _FOREVER).map(load)
-    ahead = grain.ReadOptions(num_threads=config.workers, prefetch_buffer_size=config.workers + _AHEAD)
+    ahead = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.threads + _AHEAD)
     stacked = drawn.to_iter_dataset(ahead)  # a thread makes a batch: the cost of handing over is that of one element
     if ready is None:
         return iter(stacked)
@@ -234,7 +234,7 @@ def together(
     faults, costs = Faults() if faults is None else faults, Costs()
     layouts = [_layout(config) for config in configs]
     distinct, size = list(dict.fromkeys(layouts)), configs[0].batch
-    options = grain.ReadOptions(num_threads=configs[0].workers, prefetch_buffer_size=4 * size)
+    options = grain.ReadOptions(num_threads=configs[0].threads, prefetch_buffer_size=4 * size)
 
     def load(index: int) -> tuple[_Loaded | None]:
         found = _load(source, int(index), distinct, faults, costs)

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import words
+from jaxmarks.config import MAX_WORKERS, cores
 from pipelines.io import console
 
 
@@ -34,7 +35,7 @@ def arguments() -> console.Parser:
     parser.add_argument("--look", action="store_true", help="write DIR/look.html as well")
     parser.add_argument("--part", default="", metavar="I/N", help="write only the shards s with s mod N = I")
     parser.add_argument("--merge", action="store_true", help="complete the set from the parts that were written")
-    parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="decoding threads; 0: the cores (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
     return parser
 
@@ -54,8 +55,8 @@ def main() -> int:
     mine, out = _part(flags.part), Path(flags.out) if flags.out else None
     if flags.size and not 32 <= flags.size <= 4096:
         raise ValueError(f"--size must lie in 32..4096, got {flags.size}")
-    if not 1 <= flags.workers <= 256:
-        raise ValueError(f"--workers must lie in 1..256, got {flags.workers}")
+    if not 0 <= flags.workers <= MAX_WORKERS:
+        raise ValueError(f"--workers must lie in 0..{MAX_WORKERS}, got {flags.workers}")
     if dataset.is_packed(opening.local(flags.data)):
         if any(
             (flags.out, flags.pictures, flags.boxes, flags.category, flags.size, flags.part, flags.merge, flags.dry_run)
@@ -80,7 +81,7 @@ def main() -> int:
     if not seal.is_whole(out):
         if not flags.merge:
             progress = console.Progress(pack.total(job, mine), "record", brief=True)
-            pack.write(job, flags.workers, progress.show, mine)
+            pack.write(job, flags.workers or cores(), progress.show, mine)
             progress.close()
         if flags.part and not flags.merge:
             print(f"part {flags.part} is written; when all are: the same command with --merge in place of --part")

@@ -101,7 +101,7 @@ def describe(run: run_folder.Run, source: example.Source, *, fresh: bool) -> int
 def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.Source, *, counted: bool) -> list[str]:
     """What a person should know before training, a line each; counted: of the labels too."""
     chooses = halves.held(run, source).chooses
-    by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
+    by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.threads)
     own = (
         [f"no --data: {run.config.data}, faces that the project draws"]
         if run.config.data == configs.Config().data
@@ -164,7 +164,7 @@ def train(run: run_folder.Run, source: example.Source) -> int:
     given, notes = (None, []) if found else restore.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
     chooses = halves.held(run, source).chooses
-    by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.workers)
+    by_labels = boxes.of_labels(chooses, range(len(chooses)), run.config.threads)
     lines = [*remarks(run, plan, source, counted=not found), *notes, *experiment.describe(plan)[:1]]
     console.say(*lines, f"{run.root}: {doing} of {plan.steps} steps; setting up its network")
     progress, done = console.Progress(plan.steps, "step"), begin

@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 
 from pipelines.example import Example
-from pipelines.images import headers
-from pipelines.images.decoders import DecodeError, decoded
-from pipelines.images.headers import header_size
-from pipelines.images.jpeg import is_jpeg, orientation
+from pipelines.images import area, headers
+from pipelines.images.decoders import DecodeError, check, decoded
+from pipelines.images.jpeg import orientation
 
 _HEADER = 1 << 16  # bytes in which what comes before a PNG's pixels lies
 _UNTURNED = ("JPEG", "PNG", "BMP", "GIF")  # formats whose header, with the orientation, has the size as displayed
@@ -143,7 +142,7 @@ def reduced(image: np.ndarray, scale: float) -> np.ndarray:
     """
     height, width = image.shape[:2]
     new = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, new, interpolation=cv2.INTER_AREA) if scale < 1 and new != (width, height) else image
+    return area.resize(image, *new) if scale < 1 and new != (width, height) else image
 
 
 def canvas_side(size: int, factor: float) -> int:
@@ -210,9 +209,10 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
     if isinstance(given, np.ndarray):
         image, shown = given, (given.shape[1], given.shape[0])
     else:
-        stored = header_size(given) if is_jpeg(given) else None
+        header = check(given)
+        stored = (header.width, header.height) if header.kind == "JPEG" else None
         reduction = next((r for r in (8, 4, 2) if _square_side(example, stored, margin) / r >= size), 1)
-        image = decoded(given, reduction)
+        image = decoded(given, reduction, header)
         turn = orientation(given) if stored and reduction > 1 else 1
         shown = image.shape[1], image.shape[0]
         if stored is not None and reduction > 1:

@@ -51,9 +51,9 @@ def _undecodable(data: bytes) -> DecodeError:
     return DecodeError("truncated JPEG: its end is cut off" if cut else "not an image that can be decoded")
 
 
-def decoded(data: bytes, reduction: int = 1) -> np.ndarray:
-    """Decode as `decode.decode`, in OpenCV's order of channels."""
-    found = check(data)
+def decoded(data: bytes, reduction: int = 1, header: Header | None = None) -> np.ndarray:
+    """Decode as `decode.decode`, in OpenCV's order of channels. header: what `check` gave, where it was called already."""
+    found = header or check(data)
     if found.kind == "HEIC":
         return _heic(data)
     if found.deep:

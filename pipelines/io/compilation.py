@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmarks.config import cores
 from pipelines.io import files
 
 _log = logging.getLogger("jaxmarks")
@@ -37,9 +38,8 @@ def root() -> Path:
 def folder() -> Path:
     """Return the folder of this machine, named by the processor's features and the number of cores this process may
     use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     known = f"{platform.machine()} {_features()} {os.environ.get('NPROC', '')}"  # XLA takes NPROC for the cores
-    return root() / f"{hashlib.sha256(known.encode()).hexdigest()[:12]}-{cores}"
+    return root() / f"{hashlib.sha256(known.encode()).hexdigest()[:12]}-{cores()}"
 
 
 def _features() -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmarks import words
+from jaxmarks.config import cores
 from pipelines.example import Source, Subset, identity_of
 from pipelines.io import console, files
 from pipelines.open import described, open_any
@@ -46,7 +47,7 @@ def training_set(
     boxes: str = "",
     category: str = "",
     packed: bool = True,
-    workers: int = 4,
+    workers: int | None = None,
     dry: bool = False,
     brief: bool = False,
 ) -> Source:
@@ -59,18 +60,19 @@ def training_set(
     Synthetic and packed sets are used as they are. Prints what it does, with progress. Raises ValueError in one line if
     there is nothing to train on.
     """
+    threads = workers or cores()
     source = open_any(path, pictures=pictures, boxes=boxes, category=category)
     if not isinstance(source, Images):
         return _reported(source, path, source.replaced)
     if not brief:
         console.say(f"{path}: {described(source)}", *report.not_listed_lines(report.not_listed(source.table)))
     if not packed:
-        return _survey(source, path, workers, brief)
+        return _survey(source, path, threads, brief)
     folder = files.cache_root() / key(path, source.table)
     if dry and not seal.is_whole(folder):
-        return _survey(source, path, workers, brief)
+        return _survey(source, path, threads, brief)
     if not seal.is_whole(folder):
-        _pack(path, source, folder, workers)
+        _pack(path, source, folder, threads)
     try:
         found = dataset.Packed(folder, "train")
         rejected = report.read(folder / seal.REPORT, ["train"])["refused"]

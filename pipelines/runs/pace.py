@@ -42,7 +42,7 @@ def paced(
         elif taken == _STEPS + 1:
             each, left = spent / _STEPS, until - begin - taken
             together = float(np.median(np.diff(ends)))  # which leaves out a validation between
-            progress.say(rates(config, costs.rate(config.workers), each, together))
+            progress.say(rates(config, costs.rate(config.threads), each, together))
             progress.say(f"{estimate(each, left)}{advice(each * left, config)}")
         return after, record
 
@@ -52,7 +52,7 @@ def paced(
 def rates(config: Config, loader: float | None, step: float, together: float) -> str:
     """Return a line of the images a second of the loader's threads alone, of the step alone, and of both. loader: images a
     second, None: not known; step, together: seconds a step."""
-    alone = f"loader alone {words.number(loader)} ({words.counted(config.workers, 'thread')}), " if loader else ""
+    alone = f"loader alone {words.number(loader)} ({words.counted(config.threads, 'thread')}), " if loader else ""
     both = f"step alone {words.number(config.batch / step)}, together {words.number(config.batch / together)}"
     return f"images/s: {alone}{both}"
 

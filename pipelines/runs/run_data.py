@@ -28,7 +28,7 @@ def of_config(config: Config, root: Path | None = None, *, dry: bool = False, br
     for path in paths[1:]:
         opening.parts(path)  # raises where nothing is, before another is packed
     each = [
-        cache.training_set(path, **places(c), packed=c.cache, workers=c.workers, dry=dry, brief=brief) for path in paths
+        cache.training_set(path, **places(c), packed=c.cache, workers=c.threads, dry=dry, brief=brief) for path in paths
     ]
     found = each[0] if len(each) == 1 else Mixed(each, _rows(c.point_map, paths, each, root))
     return decisions.applied(found, run_folder.decided(config, root))

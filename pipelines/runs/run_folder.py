@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import metadata
@@ -62,7 +61,7 @@ def versions() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "devices": f"{len(devices)} x {devices[0].device_kind}",
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cores": configs.cores(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "compiler_options": backend.compiler_options(),
         "instruction_sets": list(backend.instruction_sets()),

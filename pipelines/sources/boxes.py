@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from jaxmarks.config import cores
 from pipelines.example import Source
 from pipelines.images.decode import DecodeError
 from pipelines.sources.tables import Table
@@ -64,7 +65,7 @@ def replaced_line(count: int, of: int) -> str:
     return f"{count} of {of} bounding boxes had no area: the box of the labelled points took their place"
 
 
-def of_labels(source: Source, indices: Sequence[int] | np.ndarray, workers: int = 4) -> int:
+def of_labels(source: Source, indices: Sequence[int] | np.ndarray, workers: int | None = None) -> int:
     """Return how many of these records are cropped to a box made from their own labels.
 
     That is the box of the labelled points up to rounding, or one extended, in most of the records, by the same pixels
@@ -81,7 +82,7 @@ def of_labels(source: Source, indices: Sequence[int] | np.ndarray, workers: int 
         own = of_points(example.points, example.mask)
         return None if own is None or example.box is None else [own, np.asarray(example.box, np.float64)]
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         found = [pair for pair in pool.map(one, (int(i) for i in indices)) if pair is not None]
     return int(_alike(*np.array(found).swapaxes(0, 1)).sum()) if found else 0
 

@@ -47,7 +47,7 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
         positions.add(name, example.points, example.mask, size)
         return one[0]
 
-    with ThreadPoolExecutor(config.workers) as pool:
+    with ThreadPoolExecutor(config.threads) as pool:
         found = pool.map(lambda i: _read(source, int(i)), chosen)
         read = (counted(one) for one in found if one is not None)
         counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)

@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument(
         "--share", type=float, default=0.01, help="share of the records that are damaged (default: %(default)s)"
     )
-    parser.add_argument("--workers", type=int, default=4, help="decoding threads (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="decoding threads; 0: the cores (default: %(default)s)")
     flags = parser.parse_args()
     out, (count, points) = Path(flags.out), drawn.parse(flags.data)
     draw(out, count, points)

@@ -5,7 +5,6 @@ if __name__ == "__main__":
 
 import functools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -114,9 +113,7 @@ class Training:
 
     def __init__(self, shape: Shape):
         name, size, precision, count = shape
-        self.config = Config(
-            model=name, size=size, precision=precision, batch=count, steps=10**6, workers=len(os.sched_getaffinity(0))
-        )
+        self.config = Config(model=name, size=size, precision=precision, batch=count, steps=10**6)
         mesh = sharding.mesh(jax.devices()[:1])
         self.plan = experiment.assemble(self.config, keys.root(0), landmarks.scheme(POINTS), 10**6, mesh)
         self.batch = self.plan.split(synthetic(self.config))

@@ -81,7 +81,7 @@ def load(settings: dict, folder: Path) -> Side:
     source = image_source(root, settings["count"])
     if settings["packed"]:
         source = packed(root, max(settings["packed"], 0))
-    config = Config(size=settings["size"], batch=settings["batch"], workers=os.cpu_count() or 1)
+    config = Config(size=settings["size"], batch=settings["batch"])
     steps = settings["count"] // config.batch
     first, _ = next(loader.ordered(source, config))
     edge = (first.image.shape[1] - config.size) // 2

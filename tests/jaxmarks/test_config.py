@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 
 from jaxmarks import config
 from jaxmarks.config import Config
@@ -21,3 +22,13 @@ def test_flags_read_back_as_the_fields_given():
     found = vars(parser.parse_args(["--lr", "0.5", "--no-cache", "--trim-top", "0.1", "--split-by", "a+"]))
     assert found == {"lr": 0.5, "cache": False, "trim_top": 0.1, "split_by": "a+"}
     assert "--lr LR" not in parser.format_help() and "--trim-top" in parser.format_help()
+
+
+def test_as_many_threads_decode_as_there_are_cores_for_the_process_or_as_asked():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert config.cores() == Config().check().threads == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert Config().threads == min(len(before), config.MAX_WORKERS) and Config(workers=7).check().threads == 7

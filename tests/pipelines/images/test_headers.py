@@ -65,7 +65,7 @@ def test_size_and_frames_of_every_format(name):
     data = KINDS[name]
     found = headers.read(data)
     assert found is not None and found.kind == headers.kind(data[:64]) and name.startswith(found.kind)
-    assert (found.width, found.height) == (64, 48) == decode.header_size(data)
+    assert (found.width, found.height) == (64, 48) == headers.header_size(data)
     assert found.frames == ("moving" in name) and found.deep == ("PFM" in name)
     assert decode.decode(data).shape == (48, 64, 3)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from jaxmarks import affine
 from pipelines import synthetic
 from pipelines.example import Example
-from pipelines.images import decode
+from pipelines.images import decode, headers
 from tests.pipelines.images.test_decode import blob, centroid, encoded
 
 ANY = np.zeros((1, 2)), np.ones(1, bool)
@@ -230,7 +230,7 @@ def kinds() -> dict[str, bytes]:
 @pytest.mark.parametrize(("kind", "data"), kinds().items(), ids=list(kinds()))
 def test_the_size_in_the_header_is_the_one_that_pillow_reads(kind, data):
     with Image.open(io.BytesIO(data)) as picture:
-        assert decode.header_size(data) == picture.size
+        assert headers.header_size(data) == picture.size
 
 
 NO_HEADER = [
@@ -250,12 +250,12 @@ NO_HEADER = [
 
 @pytest.mark.parametrize("data", NO_HEADER, ids=lambda data: repr(data[:12]))
 def test_where_the_header_does_not_tell_it_is_not_guessed(data):
-    assert decode.header_size(data) is None
+    assert headers.header_size(data) is None
 
 
 def test_whatever_the_header_a_size_or_none_is_reported():
     random, whole = np.random.RandomState(0), kinds()["EXIF"]
     for _ in range(300):
         at = random.randint(2, 400)
-        found = decode.header_size(whole[:at] + random.bytes(random.randint(60)) + whole[at + random.randint(9) :])
+        found = headers.header_size(whole[:at] + random.bytes(random.randint(60)) + whole[at + random.randint(9) :])
         assert found is None or all(0 <= side < 1 << 16 for side in found)

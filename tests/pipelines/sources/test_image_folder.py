@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines import open as opening
-from pipelines.images import decode, heic
+from pipelines.images import decode, headers, heic
 from pipelines.images.decoders import DecodeError
 from pipelines.sources import image_folder
 from tests.pipelines.images.test_decode import JPEG, encoded, quarters
@@ -103,7 +103,7 @@ def test_heic_is_decoded_as_displayed():
     pillow_heif.from_pillow(Image.fromarray(image)).save(file, quality=95)
     found = decode.decode(file.getvalue())
     assert found.shape == image.shape and abs(found.astype(int) - image).mean() < 5
-    assert decode.header_size(file.getvalue()) == (64, 64) or decode.header_size(file.getvalue()) == (64, 48)
+    assert headers.header_size(file.getvalue()) == (64, 64) or headers.header_size(file.getvalue()) == (64, 48)
     with pytest.raises(DecodeError):
         decode.decode(file.getvalue()[:-200])
 
