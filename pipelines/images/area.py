@@ -7,10 +7,10 @@ in which OpenCV adds. OpenCV goes through the x axis pixel by pixel; a product g
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
-from scipy.sparse import csr_array
 
 _LEAST = 1e-3  # of a pixel: what covers less is left out, as OpenCV does
 _MOST = (
@@ -19,7 +19,7 @@ _MOST = (
 
 
 @lru_cache(1024)
-def weights(n: int, m: int) -> csr_array:
+def weights(n: int, m: int) -> Any:
     """Return the matrix that reduces an axis of n pixels to m by area.
 
     OpenCV's `computeResizeAreaTab`, in float64 and rounded once.
@@ -29,8 +29,10 @@ def weights(n: int, m: int) -> csr_array:
         m: pixels after, 1..n.
 
     Returns:
-        f32[m, n], sparse; rows add up to 1.
+        f32[m, n], a csr_array; rows add up to 1.
     """
+    from scipy.sparse import csr_array  # an eighth of a second: for the commands that reduce images
+
     scale = 1.0 / (m / n)
     columns, values, ends = [], [], [0]
     for at in range(m):
