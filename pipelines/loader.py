@@ -172,9 +172,12 @@ def batches(
         rows = canvas_rows.empty(config.batch, side, source.num_points)
         with costs.of("keep"):
             there = kept.get(indices, rows)
-        for at in np.flatnonzero(~there):
+        missing = np.flatnonzero(~there)
+        for at in missing:
             _place(source, int(indices[at]), layout, faults, costs, rows, int(at))
-            with costs.of("keep"):
+        canvas_rows.to_input(rows, missing)
+        with costs.of("keep"):
+            for at in missing:
                 kept.put(int(indices[at]), rows, int(at))
         costs.add_images(config.batch)
         return _batch(rows, draws)
@@ -253,6 +256,7 @@ def _filled(some: list[_Loaded], which: int, layout: _Layout, size: int) -> tupl
     for at in range(size):
         example, canvases, index = some[at if at < len(some) else 0]
         canvas_rows.place(rows, at, example, canvases[which], index)
+    canvas_rows.to_input(rows, np.arange(size))
     rows.about["mask"][len(some) :] = False
     index = rows.about["index"]
     return _batch(rows, np.stack([np.zeros_like(index), index], 1)), len(some)

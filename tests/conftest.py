@@ -4,7 +4,10 @@ errors (pyproject.toml)."""
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
+
+from pipelines.io import compilation
 
 os.environ["JAXMARKS_CACHE"] = tempfile.mkdtemp(prefix="jaxmarks-")  # for the tests, and the commands they start
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits these
@@ -14,9 +17,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits these
     # in half the time; the Makefile asks for that.
     if os.environ.get("JAXMARKS_TESTS") == "light":
         os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-    # What one test compiled another need not, nor a command that a test starts; gone with the session.
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{os.environ['JAXMARKS_CACHE']}/compiled"
+    # What one test compiled another need not, nor a command that a test starts, nor the suite when it is run again.
+    _KEPT = Path(__file__).parents[1] / "build" / "tests" / os.environ.get("JAXMARKS_TESTS", "bits")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_KEPT / compilation.folder().name)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    for _path in _KEPT.rglob("*-*"):  # of jaxmarks that is long gone
+        if _path.is_file() and time.time() - _path.stat().st_mtime > 7 * 86400:
+            _path.unlink(missing_ok=True)
 
 import jax
 import numpy as np
@@ -42,7 +49,6 @@ LONG = [
     "devices",
     "step",
     "scripts",
-    "restore",
     "cache",
     "predictor",
 ]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pipelines.example import Example
-from pipelines.images import area, headers
+from pipelines.images import headers
 from pipelines.images.decoders import DecodeError, check, decoded
 from pipelines.images.jpeg import orientation
 
@@ -142,7 +142,7 @@ def reduced(image: np.ndarray, scale: float) -> np.ndarray:
     """
     height, width = image.shape[:2]
     new = max(1, round(width * scale)), max(1, round(height * scale))
-    return area.resize(image, *new) if scale < 1 and new != (width, height) else image
+    return cv2.resize(image, new, interpolation=cv2.INTER_AREA) if scale < 1 and new != (width, height) else image
 
 
 def canvas_side(size: int, factor: float) -> int:

@@ -37,7 +37,13 @@ def empty(count: int, side: int, num_points: int) -> Rows:
 
 
 def place(rows: Rows, at: int, example: Example, canvas: Canvas, index: int) -> None:
-    """Write an example on its canvas into row `at`. index: of the example in its source."""
+    """Write an example on its canvas into row `at`, its points still in pixels of its image; index: of the example in its
+    source."""
     rows.image[at] = canvas.image
-    points = affine.apply(canvas.frame, example.points)
-    rows.about[at] = (points, example.mask, canvas.frame, canvas.fit, canvas.extent, canvas.size, index)
+    rows.about[at] = (example.points, example.mask, canvas.frame, canvas.fit, canvas.extent, canvas.size, index)
+
+
+def to_input(rows: Rows, which: np.ndarray) -> None:
+    """Map the points of some rows, i[n], from pixels of their images to pixels of the input: of all at once."""
+    about = rows.about
+    about["points"][which] = affine.apply(about["frame"][which], about["points"][which])

@@ -3,10 +3,23 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 KINDS = ("read", "decode", "keep", "place")  # an image's file or record; its canvas; a store; a batch on the devices
+
+
+class _Timed:
+    """A block that is timed: several for each image, so that `contextmanager` would be too slow."""
+
+    __slots__ = ("_costs", "_kind", "_began")
+
+    def __init__(self, costs: "Costs", kind: str):
+        self._costs, self._kind = costs, kind
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._costs.add(self._kind, time.perf_counter() - self._began)
 
 
 class Costs:
@@ -15,15 +28,14 @@ class Costs:
     def __init__(self):
         self._lock, self._seconds, self._images = threading.Lock(), defaultdict(float), 0
 
-    @contextmanager
-    def of(self, kind: str) -> Iterator[None]:
-        """Add the seconds of a block to a kind of KINDS, whether it ends well or not."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._seconds[kind] += time.perf_counter() - began
+    def of(self, kind: str) -> "_Timed":
+        """Return a block whose seconds are added to a kind of KINDS, whether it ends well or not."""
+        return _Timed(self, kind)
+
+    def add(self, kind: str, seconds: float) -> None:
+        """Add seconds to a kind of KINDS."""
+        with self._lock:
+            self._seconds[kind] += seconds
 
     def add_images(self, count: int) -> None:
         """Count images of a batch that was made."""

@@ -38,9 +38,10 @@ class Layout(NamedTuple):
 
     def label(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(points f64[points, 2], mask bool[points]) of points as they are stored."""
-        known = np.not_equal(stored, _UNKNOWN) if self.whole else np.isfinite(stored)
-        mask = np.all(known, axis=1)
-        return np.where(mask[..., None], stored, 0).astype(np.float64), mask
+        known = stored != _UNKNOWN if self.whole else np.isfinite(stored)
+        points, mask = stored.astype(np.float64), known[:, 0] & known[:, 1]
+        points[~mask] = 0.0
+        return points, mask
 
     @property
     def dtype(self) -> np.dtype:

@@ -44,6 +44,7 @@ def filled(path: Path) -> CanvasFile:
     for index in range(COUNT):
         example = Shades(COUNT)[index]
         canvas_rows.place(rows, 0, example, decode.canvas(example, 32, SIDE, 0.25), index)
+        canvas_rows.to_input(rows, np.arange(1))
         store.put(index, rows, 0)
     return store
 
