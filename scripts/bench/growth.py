@@ -1,9 +1,10 @@
-"""Growth of the cost of our step with batch, points, size and views."""
+"""Growth of the cost of our step with batch, points, size, views and images, and of the start and memory that they need."""
 
 if __name__ == "__main__":
     raise SystemExit("growth.py is a part of run.py, and does nothing by itself")
 
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,18 +57,22 @@ AXES = (
 
 
 def measure(axis: Axis, around: Path) -> dict:
-    """{"name", "sizes", "seconds" (medians), "exponent"}. Raises turns.Failed."""
-    seconds = []
+    """{"name", "sizes", "seconds" (medians), "start" (seconds until the first turn is ready), "peak_mb", "exponent"}. Raises
+    turns.Failed."""
+    found = {"seconds": [], "start": [], "peak_mb": []}
     for value in axis.values:
-        with tempfile.TemporaryDirectory(dir=around) as folder:
-            settings = {**axis.settings, axis.field: value}
-            with turns.closing([Worker(OURS, "ours", axis.side, settings, Path(folder))]) as workers:
-                seconds.append(float(np.median(turns.take(workers, _ROUNDS))))
-    fitted = turns.exponent(axis.sizes, seconds)
-    return {"name": axis.name, "sizes": list(axis.sizes), "seconds": seconds, "exponent": fitted}
+        with tempfile.TemporaryDirectory(dir=around) as folder, turns.closing([]) as workers:
+            began = time.monotonic()
+            workers.append(Worker(OURS, "ours", axis.side, {**axis.settings, axis.field: value}, Path(folder)))
+            found["start"].append(time.monotonic() - began)
+            found["seconds"].append(float(np.median(turns.take(workers, _ROUNDS))))
+            found["peak_mb"].append(workers[0].peak_mb())
+    fitted = turns.exponent(axis.sizes, found["seconds"])
+    return {"name": axis.name, "sizes": list(axis.sizes), **found, "exponent": fitted}
 
 
 def line(grown: dict) -> str:
     """A line of the table's foot."""
     each = ", ".join(f"{size}: {s:.3f} s" for size, s in zip(grown["sizes"], grown["seconds"], strict=True))
-    return f"{grown['name']:26s} {each}; exponent {grown['exponent']:.2f}"
+    start, peak = (f"{min(grown[n]):.{d}f} to {max(grown[n]):.{d}f}" for n, d in (("start", 1), ("peak_mb", 0)))
+    return f"{grown['name']:26s} {each}; exponent {grown['exponent']:.2f}; start {start} s, memory {peak} MB"

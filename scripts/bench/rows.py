@@ -60,7 +60,7 @@ def _train(name: str, size: int, half: bool) -> Row:
         count=32,
         unit="images/s",
         rounds=10,
-        quick_rounds=3 if name == "resnet18" and not half else 0,
+        quick_rounds=2 if name == "resnet18" and not half else 0,
         needs="amx_bf16" if half else "",
         flops=(name, size, 3),
     )
@@ -79,7 +79,7 @@ def _infer(name: str, size: int, batch: int) -> Row:
         count=batch,
         unit="images/s",
         times=2 if batch > 1 else 16,
-        quick_rounds=5 if name == "resnet18" else 0,
+        quick_rounds=3 if name == "resnet18" and batch > 1 else 0,
         flops=(name, size, 1),
     )
 
@@ -121,7 +121,7 @@ def _render(name: str, augment: str, peers: tuple[Peer, ...]) -> Row:
         unit="images/s",
         times=10,
         rounds=15,
-        quick_rounds=4 if name == "one-of-five" else 0,
+        quick_rounds=2 if name == "one-of-five" else 0,
     )
 
 
@@ -145,7 +145,7 @@ def _load(name: str, packed: int, count: int, store: str = "none") -> Row:
         count=count,
         unit="images/s",
         rounds=9,
-        quick_rounds=3 if not packed else 0,
+        quick_rounds=2 if name == "raw" else 0,
     )
 
 
