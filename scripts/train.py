@@ -46,7 +46,7 @@ from jaxmarks import backend, data_sets, experiment
 from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
 from pipelines.io import costs
-from pipelines.packing import conflicts, copied_labels, exchanged_labels, lattice_labels, overwrites
+from pipelines.packing import conflicts, copied_labels, lattice_labels, overwrites, reflected_labels
 from pipelines.runs import canvases, halves, pace, restore, run_data, run_folder, validation
 from pipelines.sources import boxes, decisions, label_remarks, mixed
 
@@ -131,7 +131,7 @@ def of_labels(run: run_folder.Run, source: example.Source) -> list[str]:
             *conflicts.describe(conflicts.of_source(some)),
             *copied_labels.describe(copied_labels.of_source(some)),
             *lattice_labels.describe(lattice_labels.of_source(some)),
-            *exchanged_labels.describe(exchanged_labels.of_source(some, run.scheme)),
+            *reflected_labels.describe(reflected_labels.of_source(some, run.scheme)),
             *label_remarks.remarks(some, config, run.scheme),
         ]
         lines += [f"{label}: {line}" if label else line for line in found]

@@ -5,18 +5,19 @@ from typing import Any
 from pipelines.example import Source
 from pipelines.images import orientation
 from pipelines.io import schema
-from pipelines.packing import conflicts, copied_labels, exchanged_labels, lattice_labels
+from pipelines.packing import conflicts, copied_labels, lattice_labels, reflected_labels
 from pipelines.sources import label_counts, label_positions, label_remarks
 from pipelines.sources.tables import label_of
 
 _COPIED = ("copied_labels", "partly_copied_labels")
+_REFLECTED = ("exchanged_labels", "labels_from_below")
 Remark = tuple[str, list[str]]  # a line, and every image that it tells of
 
 # Sets that were packed before one of these was counted have none of it.
 FORMS = {
     "turned": (schema.Whole(0, 1 << 50), None), "conflicts": ([conflicts.FORM], None),
     "labels": (label_counts.FORM, None), "lattice": (lattice_labels.FORM, None),
-    **dict.fromkeys(("turned_files", "label_positions", "exchanged_labels", *_COPIED), ([str], None)),
+    **dict.fromkeys(("turned_files", "label_positions", *_REFLECTED, *_COPIED), ([str], None)),
 }  # fmt: skip
 
 
@@ -26,13 +27,14 @@ def found(source: Source, index: Any, sizes: Any, groups: list[int]) -> dict[str
     index: i64[n], its accepted records. sizes: i64[n, 2], width and height of their images. groups: what near-duplicates
     share.
     """
+    reflected = reflected_labels.find(source, index, label_counts.default(source.num_points)[1])
     copied, lattice = copied_labels.find(source, index, groups), lattice_labels.find(source, index)
     return {
         "copied_labels": copied.all,
         "partly_copied_labels": copied.part,
         "label_positions": _positions(source, index, sizes),
         "lattice": None if lattice is None else lattice._asdict(),
-        "exchanged_labels": exchanged_labels.find(source, index, label_counts.default(source.num_points)[1]),
+        **dict(zip(_REFLECTED, reflected, strict=True)),
     }
 
 
@@ -56,7 +58,7 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
     pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
     copied = copied_labels.Copied(*(about.get(key) or [] for key in _COPIED))
     lattice = lattice_labels.Lattice(**about["lattice"]) if about.get("lattice") else None
-    exchanged = about.get("exchanged_labels") or []
+    reflected = reflected_labels.Reflected(*(about.get(key) or [] for key in _REFLECTED))
     return {
         "positions": [(line, []) for line in about.get("label_positions") or []],
         "counts": label_remarks.with_names(label_counts.from_data(labels), scheme) if labels else [],
@@ -64,5 +66,5 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
         "contradictions": [(line, [str(pair) for pair in pairs]) for line in conflicts.describe(pairs)],
         "copies": list(zip(copied_labels.describe(copied), filter(None, copied), strict=True)),
         "lattice": [(line, lattice.images if lattice else []) for line in lattice_labels.describe(lattice)],
-        "left and right": [(line, exchanged) for line in exchanged_labels.describe(exchanged)],
+        "reflected": list(zip(reflected_labels.describe(reflected), filter(None, reflected), strict=True)),
     }

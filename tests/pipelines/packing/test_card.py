@@ -80,7 +80,7 @@ def test_the_page_shows_it_and_a_set_without_one_has_no_section(packed, command)
     for name in ("look.html", "look-test.html"):
         page = (out / name).read_text()
         assert "Data card" in page and "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
-        assert "points outside the crop" in page and "not filled in" in page and "left and right" in page
+        assert "points outside the crop" in page and "not filled in" in page and "left and right exchanged" in page
     (out / card.NAME).unlink()
     assert command("prepare", "--data", out, "--look")[0] == 0
     assert "Data card" not in (out / "look.html").read_text()

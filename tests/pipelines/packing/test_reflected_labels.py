@@ -1,4 +1,4 @@
-"""Exchanged left and right are found, and only these; nothing is said where the points cannot tell."""
+"""Exchanged left and right and y from below are found, and only these; nothing is said where the points cannot tell."""
 
 import json
 
@@ -9,7 +9,7 @@ from jaxmarks import landmarks
 from jaxmarks.landmarks import Scheme
 from pipelines import synthetic
 from pipelines.example import Example, Source
-from pipelines.packing import exchanged_labels
+from pipelines.packing import reflected_labels
 from tests.pipelines.packing.test_conflicts import jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table
@@ -31,10 +31,24 @@ class Labels(Source):
         return Example(b"", self._points[index], self._mask[index])
 
 
-def found(points, mask=None, scheme=None) -> set[int]:
+def reflected(points, mask=None, scheme=None) -> tuple[set[int], set[int]]:
+    """(exchanged, from below)."""
     scheme = scheme or landmarks.scheme(points.shape[1])
     source = Labels(points, mask)
-    return {int(name) for name in exchanged_labels.find(source, range(len(source)), scheme)}
+    exchanged, below = reflected_labels.find(source, range(len(source)), scheme)
+    return set(map(int, exchanged)), set(map(int, below))
+
+
+def found(points, mask=None, scheme=None) -> set[int]:
+    exchanged, below = reflected(points, mask, scheme)
+    assert not below
+    return exchanged
+
+
+def from_below(points: np.ndarray, which, height: float = 300.0) -> np.ndarray:
+    points = points.copy()
+    points[which, :, 1] = height - points[which, :, 1]
+    return points
 
 
 def exchanged(points: np.ndarray, which) -> np.ndarray:
@@ -68,6 +82,39 @@ def test_one_in_a_hundred_of_real_faces(faces68, random):
         wrong = random.choice(len(some), 30, replace=False)
         assert not found(some)
         assert found(exchanged(some, wrong)) == set(wrong.tolist())
+
+
+@pytest.mark.parametrize("num_points", [5, 68, 971])
+@pytest.mark.parametrize("mirror", [True, False], ids=["mirror known", "not known"])
+def test_y_counted_from_below_in_some_images(num_points, mirror):
+    points, wrong = drawn(num_points), set(range(0, 150, 7))
+    scheme = None if mirror else Scheme(num_points, None, None, {})
+    assert reflected(points, scheme=scheme) == (set(), set())
+    exchanged, below = reflected(from_below(points, list(wrong)), scheme=scheme)
+    assert below <= wrong and len(below) >= 0.9 * len(wrong) and exchanged <= wrong - below
+
+
+def test_y_counted_from_below_in_one_in_a_hundred_of_real_faces(faces68, random):
+    _, points = whole_table(faces68 / "train" / "landmarks.csv")
+    wrong = random.choice(len(points), 30, replace=False)
+    for scheme in (None, Scheme(68, None, None, {})):
+        assert reflected(points, scheme=scheme) == (set(), set())
+        exchanged, below = reflected(from_below(points, wrong), scheme=scheme)
+        assert not exchanged and below == set(wrong.tolist())
+
+
+def test_objects_from_their_other_side_or_that_lie_in_any_direction_are_not_upside_down(random):
+    shape = random.normal(0, 40, (12, 2))  # a fly: no symmetry
+    flies = shape + random.normal(0, 1, (80, 12, 2)) + random.uniform(100, 200, (80, 1, 2))
+    other = flies.copy()
+    other[::5, :, 0] = 300 - other[::5, :, 0]  # seen from the other side, upright
+    unknown = Scheme(12, None, None, {})
+    assert reflected(other, scheme=unknown) == (set(), set())
+    assert reflected(from_below(flies, [3, 8]), scheme=unknown) == (set(), {3, 8})
+    turns = np.exp(1j * random.uniform(0, 2 * np.pi, 80))[:, None]
+    turned = turns * (flies[..., 0] + 1j * flies[..., 1])
+    anyhow = from_below(np.stack([turned.real, turned.imag], -1), [3, 8])
+    assert reflected(anyhow, scheme=unknown) == (set(), set())
 
 
 def test_turned_faces_masked_points_and_a_fifth_of_the_set(faces, random):
@@ -104,10 +151,13 @@ def test_nothing_where_points_cannot_tell(faces, random):
 
 
 def test_prepare_and_train_tell(command, tmp_path):
-    rows = {f"{i:02d}.jpg": (jpeg(texture(i), 92), face) for i, face in enumerate(exchanged(drawn(5, 20), [6]))}
+    faces = from_below(exchanged(drawn(5, 20), [6]), [11], 150.0)
+    rows = {f"{i:02d}.jpg": (jpeg(texture(i), 92), face) for i, face in enumerate(faces)}
     data, out = contest_folder(tmp_path / "data", rows), tmp_path / "out"
     more = {"prepare": ("--out", out), "train": ("--dry-run", "--runs", tmp_path, "--model", "resnet18")}
     for name, flags in more.items():
         code, said = command(name, "--data", data, *flags)
         assert code == 0 and "1 label has its left and right exchanged: 06.jpg" in said.out
-    assert json.loads((out / "report.json").read_text())["parts"]["train"]["exchanged_labels"] == ["06.jpg"]
+        assert "1 label upside down and reflected: 11.jpg" in said.out
+    about = json.loads((out / "report.json").read_text())["parts"]["train"]
+    assert about["exchanged_labels"] == ["06.jpg"] and about["labels_from_below"] == ["11.jpg"]

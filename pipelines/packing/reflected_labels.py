@@ -1,0 +1,159 @@
+"""Labels that fit the mean shape of their set clearly better once they are reflected: left and right are exchanged, as in
+images that were mirrored without renaming the points, or y was counted from the lower edge.
+
+Each label is moved, turned and scaled onto the mean shape, but never reflected: an upside-down face is turned, and a
+reflected one stays far. The mirror permutation undoes exchanged points. Changing the sign of y undoes a count from below,
+if the object then stands as the others do; without that, an object seen from its other side is as likely. Nothing is said
+where the points cannot tell, as two points or points on a line.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxmarks import words
+from jaxmarks.landmarks import Scheme
+from pipelines.example import Source, names_at
+from pipelines.shapes import outliers, shape_model
+from pipelines.sources.tables import Label, labels_of
+
+_MOST = 2000  # records that are compared before a training, evenly taken
+_FITTED = 200  # that the mean shape is taken from, evenly taken
+_CHUNK = 256
+_POINTS = 4  # that an image must have labelled both ways: three, as the eyes and the nose, may fit either way
+_NEARER = 0.6  # of the distance before: the change must bring a label as near to the mean shape
+_FAR, _NEAR = 3.0, 4.0  # times the median distance of a set: a reflected label is farther before, and nearer after
+_UPRIGHT = 0.8  # length of the mean direction, of 1: objects stand alike in the images
+_ALIKE = 0.7  # cosine of the turn to the usual direction, at least, once y is counted from above
+_NAMED = 3
+
+
+class Reflected(NamedTuple):
+    """Names of the records whose labels are reflected."""
+
+    exchanged: list[str]  # left and right
+    from_below: list[str]  # y counted from the lower edge
+
+
+class _Usual(NamedTuple):
+    """What labels are compared with."""
+
+    onto: np.ndarray  # c128[points], the mean shape of RMS radius 1; NaN: a point that is not used
+    mirror: np.ndarray | None  # i32[points]
+    distance: float  # median of the labels as they are
+    direction: complex | None  # of the turn onto the mean shape, of length 1; None: objects do not stand alike
+
+
+def find(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) -> Reflected:
+    """The records whose labels are reflected. None of a set with fewer than 10 labels, and of drawn faces; exchanged points
+    only with a known mirror permutation.
+
+    indices: the records of the source.
+    """
+    found = Reflected([], [])
+    if not source.labelled or source.specification is not None:
+        return found
+    taken = np.asarray(indices, int)[_evenly(len(indices), _FITTED)]
+    usual = _usual(*_stacked(labels_of(source, taken), source.num_points), scheme.mirror)
+    if usual is None:
+        return found
+    for start in range(0, len(indices), _CHUNK):
+        chunk = np.asarray(indices[start : start + _CHUNK], int).tolist()
+        read = dict(zip(chunk, labels_of(source, chunk), strict=True))
+        known = [index for index, label in read.items() if label is not None]
+        which = _reflected(*_stacked(read.values(), source.num_points), usual)
+        for names, chosen in zip(found, which, strict=True):
+            names += names_at(source, [known[int(at)] for at in np.flatnonzero(chosen)])
+    return found
+
+
+def of_source(source: Source, scheme: Scheme) -> Reflected:
+    """`find` in at most 2,000 records of a source, evenly taken."""
+    return find(source, _evenly(len(source), _MOST), scheme)
+
+
+def _usual(points: np.ndarray, mask: np.ndarray, mirror: np.ndarray | None) -> _Usual | None:
+    """What is usual of f[n, points, 2] and bool[n, points]; None where they are too few to say."""
+    if len(points) < outliers.MIN_FACES:
+        return None
+    try:
+        mean = outliers.spread(points, mask)[0]
+    except ValueError:  # too few points
+        return None
+    onto = mean[:, 0] + 1j * mean[:, 1]
+    far, turn, enough = _fit(_complex(points), mask, onto)
+    if not enough.any():
+        return None
+    distance = float(np.median(far[enough]))
+    direction = complex(turn[enough & (far <= 2 * distance)].mean())
+    upright = direction / abs(direction) if abs(direction) >= _UPRIGHT else None
+    return _Usual(onto, mirror, distance, upright)
+
+
+def _reflected(points: np.ndarray, mask: np.ndarray, usual: _Usual) -> tuple[np.ndarray, np.ndarray]:
+    """bool[n], bool[n]: left and right exchanged, y counted from below."""
+    shapes, exchanged, below = _complex(points), np.zeros(len(points), bool), np.zeros(len(points), bool)
+    if usual.direction is not None:
+        before, _, _ = _fit(shapes, mask, usual.onto)
+        after, turn, enough = _fit(shapes.conj(), mask, usual.onto)
+        alike = (turn * np.conj(usual.direction)).real >= _ALIKE
+        below = enough & alike & _nearer(before, after, usual.distance)
+    if usual.mirror is not None:
+        seen = mask & mask[:, usual.mirror] & np.isfinite(usual.onto[usual.mirror])
+        before, _, enough = _fit(shapes, seen, usual.onto)
+        after, _, _ = _fit(shapes[:, usual.mirror], seen, usual.onto)
+        exchanged = enough & ~below & _nearer(before, after, usual.distance)
+    return exchanged, below
+
+
+def _nearer(before: np.ndarray, after: np.ndarray, usual: float) -> np.ndarray:
+    """bool[n]: which labels a change brings to the mean shape, by their distances f64[n] and the median of the set."""
+    return (after < _NEARER * before) & (after < _NEAR * usual) & (before > _FAR * usual)
+
+
+def _fit(shapes: np.ndarray, seen: np.ndarray, onto: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(RMS distance from the mean shape f64[n] in units of its RMS radius, direction of the turn onto it c128[n] of length
+    1, whether four points are seen bool[n]) of c128[n, points] over the points seen, bool[n, points]."""
+    known = np.isfinite(onto)
+    weight, onto = (seen & known).astype(np.float64), np.where(known, onto, 0)
+    count = weight.sum(1)
+    enough = count >= _POINTS
+    a, b = shape_model.moved(shapes, onto, np.where(enough[:, None], weight, 1))
+    far = np.sqrt((weight * np.abs(a * shapes + b - onto) ** 2).sum(1) / np.maximum(count, 1))
+    turn = a[:, 0] / np.maximum(np.abs(a[:, 0]), 1e-300)
+    return far, turn, enough
+
+
+def _complex(points: np.ndarray) -> np.ndarray:
+    return points[..., 0] + 1j * points[..., 1]
+
+
+def _stacked(labels: Iterable[Label | None], num_points: int) -> tuple[np.ndarray, np.ndarray]:
+    """f64[n, points, 2], zero where not labelled, and bool[n, points] of those that could be read."""
+    known = [label for label in labels if label is not None]
+    mask = np.array([mask for _, mask in known], bool).reshape(-1, num_points)
+    points = np.array([points for points, _ in known], np.float64).reshape(-1, num_points, 2)
+    return np.where(mask[..., None], points, 0), mask
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
+
+
+def describe(found: Reflected) -> list[str]:
+    """A warning for each kind that was found."""
+    exchanged, below = (words.counted(len(names), "label") for names in found)
+    own = "its" if len(found.exchanged) == 1 else "their"
+    have = "has" if len(found.exchanged) == 1 else "have"
+    lines = [
+        f"warning: labels: {exchanged} {have} {own} left and right exchanged: {_listed(found.exchanged)}; an image mirrored"
+        " without its points renamed?",
+        f"warning: labels: {below} upside down and reflected: {_listed(found.from_below)}; is y counted from the lower"
+        " edge? It is counted from the upper one here",
+    ]
+    return [line for line, names in zip(lines, found, strict=True) if names]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
