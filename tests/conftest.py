@@ -54,7 +54,11 @@ LONG = [
 ]
 
 
+@pytest.hookimpl(tryfirst=True)  # before what is marked is chosen
 def pytest_collection_modifyitems(items: list[pytest.Item]):
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):  # a training by its command takes a minute in each worker
+            item.add_marker("slow")
     rank = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
 

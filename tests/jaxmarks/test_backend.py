@@ -23,6 +23,7 @@ def test_an_option_that_this_xla_does_not_know_is_left_out(unknown):
     assert backend.compiler_options() == {}
 
 
+@pytest.mark.slow
 def test_a_network_is_the_same_compiled_with_the_options(random):
     model = models.build("resnet18", 5)
     folded = model.fold(*jax.jit(model.init, static_argnums=1)(jax.random.key(0), 64))

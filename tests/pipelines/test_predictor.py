@@ -210,6 +210,7 @@ def test_without_its_data_a_run_predicts_with_equal_weights_and_says_so(one, tmp
     assert predictor.load(copy, tta="flip", data="drawn:96:5").fit.calibration is not None  # where it lies now
 
 
+@pytest.mark.slow
 def test_how_sure_an_image_is(one):
     net = predictor.load(one, tta="flip")
     found = inference.gather(net.predictions(opening.open_source("drawn:40:5", "test")))
@@ -284,6 +285,7 @@ def test_images_are_looked_at_in_their_boxes(one, pictures):
         net.predict(pictures, [boxes[0], [9000, 0, 5, 5], *boxes[2:]])
 
 
+@pytest.mark.slow
 def test_one_image_is_not_padded_to_a_whole_batch(one, pictures):
     net = predictor.load(one, tta="none", weights="equal")
     small, large = (predictor._for_count(net.ensemble, count).batch for count in (1, 10**6))

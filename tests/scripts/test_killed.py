@@ -131,6 +131,7 @@ class Instants:
             self.found.append(copy)
 
 
+@pytest.mark.slow
 def test_killed_between_two_operations_on_files_it_ends_the_same(tmp_path, machinery, unbroken):  # noqa: F811
     (tmp_path / "run").mkdir()
     instants = Instants(tmp_path / "run", tmp_path)

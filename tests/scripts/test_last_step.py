@@ -19,6 +19,7 @@ def root(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_a_step_that_was_not_taken_is_re_created_and_said_not_to_be_trained(root, command):
     code, said = command("replay", "--run", root, "--step", 3)
     assert code == 0 and "not trained" in said.out and (root / "replay/00000003.png").is_file()

@@ -32,6 +32,7 @@ def test_a_run_on_two_sets_is_validated_for_each(tmp_path, command, data):
     assert code == 0 and "finished" in said.out
 
 
+@pytest.mark.slow
 def test_an_evaluation_has_the_numbers_of_each_set(tmp_path, command, data):
     root = begun(tmp_path / "run", data=data_sets.joined(data))
     code, said = command("evaluate", "--run", root, "--out", tmp_path / "out.json")

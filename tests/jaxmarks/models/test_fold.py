@@ -58,7 +58,9 @@ def small(monkeypatch) -> str:
 
 
 @pytest.mark.parametrize("forms", [ops.PLAIN, None], ids=["plain", "chosen"])
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 32), ("resnet18", 65), ("resnet50", 64)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("resnet18", 32), ("resnet18", 65), pytest.param("resnet50", 64, marks=pytest.mark.slow)]
+)
 def test_points_are_those_of_the_unfolded(name, size, forms):
     assert difference(name, size, forms) <= 1e-5
 

@@ -273,6 +273,7 @@ def test_chosen_by_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 # The face.
 
 
+@pytest.mark.slow
 def test_initial_values() -> None:
     params, stats = compiled("resnet18").init(jax.random.key(0), 64)
     leaves = dict(jax.tree_util.tree_leaves_with_path({"params": params, "stats": stats}))
@@ -297,6 +298,7 @@ def test_evaluation_returns_statistics_unchanged() -> None:
     assert same is stats
 
 
+@pytest.mark.slow
 def test_a_batch_over_four_devices_equals_one() -> None:
     """Statistics and gradients are those of the whole batch, of which one example is much brighter."""
     if jax.device_count() < 4:

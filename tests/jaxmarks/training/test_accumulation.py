@@ -153,6 +153,7 @@ def test_with_batch_norm_the_statistics_pass_from_part_to_part():
     assert np.abs(once["backbone"]["mean"] - stats["backbone"]["mean"]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_in_parts_gives_what_it_gives_whole():
     """Running statistics normalise, so no part knows of another; and none of them moves."""
     (before, after, _), (record, _) = normed()

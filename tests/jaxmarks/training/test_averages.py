@@ -39,6 +39,7 @@ def ran() -> tuple:
     return take, states
 
 
+@pytest.mark.slow
 def test_twenty_steps_of_parameters_and_statistics_equal_float64():
     _, states = ran()
     expected = jax.tree.map(lambda a: a.astype(np.float64), (states[0].params, states[0].stats))

@@ -29,7 +29,7 @@ def _trained(devices, steps, config=CONFIG):
     return now, step.stack(records), take
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_batches_are_bit_equal_and_losses_agree_on_any_number_of_devices(devices):
     one, many = _trained(1, 3), _trained(devices, 3)
     np.testing.assert_array_equal(one[1].checksum, many[1].checksum)
@@ -45,6 +45,7 @@ def test_the_rendered_batch_does_not_depend_on_its_size_or_neighbours():
         np.testing.assert_array_equal(a[4:], b)
 
 
+@pytest.mark.slow
 def test_the_sharded_step_equals_a_pmap_of_it():
     """Gradients by SGD, since Adam hides a wrong factor; untrimmed, so that the mean over devices is the batch's."""
     plan, tx = _plan(4), optax.with_extra_args_support(optax.sgd(0.1))

@@ -63,6 +63,7 @@ def test_a_batch_of_fixed_size(found):
     assert count == 3 and worst <= 1e-3
 
 
+@pytest.mark.slow
 def test_a_network_that_differs_is_seen_and_nothing_is_kept(found, run, tmp_path, command, monkeypatch):
     here, part = found
     head = {**here.state.params["head"], "bias": here.state.params["head"]["bias"] + 0.01}  # 0.16 px

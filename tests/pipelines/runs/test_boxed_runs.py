@@ -92,6 +92,7 @@ def test_a_run_keeps_that_its_data_has_boxes(made, tmp_path, command, kind):
     assert run_folder.identity(source) == run_folder.identity(opening.open_source(str(root / "coco.json")))
 
 
+@pytest.mark.slow
 def test_an_older_run_falls_back_to_its_flag(run, tmp_path):
     for boxes_file, boxed in (("", False), ("b.csv", True)):
         shutil.copytree(run, old := tmp_path / f"old{boxed}")
