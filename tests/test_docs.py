@@ -1,4 +1,4 @@
-"""The examples of docs/jax.md run, from top to bottom, and give what the page says of them."""
+"""The examples of docs/jax.md run, from top to bottom, and give what the page says of them; tables name what there is."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxmarks import choices
+
 PAGE = Path(__file__).parents[1] / "docs" / "jax.md"
+
+
+def test_every_format_has_a_row_in_its_page():
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.with_name("formats.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(choices.FORMATS)
 
 
 @pytest.mark.slow

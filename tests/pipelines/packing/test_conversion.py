@@ -73,7 +73,7 @@ def files_of(kind: str, root, images, found: list[Row]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("boxed", [False, True], ids=["whole", "boxed"])
-@pytest.mark.parametrize(("kind", "to"), PAIRS, ids="-".join)
+@pytest.mark.parametrize(("kind", "to"), PAIRS, ids=map("-".join, PAIRS))
 def test_a_set_is_the_same_set_in_another_format(images, tmp_path, monkeypatch, capsys, kind, to, boxed):
     found = rows(boxed)
     path, beside = files_of(kind, tmp_path / "a", images, found)
