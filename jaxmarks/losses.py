@@ -15,6 +15,12 @@ import jax.numpy as jnp
 from jaxmarks import choices
 
 
+def _residuals(prediction: jax.Array, target: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """prediction - target, 0 at points that are not labelled: where their numbers are NaN, so would be the gradient."""
+    each = prediction - target
+    return each if mask is None else jnp.where(mask[..., None], each, 0)
+
+
 def _per_example(each: jax.Array, mask: jax.Array | None) -> jax.Array:
     """f32[batch] from f32[batch, points, 2]."""
     each = jnp.mean(each, -1)
@@ -35,7 +41,7 @@ def l2(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) 
     Returns:
         f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
     """
-    return _per_example(jnp.square(prediction - target), mask)
+    return _per_example(jnp.square(_residuals(prediction, target, mask)), mask)
 
 
 def l1(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -49,7 +55,7 @@ def l1(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) 
     Returns:
         f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
     """
-    return _per_example(jnp.abs(prediction - target), mask)
+    return _per_example(jnp.abs(_residuals(prediction, target, mask)), mask)
 
 
 def smooth_l1(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -63,7 +69,7 @@ def smooth_l1(prediction: jax.Array, target: jax.Array, mask: jax.Array | None =
     Returns:
         f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
     """
-    size = jnp.abs(prediction - target)
+    size = jnp.abs(_residuals(prediction, target, mask))
     return _per_example(jnp.where(size < 1, 0.5 * jnp.square(size), size - 0.5), mask)
 
 
@@ -83,7 +89,7 @@ def wing(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None
     Returns:
         f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
     """
-    return _per_example(_wing(jnp.abs(prediction - target)), mask)
+    return _per_example(_wing(jnp.abs(_residuals(prediction, target, mask))), mask)
 
 
 def soft_wing(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -99,7 +105,7 @@ def soft_wing(prediction: jax.Array, target: jax.Array, mask: jax.Array | None =
     Returns:
         f32[batch], the mean over the labelled points of each example; 0 where none is labelled.
     """
-    size = jnp.abs(prediction - target)
+    size = jnp.abs(_residuals(prediction, target, mask))
     offset = 2.0 - 20.0 * jnp.log1p(2.0 / 0.5)
     return _per_example(jnp.where(size < 2.0, size, 20.0 * jnp.log1p(size / 0.5) + offset), mask)
 
@@ -117,7 +123,7 @@ def enme(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None
     Returns:
         f32[batch]; 0 where no point of an example is labelled.
     """
-    squared = jnp.sum(jnp.square(prediction - target), -1)
+    squared = jnp.sum(jnp.square(_residuals(prediction, target, mask)), -1)
     distance = jnp.sqrt(jnp.maximum(squared, 1e-12))  # its slope at 0 would not be finite
     return _wing(_per_example(distance[..., None], mask))
 

@@ -1,6 +1,6 @@
 """Cases of the audit: every sampler with wide ranges, every preset, every view; and the images to probe them with."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -77,11 +77,6 @@ def geometry_of(t: Transform) -> Transform:
     """Records that only move and blur: no colour, no covers."""
     count = len(t.affine)
     return t._replace(colour=jnp.broadcast_to(jnp.eye(3, 4), (count, 3, 4)), covers=jnp.zeros((count, 0, 9)))
-
-
-def stacked(records_: Iterable[Transform]) -> Transform:
-    """Single records as a set."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *records_)
 
 
 def scattered(size: int, count: int, seed: int = 0) -> np.ndarray:

@@ -34,6 +34,8 @@ def test_a_mask_leaves_points_out_even_where_they_are_not_numbers(random, name):
     for i in range(7):
         alone = losses.NAMES[name](prediction[i : i + 1, mask[i]], target[i : i + 1, mask[i]])
         np.testing.assert_allclose(found[i], alone[0], rtol=1e-6)
+    slope = jax.grad(lambda p: losses.NAMES[name](p, target, mask).sum())(jnp.asarray(prediction))
+    assert np.isfinite(slope).all() and not np.asarray(slope)[~mask].any() and np.asarray(slope)[mask].any()
 
 
 def test_the_gradient_of_an_unlabelled_point_is_zero(random):
