@@ -61,7 +61,8 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
 def _placed(message: str) -> tuple[int | None, str]:
     """(line, reason) of a message about a file; no line where it has none."""
     line, _, reason = message.partition(":")
-    return (int(line), reason.strip()) if line.isascii() and line.isdigit() else (None, message)
+    reason = reason.strip().replace(" (", ": ", 1).removesuffix(")")  # its kind first
+    return (int(line), reason) if line.isascii() and line.isdigit() else (None, message)
 
 
 def _add_file(name: str, data: Any, root: Path, found: Found) -> None:
