@@ -10,8 +10,9 @@ _log = logging.getLogger("jaxmarks")
 
 
 def check(run: Run, source: Source) -> None:
-    """Raise ValueError where a run was trained on bounding boxes and the source has none."""
-    if run.boxed and not source.boxed:
+    """Raise ValueError where a run was trained on bounding boxes and the source has none. One of several data sets, some
+    of which may have none, takes both."""
+    if run.boxed and not source.boxed and len(run.sets) < 2:
         raise ValueError(
             f"{run.root} was trained on bounding boxes, and these images have none: give `boxes` (file_name, x, y,"
             " width, height; for a packed set to prepare.py), or train a run on whole images"
@@ -22,6 +23,12 @@ def cropped(run: Run, source: Source) -> Source:
     """The source, whose images are cropped as those that the run was trained on. Raises as `check`; says so where
     the run is one on whole images and the source has boxes, to which they are cropped all the same."""
     check(run, source)
+    if run.boxed and not source.boxed:
+        _log.warning(
+            "%s was trained on several data sets, some with bounding boxes; these images have none and are seen whole, as"
+            " those of its sets without: if all of them had boxes, give `boxes`",
+            run.root,
+        )
     if source.boxed and not run.boxed:
         _log.warning(
             "%s is a run on whole images, by its config.json; bounding boxes are given (%s), and images are cropped to them,"

@@ -84,7 +84,7 @@ def plan(root: Path, config: Config, source: Source) -> Run:
         root,
         config,
         key,
-        scheme_of(config, source.num_points),
+        scheme_of(config, source.num_points, source.point_names),
         parts,
         "",
         boxed=source.boxed,
@@ -136,9 +136,9 @@ def write_fork(old: Run, root: Path, config: Config, parent: dict[str, Any]) -> 
     files.write_sealed(root / "config.json", {**stored, "config": configs.to_dict(config), "parent": parent})
 
 
-def scheme_of(config: Config, num_points: int) -> Scheme:
-    """The scheme of a configuration's file, or the known one for so many points."""
-    return schemes.load_scheme(config.scheme, num_points) if config.scheme else landmarks.scheme(num_points)
+def scheme_of(config: Config, num_points: int, names: Sequence[str] = ()) -> Scheme:
+    """The scheme of a configuration's file, or the known one for so many points that these names do not contradict."""
+    return schemes.load_scheme(config.scheme, num_points) if config.scheme else schemes.fitting(num_points, names)
 
 
 def settings(flags: dict[str, Any], recipe: str = "") -> Config:

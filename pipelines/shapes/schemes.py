@@ -5,7 +5,8 @@ Two kinds of file. JSON (`format_version`): num_points, mirror (a list: mirrored
 named lie on the axis.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,8 @@ from pipelines.shapes.symmetry import WEAK, Contradiction, Findings, named
 _DIGITS = 6  # of the number of a point: a million of them is no shape
 _FIELDS = {"num_points", "mirror", "norm", "regions"}
 _SIDE, _LEFT, _PLOT = 900, 56, 150  # pixels of the sheet: the shape's square, the plot's margin and height
+_OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
+_SIDES = re.compile("left|right|(?<![a-z])[lr](?![a-z])", re.IGNORECASE)
 _RED, _YELLOW, _GREY, _WHITE = (255, 60, 60), (255, 215, 60), (120, 120, 120), (240, 240, 240)
 
 
@@ -83,6 +86,36 @@ def named_scheme(mirror: np.ndarray) -> landmarks.Scheme:
     if known.mirror is not None and (known.mirror == mirror).all():
         return known
     return landmarks.Scheme(len(mirror), mirror, None, {"all": np.arange(len(mirror))})
+
+
+def fitting(num_points: int, names: Sequence[str]) -> landmarks.Scheme:
+    """Return the known scheme for a number of points, unless their names contradict its mirror permutation.
+
+    Args:
+        num_points: 1 or more.
+        names: of the points; empty: they have none.
+
+    Returns:
+        the known scheme; where it exchanges a point with another one than its name does (left_eye, right_eye), a scheme
+        without mirror and norm, of one region.
+    """
+    known, places = landmarks.scheme(num_points), {name: place for place, name in enumerate(names)}
+    if known.mirror is None:
+        return known
+    partners = [(at, places.get(_other_side(name))) for at, name in enumerate(names)]
+    if all(to in (None, at) or known.mirror[at] == to for at, to in partners):
+        return known
+    return landmarks.Scheme(num_points, None, None, {"all": np.arange(num_points)})
+
+
+def _other_side(name: str) -> str:
+    """The name of the mirrored point: left for right, l for r where it is a word; the name itself where it has no side."""
+    return _SIDES.sub(lambda found: _OTHER[found[0].lower()] if found[0].islower() else _cased(found[0]), name)
+
+
+def _cased(word: str) -> str:
+    other = _OTHER[word.lower()]
+    return other.upper() if word.isupper() else other.capitalize()
 
 
 def _pairs(path: str | Path) -> Iterator[tuple[int, int, int]]:

@@ -6,6 +6,8 @@
 0 or by its name, that each point is; null: it has none.
 """
 
+import itertools
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +16,13 @@ from typing import Any
 from jaxmarks import data_sets, words
 from pipelines.io import files
 
+_log = logging.getLogger("jaxmarks")
 _FORM = '{"points": 5, "sets": [[0, 1, 2, 3, 4], [7, null, 2, 5, 4]]}'
 
 
 def equal(paths: Sequence[str], counts: Sequence[int], names: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Return the map of sets that have the same points: by their names where these are the same, else by their order.
+    """Return the map of sets that have the same points: by their names where these are the same, else by their order,
+    with a line where they have other names.
 
     Args:
         paths: of the sets.
@@ -36,7 +40,19 @@ def equal(paths: Sequence[str], counts: Sequence[int], names: Sequence[Sequence[
         raise ValueError(
             f"`data`: sets with other numbers of points ({listed}): `point_map` FILE says which are the same, as {_FORM}"
         )
-    return [by_names(names[0], own) or list(range(count)) for own, count in zip(names, counts, strict=True)]
+    rows = []
+    for place, (own, count) in enumerate(zip(names, counts, strict=True)):
+        rows.append(by_names(names[0], own) or list(range(count)))
+        if names[0] and own and sorted(names[0]) != sorted(own):
+            at, (first, theirs) = next(
+                (at, pair) for at, pair in enumerate(itertools.zip_longest(names[0], own)) if pair[0] != pair[1]
+            )
+            _log.warning(
+                "%s: its points have other names than those of %s (point %d is %s, there %s): matched by their order; if"
+                " that is wrong, `point_map` says which are the same",
+                data_sets.label(place), data_sets.label(0), at, theirs, first,
+            )  # fmt: skip
+    return rows
 
 
 def by_names(ours: Sequence[str], theirs: Sequence[str]) -> list[int] | None:

@@ -70,7 +70,7 @@ class _Reader:
             self.labels.start()
         elif above == "image":
             self._shapes.append((tag, attributes, []))
-        elif above == "skeleton" and tag != "attribute":
+        elif above == "skeleton" and tag != "attribute" and self._shapes:
             self._shapes[-1][2].append(attributes | {"tag": tag})
 
     def text(self, data: str) -> None:

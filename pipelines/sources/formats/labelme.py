@@ -49,12 +49,20 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         try:
             data = files.parse_json(files.read_bytes(table), name, coco.whole_number)
         except ValueError as error:
-            found.reject(name, None, str(error).removeprefix(f"{name}:").strip())
+            line, reason = _placed(str(error).removeprefix(f"{name}:").strip())
+            found.reject(name, line, reason)
             continue
         _add_file(name, data, root, found)
         names += objects.stored_names(data.get(object_rows.NAMES)) if isinstance(data, dict) else []
     listed = list(dict.fromkeys(names))
     return found.table(path, None, [root], listed=listed, closed=False, files=tables)
+
+
+def _placed(message: str) -> tuple[int | None, str]:
+    """(line, reason) of a message about a file; no line where it has none."""
+    line, _, reason = message.partition(":")
+    reason = reason.strip().replace(" (", ": ", 1).removesuffix(")")  # its kind first
+    return (int(line), reason) if line.isascii() and line.isdigit() else (None, message)
 
 
 def _add_file(name: str, data: Any, root: Path, found: Found) -> None:

@@ -87,11 +87,12 @@ def parts(path: Path) -> list[str]:
 
 
 def _test_key(config: _Config) -> str:
-    return "test" if config.data.get("test") else "val"
+    """test, unless nothing is there: exports name it without having one."""
+    return "test" if _folders(config, "test") else "val"
 
 
 def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
-    """Return the objects of a split by name; of the test split those of `test`, else of `val`.
+    """Return the objects of a split by name; of the test split those of `test`, where that has labels, else of `val`.
 
     images: the folder of all images, if it is another. Raises ValueError where the configuration is none, and where no
     line of the labels can be used.
@@ -100,8 +101,10 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     key = _test_key(config) if part == "test" and "test" in parts(path) else "train"
     folders = _folders(config, key)
     if not folders:
+        given = str(config.data.get(key))
+        listed = "; lists of images are not read: name their folder there" if given.lower().endswith(_TXT) else ""
         raise ValueError(
-            f"{config.path}: no labels are found for {key}: {str(config.data.get(key))!r:.80}, in {config.top} or below it"
+            f"{config.path}: no labels are found for {key}: {given!r:.80}, in {config.top} or below it{listed}"
         )
     found = Found(config.path.name, "a line is one object")
     top = images or Path(os.path.commonpath(folders))

@@ -159,7 +159,7 @@ def test_the_test_splits_are_those_of_the_sets_that_have_one(tmp_path, config, s
     assert counts(other.names) == [16, 0]
 
 
-def test_boxes_of_one_set_leave_the_other_whole(tmp_path, config):
+def test_boxes_of_one_set_leave_the_other_whole(tmp_path, config, caplog):
     rows = [
         Row(f"{i:02d}.png", np.array([[3.0, 4], [9, 8]]), np.ones(2, bool), (32, 32), np.array([2.0, 2, 9, 9]))
         for i in range(10)
@@ -179,3 +179,5 @@ def test_boxes_of_one_set_leave_the_other_whole(tmp_path, config):
         for index, frame in zip(batch.index[:count], batch.frame, strict=False):
             frames[data_sets.labels([part.names[index]])[0]].add(frame[0, 0])
     assert all(len(scales) == 1 for scales in frames.values()) and frames["set1"] != frames["set2"]
+    alone = run_data.test_split(run, both[0])
+    assert not alone.boxed and "seen whole" in caplog.text

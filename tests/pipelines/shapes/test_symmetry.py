@@ -218,3 +218,23 @@ def test_sheet_marks_what_is_contradicted(found_68):
     table[[36, 37, 44, 45]] = [44, 45, 36, 37]
     wrong = schemes.sheet(found_68, table, symmetry.contradictions(found_68, table))
     assert wrong.dtype == np.uint8 and red(wrong) > 300
+
+
+@pytest.mark.parametrize(
+    ("names", "fits"),
+    [
+        ((), True),
+        (("a", "b", "c", "d", "e"), True),
+        (("left_eye", "right_eye", "nose", "mouth_left", "mouth_right"), True),
+        (("eyeR", "eyeL", "nose", "R.mouth", "L.mouth"), True),
+        (("left_eye", "mouth_left", "mouth_right", "nose", "right_eye"), False),
+        (("LEFT", "nose", "RIGHT", "tail", "l"), False),
+    ],
+)
+def test_names_of_points_can_contradict_the_known_mirror(names, fits):
+    found = schemes.fitting(5, names)
+    assert (found.mirror is not None) == (found.norm is not None) == fits
+
+
+def test_points_of_no_known_number_have_no_mirror():
+    assert schemes.fitting(3, ("left", "right", "nose")).mirror is None

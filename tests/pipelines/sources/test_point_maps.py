@@ -84,3 +84,12 @@ def test_points_are_called_what_their_format_or_table_calls_them(tmp_path):
     for header in ("x_0,y_0,x_1,y_1", "x_0,y_0"):
         unnamed = table_of(tmp_path, "plain", "u.csv", f"file_name,{header}\na.png{',1' * (header.count(',') + 1)}\n")
         assert not tables.point_names(unnamed)
+
+
+def test_other_names_are_matched_by_order_with_a_line(caplog):
+    point_maps.equal(["a", "b"], [2, 2], [("eye", "nose"), ("nose", "eye")])
+    point_maps.equal(["a", "b"], [2, 2], [("eye", "nose"), ()])
+    assert not caplog.messages
+    point_maps.equal(["a", "b"], [2, 2], [("eye", "nose"), ("eye", "noze")])
+    (line,) = caplog.messages
+    assert line.startswith("set2: ") and "point 1 is noze, there nose" in line and "`point_map`" in line

@@ -166,6 +166,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">' + "".join(
         ("<annotations/>", "no object"),
         ("<annotations>" + "<a>" * 200000, "not XML"),
         ('<annotations><track id="0" label="x"><points frame="0"/></track></annotations>', "CVAT for video"),
+        ('<annotations><track id="0"><skeleton><points label="a"/></skeleton></track></annotations>', "CVAT for video"),
     ],
 )
 def test_what_is_no_such_file_is_reported_in_one_line(tmp_path, text, said):

@@ -159,3 +159,10 @@ def test_labelme_itself_opens_what_is_written(tmp_path, monkeypatch):
         ("point_2", "point", 1, [[31.123457, 3101]]),
     ]
     assert "labelme" in sys.modules
+
+
+def test_a_file_that_is_no_json_is_named_with_its_line(tmp_path):
+    file_of(tmp_path, "a.json", shape("eye", (1, 2)))
+    put(tmp_path, "a.png")
+    (tmp_path / "b.json").write_text('{"shapes":\n')
+    assert reasons(table_at(tmp_path)) == [("b.json", 2, "not JSON")]

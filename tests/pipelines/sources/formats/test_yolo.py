@@ -70,6 +70,12 @@ def test_folders_of_several_kinds_and_points_of_two_numbers(tmp_path):
     assert held(table)["val/c.png"] == [[25, 20], None] and list(table.points) == ["point_0", "point_1"]
 
 
+def test_a_test_split_that_is_named_but_not_there_gives_way_to_the_validation_split(tmp_path):
+    path = folder(tmp_path, CONFIG.replace("test:  # optional", "test: ../test/images"))
+    assert opening.parts(str(path)) == ["train", "test"]
+    assert list(held(opening.open_table(str(path), "test"))) == ["c.png"]
+
+
 def test_one_class_is_read(tmp_path):
     table = table_at(folder(tmp_path, d=LINE.replace("0 0.5", "1 0.5", 1)))
     assert reasons(table) == [("d.png", 1, "other class")] and "1 (egg)" in table.rejected[0].reason
@@ -119,6 +125,7 @@ def test_images_that_are_missing_or_none_are_rejected(tmp_path):
         (("train: images/train", "train: /etc"), "no labels"),
         (("train: images/train", f"train: images{'9' * 5000}"), "no labels"),
         (("train: images/train", "train:"), "no labels"),
+        (("train: images/train", "train: train.txt"), "lists of images are not read"),
         (("names:", "names: ["), "not YAML"),
         (("# A set", "a: " + "[" * 9999 + "\n# "), "not YAML"),
         (("# A set", "a: !!python/object/apply:os.system [ls]\n#"), "not YAML"),
