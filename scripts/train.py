@@ -46,7 +46,7 @@ from jaxmarks import backend, data_sets, experiment
 from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
 from pipelines.io import costs
-from pipelines.packing import conflicts, copied_labels, lattice_labels, overwrites, reflected_labels
+from pipelines.packing import conflicts, copied_labels, lattice_labels, overwrites, shape_faults
 from pipelines.runs import canvases, halves, pace, restore, run_data, run_folder, validation
 from pipelines.sources import boxes, decisions, label_remarks, mixed
 
@@ -131,7 +131,8 @@ def of_labels(run: run_folder.Run, source: example.Source) -> list[str]:
             *conflicts.describe(conflicts.of_source(some)),
             *copied_labels.describe(copied_labels.of_source(some)),
             *lattice_labels.describe(lattice_labels.of_source(some)),
-            *reflected_labels.describe(reflected_labels.of_source(some, run.scheme)),
+            *shape_faults.describe(shape_faults.of_source(some, run.scheme)),
+            *shape_faults.describe_mirror(shape_faults.mirror_misfit(some, run.scheme), some.num_points),
             *label_remarks.remarks(some, config, run.scheme),
         ]
         lines += [f"{label}: {line}" if label else line for line in found]

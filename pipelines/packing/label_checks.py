@@ -5,19 +5,19 @@ from typing import Any
 from pipelines.example import Source
 from pipelines.images import orientation
 from pipelines.io import schema
-from pipelines.packing import conflicts, copied_labels, lattice_labels, reflected_labels
+from pipelines.packing import conflicts, copied_labels, lattice_labels, shape_faults
 from pipelines.sources import label_counts, label_positions, label_remarks
 from pipelines.sources.tables import label_of
 
 _COPIED = ("copied_labels", "partly_copied_labels")
-_REFLECTED = ("exchanged_labels", "labels_from_below")
+_SHAPES = ("exchanged_labels", "labels_from_below", "reordered_labels")
 Remark = tuple[str, list[str]]  # a line, and every image that it tells of
 
 # Sets that were packed before one of these was counted have none of it.
 FORMS = {
     "turned": (schema.Whole(0, 1 << 50), None), "conflicts": ([conflicts.FORM], None),
     "labels": (label_counts.FORM, None), "lattice": (lattice_labels.FORM, None),
-    **dict.fromkeys(("turned_files", "label_positions", *_REFLECTED, *_COPIED), ([str], None)),
+    **dict.fromkeys(("turned_files", "label_positions", *_SHAPES, *_COPIED), ([str], None)),
 }  # fmt: skip
 
 
@@ -27,14 +27,14 @@ def found(source: Source, index: Any, sizes: Any, groups: list[int]) -> dict[str
     index: i64[n], its accepted records. sizes: i64[n, 2], width and height of their images. groups: what near-duplicates
     share.
     """
-    reflected = reflected_labels.find(source, index, label_counts.default(source.num_points)[1])
+    shapes = shape_faults.find(source, index, label_counts.default(source.num_points)[1])
     copied, lattice = copied_labels.find(source, index, groups), lattice_labels.find(source, index)
     return {
         "copied_labels": copied.all,
         "partly_copied_labels": copied.part,
         "label_positions": _positions(source, index, sizes),
         "lattice": None if lattice is None else lattice._asdict(),
-        **dict(zip(_REFLECTED, reflected, strict=True)),
+        **dict(zip(_SHAPES, shapes, strict=True)),
     }
 
 
@@ -58,7 +58,7 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
     pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
     copied = copied_labels.Copied(*(about.get(key) or [] for key in _COPIED))
     lattice = lattice_labels.Lattice(**about["lattice"]) if about.get("lattice") else None
-    reflected = reflected_labels.Reflected(*(about.get(key) or [] for key in _REFLECTED))
+    shapes = shape_faults.Faults(*(about.get(key) or [] for key in _SHAPES))
     return {
         "positions": [(line, []) for line in about.get("label_positions") or []],
         "counts": label_remarks.with_names(label_counts.from_data(labels), scheme) if labels else [],
@@ -66,5 +66,5 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
         "contradictions": [(line, [str(pair) for pair in pairs]) for line in conflicts.describe(pairs)],
         "copies": list(zip(copied_labels.describe(copied), filter(None, copied), strict=True)),
         "lattice": [(line, lattice.images if lattice else []) for line in lattice_labels.describe(lattice)],
-        "reflected": list(zip(reflected_labels.describe(reflected), filter(None, reflected), strict=True)),
+        "shapes": list(zip(shape_faults.describe(shapes), filter(None, shapes), strict=True)),
     }

@@ -12,7 +12,7 @@ _CHECKS = {
     "contradictions": "labels that contradict each other",
     "copies": "labels of another image",
     "lattice": "labels on a lattice",
-    "reflected": "left and right exchanged, y counted from below",
+    "shapes": "left and right exchanged, y counted from below, points in another order",
 }
 
 

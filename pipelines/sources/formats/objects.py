@@ -138,6 +138,7 @@ class Found:
                 *notes,
                 *_unsaid(self.where, chosen),
                 *_own_order(self.where, names),
+                *_spellings(self.where, chosen, names),
                 *[f"{self.where}{passed}"] * bool(passed),
             ],
             points=names,
@@ -209,6 +210,26 @@ def _own_order(where: str, names: Sequence[str]) -> list[str]:
     return [
         f"{where}: its {count} points are {shown[:200]}; the built-in scheme of {count} points has an order of its own: where"
         " that is another, give `scheme`"
+    ]
+
+
+def _spellings(where: str, objects: Sequence[Object], names: Sequence[str]) -> list[str]:
+    """A line on names that differ by case, blanks, hyphens or underscores alone and that no object has together: probably one
+    point, spelled in two ways; none without such."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[re.sub(r"[\s_-]+", "", name.casefold())].append(name)
+    held, had = Counter(name for o in objects for name in o.names), [set(n) for n in {o.names for o in objects}]
+    found = [s for s in alike.values() if len(s) > 1 and all(len(some.intersection(s)) < 2 for some in had)]
+    found = [some for some in found if all(held[name] for name in some)]
+    if not found:
+        return []
+    shown = "; ".join(
+        " and ".join(f"{n!r:.40} (of {words.counted(held[n], 'object')})" for n in some) for some in found[:3]
+    )
+    return [
+        f"{where}: {shown}{'; ...' * (len(found) > 3)} are taken for points of their own, though only case, blanks, - or _"
+        " differ and no object has both: rename one of each in the files if they are one point"
     ]
 
 

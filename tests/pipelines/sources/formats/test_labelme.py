@@ -129,6 +129,21 @@ def test_names_are_sorted_by_their_numbers_and_missing_ones_are_not_labelled(tmp
     assert held(table) == {"a.png": [[3, 4], None, [1, 2]], "b.png": [[5, 6], [1, 2], None]}
 
 
+def test_names_that_differ_by_case_or_blanks_alone_are_told(tmp_path):
+    put(tmp_path, *(f"{i}.png" for i in range(9)))
+    for i in range(9):
+        nose, eye = ("Nose tip", "eye") if i % 3 else ("nose_tip", "eye ")
+        file_of(
+            tmp_path, f"{i}.json", shape(nose, (i, 1)), shape(eye, (2, i)), shape("p1", (1, 1)), shape("P1", (2, 2))
+        )
+    (note,) = [n for n in table_at(tmp_path).notes if "points of their own" in n]
+    assert "'eye' (of 6 objects) and 'eye ' (of 3 objects)" in note
+    assert (
+        "'Nose tip' (of 6 objects) and 'nose_tip' (of 3 objects)" in note and "'p1'" not in note
+    )  # which objects have both
+    assert not any("points of their own" in n for n in table_at(folder(tmp_path / "sound")).notes)
+
+
 def test_a_folder_of_which_nothing_can_be_used(tmp_path):
     file_of(tmp_path, "a.json", shape("eye", (1, 2)))
     assert "no image" in rejection(tmp_path)

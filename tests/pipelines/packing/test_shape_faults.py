@@ -9,7 +9,7 @@ from jaxmarks import landmarks
 from jaxmarks.landmarks import Scheme
 from pipelines import synthetic
 from pipelines.example import Example, Source
-from pipelines.packing import reflected_labels
+from pipelines.packing import shape_faults
 from tests.pipelines.packing.test_conflicts import jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table
@@ -31,17 +31,17 @@ class Labels(Source):
         return Example(b"", self._points[index], self._mask[index])
 
 
-def reflected(points, mask=None, scheme=None) -> tuple[set[int], set[int]]:
-    """(exchanged, from below)."""
-    scheme = scheme or landmarks.scheme(points.shape[1])
+def faults(points, mask=None, scheme=None) -> list[set[int]]:
+    """Exchanged, from below, reordered."""
     source = Labels(points, mask)
-    exchanged, below = reflected_labels.find(source, range(len(source)), scheme)
-    return set(map(int, exchanged)), set(map(int, below))
+    found = shape_faults.find(source, range(len(source)), scheme or landmarks.scheme(points.shape[1]))
+    return [set(map(int, names)) for names in found]
 
 
 def found(points, mask=None, scheme=None) -> set[int]:
-    exchanged, below = reflected(points, mask, scheme)
-    assert not below
+    """Exchanged, and nothing else."""
+    exchanged, below, reordered = faults(points, mask, scheme)
+    assert not below and not reordered
     return exchanged
 
 
@@ -84,23 +84,62 @@ def test_one_in_a_hundred_of_real_faces(faces68, random):
         assert found(exchanged(some, wrong)) == set(wrong.tolist())
 
 
+def test_a_jaw_labelled_from_its_other_end(faces68):
+    _, points = whole_table(faces68 / "train" / "landmarks.csv")
+    some = points[::10].copy()
+    some[::9, :17] = some[::9, 16::-1]
+    for scheme in (landmarks.scheme(68), Scheme(68, None, None, {})):
+        exchanged, below, reordered = faults(some, scheme=scheme)
+        wrong = set(range(0, len(some), 9))
+        assert not exchanged and not below and reordered <= wrong and len(reordered) > 0.9 * len(wrong)
+        assert not any(faults(points, scheme=scheme))
+
+
+@pytest.mark.parametrize("num_points", [68, 971])
+def test_mirrored_images_are_found_without_a_known_permutation(num_points):
+    points = drawn(num_points)
+    points[[3, 8, 60], :, 0] = 200 - points[[3, 8, 60], :, 0]
+    assert faults(points, scheme=Scheme(num_points, None, None, {})) == [set(), set(), {3, 8, 60}]
+
+
+@pytest.mark.parametrize("num_points", [68, 971])
+def test_columns_sorted_as_text_do_not_fit_the_mirror_permutation(num_points):
+    points, scheme = drawn(num_points, 40), landmarks.scheme(num_points)
+    as_text = points[:, sorted(range(num_points), key=str)]
+    fits, misfits = (shape_faults.mirror_misfit(Labels(some), scheme) for some in (points, as_text))
+    assert fits < 0.2 and misfits > 0.9
+    assert not shape_faults.describe_mirror(fits, num_points)
+    (line,) = shape_faults.describe_mirror(misfits, num_points)
+    assert "not in the order" in line and "--scheme" in line
+    assert shape_faults.mirror_misfit(Labels(points[:5]), scheme) == 0  # too few to tell
+
+
+def test_heads_all_turned_to_one_side_fit_the_mirror_permutation(faces68):
+    _, points = whole_table(faces68 / "train" / "landmarks.csv")
+    turned = (points[:, 30, 0] - points[:, [36, 45], 0].mean(1)) / np.hypot(*(points[:, 36] - points[:, 45]).T)
+    order = np.argsort(turned)
+    for some in (order[:30], order[-30:]):
+        misfit = shape_faults.mirror_misfit(Labels(points[some]), landmarks.scheme(68))
+        assert not shape_faults.describe_mirror(misfit, 68)
+
+
 @pytest.mark.parametrize("num_points", [5, 68, 971])
 @pytest.mark.parametrize("mirror", [True, False], ids=["mirror known", "not known"])
 def test_y_counted_from_below_in_some_images(num_points, mirror):
     points, wrong = drawn(num_points), set(range(0, 150, 7))
     scheme = None if mirror else Scheme(num_points, None, None, {})
-    assert reflected(points, scheme=scheme) == (set(), set())
-    exchanged, below = reflected(from_below(points, list(wrong)), scheme=scheme)
-    assert below <= wrong and len(below) >= 0.9 * len(wrong) and exchanged <= wrong - below
+    assert not any(faults(points, scheme=scheme))
+    exchanged, below, reordered = faults(from_below(points, list(wrong)), scheme=scheme)
+    assert below <= wrong and len(below) >= 0.9 * len(wrong) and exchanged | reordered <= wrong - below
 
 
 def test_y_counted_from_below_in_one_in_a_hundred_of_real_faces(faces68, random):
     _, points = whole_table(faces68 / "train" / "landmarks.csv")
     wrong = random.choice(len(points), 30, replace=False)
     for scheme in (None, Scheme(68, None, None, {})):
-        assert reflected(points, scheme=scheme) == (set(), set())
-        exchanged, below = reflected(from_below(points, wrong), scheme=scheme)
-        assert not exchanged and below == set(wrong.tolist())
+        assert not any(faults(points, scheme=scheme))
+        exchanged, below, reordered = faults(from_below(points, wrong), scheme=scheme)
+        assert not exchanged and not reordered and below == set(wrong.tolist())
 
 
 def test_objects_from_their_other_side_or_that_lie_in_any_direction_are_not_upside_down(random):
@@ -109,12 +148,12 @@ def test_objects_from_their_other_side_or_that_lie_in_any_direction_are_not_upsi
     other = flies.copy()
     other[::5, :, 0] = 300 - other[::5, :, 0]  # seen from the other side, upright
     unknown = Scheme(12, None, None, {})
-    assert reflected(other, scheme=unknown) == (set(), set())
-    assert reflected(from_below(flies, [3, 8]), scheme=unknown) == (set(), {3, 8})
+    assert not any(faults(other, scheme=unknown))
+    assert faults(from_below(flies, [3, 8]), scheme=unknown) == [set(), {3, 8}, set()]
     turns = np.exp(1j * random.uniform(0, 2 * np.pi, 80))[:, None]
     turned = turns * (flies[..., 0] + 1j * flies[..., 1])
     anyhow = from_below(np.stack([turned.real, turned.imag], -1), [3, 8])
-    assert reflected(anyhow, scheme=unknown) == (set(), set())
+    assert not any(faults(anyhow, scheme=unknown))
 
 
 def test_turned_faces_masked_points_and_a_fifth_of_the_set(faces, random):
@@ -147,7 +186,7 @@ def test_nothing_where_points_cannot_tell(faces, random):
     assert not found(faces, scheme=Scheme(68, random.permutation(68), None, {}))
     assert not found(random.uniform(0, 100, (100, 68, 2)))
     assert not found(exchanged(faces, [1])[:9])
-    assert not found(exchanged(faces, [1]), scheme=Scheme(68, None, None, {}))
+    assert faults(exchanged(faces, [1]), scheme=Scheme(68, None, None, {})) == [set(), set(), {1}]
 
 
 def test_prepare_and_train_tell(command, tmp_path):

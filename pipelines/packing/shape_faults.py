@@ -1,16 +1,18 @@
-"""Labels that fit the mean shape of their set clearly better once they are reflected: left and right are exchanged, as in
-images that were mirrored without renaming the points, or y was counted from the lower edge.
+"""Labels that fit the mean shape of their set clearly better once they are changed: left and right exchanged, as in images
+that were mirrored without renaming the points; y counted from the lower edge; points in another order.
 
 Each label is moved, turned and scaled onto the mean shape, but never reflected: an upside-down face is turned, and a
 reflected one stays far. The mirror permutation undoes exchanged points. Changing the sign of y undoes a count from below,
-if the object then stands as the others do; without that, an object seen from its other side is as likely. Nothing is said
-where the points cannot tell, as two points or points on a line.
+if the object then stands as the others do; without that, an object seen from its other side is as likely. The best
+assignment of a label's points to those of the mean shape undoes another order. Nothing is said where the points cannot
+tell, as two points or points on a line.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from jaxmarks import words
 from jaxmarks.landmarks import Scheme
@@ -22,18 +24,24 @@ _MOST = 2000  # records that are compared before a training, evenly taken
 _FITTED = 200  # that the mean shape is taken from, evenly taken
 _CHUNK = 256
 _POINTS = 4  # that an image must have labelled both ways: three, as the eyes and the nose, may fit either way
+_SEEN = 8  # points of an image whose order is tried: fewer fit in some order by chance
 _NEARER = 0.6  # of the distance before: the change must bring a label as near to the mean shape
+_ORDERED = 0.45  # likewise of the best order, which brings profiles nearer as well: to 0.55 of the distance or more
 _FAR, _NEAR = 3.0, 4.0  # times the median distance of a set: a reflected label is farther before, and nearer after
 _UPRIGHT = 0.8  # length of the mean direction, of 1: objects stand alike in the images
 _ALIKE = 0.7  # cosine of the turn to the usual direction, at least, once y is counted from above
+_ROUNDS = 4
+_ASSIGNED = 100  # labels of a chunk that are tried in another order, the farthest first
+_UNLIKE = 0.8  # of its radius between the mean shape and its mirror image: 0.59 for profiles, 0.97 for points in another order
 _NAMED = 3
 
 
-class Reflected(NamedTuple):
-    """Names of the records whose labels are reflected."""
+class Faults(NamedTuple):
+    """Names of the records of which a change brings the labels to the mean shape."""
 
     exchanged: list[str]  # left and right
     from_below: list[str]  # y counted from the lower edge
+    reordered: list[str]  # points in another order, and none of the above
 
 
 class _Usual(NamedTuple):
@@ -45,13 +53,13 @@ class _Usual(NamedTuple):
     direction: complex | None  # of the turn onto the mean shape, of length 1; None: objects do not stand alike
 
 
-def find(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) -> Reflected:
-    """The records whose labels are reflected. None of a set with fewer than 10 labels, and of drawn faces; exchanged points
-    only with a known mirror permutation.
+def find(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) -> Faults:
+    """The records of which a change brings the labels to the mean shape. None of a set with fewer than 10 labels, and of
+    drawn faces; exchanged points only with a known mirror permutation.
 
     indices: the records of the source.
     """
-    found = Reflected([], [])
+    found = Faults([], [], [])
     if not source.labelled or source.specification is not None:
         return found
     taken = np.asarray(indices, int)[_evenly(len(indices), _FITTED)]
@@ -62,13 +70,13 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) ->
         chunk = np.asarray(indices[start : start + _CHUNK], int).tolist()
         read = dict(zip(chunk, labels_of(source, chunk), strict=True))
         known = [index for index, label in read.items() if label is not None]
-        which = _reflected(*_stacked(read.values(), source.num_points), usual)
+        which = _faults(*_stacked(read.values(), source.num_points), usual)
         for names, chosen in zip(found, which, strict=True):
             names += names_at(source, [known[int(at)] for at in np.flatnonzero(chosen)])
     return found
 
 
-def of_source(source: Source, scheme: Scheme) -> Reflected:
+def of_source(source: Source, scheme: Scheme) -> Faults:
     """`find` in at most 2,000 records of a source, evenly taken."""
     return find(source, _evenly(len(source), _MOST), scheme)
 
@@ -91,8 +99,8 @@ def _usual(points: np.ndarray, mask: np.ndarray, mirror: np.ndarray | None) -> _
     return _Usual(onto, mirror, distance, upright)
 
 
-def _reflected(points: np.ndarray, mask: np.ndarray, usual: _Usual) -> tuple[np.ndarray, np.ndarray]:
-    """bool[n], bool[n]: left and right exchanged, y counted from below."""
+def _faults(points: np.ndarray, mask: np.ndarray, usual: _Usual) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """bool[n] three times: left and right exchanged, y counted from below, points in another order."""
     shapes, exchanged, below = _complex(points), np.zeros(len(points), bool), np.zeros(len(points), bool)
     if usual.direction is not None:
         before, _, _ = _fit(shapes, mask, usual.onto)
@@ -104,12 +112,31 @@ def _reflected(points: np.ndarray, mask: np.ndarray, usual: _Usual) -> tuple[np.
         before, _, enough = _fit(shapes, seen, usual.onto)
         after, _, _ = _fit(shapes[:, usual.mirror], seen, usual.onto)
         exchanged = enough & ~below & _nearer(before, after, usual.distance)
-    return exchanged, below
+    return exchanged, below, _reordered(shapes, mask, usual, exchanged | below)
 
 
-def _nearer(before: np.ndarray, after: np.ndarray, usual: float) -> np.ndarray:
+def _reordered(shapes: np.ndarray, mask: np.ndarray, usual: _Usual, known: np.ndarray) -> np.ndarray:
+    """bool[n]: which labels, without those whose fault is known, fit in another order of their points."""
+    before, _, enough = _fit(shapes, mask, usual.onto)
+    found = np.zeros(len(shapes), bool)
+    far = np.flatnonzero(enough & ~known & (before > _FAR * usual.distance))
+    for at in far[np.argsort(-before[far])][:_ASSIGNED]:
+        seen = np.flatnonzero(mask[at] & np.isfinite(usual.onto))
+        if len(seen) < _SEEN:
+            continue
+        own, onto, all_seen = shapes[at, seen], usual.onto[seen], np.ones((1, len(seen)), bool)
+        a, b = shape_model.moved(own[None], onto)
+        for _ in range(_ROUNDS):  # the first fit is of points in a wrong order
+            _, order = linear_sum_assignment(np.abs((a * own + b).T - onto) ** 2)
+            a, b = shape_model.moved(own[None], onto[order])
+        after, _, _ = _fit(own[None], all_seen, onto[order])
+        found[at] = _nearer(before[[at]], after, usual.distance, _ORDERED)[0]
+    return found
+
+
+def _nearer(before: np.ndarray, after: np.ndarray, usual: float, share: float = _NEARER) -> np.ndarray:
     """bool[n]: which labels a change brings to the mean shape, by their distances f64[n] and the median of the set."""
-    return (after < _NEARER * before) & (after < _NEAR * usual) & (before > _FAR * usual)
+    return (after < share * before) & (after < _NEAR * usual) & (before > _FAR * usual)
 
 
 def _fit(shapes: np.ndarray, seen: np.ndarray, onto: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -123,6 +150,35 @@ def _fit(shapes: np.ndarray, seen: np.ndarray, onto: np.ndarray) -> tuple[np.nda
     far = np.sqrt((weight * np.abs(a * shapes + b - onto) ** 2).sum(1) / np.maximum(count, 1))
     turn = a[:, 0] / np.maximum(np.abs(a[:, 0]), 1e-300)
     return far, turn, enough
+
+
+def mirror_misfit(source: Source, scheme: Scheme) -> float:
+    """The RMS distance of the mean shape of a source from its own mirror image, with points renamed by the mirror
+    permutation; in units of its RMS radius. Small for faces from the front, 0.6 for heads all turned to one side, and about 1
+    where the points are in another order than the permutation is for. Zero where it cannot be told.
+    """
+    if not source.labelled or source.specification is not None or scheme.mirror is None:
+        return 0.0
+    points, mask = _stacked(labels_of(source, _evenly(len(source), _FITTED)), source.num_points)
+    if (usual := _usual(points, mask, scheme.mirror)) is None:
+        return 0.0
+    reflected, seen = (
+        -usual.onto.conj()[scheme.mirror],
+        np.isfinite(usual.onto) & np.isfinite(usual.onto[scheme.mirror]),
+    )
+    misfit, _, enough = _fit(np.where(seen, reflected, 0)[None], seen[None], usual.onto)
+    return float(misfit[0]) if enough[0] else 0.0
+
+
+def describe_mirror(misfit: float, num_points: int) -> list[str]:
+    """A warning where the points are in another order than the mirror permutation is for."""
+    if misfit <= _UNLIKE:
+        return []
+    return [
+        f"warning: labels: the {num_points} points are not in the order of the list that mirrors them: mirrored images would"
+        " be trained on with wrong points. Were columns sorted as text (x_1, x_10, x_11, x_2)? scripts/symmetry.py --check"
+        " known shows which; it also finds the list of your order, for --scheme"
+    ]
 
 
 def _complex(points: np.ndarray) -> np.ndarray:
@@ -141,9 +197,10 @@ def _evenly(count: int, most: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
-def describe(found: Reflected) -> list[str]:
+def describe(found: Faults) -> list[str]:
     """A warning for each kind that was found."""
-    exchanged, below = (words.counted(len(names), "label") for names in found)
+    exchanged, below, reordered = (words.counted(len(names), "label") for names in found)
+    fit = "fits" if len(found.reordered) == 1 else "fit"
     own = "its" if len(found.exchanged) == 1 else "their"
     have = "has" if len(found.exchanged) == 1 else "have"
     lines = [
@@ -151,6 +208,8 @@ def describe(found: Reflected) -> list[str]:
         " without its points renamed?",
         f"warning: labels: {below} upside down and reflected: {_listed(found.from_below)}; is y counted from the lower"
         " edge? It is counted from the upper one here",
+        f"warning: labels: {reordered} {fit} the others only with the points in another order: {_listed(found.reordered)}; was"
+        " a part of them labelled from its other end?",
     ]
     return [line for line, names in zip(lines, found, strict=True) if names]
 
