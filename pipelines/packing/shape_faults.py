@@ -177,7 +177,7 @@ def describe_mirror(misfit: float, num_points: int) -> list[str]:
     return [
         f"warning: labels: the {num_points} points are not in the order of the list that mirrors them: mirrored images would"
         " be trained on with wrong points. Were columns sorted as text (x_1, x_10, x_11, x_2)? scripts/symmetry.py --check"
-        " known shows which; it also finds the list of your order, for --scheme"
+        " known shows which; it also finds the list of your order, for `scheme`"
     ]
 
 

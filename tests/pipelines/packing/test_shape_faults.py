@@ -110,7 +110,7 @@ def test_columns_sorted_as_text_do_not_fit_the_mirror_permutation(num_points):
     assert fits < 0.2 and misfits > 0.9
     assert not shape_faults.describe_mirror(fits, num_points)
     (line,) = shape_faults.describe_mirror(misfits, num_points)
-    assert "not in the order" in line and "--scheme" in line
+    assert "not in the order" in line and "`scheme`" in line
     assert shape_faults.mirror_misfit(Labels(points[:5]), scheme) == 0  # too few to tell
 
 
