@@ -91,7 +91,8 @@ def main() -> int:
         *predictions.remarks(known, found[0].run, by_labels),
         f"{words.counted(len(names), 'label')} ranked: {out / 'review.csv'};"
         f" the first {len(items)} to decide about: {out / 'review.html'}, which gives decisions.csv; then"
-        f" python scripts/train.py --data {shlex.quote(flags.data or configs[0].data)} --name cleaned --review decisions.csv",
+        f" python scripts/train.py --data {shlex.quote(flags.data or configs[0].data)} --model {configs[0].model} --size"
+        f" {configs[0].size} --name cleaned --review decisions.csv",
     )
     return 0
 

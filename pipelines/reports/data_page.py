@@ -229,7 +229,7 @@ def _duplicates(facts: Facts) -> Section:
     shown = f"The {_GROUPS} largest, up" if len(several) > _GROUPS else "Up"
     about = (
         f"{counts[several].sum():,} images in {words.counted(len(several), 'group')} ({sizes}). They are nearly identical,"
-        f" and belong on one side of a split. {shown} to {_MEMBERS} images of each:"
+        f" or objects of one image, and belong on one side of a split. {shown} to {_MEMBERS} images of each:"
     )
     return "Near-duplicates", about, html.pieces.groups(rows)
 

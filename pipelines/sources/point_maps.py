@@ -88,21 +88,26 @@ def read(path: Path, counts: Sequence[int], names: Sequence[Sequence[str]]) -> l
     data = files.parse_json(files.read_bytes(path), path)
     points, sets = (data.get("points"), data.get("sets")) if isinstance(data, dict) else (None, None)
     count = len(points) if isinstance(points, list) else points
-    if type(count) is not int or count < 1 or not isinstance(sets, list):
+    named = not isinstance(points, list) or (len(set(map(str, points))) == len(points) and all(map(_is_name, points)))
+    if type(count) is not int or count < 1 or not isinstance(sets, list) or not named:
         raise ValueError(f"{path}: expected a map as {_FORM}")
     if len(sets) != len(counts):
-        raise ValueError(f"{path}: a map of {len(sets)} data sets, {len(counts)} are given (`data`)")
+        raise ValueError(f"{path}: a map of {words.counted(len(sets), 'data set')}, {len(counts)} are given (`data`)")
     rows = []
     for place, entries in enumerate(sets):
         where = f"{path}: {data_sets.label(place)}"
         if not isinstance(entries, list) or len(entries) != count:
-            got = words.counted(len(entries), "entry") if isinstance(entries, list) else "no list"
+            got = f"one of {len(entries)}" if isinstance(entries, list) else "no list"
             raise ValueError(f"{where}: expected a list of {count}, one for each point, got {got}")
         rows.append([_point(entry, counts[place], names[place], where) for entry in entries])
         _check(rows[-1], where)
     if missing := [at for at, column in enumerate(zip(*rows, strict=True)) if max(column) < 0]:
         raise ValueError(f"{path}: no set has point {missing[0]}; leave it out")
     return rows
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _point(entry: Any, count: int, known: Sequence[str], where: str) -> int:
