@@ -1,5 +1,6 @@
 """Labels that were copied from one image to another and not edited, or only in part: points that are the same to the last
-digit in images that do not show the same scene."""
+digit in images that do not show the same scene, or the same but for their place, width and height, as a template's that
+was placed and not edited."""
 
 import functools
 import hashlib
@@ -7,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from pipelines.example import Source
 from pipelines.images import decode
@@ -16,6 +18,8 @@ from pipelines.sources.tables import Label, labels_of
 
 _MOST = 4000  # records whose labels are compared before a training, and pairs whose images are compared
 _NAMED = 3
+_POINTS, _PROBED, _SAME = 5, 16, 0.004  # of a template, at least; coordinates that find it; of its width and height
+_RARE = 0.01  # of the labels: fewer are the same by chance, where they lie on a lattice
 _PART = 0.5  # of the points: as many in the place that they have in the record before are a copy, edited in part
 
 
@@ -24,6 +28,7 @@ class Copied(NamedTuple):
 
     all: list[str]  # with exactly its labels, the other being the first with these
     part: list[str]  # with most of the labels of the record before
+    placed: list[str]  # with its labels moved, and scaled by an axis
 
 
 def find(source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[Hashable]) -> Copied:
@@ -33,15 +38,19 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, groups: Sequence[H
     indices: the records of the source. groups: for each what its near-duplicates share, "" where it has none.
     """
     if not source.labelled or source.specification is not None:
-        return Copied([], [])
+        return Copied([], [], [])
     digests, shares = np.zeros(len(indices), np.uint64), np.zeros(len(indices))
-    for at, (digest, share) in enumerate(_compared(labels_of(source, indices))):
+    units: dict[int, np.ndarray] = {}
+    for at, (digest, share, unit) in enumerate(_compared(labels_of(source, indices))):
         digests[at], shares[at] = digest, share
+        if unit is not None and len(units) < _MOST:
+            units[at] = unit
     part = np.flatnonzero((shares >= _PART) & (shares < 1))[:_MOST]
     different = _different(source, indices, groups)
     return Copied(
         [f"{other} = {first}" for first, other in map(different, _equal(digests)) if first],
         [f"{other} = {first}" for first, other in map(different, [(int(at) - 1, int(at)) for at in part]) if first],
+        [f"{other} = {first}" for first, other in map(different, _placed(units, digests)) if first],
     )
 
 
@@ -76,22 +85,50 @@ def _different(
     return names
 
 
-def _compared(labels: Iterable[Label | None]) -> Iterator[tuple[int, float]]:
-    """(64 bits of the digest of a label, the share of its points that are where those of the label before are). Zeros where
-    no two of the points that count lie in different places."""
+def _compared(labels: Iterable[Label | None]) -> Iterator[tuple[int, float, np.ndarray | None]]:
+    """(64 bits of the digest of a label, the share of its points that are where those of the label before are, its points in
+    shares of their width and height). Zeros and None where no two of the points that count lie in different places."""
     before: Label | None = None
     for label in labels:
-        digest, share = 0, 0.0
+        digest, share, unit = 0, 0.0, None
         if label is not None:
             label = np.asarray(label[0], np.float32) + np.float32(0), label[1]  # no -0
         if label is not None and _apart(label[0][label[1]]):
             points, mask = label
+            unit = _unit(points, mask)
             digest = int.from_bytes(hashlib.blake2b(points[mask].tobytes() + mask.tobytes(), digest_size=8).digest())
             if before is not None:
                 equal = (points == before[0]).all(1) & mask & before[1]
                 share = equal.sum() / mask.sum() if _apart(points[equal]) else 0.0
-        yield digest, share
+        yield digest, share, unit
         before = label
+
+
+def _unit(points: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """f32[points * 2] in shares of the width and height of the labelled ones, -1 for others; None for fewer than five, and
+    for points on a line along an axis."""
+    known = points[mask]
+    if len(known) < _POINTS or not (size := np.ptp(known, axis=0)).all():
+        return None
+    return np.where(mask[:, None], (points - known.min(0)) / size, -1).astype(np.float32).reshape(-1)
+
+
+def _placed(units: dict[int, np.ndarray], digests: np.ndarray) -> list[tuple[int, int]]:
+    """(earlier place, later place) of each label and the nearest other one, where these are the same in shares of their width
+    and height, but not as they are; none where these are fewer than one in a hundred."""
+    places = np.array(list(units), int)
+    places = places[np.sort(np.unique(digests[places], return_index=True)[1])]  # of exact copies the first
+    if len(places) < 2:
+        return []
+    shapes = np.stack([units[at] for at in places.tolist()])
+    probed = shapes[:, np.linspace(0, shapes.shape[1] - 1, min(_PROBED, shapes.shape[1])).astype(int)]
+    near = KDTree(probed).query(probed, k=3, p=np.inf, distance_upper_bound=_SAME)[1]
+    found: dict[int, int] = {}  # the first of each
+    for one, others in enumerate(near):
+        for other in sorted(int(o) for o in others if o < one):
+            if np.abs(shapes[one] - shapes[other]).max() <= _SAME:
+                found.setdefault(int(places[one]), int(places[other]))
+    return [(first, later) for later, first in found.items()] if len(found) >= _RARE * len(places) else []
 
 
 def _apart(points: np.ndarray) -> bool:
@@ -108,17 +145,20 @@ def _equal(digests: np.ndarray) -> list[tuple[int, int]]:
 
 def describe(found: Copied) -> list[str]:
     """A line for each kind that was found."""
+    edited = "copied and not edited?"
     kinds = (
-        (found.all, "exactly the labels of another, different image"),
+        (found.all, "exactly the labels of another, different image", edited),
+        (found.part, "half of the points or more exactly where the different image before has them", edited),
         (
-            found.part,
-            "half of the points or more exactly where the different image before has them",
+            found.placed,
+            "the labels of another, different image but for their place and size",
+            "a template, not edited?",
         ),
     )
-    return [_line(some, what) for some, what in kinds if some]
+    return [_line(*kind) for kind in kinds if kind[0]]
 
 
-def _line(found: Sequence[str], what: str) -> str:
+def _line(found: Sequence[str], what: str, why: str) -> str:
     have = "image has" if len(found) == 1 else "images have"
     named = ", ".join(found[:_NAMED]) + ", ..." * (len(found) > _NAMED)
-    return f"warning: labels: {len(found)} {have} {what}: {named}; copied and not edited?"
+    return f"warning: labels: {len(found)} {have} {what}: {named}; {why}"

@@ -9,7 +9,7 @@ from pipelines.packing import conflicts, copied_labels, lattice_labels, shape_fa
 from pipelines.sources import label_counts, label_positions, label_remarks
 from pipelines.sources.tables import label_of
 
-_COPIED = ("copied_labels", "partly_copied_labels")
+_COPIED = ("copied_labels", "partly_copied_labels", "placed_labels")
 _SHAPES = ("exchanged_labels", "labels_from_below", "reordered_labels")
 Remark = tuple[str, list[str]]  # a line, and every image that it tells of
 
@@ -30,8 +30,7 @@ def found(source: Source, index: Any, sizes: Any, groups: list[int]) -> dict[str
     shapes = shape_faults.find(source, index, label_counts.default(source.num_points)[1])
     copied, lattice = copied_labels.find(source, index, groups), lattice_labels.find(source, index)
     return {
-        "copied_labels": copied.all,
-        "partly_copied_labels": copied.part,
+        **dict(zip(_COPIED, copied, strict=True)),
         "label_positions": _positions(source, index, sizes),
         "lattice": None if lattice is None else lattice._asdict(),
         **dict(zip(_SHAPES, shapes, strict=True)),

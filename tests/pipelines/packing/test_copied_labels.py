@@ -8,6 +8,7 @@ from pipelines.example import Subset
 from pipelines.packing import copied_labels
 from tests.pipelines.packing.test_conflicts import FACE, Known, jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
+from tests.pipelines.sources.formats.test_contest import landmarks as whole_table
 
 
 def found(groups=None, **rows) -> list[str]:
@@ -24,6 +25,12 @@ def in_part(**rows) -> list[str]:
     both = copied_labels.of_source(source)
     assert not both.all
     return both.part
+
+
+def everything(**rows) -> copied_labels.Copied:
+    source = Known(rows)
+    source.groups = None
+    return copied_labels.of_source(source)
 
 
 def test_labels_of_another_image():
@@ -46,7 +53,7 @@ def test_what_cannot_be_read_or_has_no_labels_is_passed_over():
     assert not found(a=(one, FACE), b=(b"no image", FACE))
     bare = Subset(Known({"a": (one, FACE), "b": (jpeg(texture(1), 92), FACE)}), [0, 1])
     bare.labelled = False
-    assert copied_labels.of_source(bare) == ([], [])
+    assert copied_labels.of_source(bare) == ([], [], [])
 
 
 def test_labels_of_the_image_before_edited_in_part():
@@ -62,12 +69,31 @@ def test_labels_of_the_image_before_edited_in_part():
     assert not in_part(a=(a, one_place), b=(b, np.where(np.arange(5)[:, None] > 3, FACE, one_place)))
 
 
+def test_a_template_that_was_placed_and_scaled(random):
+    images = [jpeg(texture(n), 92) for n in range(4)]
+    placed = np.rint(FACE * [1.3, 0.8] * 100) / 100 + [4, 7]
+    rows = dict(
+        zip("abcd", zip(images, (FACE, placed, FACE + random.normal(0, 2, FACE.shape), FACE), strict=True), strict=True)
+    )
+    copied = everything(**rows)
+    assert copied.placed == ["b = a"] and copied.all == ["d = a"]
+    assert not everything(a=(images[0], FACE), b=(images[0], placed)).placed  # the same scene again
+    line = FACE * [1, 0]
+    assert not everything(a=(images[0], line), b=(images[1], line + 1)).placed
+
+
+def test_no_two_of_real_people_have_the_labels_of_one_template(faces68):
+    names, points = whole_table(faces68 / "train" / "landmarks.csv")
+    units = {i: copied_labels._unit(np.float32(some), np.ones(68, bool)) for i, some in enumerate(points)}
+    assert not copied_labels._placed(units, np.arange(len(units)))
+
+
 def test_the_line():
-    [line] = copied_labels.describe(copied_labels.Copied([f"{n}b = {n}a" for n in range(5)], []))
+    [line] = copied_labels.describe(copied_labels.Copied([f"{n}b = {n}a" for n in range(5)], [], []))
     assert "5 images have exactly the labels of another" in line and "0b = 0a" in line and "4b" not in line
-    [line] = copied_labels.describe(copied_labels.Copied([], ["b = a"]))
+    [line] = copied_labels.describe(copied_labels.Copied([], ["b = a"], []))
     assert "1 image has half of the points or more exactly where" in line
-    assert not copied_labels.describe(copied_labels.Copied([], []))
+    assert not copied_labels.describe(copied_labels.Copied([], [], []))
 
 
 def test_prepare_and_train_tell_and_the_report_lists(command, tmp_path):
