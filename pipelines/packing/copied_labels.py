@@ -122,10 +122,10 @@ def _placed(units: dict[int, np.ndarray], digests: np.ndarray) -> list[tuple[int
         return []
     shapes = np.stack([units[at] for at in places.tolist()])
     probed = shapes[:, np.linspace(0, shapes.shape[1] - 1, min(_PROBED, shapes.shape[1])).astype(int)]
-    near = KDTree(probed).query(probed, k=3, p=np.inf, distance_upper_bound=_SAME)[1]
+    near = np.asarray(KDTree(probed).query(probed, k=3, p=np.inf, distance_upper_bound=_SAME)[1])
     found: dict[int, int] = {}  # the first of each
-    for one, others in enumerate(near):
-        for other in sorted(int(o) for o in others if o < one):
+    for one, others in enumerate(near.tolist()):
+        for other in sorted(o for o in others if o < one):
             if np.abs(shapes[one] - shapes[other]).max() <= _SAME:
                 found.setdefault(int(places[one]), int(places[other]))
     return [(first, later) for later, first in found.items()] if len(found) >= _RARE * len(places) else []

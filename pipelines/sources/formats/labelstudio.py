@@ -70,11 +70,13 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
 
 
 def _annotations(task: Any, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """The annotations of a task that were not skipped, those that are marked as the truth first."""
+    """The annotations of a task that were not skipped: those marked as the truth first, then those with the most regions, since
+    one may have been abandoned."""
     every = task if isinstance(task, dict) else {}
     lists = [every[key] for key in keys if isinstance(every.get(key), list)]
     good = [a for some in lists for a in some if isinstance(a, dict) and isinstance(a.get("result"), list)]
-    return sorted((a for a in good if not a.get("was_cancelled")), key=lambda a: a.get("ground_truth") is not True)
+    kept = [a for a in good if not a.get("was_cancelled")]
+    return sorted(kept, key=lambda a: (a.get("ground_truth") is not True, -len(a["result"])))
 
 
 def _add_task(number: int, task: Any, keys: Sequence[str], found: Found) -> None:

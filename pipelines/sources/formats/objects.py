@@ -178,12 +178,21 @@ class Found:
             if fault := plain.path_fault(image):
                 self.reject(one.image, one.line, fault)
             elif first.setdefault(image, one.entry) != one.entry:
+                apart = _apart(one, kept[image])
                 self.reject(
-                    one.image, one.line, f"name twice: {image[:80]}, which an earlier entry names; that is read"
+                    one.image, one.line, f"name twice: {image[:80]}, which an earlier entry names; that is read{apart}"
                 )
             else:
                 kept[image].append(one)
         return [record for image, some in kept.items() for record in _named(image, some)]
+
+
+def _apart(one: Object, some: Sequence[Object]) -> str:
+    """How far the points of an object are from those of the same names of one that is read; empty without such."""
+    other = next((o for o in some if o.names == one.names), None)
+    return (
+        "" if other is None else f", whose points are up to {np.abs(one.points - other.points).max():.3g} px from these"
+    )
 
 
 def _named(image: str, some: list[Object]) -> list[_Record]:

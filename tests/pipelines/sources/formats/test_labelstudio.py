@@ -121,6 +121,12 @@ def test_the_truth_is_read_of_several_annotations_and_none_that_was_skipped(tmp_
     assert "1 'further annotation of a task', 1 'task without an annotation'" in table.notes[0]
 
 
+def test_an_annotation_that_was_abandoned_gives_way_to_the_one_with_more_points(tmp_path):
+    begun, whole = {"result": [point("x", 1, 2)]}, {"result": [point("x", 50, 2, "a"), point("y", 20, 30, "b")]}
+    table = table_at(file_of(tmp_path, [{**task(), "annotations": [begun, whole]}]))
+    assert held(table)["a.png"][0][0] == 400 and table.num_points == 2
+
+
 def test_predictions_are_read_only_where_nothing_is_annotated(tmp_path):
     guess = task(point("x", 1, 2), key="predictions")
     table = table_at(file_of(tmp_path, [guess]))
