@@ -16,6 +16,7 @@ from typing import NamedTuple
 from jaxmarks import words
 from jaxmarks.config import cores
 from pipelines.example import Source, Subset, identity_of
+from pipelines.images import cut_off
 from pipelines.io import console, files
 from pipelines.open import described, open_any
 from pipelines.packing import dataset, duplicates, inspection, pack, report, seal
@@ -75,11 +76,12 @@ def training_set(
         _pack(path, source, folder, threads)
     try:
         found = dataset.Packed(folder, "train")
-        rejected = report.read(folder / seal.REPORT, ["train"])["refused"]
+        about = report.read(folder / seal.REPORT, ["train"])
     except ValueError as error:
         raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
     pack.tidy(folder)
-    _tell([Rejected(r["file"], r["line"], r["reason"]) for r in rejected], f": {folder / 'report.txt'}", brief)
+    rejected = [Rejected(r["file"], r["line"], r["reason"]) for r in about["refused"]]
+    _tell(rejected, about["parts"]["train"].get("flat_files") or [], f": {folder / 'report.txt'}", brief)
     with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
@@ -109,27 +111,31 @@ def _reported(source: Source, path: str, replaced: int) -> Source:
     return source
 
 
-def _tell(rejected: list[Rejected], where: str, brief: bool) -> None:
+def _tell(rejected: list[Rejected], flat: list[str], where: str, brief: bool) -> None:
+    """Print what cannot be used and, unless brief, the first of each kind and the images that end flat."""
     if count := len(rejected):
         are = "is" if count == 1 else "are"
         console.say(f"{words.counted(count, 'record')} cannot be used and {are} left out{where}")
         if not brief:
             console.say(*report.examples(rejected))
+    if not brief:
+        console.say(*cut_off.describe(flat))
 
 
 def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
-    seen, rejected = [], list(source.table.rejected)
+    seen, flat, rejected = [], [], list(source.table.rejected)
     progress = console.Progress(len(source), "record", brief=True)
     for found in inspection.over(source, 0, len(source), workers):
         if found.reason is None:
             seen.append((found.index, found.digest, found.fingerprint))
+            flat += [source.names[found.index]] * found.flat
         else:
             rejected.append(source.table.rejection(found.index, found.reason))
         progress.show(found.index + 1, f"rejected {len(rejected)}")
     progress.close()
     if not seen:
         raise ValueError(report.none_usable(str(source.table.root), rejected))
-    _tell(rejected, "; prepare.py lists each", brief)
+    _tell(rejected, flat, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
     return _reported(Surveyed(source, seen), path, replaced)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Example, Source, record_digest
-from pipelines.images import decode, orientation, sizes
+from pipelines.images import cut_off, decode, orientation, sizes
 from pipelines.packing import duplicates, report
 from pipelines.sources.tables import Images
 
@@ -27,6 +27,7 @@ class Seen(NamedTuple):
     spread: float | None = None  # side of the labels' box over that of the image; None: no label
     fingerprint: int | None = None
     turned: bool = False  # displayed turned or mirrored against how it is stored
+    flat: bool = False  # ends in one colour
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
@@ -43,7 +44,8 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     example = _stored(example, image, working_size)
     digest = record_digest(source.names[index], example)
     spread, turned = _spread(example, width, height), isinstance(stored, bytes) and orientation.turned(stored)
-    return Seen(index, None, example, digest, (width, height), spread, duplicates.fingerprint(image), turned)
+    prints, flat = duplicates.fingerprint(image), cut_off.ends_flat(image)
+    return Seen(index, None, example, digest, (width, height), spread, prints, turned, flat)
 
 
 def small(source: Source, index: int) -> np.ndarray | None:

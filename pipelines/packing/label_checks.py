@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.example import Source
-from pipelines.images import orientation
+from pipelines.images import cut_off, orientation
 from pipelines.io import schema
 from pipelines.packing import conflicts, copied_labels, lattice_labels, shape_faults
 from pipelines.sources import label_counts, label_positions, label_remarks
@@ -17,7 +17,7 @@ Remark = tuple[str, list[str]]  # a line, and every image that it tells of
 FORMS = {
     "turned": (schema.Whole(0, 1 << 50), None), "conflicts": ([conflicts.FORM], None),
     "labels": (label_counts.FORM, None), "lattice": (lattice_labels.FORM, None),
-    **dict.fromkeys(("turned_files", "label_positions", *_SHAPES, *_COPIED), ([str], None)),
+    **dict.fromkeys(("turned_files", "flat_files", "label_positions", *_SHAPES, *_COPIED), ([str], None)),
 }  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
     about: the section of a split in report.json, of a form of FORMS.
     """
     scheme = label_counts.default(about["num_points"])[1]
-    labels, turned = about.get("labels"), about.get("turned_files") or []
+    labels, turned, flat = about.get("labels"), about.get("turned_files") or [], about.get("flat_files") or []
     pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
     copied = copied_labels.Copied(*(about.get(key) or [] for key in _COPIED))
     lattice = lattice_labels.Lattice(**about["lattice"]) if about.get("lattice") else None
@@ -62,6 +62,7 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
         "positions": [(line, []) for line in about.get("label_positions") or []],
         "counts": label_remarks.with_names(label_counts.from_data(labels), scheme) if labels else [],
         "orientation": [(line, turned) for line in orientation.describe(about.get("turned") or 0, about["accepted"])],
+        "cut off": [(line, flat) for line in cut_off.describe(flat)],
         "contradictions": [(line, [str(pair) for pair in pairs]) for line in conflicts.describe(pairs)],
         "copies": list(zip(copied_labels.describe(copied), filter(None, copied), strict=True)),
         "lattice": [(line, lattice.images if lattice else []) for line in lattice_labels.describe(lattice)],

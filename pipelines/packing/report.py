@@ -43,6 +43,7 @@ class Found(NamedTuple):
     labels: label_counts.Counts
     replaced: int  # boxes without area, for which that of the labelled points was taken
     turned: list[str]  # images displayed turned or mirrored against how they are stored
+    flat: list[str]  # images that end in one colour
 
 
 def kind(reason: str) -> str:
@@ -113,6 +114,7 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
         "labels": label_counts.to_data(found.labels) if source.labelled else None,
         "turned": len(found.turned),
         "turned_files": found.turned,
+        "flat_files": found.flat,
         "near_duplicates": {
             "groups": len(many),
             "photographs": int(counts[many].sum()),

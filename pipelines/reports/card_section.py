@@ -9,6 +9,7 @@ _CHECKS = {
     "positions": "where labels lie, of all images together",
     "counts": "unusual labels: unlabelled, outside the crop or the image, placeholders, small, boxes",
     "orientation": "images turned by EXIF",
+    "cut off": "images that end in one colour",
     "contradictions": "labels that contradict each other",
     "copies": "labels of another image",
     "lattice": "labels on a lattice",
