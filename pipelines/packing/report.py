@@ -26,6 +26,7 @@ _PART = {
     "near_duplicates": {"groups": _COUNT, "photographs": _COUNT, "largest": [{"photographs": _COUNT, "first": str}]},
     "not_listed": ({"files": _COUNT, "first": [str]}, None),
 }  # fmt: skip
+_BOXES = ({"given": _COUNT, "replaced": _COUNT}, None)
 _REJECTED = {"part": str, "file": str, "line": (_COUNT, None), "reason": str}
 _SHARES = (0, 0.05, 0.5, 0.95, 1)  # of the images: at which sizes and spreads are reported
 _EXAMPLES = 5
@@ -190,7 +191,7 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     data = files.read_json(path)
     schema.check(data, {"accepted": _COUNT, "refused": [_REJECTED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
-        for key, form in label_checks.FORMS.items():
+        for key, form in {**label_checks.FORMS, "boxes": _BOXES}.items():
             schema.check(data["parts"][part].get(key), form, f"{path}: parts.{part}.{key}")
         shared = data["parts"][part]["near_duplicates"].get("shared")
         schema.check(shared, (several_objects.FORM, None), f"{path}: parts.{part}.near_duplicates.shared")

@@ -1,6 +1,7 @@
 """Exchanged left and right and y from below are found, and only these; nothing is said where the points cannot tell."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -58,7 +59,12 @@ def exchanged(points: np.ndarray, which) -> np.ndarray:
 
 
 def drawn(num_points: int, count: int = 150) -> np.ndarray:
-    return np.stack([synthetic.label(i, num_points=num_points).truth for i in range(count)])
+    return _drawn(num_points)[:count].copy()
+
+
+@cache
+def _drawn(num_points: int) -> np.ndarray:
+    return np.stack([synthetic.label(i, num_points=num_points).truth for i in range(150)])
 
 
 @pytest.fixture(scope="module")
