@@ -16,7 +16,7 @@ import yaml
 
 from pipelines.images import decode
 from pipelines.io import files
-from pipelines.sources import boxes, dialects
+from pipelines.sources import boxes, dialects, image_names
 from pipelines.sources.formats import beside, foreign, object_rows, objects, plain
 from pipelines.sources.formats.objects import Found
 from pipelines.sources.tables import Row, Table
@@ -101,17 +101,15 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     key = _test_key(config) if part == "test" and "test" in parts(path) else "train"
     folders = _folders(config, key)
     if not folders:
-        given = str(config.data.get(key))
-        listed = "; lists of images are not read: name their folder there" if given.lower().endswith(_TXT) else ""
         raise ValueError(
-            f"{config.path}: no labels are found for {key}: {given!r:.80}, in {config.top} or below it{listed}"
+            f"{config.path}: no labels are found for {key}: {str(config.data.get(key))!r:.80}, in {config.top} or below it"
         )
     found = Found(config.path.name, "a line is one object")
-    top = images or Path(os.path.commonpath(folders))
+    top = images or Path(os.path.commonpath(list(folders)))
     tables, lines = [], []
-    for folder in folders:
+    for folder, stems in folders.items():
         inner = "" if images else folder.relative_to(top).as_posix()
-        tables += (some := _tables(_labels(config.top, folder)))
+        tables += (some := _tables(_labels(config.top, folder), stems))
         lines += _lines(config, _labels(config.top, folder), some, top, inner if inner != "." else "", found)
     for line in lines:
         _add(line, config, found)
@@ -141,17 +139,39 @@ def _config(path: Path) -> _Config:
     return _Config(where, data, *pair)
 
 
-def _folders(config: _Config, key: str) -> list[Path]:
-    """The folders of images of a split that lie below the configuration's own and have labels."""
+def _folders(config: _Config, key: str) -> dict[Path, set[str] | None]:
+    """The folders of images of a split that lie below the configuration's own and have labels, with the stems of those that
+    a list names; None: all."""
     given = config.data.get(key)
     values = [str(v) for v in (given if isinstance(given, list) else [given]) if v]
     base = str(config.data.get("path") or "")
-    found = []
+    found: dict[Path, set[str] | None] = {}
     for value in values:
         choices = [os.path.normpath(config.top / p) for p in (Path(base, value), value, value.removeprefix("../"))]
         inner = [Path(p) for p in choices if "\0" not in p and Path(p).is_relative_to(os.path.normpath(config.top))]
-        found += [p for p in inner if os.path.isdir(_labels(config.top, p))][:1]
-    return list(dict.fromkeys(found))
+        if (listed := next((p for p in inner if value.lower().endswith(_TXT) and p.is_file()), None)) is not None:
+            for folder, stem in _listed(config, listed):
+                if (stems := found.setdefault(folder, set())) is not None:
+                    stems.add(stem)
+        elif (folder := next((p for p in inner if os.path.isdir(_labels(config.top, p))), None)) is not None:
+            found[folder] = None
+    return found
+
+
+def _listed(config: _Config, path: Path) -> Iterator[tuple[Path, str]]:
+    """(folder of the image, its stem) of the lines of a list of images, as far as there are labels: of a path from another
+    place, as data/images/train/a.jpg, the last steps count."""
+    folders: dict[str, Path | None] = {}
+    for line in dialects.text(files.read_bytes(path)).splitlines():
+        where, _, name = image_names.own_form(line.strip()).rpartition("/")
+        if name and where not in folders:
+            steps = [step for step in where.split("/") if step not in ("", ".", "..")]
+            below = (Path(os.path.normpath(config.top), *steps[at:]) for at in range(len(steps) + 1))
+            folders[where] = next(
+                (p for p in below if os.path.isdir(p) and os.path.isdir(_labels(config.top, p))), None
+            )
+        if name and (folder := folders[where]) is not None:
+            yield folder, posixpath.splitext(name)[0]
 
 
 def _labels(top: Path, folder: Path) -> Path:
@@ -163,9 +183,11 @@ def _labels(top: Path, folder: Path) -> Path:
     return Path(top, *steps)
 
 
-def _tables(folder: Path) -> list[Path]:
+def _tables(folder: Path, stems: set[str] | None) -> list[Path]:
+    """The files of labels below a folder; those in it with one of some stems."""
     walked = ((Path(where, name), below.sort()) for where, below, names in os.walk(folder) for name in sorted(names))
-    return [path for path, _ in walked if path.suffix.lower() == _TXT and path.is_file()]
+    every = [path for path, _ in walked if path.suffix.lower() == _TXT and path.is_file()]
+    return [path for path in every if stems is None or (path.parent == folder and path.stem in stems)]
 
 
 def _lines(config: _Config, folder: Path, tables: list[Path], top: Path, inner: str, found: Found) -> list[_Line]:

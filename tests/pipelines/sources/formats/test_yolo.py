@@ -70,6 +70,21 @@ def test_folders_of_several_kinds_and_points_of_two_numbers(tmp_path):
     assert held(table)["val/c.png"] == [[25, 20], None] and list(table.points) == ["point_0", "point_1"]
 
 
+@pytest.mark.parametrize("before", ["", "./", "data/", "/elsewhere/set/", "C:\\\\set\\\\"])
+def test_lists_of_images_in_place_of_folders(tmp_path, before):
+    path = folder(
+        tmp_path,
+        CONFIG.replace("train: images/train", "train: train.txt").replace("val: images/val", "val: val.txt"),
+        d=LINE,
+    )
+    (tmp_path / "train.txt").write_text(f"{before}images/train/a.png\n{before}images/train/sub/b.png\n\n")
+    (tmp_path / "val.txt").write_text(
+        f"{before}images/train/d.png\n{before}images/val/c.png\n{before}images/val/gone.png\n"
+    )
+    assert sorted(held(table_at(path))) == ["a.png", "sub/b.png#1", "sub/b.png#3"]
+    assert sorted(held(opening.open_table(str(path), "test"))) == ["train/d.png", "val/c.png"]
+
+
 def test_a_test_split_that_is_named_but_not_there_gives_way_to_the_validation_split(tmp_path):
     path = folder(tmp_path, CONFIG.replace("test:  # optional", "test: ../test/images"))
     assert opening.parts(str(path)) == ["train", "test"]
@@ -125,7 +140,7 @@ def test_images_that_are_missing_or_none_are_rejected(tmp_path):
         (("train: images/train", "train: /etc"), "no labels"),
         (("train: images/train", f"train: images{'9' * 5000}"), "no labels"),
         (("train: images/train", "train:"), "no labels"),
-        (("train: images/train", "train: train.txt"), "lists of images are not read"),
+        (("train: images/train", "train: train.txt"), "no labels"),
         (("names:", "names: ["), "not YAML"),
         (("# A set", "a: " + "[" * 9999 + "\n# "), "not YAML"),
         (("# A set", "a: !!python/object/apply:os.system [ls]\n#"), "not YAML"),
