@@ -18,7 +18,8 @@ from pipelines.sources.tables import Label, labels_of
 
 _MOST = 4000  # records whose labels are compared before a training, and pairs whose images are compared
 _NAMED = 3
-_POINTS, _PROBED, _SAME = 5, 16, 0.004  # of a template, at least; coordinates that find it; of its width and height
+_POINTS = 20  # of a template, at least: few whole coordinates are the same by chance
+_PROBED, _SAME = 16, 0.004  # coordinates that find it; of its width and height
 _RARE = 0.01  # of the labels: fewer are the same by chance, where they lie on a lattice
 _PART = 0.5  # of the points: as many in the place that they have in the record before are a copy, edited in part
 
@@ -105,7 +106,7 @@ def _compared(labels: Iterable[Label | None]) -> Iterator[tuple[int, float, np.n
 
 
 def _unit(points: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-    """f32[points * 2] in shares of the width and height of the labelled ones, -1 for others; None for fewer than five, and
+    """f32[points * 2] in shares of the width and height of the labelled ones, -1 for others; None for fewer than 20, and
     for points on a line along an axis."""
     known = points[mask]
     if len(known) < _POINTS or not (size := np.ptp(known, axis=0)).all():
