@@ -27,6 +27,7 @@ _POINTS = 4  # that an image must have labelled both ways: three, as the eyes an
 _TRIED = 120  # points, evenly taken, that are tried in another order: of a thousand each would take a second
 _SEEN = 8  # points of an image whose order is tried: fewer fit in some order by chance
 _NEARER = 0.6  # of the distance before: the change must bring a label as near to the mean shape
+_WRONG = 0.2  # of the RMS radius: several points in wrong places, where the others of the set hardly differ
 _ORDERED = 0.45  # likewise of the best order, which brings profiles nearer as well: to 0.55 of the distance or more
 _FAR, _NEAR = 3.0, 4.0  # times the median distance of a set: a reflected label is farther before, and nearer after
 _UPRIGHT = 0.8  # length of the mean direction, of 1: objects stand alike in the images
@@ -120,7 +121,7 @@ def _reordered(shapes: np.ndarray, mask: np.ndarray, usual: _Usual, known: np.nd
     """bool[n]: which labels, without those whose fault is known, fit in another order of their points."""
     before, _, enough = _fit(shapes, mask, usual.onto)
     found = np.zeros(len(shapes), bool)
-    far = np.flatnonzero(enough & ~known & (before > _FAR * usual.distance))
+    far = np.flatnonzero(enough & ~known & (before > max(_FAR * usual.distance, _WRONG)))
     for at in far[np.argsort(-before[far])][:_ASSIGNED]:
         seen = np.flatnonzero(mask[at] & np.isfinite(usual.onto))
         if len(seen) < _SEEN:

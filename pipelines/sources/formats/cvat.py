@@ -52,7 +52,7 @@ class _Reader:
     """Takes the elements of a file one by one."""
 
     def __init__(self, path: Path):
-        self.found, self.labels, self.tracks, self.images = Found(path.name, _APART), _Labels(), 0, 0
+        self.found, self.labels, self.tracks, self.images = Found(path.name, "CVAT's XML", _APART), _Labels(), 0, 0
         self._folder, self._stack = path.parent, list[str]()
         self._image: Attributes = {}
         self._line = 0

@@ -42,7 +42,7 @@ def _tables(path: Path) -> Iterator[Path]:
 def read(path: Path, part: str, images: Path | None = None, num_points: int | None = None) -> Table:
     """Return the objects by name. Files that are none of these are rejected. Raises ValueError if none can be used."""
     root, _ = image_folders.find(path, images, [path], [])
-    found, tables = Found(path.name, _APART), [table for table in _tables(path) if table.is_file()]
+    found, tables = Found(path.name, "LabelMe's JSON", _APART), [table for table in _tables(path) if table.is_file()]
     names: list[str] = []
     for table in tables:
         name = table.relative_to(path).as_posix()

@@ -56,7 +56,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     tasks = files.parse_json(files.read_bytes(path), path, coco.whole_number)
     if not isinstance(tasks, list):
         raise ValueError(f"{path}: not Label Studio's JSON: expected a list of tasks")
-    found, keys = Found(path.name, _APART), _LABELLED
+    found, keys = Found(path.name, "Label Studio's JSON", _APART), _LABELLED
     if not any(_annotations(task, keys) for task in tasks):
         keys = ("predictions",)
         found.notes.append(f"{path.name}: no task has an annotation; predictions are read as labels")

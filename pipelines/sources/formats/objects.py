@@ -55,9 +55,10 @@ class _Record(NamedTuple):
 class Found:
     """What a reader finds in its files."""
 
-    def __init__(self, where: str, apart: str):
-        """where: the file or folder, in messages. apart: how the tool tells the points of several objects apart."""
-        self.where, self._apart = where, apart
+    def __init__(self, where: str, form: str, apart: str):
+        """where: the file or folder, in messages. form: what it is. apart: how the tool tells the points of several objects
+        apart."""
+        self.where, self._form, self._apart = where, form, apart
         self.objects: list[Object] = []
         self.rejected: list[Rejected] = []
         self.passed: Counter[str] = Counter()  # what is not read, by its kind
@@ -148,7 +149,9 @@ class Found:
         """Raise ValueError where nothing is left."""
         if not left:
             first = f" ({self.rejected[0].file[:80]}: {self.rejected[0].reason})" if self.rejected else ""
-            raise ValueError(f"{path}: no object with named points can be used{first}{self._passed()}")
+            raise ValueError(
+                f"{path}: {self._form}, of which no object with named points can be used{first}{self._passed()}"
+            )
 
     def _passed(self) -> str:
         listed = ", ".join(f"{count} {kind[:40]!r}" for kind, count in sorted(self.passed.items()))

@@ -57,7 +57,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     frames is an image file."""
     if not available():
         raise ValueError(f"{path}: {MISSING}")
-    project, found = _opened(path), Found(path.name, "an instance has one of each")
+    project, found = _opened(path), Found(path.name, "a SLEAP project", "an instance has one of each")
     skeletons = _skeletons(project.meta, path)
     for frame in project.frames:
         image, fault = _image(project.videos, int(frame["video"]), int(frame["frame_idx"]))

@@ -104,7 +104,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         raise ValueError(
             f"{config.path}: no labels are found for {key}: {str(config.data.get(key))!r:.80}, in {config.top} or below it"
         )
-    found = Found(config.path.name, "a line is one object")
+    found = Found(config.path.name, "YOLO pose", "a line is one object")
     top = images or Path(os.path.commonpath(list(folders)))
     tables, lines = [], []
     for folder, stems in folders.items():
