@@ -168,7 +168,7 @@ def _filling(count: int) -> Row:
 def _labels(rows: int) -> Row:
     peers = (Peer("pandas", "data_peers.by_pandas", huge_pages=False), Peer("polars", "data_peers.by_polars"))
     settings = {"folder": DATA, "rows": rows}
-    return Row("labels", "ours_data.labels", settings, peers, compare.labels, rows, "rows/s", rounds=5, quick_rounds=3)
+    return Row("labels", "ours_data.labels", settings, peers, compare.labels, rows, "rows/s", rounds=5, quick_rounds=0)
 
 
 def _first_step() -> Row:
