@@ -24,15 +24,15 @@ _MOST = 2000  # records that are compared before a training, evenly taken
 _FITTED = 200  # that the mean shape is taken from, evenly taken
 _CHUNK = 256
 _POINTS = 4  # that an image must have labelled both ways: three, as the eyes and the nose, may fit either way
-_TRIED = 120  # points, evenly taken, that are tried in another order: of a thousand each would take a second
-_SEEN = 8  # points of an image whose order is tried: fewer fit in some order by chance
 _NEARER = 0.6  # of the distance before: the change must bring a label as near to the mean shape
-_WRONG = 0.2  # of the RMS radius: several points in wrong places, where the others of the set hardly differ
 _ORDERED = 0.45  # likewise of the best order, which brings profiles nearer as well: to 0.55 of the distance or more
+_SEEN = 8  # points of an image whose order is tried: fewer fit in some order by chance
+_TRIED = 120  # points, evenly taken, that are tried in another order: of a thousand each would take a second
+_WRONG = 0.2  # of the RMS radius: several points in wrong places, where the others of the set hardly differ
 _FAR, _NEAR = 3.0, 4.0  # times the median distance of a set: a reflected label is farther before, and nearer after
 _UPRIGHT = 0.8  # length of the mean direction, of 1: objects stand alike in the images
 _ALIKE = 0.7  # cosine of the turn to the usual direction, at least, once y is counted from above
-_ROUNDS = 4
+_ROUNDS = 4  # of assignment and fit in turn
 _ASSIGNED = 100  # labels of a chunk that are tried in another order, the farthest first
 _UNLIKE = 0.8  # of its radius between the mean shape and its mirror image: 0.59 for profiles, 0.97 for points in another order
 _NAMED = 3
@@ -61,11 +61,7 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) ->
 
     indices: the records of the source.
     """
-    found = Faults([], [], [])
-    if not source.labelled or source.specification is not None:
-        return found
-    taken = np.asarray(indices, int)[_evenly(len(indices), _FITTED)]
-    usual = _usual(*_stacked(labels_of(source, taken), source.num_points), scheme.mirror)
+    found, usual = Faults([], [], []), _usual_of(source, indices, scheme)
     if usual is None:
         return found
     for start in range(0, len(indices), _CHUNK):
@@ -81,6 +77,14 @@ def find(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) ->
 def of_source(source: Source, scheme: Scheme) -> Faults:
     """`find` in at most 2,000 records of a source, evenly taken."""
     return find(source, _evenly(len(source), _MOST), scheme)
+
+
+def _usual_of(source: Source, indices: Sequence[int] | np.ndarray, scheme: Scheme) -> _Usual | None:
+    """`_usual` of at most 200 records, evenly taken; None of drawn faces and without labels, too."""
+    if not source.labelled or source.specification is not None:
+        return None
+    taken = np.asarray(indices, int)[_evenly(len(indices), _FITTED)]
+    return _usual(*_stacked(labels_of(source, taken), source.num_points), scheme.mirror)
 
 
 def _usual(points: np.ndarray, mask: np.ndarray, mirror: np.ndarray | None) -> _Usual | None:
@@ -160,15 +164,10 @@ def mirror_misfit(source: Source, scheme: Scheme) -> float:
     permutation; in units of its RMS radius. Small for faces from the front, 0.6 for heads all turned to one side, and about 1
     where the points are in another order than the permutation is for. Zero where it cannot be told.
     """
-    if not source.labelled or source.specification is not None or scheme.mirror is None:
+    if scheme.mirror is None or (usual := _usual_of(source, range(len(source)), scheme)) is None:
         return 0.0
-    points, mask = _stacked(labels_of(source, _evenly(len(source), _FITTED)), source.num_points)
-    if (usual := _usual(points, mask, scheme.mirror)) is None:
-        return 0.0
-    reflected, seen = (
-        -usual.onto.conj()[scheme.mirror],
-        np.isfinite(usual.onto) & np.isfinite(usual.onto[scheme.mirror]),
-    )
+    reflected = -usual.onto.conj()[scheme.mirror]
+    seen = np.isfinite(usual.onto) & np.isfinite(reflected)
     misfit, _, enough = _fit(np.where(seen, reflected, 0)[None], seen[None], usual.onto)
     return float(misfit[0]) if enough[0] else 0.0
 

@@ -1,6 +1,5 @@
 """Data of a run: its training set, its stored splits, and other data to predict."""
 
-import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,8 +99,7 @@ def in_order(run: Run, source: Source, where: str) -> Source:
     if (row := point_maps.by_names(run.point_names, source.point_names)) is not None:
         _log.warning("%s: its points are in another order than those of %s: matched by their names", where, run.root)
         return Reordered(source, row)
-    pairs = enumerate(itertools.zip_longest(source.point_names, run.point_names, fillvalue="none"))
-    at, (theirs, ours) = next((at, pair) for at, pair in pairs if pair[0] != pair[1])
+    at, ours, theirs = point_maps.first_difference(run.point_names, source.point_names)
     _log.warning(
         "%s: its points have other names than those of %s (point %d is %s, there %s): matched by their order",
         where, run.root, at, theirs, ours,

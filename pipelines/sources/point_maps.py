@@ -44,15 +44,27 @@ def equal(paths: Sequence[str], counts: Sequence[int], names: Sequence[Sequence[
     for place, (own, count) in enumerate(zip(names, counts, strict=True)):
         rows.append(by_names(names[0], own) or list(range(count)))
         if names[0] and own and sorted(names[0]) != sorted(own):
-            at, (first, theirs) = next(
-                (at, pair) for at, pair in enumerate(itertools.zip_longest(names[0], own)) if pair[0] != pair[1]
-            )
+            at, first, theirs = first_difference(names[0], own)
             _log.warning(
                 "%s: its points have other names than those of %s (point %d is %s, there %s): matched by their order; if"
                 " that is wrong, `point_map` says which are the same",
                 data_sets.label(place), data_sets.label(0), at, theirs, first,
             )  # fmt: skip
     return rows
+
+
+def first_difference(ours: Sequence[str], theirs: Sequence[str]) -> tuple[int, str, str]:
+    """Return the first place at which two lists of names differ, and the name of each there.
+
+    Args:
+        ours: names.
+        theirs: names, not the same ones in the same order.
+
+    Returns:
+        the place, our name and theirs; `none` beyond the end of a list.
+    """
+    pairs = enumerate(itertools.zip_longest(ours, theirs, fillvalue="none"))
+    return next((at, *pair) for at, pair in pairs if pair[0] != pair[1])
 
 
 def by_names(ours: Sequence[str], theirs: Sequence[str]) -> list[int] | None:

@@ -192,10 +192,9 @@ class Found:
 
 def _apart(one: Object, some: Sequence[Object]) -> str:
     """How far the points of an object are from those of the same names of one that is read; empty without such."""
-    other = next((o for o in some if o.names == one.names), None)
-    return (
-        "" if other is None else f", whose points are up to {np.abs(one.points - other.points).max():.3g} px from these"
-    )
+    if (other := next((o for o in some if o.names == one.names), None)) is None:
+        return ""
+    return f", whose points are up to {np.abs(one.points - other.points).max():.3g} px from these"
 
 
 def _named(image: str, some: list[Object]) -> list[_Record]:
