@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from pipelines.example import Source
@@ -115,8 +117,8 @@ def _unit(points: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
 
 
 def _placed(units: dict[int, np.ndarray], digests: np.ndarray) -> list[tuple[int, int]]:
-    """(earlier place, later place) of each label and the nearest other one, where these are the same in shares of their width
-    and height, but not as they are; none where these are fewer than one in a hundred."""
+    """(first place, later place) of labels that are the same in shares of their width and height, but not as they are; none
+    where these are fewer than one in a hundred."""
     places = np.array(list(units), int)
     places = places[np.sort(np.unique(digests[places], return_index=True)[1])]  # of exact copies the first
     if len(places) < 2:
@@ -124,12 +126,14 @@ def _placed(units: dict[int, np.ndarray], digests: np.ndarray) -> list[tuple[int
     shapes = np.stack([units[at] for at in places.tolist()])
     probed = shapes[:, np.linspace(0, shapes.shape[1] - 1, min(_PROBED, shapes.shape[1])).astype(int)]
     near = np.asarray(KDTree(probed).query(probed, k=3, p=np.inf, distance_upper_bound=_SAME)[1])
-    found: dict[int, int] = {}  # the first of each
-    for one, others in enumerate(near.tolist()):
-        for other in sorted(o for o in others if o < one):
-            if np.abs(shapes[one] - shapes[other]).max() <= _SAME:
-                found.setdefault(int(places[one]), int(places[other]))
-    return [(first, later) for later, first in found.items()] if len(found) >= _RARE * len(places) else []
+    one, other = np.repeat(np.arange(len(places)), near.shape[1]), near.reshape(-1)
+    one, other = one[other < len(places)], other[other < len(places)]  # beyond: too few are as near
+    same = np.array([np.abs(shapes[a] - shapes[b]).max() <= _SAME for a, b in zip(one, other, strict=True)], bool)
+    links = coo_array((same[same], (one[same], other[same])), (len(places), len(places)))
+    _, first, which = np.unique(connected_components(links)[1], return_index=True, return_inverse=True)
+    later = np.flatnonzero(first[which] != np.arange(len(places)))  # of what is linked, all but the first
+    found = [(int(places[first[which[at]]]), int(places[at])) for at in later]
+    return found if len(found) >= _RARE * len(places) else []
 
 
 def _apart(points: np.ndarray) -> bool:

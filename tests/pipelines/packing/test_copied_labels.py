@@ -85,6 +85,14 @@ def test_a_template_that_was_placed_and_scaled(random, monkeypatch):
     assert not everything(a=(images[0], FACE), b=(images[1], placed)).placed  # five points may be alike by chance
 
 
+def test_each_of_many_placed_templates_is_told_with_the_first(random):
+    shape = random.uniform(0, 100, (68, 2))
+    labels = [shape * random.uniform(0.5, 2, 2) + random.uniform(0, 200, 2) for _ in range(9)]
+    labels.insert(3, random.uniform(0, 100, (68, 2)))
+    units = {i: copied_labels._unit(np.float32(some), np.ones(68, bool)) for i, some in enumerate(labels)}
+    assert copied_labels._placed(units, np.arange(10)) == [(0, later) for later in range(1, 10) if later != 3]
+
+
 def test_no_two_of_real_people_have_the_labels_of_one_template(faces68):
     names, points = whole_table(faces68 / "train" / "landmarks.csv")
     units = {i: copied_labels._unit(np.float32(some), np.ones(68, bool)) for i, some in enumerate(points)}
