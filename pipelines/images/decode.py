@@ -3,7 +3,9 @@
 Frames: image -> canvas happens here, in float64; canvas -> input is left to the device.
 """
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -141,8 +143,15 @@ def reduced(image: np.ndarray, scale: float) -> np.ndarray:
         u8[h', w', 3].
     """
     height, width = image.shape[:2]
-    new = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, new, interpolation=cv2.INTER_AREA) if scale < 1 and new != (width, height) else image
+    return _resized(image, _reduced_size(width, height, scale))
+
+
+def _reduced_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    return (max(1, round(width * scale)), max(1, round(height * scale))) if scale < 1 else (width, height)
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return image if size == image.shape[1::-1] else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def canvas_side(size: int, factor: float) -> int:
@@ -312,19 +321,34 @@ def _boxed(
 def _centred(image: np.ndarray, before: _Axes, size: int, side: int, whole: tuple[int, int]) -> Canvas:
     """Return the canvas of the whole image, its short side at the input's full width. before: map from the image, of
     size `whole`, to `image`."""
-    height, width = image.shape[:2]
-    image = reduced(image, min(1.0, size / min(height, width)))
-    new = image.shape[1], image.shape[0]
-    starts = [(n - side) // 2 for n in new]  # of the canvas in the reduced image; negative: padded
-    shown, extent = _paste(image, starts, side)
+    found = _centring(image.shape[1], image.shape[0], before, size, side)
+    shown, extent = _paste(_resized(image, found.new), found.starts, side)
+    return Canvas(shown, found.frame, found.fit, extent, whole)
+
+
+class _Centring(NamedTuple):
+    new: tuple[int, int]  # width, height of the reduced image
+    starts: tuple[int, int]  # of the canvas in the reduced image; negative: padded
+    frame: np.ndarray
+    fit: np.ndarray
+
+
+@functools.lru_cache(1 << 10)  # most images of a set have one of few sizes
+def _centring(width: int, height: int, before: _Axes, size: int, side: int) -> _Centring:
+    """Return where `_centred` places an image of a size."""
+    new = _reduced_size(width, height, min(1.0, size / min(height, width)))
+    starts = (new[0] - side) // 2, (new[1] - side) // 2
     short = min(new)  # where it has `size` pixels already the fit is a shift by whole pixels: nothing is smoothed
     offsets = [(n - short) // 2 if short == size else (n - short) / 2 for n in new]
     fit = _shift(starts[0] - offsets[0], starts[1] - offsets[1]).then(_resize(size / short, size / short))
     to_canvas = before.then(_resize(new[0] / width, new[1] / height)).then(_shift(-starts[0], -starts[1]))
-    return Canvas(shown, to_canvas.then(fit).matrix(), fit.matrix(), extent, whole)
+    found = _Centring(new, starts, to_canvas.then(fit).matrix(), fit.matrix())
+    found.frame.setflags(write=False)
+    found.fit.setflags(write=False)
+    return found
 
 
-def _paste(image: np.ndarray, starts: list[int], side: int) -> tuple[np.ndarray, np.ndarray]:
+def _paste(image: np.ndarray, starts: Sequence[int], side: int) -> tuple[np.ndarray, np.ndarray]:
     """(u8[side, side, 3] of the image from pixel `starts` on, its edge repeated; first and last true pixel f64[4])."""
     cut = image[max(starts[1], 0) : starts[1] + side, max(starts[0], 0) : starts[0] + side]
     left, top = (max(-s, 0) for s in starts)

@@ -130,24 +130,36 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a file's content. Input/output errors are retried three times with increasing pauses.
+def read_bytes(path: Path | str, most: int | None = None) -> bytes:
+    """Return a file's content, of at most `most` bytes. Input/output errors are retried three times with increasing
+    pauses.
 
-    Raises FileNotFoundError or IsADirectoryError at once, OSError after the retries.
+    Raises FileNotFoundError or IsADirectoryError at once, ValueError for a larger file, OSError after the retries.
     """
 
     def read() -> bytes:
         try:
-            with open(path, "rb", opener=_no_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise IsADirectoryError(f"{path} is not a file")
-                return file.read()
+            return _content(path, most)
         except OSError as error:
             if error.errno in _NO_FILE:
                 raise IsADirectoryError(f"{path} is not a file") from None
             raise
 
     return patiently(read)
+
+
+def _content(path: Path | str, most: int | None) -> bytes:
+    """`read_bytes` tried once, by the system's own calls: `open` takes twice as long, and an epoch reads every image."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would keep us waiting
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise IsADirectoryError(f"{path} is not a file")
+        if most is not None and found.st_size > most:
+            raise ValueError(f"too large a file: {found.st_size} bytes, at most {most} are read")
+        return b"".join(iter(lambda: os.read(descriptor, found.st_size + 1), b""))
+    finally:
+        os.close(descriptor)
 
 
 def patiently(action: Callable[[], T]) -> T:
@@ -163,10 +175,6 @@ def patiently(action: Callable[[], T]) -> T:
         except OSError:
             time.sleep(pause)
     return action()
-
-
-def _no_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that is named like an image would keep us waiting
 
 
 def digest(path: Path) -> bytes:

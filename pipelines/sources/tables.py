@@ -20,6 +20,8 @@ from pipelines.io import files, guesses
 _log = logging.getLogger("jaxmarks")
 _FEW = 20  # images of more than 8 bits, of which another set of the same camera may find another scale
 _SAMPLE = 200  # images, evenly over a set, that are read for how many bits it uses
+_LABELS = 1 << 26  # bytes of parsed labels that are kept
+_ARRAYS = 300  # bytes of two arrays beside their values
 Label = tuple[np.ndarray, np.ndarray]  # points f[points, 2] in pixels of the image, mask bool[points]
 
 
@@ -104,6 +106,8 @@ class Images(Source):
         self.asked, self.boxed, self.point_names = table.asked, table.boxes is not None, point_names(table)
         self.replaced = 0 if table.replaced is None else int(table.replaced.sum())
         self._lock, self._whites, self._odd, self._frames = threading.Lock(), None, set(), False
+        size = len(self) * (_ARRAYS + 17 * self.num_points)
+        self._labels: list[Label | None] | None = [None] * len(self) if size <= _LABELS else None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -120,25 +124,37 @@ class Images(Source):
             )
         if found is not None and found.deep:
             data = self._eight_bits(index, data)
+        return Example(data, *self._label(index), None if t.boxes is None else t.boxes[index])
+
+    def _label(self, index: int) -> Label:
+        """Return the label of a record, parsed once where those of all fit into memory."""
+        if self._labels is None:
+            return self._parsed(index)
+        if (found := self._labels[index]) is None:
+            found = self._labels[index] = self._parsed(index)
+            for array in found:
+                array.setflags(write=False)  # who asks again gets the same
+        return found
+
+    def _parsed(self, index: int) -> Label:
+        t = self.table
         if t.label is None:
-            points, mask = np.zeros((t.num_points, 2)), np.zeros(t.num_points, bool)
-        else:
-            points, mask = t.label(index)
-            points = np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64) + 0.0  # no -0
-        return Example(data, points, mask, None if t.boxes is None else t.boxes[index])
+            return np.zeros((t.num_points, 2)), np.zeros(t.num_points, bool)
+        points, mask = t.label(index)
+        return np.where(mask[:, None], points, 0).astype(np.float32).astype(np.float64) + 0.0, mask  # no -0
 
     def encoded(self, index: int) -> bytes:
         """The file of a record as it is. Raises DecodeError where it does not exist, is not a file, or is too large."""
         t = self.table
-        path = t.root / (t.images or t.names)[index]
-        if (size := files.size(path)) > decoders.MAX_BYTES:
-            raise DecodeError(f"too large a file: {size} bytes, at most {decoders.MAX_BYTES} are read")
+        path = os.path.join(t.root, (t.images or t.names)[index])
         try:
-            return files.read_bytes(path)
+            return files.read_bytes(path, decoders.MAX_BYTES)
         except FileNotFoundError:
-            raise DecodeError(f"the image is missing{guesses.near_file(path)}") from None
+            raise DecodeError(f"the image is missing{guesses.near_file(Path(path))}") from None
         except IsADirectoryError:
             raise DecodeError("not a file: a folder, a pipe or the like") from None
+        except ValueError as error:  # too large
+            raise DecodeError(str(error)) from None
 
     def _eight_bits(self, index: int, data: bytes) -> bytes:
         whites = self._set_whites()
