@@ -71,7 +71,7 @@ class _Layout(NamedTuple):
     """All that a canvas depends on beside its image."""
 
     size: int
-    canvas: float
+    side: int  # of the canvas in pixels
     box_margin: float
 
 
@@ -79,19 +79,19 @@ _Loaded = tuple[Example, list[decode.Canvas], int]  # with a canvas for each lay
 
 
 def _layout(config: Config) -> _Layout:
-    return _Layout(config.size, config.canvas, config.box_margin)
+    return _Layout(config.size, decode.canvas_side(config.size, config.canvas), config.box_margin)
 
 
 def _load(
-    source: Source, index: int, layouts: Iterable[_Layout], faults: Faults, costs: Costs
+    source: Source, index: int, layouts: Iterable[_Layout], faults: Faults, costs: Costs, out: np.ndarray | None = None
 ) -> tuple[Example, list[decode.Canvas]] | None:
-    """Return the example, and its canvas for each layout, or None if it cannot be decoded."""
+    """Return the example, and its canvas for each layout, or None if it cannot be decoded. out: where the canvas of one
+    layout is written."""
     try:
         with costs.of("read"):
             example = source[index]
-        sides = [(n.size, decode.canvas_side(n.size, n.canvas), n.box_margin) for n in layouts]
         with costs.of("decode"):
-            return example, [decode.canvas(example, *each) for each in sides]
+            return example, [decode.canvas(example, n.size, n.side, n.box_margin, out) for n in layouts]
     except decode.DecodeError as error:
         faults.add(source.names[index], str(error))
         return None
@@ -102,8 +102,8 @@ def _place(source: Source, index: int, layout: _Layout, faults: Faults, costs: C
     with its own labels."""
     for offset in range(len(source)):
         near = (index + offset) % len(source)
-        if (found := _load(source, near, [layout], faults, costs)) is not None:
-            return canvas_rows.place(rows, at, found[0], found[1][0], near)
+        if (found := _load(source, near, [layout], faults, costs, rows.image[at])) is not None:
+            return canvas_rows.describe(rows, at, found[0], found[1][0], near)
     raise ValueError(f"none of the {len(source)} images can be decoded; first: {faults.report()[0]}")
 
 
@@ -164,12 +164,12 @@ def batches(
         raise ValueError("the training split is empty: lower `val_fraction` or add images")
     faults = Faults() if faults is None else faults
     order, layout, kept = keys.ordering(key, len(source), weights), _layout(config), store or Nowhere()
-    side, costs = decode.canvas_side(layout.size, layout.canvas), costs or Costs()
+    costs = costs or Costs()
 
     def load(step: int) -> Batch:
         draws = keys.draws(int(step) * config.batch, config.batch, len(source))
         indices = np.array([order(int(epoch))[position] for epoch, position in draws])
-        rows = canvas_rows.empty(config.batch, side, source.num_points)
+        rows = canvas_rows.empty(config.batch, layout.side, source.num_points)
         with costs.of("keep"):
             there = kept.get(indices, rows)
         missing = np.flatnonzero(~there)
@@ -252,10 +252,11 @@ def together(
 
 def _filled(some: list[_Loaded], which: int, layout: _Layout, size: int) -> tuple[Batch, int]:
     """(batch of `size`, number of real examples) of examples with a canvas for each layout, this one being `which`."""
-    rows = canvas_rows.empty(size, decode.canvas_side(layout.size, layout.canvas), len(some[0][0].points))
+    rows = canvas_rows.empty(size, layout.side, len(some[0][0].points))
     for at in range(size):
         example, canvases, index = some[at if at < len(some) else 0]
-        canvas_rows.place(rows, at, example, canvases[which], index)
+        rows.image[at] = canvases[which].image
+        canvas_rows.describe(rows, at, example, canvases[which], index)
     canvas_rows.to_input(rows, np.arange(size))
     rows.about["mask"][len(some) :] = False
     index = rows.about["index"]

@@ -194,7 +194,7 @@ def _shift(b: float, d: float) -> _Axes:
     return _Axes(1.0, 1.0, b, d)
 
 
-def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canvas:
+def canvas(example: Example, size: int, side: int, margin: float = 0.0, out: np.ndarray | None = None) -> Canvas:
     """Return an example's image on its canvas: its short side, or the square about its box, is to be the input's width.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves the short side (the box) `size` pixels or more; what is left
@@ -207,6 +207,7 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
         size: side of the input in pixels.
         side: of the canvas in pixels.
         margin: what is added on each side of a box, as a share of its longer side.
+        out: u8[side, side, 3] in one piece, which is to hold the canvas's image; None: a new array.
 
     Returns:
         the canvas.
@@ -215,13 +216,14 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
         DecodeError: as `decode`, and for a box without area or outside the image.
     """
     given, before = example.image, _Axes()
+    out = np.empty((side, side, 3), np.uint8) if out is None else out
     if isinstance(given, np.ndarray):
-        image, shown = given, (given.shape[1], given.shape[0])
+        image, shown, swap = given, (given.shape[1], given.shape[0]), False
     else:
         header = check(given)
         stored = (header.width, header.height) if header.kind == "JPEG" else None
         reduction = next((r for r in (8, 4, 2) if _square_side(example, stored, margin) / r >= size), 1)
-        image = decoded(given, reduction, header)
+        image, swap = decoded(given, reduction, header), True
         turn = orientation(given) if stored and reduction > 1 else 1
         shown = image.shape[1], image.shape[0]
         if stored is not None and reduction > 1:
@@ -230,13 +232,11 @@ def canvas(example: Example, size: int, side: int, margin: float = 0.0) -> Canva
             before = _resize(shown[0] / example.size[0], shown[1] / example.size[1])
         if reduction > 1:
             before = before.then(_smaller(shown, reduction, turn))
+    whole = example.size or shown
     if example.box is None:
-        found = _centred(image, before, size, side, example.size or shown)
-    else:
-        check_box(example.box, *(example.size or shown))
-        found = _boxed(image, before, example.box, margin, size, side, example.size or shown)
-    encoded = isinstance(given, bytes)
-    return found._replace(image=cv2.cvtColor(found.image, cv2.COLOR_BGR2RGB)) if encoded else found
+        return _centred(image, swap, before, size, whole, out)
+    check_box(example.box, *whole)
+    return _boxed(image, swap, before, example.box, margin, size, whole, out)
 
 
 def _smaller(shown: tuple[int, int], reduction: int, turn: int) -> _Axes:
@@ -259,7 +259,8 @@ def place(image: np.ndarray, size: int, side: int) -> Canvas:
     Returns:
         the canvas.
     """
-    return _centred(image, _Axes(), size, side, (image.shape[1], image.shape[0]))
+    out = np.empty((side, side, 3), np.uint8)
+    return _centred(image, False, _Axes(), size, (image.shape[1], image.shape[0]), out)
 
 
 def _square_side(example: Example, stored: tuple[int, int] | None, margin: float) -> float:
@@ -293,11 +294,17 @@ def check_box(box: np.ndarray, width: int, height: int) -> None:
 
 
 def _boxed(
-    image: np.ndarray, before: _Axes, box: np.ndarray, margin: float, size: int, side: int, whole: tuple[int, int]
+    image: np.ndarray,
+    swap: bool,
+    before: _Axes,
+    box: np.ndarray,
+    margin: float,
+    size: int,
+    whole: tuple[int, int],
+    out: np.ndarray,
 ) -> Canvas:
-    """Return the canvas of the square around a box, with its surroundings as far as the canvas reaches. before: map
-    from the image, of size `whole`, to `image`."""
-    height, width = image.shape[:2]
+    """Return the canvas of the square around a box, with its surroundings as far as the canvas reaches; as `_centred`."""
+    height, width, side = *image.shape[:2], len(out)
     x, y, w, h = (float(v) for v in box)
     centre, reach = (x + w / 2 - 0.5, y + h / 2 - 0.5), _box_side(box, margin)
     zoom = size / reach
@@ -313,22 +320,38 @@ def _boxed(
     to_small = before.then(_shift(-low[0], -low[1])).then(_resize(new[0] / cut.shape[1], new[1] / cut.shape[0]))
     placed = centre[0] * to_small.a + to_small.b, centre[1] * to_small.c + to_small.d
     starts = [min(max(round(p - (side - 1) / 2), 1 - side), n - 1) for p, n in zip(placed, new, strict=True)]
-    shown, extent = _paste(small, starts, side)
+    placing = _placing(new, starts, side)
+    _paste(small, swap, placing, out)
     fit = to_small.then(_shift(-starts[0], -starts[1])).inverse().then(frame)
-    return Canvas(shown, frame.matrix(), fit.matrix(), extent, whole)
+    return Canvas(out, frame.matrix(), fit.matrix(), placing.extent, whole)
 
 
-def _centred(image: np.ndarray, before: _Axes, size: int, side: int, whole: tuple[int, int]) -> Canvas:
-    """Return the canvas of the whole image, its short side at the input's full width. before: map from the image, of
-    size `whole`, to `image`."""
-    found = _centring(image.shape[1], image.shape[0], before, size, side)
-    shown, extent = _paste(_resized(image, found.new), found.starts, side)
-    return Canvas(shown, found.frame, found.fit, extent, whole)
+def _centred(
+    image: np.ndarray, swap: bool, before: _Axes, size: int, whole: tuple[int, int], out: np.ndarray
+) -> Canvas:
+    """Return the canvas of the whole image, its short side at the input's full width.
+
+    swap: it is in OpenCV's order of channels. before: map from the image, of size `whole`, to `image`. out: the canvas.
+    """
+    found = _centring(image.shape[1], image.shape[0], before, size, len(out))
+    _paste(_resized(image, found.new), swap, found.placing, out)
+    return Canvas(out, found.frame, found.fit, found.placing.extent, whole)
+
+
+class _Placing(NamedTuple):
+    """Which pixels of an image a canvas shows, and where."""
+
+    cut: tuple[slice, slice]  # rows, columns of the image
+    place: tuple[slice, slice]  # of the canvas
+    border: tuple[int, int, int, int]  # top, bottom, left, right: pixels that repeat the image's edge
+    extent: np.ndarray  # f64[4]  first and last true pixel
 
 
 class _Centring(NamedTuple):
+    """How an image of some size comes onto a canvas as a whole."""
+
     new: tuple[int, int]  # width, height of the reduced image
-    starts: tuple[int, int]  # of the canvas in the reduced image; negative: padded
+    placing: _Placing
     frame: np.ndarray
     fit: np.ndarray
 
@@ -337,24 +360,34 @@ class _Centring(NamedTuple):
 def _centring(width: int, height: int, before: _Axes, size: int, side: int) -> _Centring:
     """Return where `_centred` places an image of a size."""
     new = _reduced_size(width, height, min(1.0, size / min(height, width)))
-    starts = (new[0] - side) // 2, (new[1] - side) // 2
+    starts = [(n - side) // 2 for n in new]
     short = min(new)  # where it has `size` pixels already the fit is a shift by whole pixels: nothing is smoothed
     offsets = [(n - short) // 2 if short == size else (n - short) / 2 for n in new]
     fit = _shift(starts[0] - offsets[0], starts[1] - offsets[1]).then(_resize(size / short, size / short))
     to_canvas = before.then(_resize(new[0] / width, new[1] / height)).then(_shift(-starts[0], -starts[1]))
-    found = _Centring(new, starts, to_canvas.then(fit).matrix(), fit.matrix())
-    found.frame.setflags(write=False)
-    found.fit.setflags(write=False)
+    found = _Centring(new, _placing(new, starts, side), to_canvas.then(fit).matrix(), fit.matrix())
+    for array in (found.frame, found.fit, found.placing.extent):
+        array.setflags(write=False)
     return found
 
 
-def _paste(image: np.ndarray, starts: Sequence[int], side: int) -> tuple[np.ndarray, np.ndarray]:
-    """(u8[side, side, 3] of the image from pixel `starts` on, its edge repeated; first and last true pixel f64[4])."""
-    cut = image[max(starts[1], 0) : starts[1] + side, max(starts[0], 0) : starts[0] + side]
-    left, top = (max(-s, 0) for s in starts)
-    right, bottom = side - left - cut.shape[1], side - top - cut.shape[0]
-    shown = cut
-    if cut.shape[:2] != (side, side):
-        shown = cv2.copyMakeBorder(cut, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    extent = np.array([left, top, left + cut.shape[1] - 1, top + cut.shape[0] - 1], np.float64)
-    return np.ascontiguousarray(shown), extent
+def _placing(size: Sequence[int], starts: Sequence[int], side: int) -> _Placing:
+    """Return how an image of size (width, height) lies on a canvas that begins at its pixel `starts` (x, y)."""
+    (x, left, right), (y, top, bottom) = (
+        (slice(max(s, 0), min(s + side, n)), max(-s, 0), max(s + side - n, 0))
+        for s, n in zip(starts, size, strict=True)
+    )
+    place = slice(top, side - bottom), slice(left, side - right)
+    extent = np.array([left, top, side - right - 1, side - bottom - 1], np.float64)
+    return _Placing((y, x), place, (top, bottom, left, right), extent)
+
+
+def _paste(image: np.ndarray, swap: bool, placing: _Placing, out: np.ndarray) -> None:
+    """Write an image, in OpenCV's order of channels or not (`swap`), onto a canvas."""
+    place = out[placing.place]
+    if swap:
+        cv2.cvtColor(image[placing.cut], cv2.COLOR_BGR2RGB, dst=place)
+    else:
+        place[...] = image[placing.cut]
+    if any(placing.border):
+        cv2.copyMakeBorder(place, *placing.border, cv2.BORDER_REPLICATE, dst=out)

@@ -36,10 +36,9 @@ def empty(count: int, side: int, num_points: int) -> Rows:
     return Rows(np.empty((count, side, side, 3), np.uint8), np.empty(count, about(num_points)))
 
 
-def place(rows: Rows, at: int, example: Example, canvas: Canvas, index: int) -> None:
-    """Write an example on its canvas into row `at`, its points still in pixels of its image; index: of the example in its
-    source."""
-    rows.image[at] = canvas.image
+def describe(rows: Rows, at: int, example: Example, canvas: Canvas, index: int) -> None:
+    """Write what is known of an example beside its canvas into row `at`, its points still in pixels of its image; index:
+    of the example in its source."""
     rows.about[at] = (example.points, example.mask, canvas.frame, canvas.fit, canvas.extent, canvas.size, index)
 
 

@@ -162,6 +162,7 @@ class Packed(Source):
         if part not in sealed.records:
             raise ValueError(f"{folder}: this packed set has no {part} part, only {', '.join(sealed.parts)}")
         self._layout, self._folder = Layout(**sealed.layout), folder
+        self._kinds = self._layout.kinds()
         for name in sealed.shards(part):
             seal.check_size(folder, sealed, name)
         self.num_points, self.labelled = self._layout.num_points, sealed.labelled[part]
@@ -199,7 +200,7 @@ class Packed(Source):
 
     def _read(self, index: int) -> Example:
         name, layout = self.names[index], self._layout
-        found = shards.parsed(self._data[index], layout.kinds())
+        found = shards.parsed(self._data[index], self._kinds)
         size = found["width"], found["height"]
         try:
             points, mask = layout.label(np.frombuffer(found["points"], layout.dtype).reshape(layout.num_points, 2))
@@ -209,7 +210,7 @@ class Packed(Source):
         if box is not None:
             decode.check_box(box, *size)
         example = Example(found["image"], points, mask, box, size if layout.working_size else None)
-        same = found["file_name"] == name.encode() and size == tuple(self._sizes[index])
+        same = found["file_name"] == name.encode() and list(size) == self._sizes[index].tolist()
         if same and not self._verified[index]:
             same = record_digest(name, example) == self._digests[32 * index : 32 * index + 32]
         if not same:

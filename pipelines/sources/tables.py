@@ -106,8 +106,8 @@ class Images(Source):
         self.asked, self.boxed, self.point_names = table.asked, table.boxes is not None, point_names(table)
         self.replaced = 0 if table.replaced is None else int(table.replaced.sum())
         self._lock, self._whites, self._odd, self._frames = threading.Lock(), None, set(), False
-        size = len(self) * (_ARRAYS + 17 * self.num_points)
-        self._labels: list[Label | None] | None = [None] * len(self) if size <= _LABELS else None
+        fit = len(self) * (_ARRAYS + 17 * self.num_points) <= _LABELS
+        self._labels: list[Label | None] = [None] * (len(self) if fit else 0)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -128,7 +128,7 @@ class Images(Source):
 
     def _label(self, index: int) -> Label:
         """Return the label of a record, parsed once where those of all fit into memory."""
-        if self._labels is None:
+        if not self._labels:
             return self._parsed(index)
         if (found := self._labels[index]) is None:
             found = self._labels[index] = self._parsed(index)

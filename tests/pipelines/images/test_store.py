@@ -43,7 +43,8 @@ def filled(path: Path) -> CanvasFile:
     store, rows = opened(path), canvas_rows.empty(1, SIDE, POINTS)
     for index in range(COUNT):
         example = Shades(COUNT)[index]
-        canvas_rows.place(rows, 0, example, decode.canvas(example, 32, SIDE, 0.25), index)
+        canvas = decode.canvas(example, 32, SIDE, 0.25, rows.image[0])
+        canvas_rows.describe(rows, 0, example, canvas, index)
         canvas_rows.to_input(rows, np.arange(1))
         store.put(index, rows, 0)
     return store
