@@ -34,7 +34,7 @@ console.begin(__name__, arguments)
 
 from pipelines import open as opening
 from pipelines.io.flags import places
-from pipelines.packing import conversion, convert, overwrites
+from pipelines.packing import convert, overwrites, round_trip
 from pipelines.sources import formats
 
 
@@ -51,11 +51,11 @@ def main() -> None:
     if folder:
         convert.check_images(folder, source)
     kept: list[int] = []
-    sent: list[conversion.Sent] = []
-    rows = conversion.noted(convert.converted(source, folder, kind, kept, faults), sent)
-    beside = conversion.boxes_beside(kind, out, source)
+    sent: list[round_trip.Sent] = []
+    rows = round_trip.noted(convert.converted(source, folder, kind, kept, faults), sent)
+    beside = round_trip.boxes_beside(kind, out, source)
     if beside:
-        rows = conversion.with_boxes_beside(rows, beside)
+        rows = round_trip.with_boxes_beside(rows, beside)
     if kind != "contest":
         formats.write(kind, out, rows, source, copied=folder is not None)
     else:

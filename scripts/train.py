@@ -46,9 +46,10 @@ from jaxmarks import backend, data_sets, experiment
 from jaxmarks.training import checkpoint, log, session
 from pipelines import example, loader
 from pipelines.io import costs
-from pipelines.packing import conflicts, copied_labels, lattice_labels, overwrites, shape_faults
+from pipelines.label_checks import conflicts, copied_labels, label_remarks, lattice_labels, shape_faults
+from pipelines.packing import overwrites
 from pipelines.runs import canvases, halves, pace, restore, run_data, run_folder, validation
-from pipelines.sources import boxes, decisions, label_remarks, mixed
+from pipelines.sources import boxes, decisions, mixed
 
 
 def main() -> int:

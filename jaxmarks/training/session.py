@@ -89,57 +89,70 @@ def train(
             it are saved.
         OSError: what `batches` or `judge` raises, likewise, and where the disk takes no more.
     """
+    val_every, begin, failed = a.config.val_every or a.steps_per_epoch, int(state.step), []
     with contextlib.closing(RunLog(root, a.config.batch, commit)) as log:
-        yield from _train(root, a, state, commit is None, take_step, batches, judge, stop, spent, log)
+        checkpoint.drop_after(root, begin)
+        checkpoints = _Checkpoints(root, a, log, begin)
+        if commit is None:
+            checkpoints.save(state)
+        ends = a.config.log_every, val_every, checkpoints.anchors, a.steps_per_epoch
+        for block in _until_failure(loop.blocks(take_step, state, batches, ends, a.steps, stop), failed):
+            step, costs = block.first + len(block.record.loss), spent()
+            due = step % val_every == 0 or step == a.steps
+            if (
+                due and step == begin + 1 and stop()
+            ):  # asked while it compiled: no validation, which would compile as well
+                return
+            state = block.state
+            means = _log_block(a, log, block, step, costs)
+            _check_finite(state, root)
+            val = _validate(log, judge, checkpoints, state, step, val_every) if due else {}
+            saved = checkpoints.save_if_due(state, step, val.get("nme"))
+            images = len(block.record.loss) * a.config.batch / block.seconds
+            yield Event(state, step, means, val, images, block.waited / block.seconds, costs, saved)
+        if int(state.step) != checkpoints.step:
+            checkpoints.save(state)
+    for error in failed:
+        raise error
 
 
-def _train(root, a, state, new, take_step, batches, judge, stop, spent, log) -> Iterator[Event]:
-    every, val_every = a.config.log_every, a.config.val_every or a.steps_per_epoch
-    anchors = max(a.steps // _ANCHORS, _APART)
-    checkpoint.drop_after(root, int(state.step))
-    lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
-    if new:
-        checkpoint.save(root, state, None, *log.commit())
-    begin = saved_step = int(state.step)
-    saved_at, failed = time.monotonic(), None
-    blocks = loop.blocks(take_step, state, batches, (every, val_every, anchors, a.steps_per_epoch), a.steps, stop)
-    while True:
-        try:
-            block = next(blocks, None)
-        except (ValueError, OSError) as error:  # no batch can be had: what was trained is not lost
-            block, failed = None, error
-        if block is None:
-            break
-        step = block.first + len(block.record.loss)
-        due = step % val_every == 0 or step == a.steps
-        if due and step == begin + 1 and stop():  # asked while it compiled: no validation, which would compile as well
-            return
-        state = block.state
-        costs = spent()
-        summary = _log_block(a, log, block, step, costs)
-        if (bad := int(state.bad_step)) >= 0:
-            raise NotFiniteError(
-                f"step {bad} gave a loss that is not finite; scripts/replay.py --run {root} --step {bad} shows its batch"
-            )
-        val: dict[str, float] = {}
-        if due:
-            try:
-                val = _validate(log, judge, state, step, val_every)
-            except (ValueError, OSError):  # no image to validate on can be had
-                checkpoint.save(root, state, None, *log.commit())
-                raise
-        better = val.get("nme", np.inf) < lowest
-        anchor = step % anchors == 0
-        done = better or anchor or step == a.steps or time.monotonic() - saved_at > 60 * a.config.save_minutes
-        if done:
-            checkpoint.save(root, state, val.get("nme"), *log.commit(), anchor=anchor)
-            lowest, saved_at, saved_step = min(lowest, val.get("nme", np.inf)), time.monotonic(), step
-        images = len(block.record.loss) * a.config.batch / block.seconds
-        yield Event(state, step, summary, val, images, block.waited / block.seconds, costs, done)
-    if int(state.step) != saved_step:
-        checkpoint.save(root, state, None, *log.commit())
-    if failed is not None:
-        raise failed
+class _Checkpoints:
+    """The checkpoints of a session: at a better validation, at anchors, at the end, and when some minutes have passed."""
+
+    def __init__(self, root: Path, a: Experiment, log: RunLog, begin: int):
+        self._root, self._log, self._last, self._seconds = root, log, a.steps, 60 * a.config.save_minutes
+        self._lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
+        self.anchors = max(a.steps // _ANCHORS, _APART)  # steps from one to the next
+        self.step, self._at = begin, time.monotonic()  # of the newest
+
+    def save(self, state: State, nme: float | None = None, anchor: bool = False) -> None:
+        """Save a state with what the log holds."""
+        checkpoint.save(self._root, state, nme, *self._log.commit(), anchor=anchor)
+        self.step, self._at = int(state.step), time.monotonic()
+
+    def save_if_due(self, state: State, step: int, nme: float | None) -> bool:
+        """Save a state where it is time, and return whether it was. nme: of its validation, if there was one."""
+        better, anchor = nme is not None and nme < self._lowest, step % self.anchors == 0
+        if not (better or anchor or step == self._last or time.monotonic() - self._at > self._seconds):
+            return False
+        self.save(state, nme, anchor)
+        self._lowest = self._lowest if nme is None else min(self._lowest, nme)
+        return True
+
+
+def _until_failure(blocks: Iterator[loop.Block], failed: list[Exception]) -> Iterator[loop.Block]:
+    """Yield blocks until no batch can be had: what was trained is not lost, and the error waits in `failed`."""
+    try:
+        yield from blocks
+    except (ValueError, OSError) as error:
+        failed.append(error)
+
+
+def _check_finite(state: State, root: Path) -> None:
+    if (bad := int(state.bad_step)) >= 0:
+        raise NotFiniteError(
+            f"step {bad} gave a loss that is not finite; scripts/replay.py --run {root} --step {bad} shows its batch"
+        )
 
 
 def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int, costs: dict[str, float]) -> dict[str, float]:
@@ -158,13 +171,20 @@ def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int, costs: 
     return summary
 
 
-def _validate(log: RunLog, judge: Judge, state: State, step: int, val_every: int) -> dict[str, float]:
+def _validate(
+    log: RunLog, judge: Judge, checkpoints: _Checkpoints, state: State, step: int, val_every: int
+) -> dict[str, float]:
+    """Validate and log what was found; where no image to validate on can be had, the state is saved first."""
     first = max((step - 1) // val_every * val_every, 0)
-    found = judge(state, log.window(first, step), first)
-    if found.metrics:
-        log.metrics(step, "val", found.metrics)
-    for name, image in found.images.items():
-        log.image(step, name, image)
+    try:
+        found = judge(state, log.window(first, step), first)
+        if found.metrics:
+            log.metrics(step, "val", found.metrics)
+        for name, image in found.images.items():
+            log.image(step, name, image)
+    except (ValueError, OSError):
+        checkpoints.save(state)
+        raise
     return found.metrics
 
 

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from jaxmarks import words
 from jaxmarks.config import cores
 from pipelines.example import Source, Subset, identity_of
-from pipelines.images import cut_off
+from pipelines.images import cut_off, duplicates
 from pipelines.io import console, files
 from pipelines.open import described, open_any
-from pipelines.packing import dataset, duplicates, inspection, pack, report, seal
+from pipelines.packing import dataset, inspection, pack, report, seal
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.tables import Images, Rejected, Table
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipelines.example import Source
 from pipelines.io import files, schema
-from pipelines.packing import label_checks, report
+from pipelines.label_checks import sections
+from pipelines.packing import report
 from pipelines.sources.tables import table_of
 
 NAME = "card.json"
@@ -46,7 +47,7 @@ def write(folder: Path, sources: Mapping[str, Source], summary: dict[str, Any], 
 
 def _split(source: Source, about: dict[str, Any], identity: str) -> dict[str, Any]:
     table = table_of(source)
-    checks = {name: [line for line, _ in found] for name, found in label_checks.remarks(about).items()}
+    checks = {name: [line for line, _ in found] for name, found in sections.remarks(about).items()}
     return {
         **{key: about[key] for key in ("listed", "accepted", "short_side", "long_side", "spread")},
         "rejected": sum(about["refused"].values()),

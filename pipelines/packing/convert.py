@@ -12,7 +12,7 @@ from jaxmarks import words
 from pipelines import example
 from pipelines.images import decode
 from pipelines.io import console, files
-from pipelines.packing import conversion, overwrites, report
+from pipelines.packing import overwrites, report, round_trip
 from pipelines.sources import formats, image_names
 from pipelines.sources.formats import contest, plain
 from pipelines.sources.tables import Images, Row
@@ -54,7 +54,7 @@ def written(kind: str, out: Path, folder: Path | None, source: example.Source) -
     elif not formats.FORMATS[kind].SUFFIX:
         written = [overwrites.below(out, name) for name in formats.FORMATS[kind].files_of(source.names)]
     images = [target(folder, name, source) for name in source.names] if folder else []
-    beside = conversion.boxes_beside(kind, out, source)
+    beside = round_trip.boxes_beside(kind, out, source)
     return [*written, *([beside] if beside else [])], list(dict.fromkeys(images))
 
 
@@ -135,7 +135,7 @@ def describe(
     part: str,
     folder: Path | None,
     source: example.Source,
-    sent: list[conversion.Sent],
+    sent: list[round_trip.Sent],
     kept: list[int],
     beside: Path | None,
 ) -> str:
@@ -146,10 +146,10 @@ def describe(
     """
     images = folder or (source.table.root if isinstance(source, Images) else out.parent)
     try:
-        table = conversion.read_again(kind, out, part, images, beside)
+        table = round_trip.read_again(kind, out, part, images, beside)
     except ValueError as error:
         return f"not read again, so whether it is the same set is not known: {error}"
-    found = conversion.changes(sent, table)
+    found = round_trip.changes(sent, table)
     coded = sum(record.name != source.names[i] for record, i in zip(sent, kept, strict=True))
     found += [f"{words.counted(coded, 'image')} coded as JPEG"] * (coded > 0)
     found += [f"{len(source) - len(kept)} left out"] * (len(kept) < len(source))
@@ -168,7 +168,7 @@ def describe(
 def _finds(kind: str, out: Path, part: str, images: Path, beside: Path | None) -> bool:
     """Whether the files that were written are opened with these images though nobody says where these are."""
     try:
-        return conversion.read_again(kind, out, part, None, beside).root.resolve() == images.resolve()
+        return round_trip.read_again(kind, out, part, None, beside).root.resolve() == images.resolve()
     except ValueError:
         return False
 

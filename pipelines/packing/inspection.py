@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Example, Source, record_digest
-from pipelines.images import cut_off, decode, orientation, sizes
-from pipelines.packing import duplicates, report
+from pipelines.images import cut_off, decode, duplicates, orientation, sizes
+from pipelines.packing import report
 from pipelines.sources.tables import Images
 
 _QUALITY = 95  # of images that are encoded again

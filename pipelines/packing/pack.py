@@ -16,10 +16,11 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Source
+from pipelines.images import duplicates
 from pipelines.io import files
-from pipelines.packing import card, conflicts, dataset, duplicates, inspection, record_table, report, seal, shards
+from pipelines.label_checks import conflicts, label_counts
+from pipelines.packing import card, dataset, inspection, record_table, report, seal, shards
 from pipelines.packing.dataset import Layout
-from pipelines.sources import label_counts
 from pipelines.sources.tables import Rejected, table_of
 
 _NOTES = "notes"

@@ -11,8 +11,7 @@ import numpy as np
 from jaxmarks import words
 from pipelines.example import Source
 from pipelines.io import files, flags, schema
-from pipelines.packing import conflicts, label_checks, several_objects
-from pipelines.sources import label_counts
+from pipelines.label_checks import conflicts, label_counts, sections, several_objects
 from pipelines.sources.boxes import replaced_line
 from pipelines.sources.formats import plain
 from pipelines.sources.image_folder import ENDINGS
@@ -123,7 +122,7 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
             "shared": several_objects.count(names),
         },
         "conflicts": [pair._asdict() for pair in pairs],
-        **label_checks.found(source, found.index, found.sizes, groups.tolist()),
+        **sections.found(source, found.index, found.sizes, groups.tolist()),
         "boxes": {"given": len(names) - found.replaced, "replaced": found.replaced} if source.boxed else None,
         "not_listed": not_listed(table) if table else None,
     }
@@ -191,7 +190,7 @@ def read(path: Path, parts: Sequence[str]) -> dict[str, Any]:
     data = files.read_json(path)
     schema.check(data, {"accepted": _COUNT, "refused": [_REJECTED], "parts": dict.fromkeys(parts, _PART)}, str(path))
     for part in parts:  # a set packed before these were counted has none
-        for key, form in {**label_checks.FORMS, "boxes": _BOXES}.items():
+        for key, form in {**sections.FORMS, "boxes": _BOXES}.items():
             schema.check(data["parts"][part].get(key), form, f"{path}: parts.{part}.{key}")
         shared = data["parts"][part]["near_duplicates"].get("shared")
         schema.check(shared, (several_objects.FORM, None), f"{path}: parts.{part}.near_duplicates.shared")
@@ -217,7 +216,7 @@ def _lines(part: str, report: dict[str, Any], whole: bool) -> list[str]:
     rows.append(f"  short side in pixels: {_spelled(about['short_side'], 0)}")
     if about["spread"]:
         rows.append(f"  points' box over the image, by side: {_spelled(about['spread'], 2)}")
-    for row, names in (remark for found in label_checks.remarks(about).values() for remark in found):
+    for row, names in (remark for found in sections.remarks(about).values() for remark in found):
         rows += [f"  {row}", *_indented(names, whole)]
     twins = about["near_duplicates"]
     if twins["largest"]:

@@ -7,7 +7,7 @@ from jaxmarks import data_sets, words
 from jaxmarks.config import AUTO_SHARE
 from jaxmarks.evaluation import calibration
 from pipelines.example import Source, Subset
-from pipelines.packing import several_objects
+from pipelines.label_checks import several_objects
 from pipelines.runs import run_data, split
 from pipelines.runs.run_folder import Run
 from pipelines.sources import mixed

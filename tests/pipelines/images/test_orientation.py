@@ -11,7 +11,7 @@ from jaxmarks import landmarks
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.images import decode, orientation
-from pipelines.sources import label_remarks
+from pipelines.label_checks import label_remarks
 
 CORNER = np.zeros((24, 24, 3), np.uint8)
 CORNER[:8, :4] = 255

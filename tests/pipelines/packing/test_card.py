@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from pipelines.packing import card, dataset, label_checks, seal
+from pipelines.label_checks import sections
+from pipelines.packing import card, dataset, seal
 from tests.pipelines.packing.test_pack import some
 from tests.pipelines.sources.formats.test_contest import contest_folder
 
@@ -44,7 +45,7 @@ def test_it_says_what_the_report_says(packed):
     crop = part["labels"]["kinds"]["crop"]["points"]
     assert train["outside_crop"] == pytest.approx(crop / part["labels"]["points"]) and crop
     assert train["identity"] == seal.read(out).identity["train"]
-    assert list(train["checks"]) == list(label_checks.remarks(part))
+    assert list(train["checks"]) == list(sections.remarks(part))
     assert any("outside the crop" in line for line in train["checks"]["counts"]) and not train["checks"]["lattice"]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.packing import conversion
+from pipelines.packing import round_trip
 from pipelines.sources import formats
 from pipelines.sources.tables import Row, Table
 from tests.pipelines.sources.formats.test_formats import held, put
@@ -26,8 +26,8 @@ def again(kind: str, out: Path, boxed: bool, names: list[str]) -> Table:
     home = (out.parent if out.suffix else out) / formats.FORMATS[kind].IMAGES
     put(home, "a.png", "b.png", "d/c.png")
     given = rows(boxed)
-    sent: list[conversion.Sent] = []
-    formats.FORMATS[kind].write(out, conversion.noted(given, sent), 3, names)
+    sent: list[round_trip.Sent] = []
+    formats.FORMATS[kind].write(out, round_trip.noted(given, sent), 3, names)
     module = formats.recognise(out)
     assert [name for name, known in formats.FORMATS.items() if known.recognises(out)] == [kind]
     table = module.read(out, "train")
@@ -37,7 +37,7 @@ def again(kind: str, out: Path, boxed: bool, names: list[str]) -> Table:
         and list(table.points) == (names or ["point_0", "point_1", "point_2"])
     )
     lost = [] if kind != "yolo" else ["1 under another name"]
-    assert conversion.changes(sent, table) == lost
+    assert round_trip.changes(sent, table) == lost
     wanted = [
         [p if m else None for p, m in zip(r.points.astype(np.float32).tolist(), r.mask, strict=True)] for r in given
     ]

@@ -10,8 +10,8 @@ from pipelines import example
 from pipelines import open as opening
 from pipelines.images import decode
 from pipelines.io import files
-from pipelines.packing import conversion, pack
 from pipelines.packing import convert as converting
+from pipelines.packing import pack, round_trip
 from pipelines.sources import boxes, formats
 from pipelines.sources.tables import Row, Table
 from tests.pipelines.sources.formats.test_formats import convert
@@ -68,7 +68,7 @@ def files_of(kind: str, root, images, found: list[Row]) -> tuple[str, str]:
         formats.FORMATS[kind].write(out, iter(found), 3)
     if found[0].box is not None and kind in UNBOXED:
         beside = str(root / "given.csv")
-        list(conversion.with_boxes_beside(found, root / "given.csv"))
+        list(round_trip.with_boxes_beside(found, root / "given.csv"))
     return str(out), beside
 
 
@@ -92,7 +92,7 @@ def test_a_set_is_the_same_set_in_another_format(images, tmp_path, monkeypatch, 
     said = capsys.readouterr().out
     needed = boxed and to in UNBOXED
     assert (f"{to} has no bounding boxes" in said) == needed
-    kept = conversion.boxes_beside(to, out / "train" if to == "contest" else out, source) or ""
+    kept = round_trip.boxes_beside(to, out / "train" if to == "contest" else out, source) or ""
     back = opening.open_source(str(out), boxes=str(kept))
     assert back.boxed == boxed and not boxes.of_labels(back, range(4))
     same = example.identity(back) == example.identity(source)
@@ -153,9 +153,9 @@ def test_what_a_conversion_changes_is_counted(tmp_path, monkeypatch, capsys):
     assert "the points asked of each image" in said and "16 images coded as JPEG" in said
 
 
-def sent_of(found: list[Row]) -> list[conversion.Sent]:
-    sent: list[conversion.Sent] = []
-    list(conversion.noted(found, sent))
+def sent_of(found: list[Row]) -> list[round_trip.Sent]:
+    sent: list[round_trip.Sent] = []
+    list(round_trip.noted(found, sent))
     return sent
 
 
@@ -164,21 +164,21 @@ def test_each_change_is_seen():
     known = np.stack([row.box for row in found])
     mask = np.ones(3, bool)
     table = Table(files.cache_root(), "x", 3, list(NAMES), [0] * 4, lambda i: (found[i].points, mask), boxes=known)
-    assert conversion.changes(sent_of(found), table) == []
+    assert round_trip.changes(sent_of(found), table) == []
     moved = [found[0]._replace(points=found[0].points + 1e-3), *found[1:]]
-    assert conversion.changes(sent_of(moved), table) == ["1 rounded labels"]
+    assert round_trip.changes(sent_of(moved), table) == ["1 rounded labels"]
     hidden = [found[0]._replace(mask=np.array([True, False, True])), *found[1:]]
-    assert conversion.changes(sent_of(hidden), table) == ["1 rounded labels"]
-    assert conversion.changes(sent_of([row._replace(box=None) for row in found]), table) == ["4 with a bounding box"]
-    assert conversion.changes(sent_of([row._replace(box=row.box + 0.5) for row in found]), table) == [
+    assert round_trip.changes(sent_of(hidden), table) == ["1 rounded labels"]
+    assert round_trip.changes(sent_of([row._replace(box=None) for row in found]), table) == ["4 with a bounding box"]
+    assert round_trip.changes(sent_of([row._replace(box=row.box + 0.5) for row in found]), table) == [
         "4 rounded bounding boxes"
     ]
-    assert conversion.changes(sent_of(found[:3]), table) == ["1 that were there before"]
+    assert round_trip.changes(sent_of(found[:3]), table) == ["1 that were there before"]
     renamed = [found[0]._replace(name="x.png"), *found[1:]]
-    assert conversion.changes(sent_of(renamed), table) == ["1 under another name"]
+    assert round_trip.changes(sent_of(renamed), table) == ["1 under another name"]
     fewer = table.chosen([1, 2, 3])
     gone = table.__class__(**{**fewer.__dict__, "rejected": [table.rejection(0, "no labelled point")], "boxes": None})
-    assert conversion.changes(sent_of(found), gone) == [
+    assert round_trip.changes(sent_of(found), gone) == [
         "3 without their bounding box",
         "1 rejected (no labelled point)",
     ]

@@ -15,8 +15,7 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Source
-from pipelines.images import decode
-from pipelines.packing import duplicates
+from pipelines.images import decode, duplicates
 from pipelines.sources.formats import plain
 
 _APART = 0.05  # of the object's longer side: labels of identical images that differ more contradict each other

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipelines import synthetic
-from pipelines.packing import lattice_labels
-from pipelines.packing.lattice_labels import of_points
+from pipelines.label_checks import lattice_labels
+from pipelines.label_checks.lattice_labels import of_points
 from tests.pipelines.packing.test_conflicts import jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table

@@ -9,8 +9,8 @@ from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
 from pipelines.example import Source
 from pipelines.images import decode, orientation
-from pipelines.sources.label_counts import KINDS, SMALL, Counts, Read, View, count_all
-from pipelines.sources.label_positions import Positions
+from pipelines.label_checks.label_counts import KINDS, SMALL, Counts, Read, View, count_all
+from pipelines.label_checks.label_positions import Positions
 
 MOST = 4000  # images whose labels are read before a training, evenly taken from larger sets
 SHARE = 0.1  # of the images: a kind that is more frequent is a warning, as shares in place of pixels always are

@@ -5,8 +5,15 @@ from typing import Any
 from pipelines.example import Source
 from pipelines.images import cut_off, orientation
 from pipelines.io import schema
-from pipelines.packing import conflicts, copied_labels, lattice_labels, shape_faults
-from pipelines.sources import label_counts, label_positions, label_remarks
+from pipelines.label_checks import (
+    conflicts,
+    copied_labels,
+    label_counts,
+    label_positions,
+    label_remarks,
+    lattice_labels,
+    shape_faults,
+)
 from pipelines.sources.tables import label_of
 
 _COPIED = ("copied_labels", "partly_copied_labels", "placed_labels")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from pipelines.example import Subset
-from pipelines.packing import copied_labels
+from pipelines.label_checks import copied_labels
 from tests.pipelines.packing.test_conflicts import FACE, Known, jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table

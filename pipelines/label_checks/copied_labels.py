@@ -13,8 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from pipelines.example import Source
-from pipelines.images import decode
-from pipelines.packing import duplicates
+from pipelines.images import decode, duplicates
 from pipelines.sources.formats import plain
 from pipelines.sources.tables import Label, labels_of
 

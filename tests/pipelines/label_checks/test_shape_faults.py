@@ -10,7 +10,7 @@ from jaxmarks import landmarks
 from jaxmarks.landmarks import Scheme
 from pipelines import synthetic
 from pipelines.example import Example, Source
-from pipelines.packing import shape_faults
+from pipelines.label_checks import shape_faults
 from tests.pipelines.packing.test_conflicts import jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table

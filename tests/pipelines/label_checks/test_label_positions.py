@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.sources.label_positions import Positions
+from pipelines.label_checks.label_positions import Positions
 
 
 def described(points, sizes, mask=None, folders=None) -> list[str]:

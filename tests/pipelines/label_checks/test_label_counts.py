@@ -10,8 +10,8 @@ from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Example
 from pipelines.images import decode
-from pipelines.sources import label_counts, label_remarks
-from pipelines.sources.label_counts import Labels, View
+from pipelines.label_checks import label_counts, label_remarks
+from pipelines.label_checks.label_counts import Labels, View
 from tests.pipelines.sources.formats.test_contest import contest_folder
 
 SQUARE = [[40.0, 40.0], [60.0, 40.0], [50.0, 50.0], [42.0, 60.0], [58.0, 60.0]]

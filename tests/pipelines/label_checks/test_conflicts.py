@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.example import Example, Source
 from pipelines.images import decode
-from pipelines.packing import conflicts
+from pipelines.label_checks import conflicts
 from tests.pipelines.sources.formats.test_contest import contest_folder
 
 FACE = np.array([[40.0, 40], [80, 40], [60, 60], [45, 80], [75, 80]])

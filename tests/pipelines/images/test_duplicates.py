@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines import synthetic
-from pipelines.images import decode
-from pipelines.packing import duplicates
+from pipelines.images import decode, duplicates
 from pipelines.synthetic import camera, draws, raster, scene
 
 
