@@ -203,11 +203,15 @@ class Images(Source):
 
 
 def point_names(table: Table) -> Sequence[str]:
-    """The names of a table's points, by its format or by what its header calls both coordinates, as nose_x and nose_y; empty
-    where they have none."""
-    pairs = zip(table.columns[::2], table.columns[1::2], strict=True)
-    found = table.points or [os.path.commonprefix(pair).rstrip("_-. ") for pair in pairs]
+    """The names of a table's points, by its format or by what its header calls both coordinates; empty where they have
+    none."""
+    found = table.points or names_in(table.columns)
     return found if all(found) and len(set(found)) == table.num_points else ()
+
+
+def names_in(columns: Sequence[str]) -> list[str]:
+    """What each two columns are called in common: nose of nose_x and nose_y."""
+    return [os.path.commonprefix(pair).rstrip("_-. ") for pair in zip(columns[::2], columns[1::2], strict=True)]
 
 
 def table_of(source: Source) -> Table | None:

@@ -6,7 +6,7 @@ annotations gives records FILE#ID. One category is read; the annotations of othe
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,12 @@ import numpy as np
 from pipelines.io import files
 from pipelines.sources import text_tables
 from pipelines.sources.boxes import of_points
-from pipelines.sources.formats import categories, coco_entries, coco_images, foreign, image_folders, plain
+from pipelines.sources.formats import categories, coco_entries, coco_images, foreign, image_folders, object_rows, plain
 from pipelines.sources.formats.coco_entries import Entry
 from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
 
 NAME = "coco"
-SUFFIX, IMAGES, BOXED, SIZED = ".json", "images", True, True
+SUFFIX, IMAGES, BOXED, SIZED, NAMED = ".json", "images", True, True, True
 parts = plain.parts
 _MADE = "bbox_from"  # key of an annotation whose set has no boxes: "keypoints", which other programs want one of
 _ONE = (None, 0, "0", "")  # of iscrowd: of one object
@@ -206,9 +206,12 @@ def _box(annotation: dict[str, Any]) -> np.ndarray:
     return np.full(4, np.nan) if box is None else box
 
 
-def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
+def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = ()) -> None:
     """A data set with numbered ids, one category, and for each record its box; where it has none, that of its labelled
-    points, since other programs want one, marked as such, so that it is missing again when it is read."""
+    points, since other programs want one, marked as such, so that it is missing again when it is read.
+
+    names: of the points.
+    """
     images: dict[str, dict[str, Any]] = {}
     with files.whole(out) as file:
         file.write(b'{"info": {"description": "landmarks"}, "licenses": [],\n"annotations": [')
@@ -225,7 +228,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
                 f'"num_keypoints": {int(row.mask.sum())}, "keypoints": {_triples(row, 2)}}}'
             )
             file.write((",\n" if number > 1 else "\n").encode() + annotation.encode())
-        points = [f"point_{i}" for i in range(num_points)]
+        points = object_rows.point_names(num_points, names)
         category = {"id": 1, "name": "object", "supercategory": "object", "keypoints": points, "skeleton": []}
         rest = f'],\n"images": {json.dumps(list(images.values()))},\n"categories": {json.dumps([category])}}}\n'
         file.write(rest.encode())

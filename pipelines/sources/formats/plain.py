@@ -12,13 +12,14 @@ import numpy as np
 from pipelines.io import csv_text, files
 from pipelines.sources import dialects, image_names, text_tables
 from pipelines.sources.formats import foreign, headers, image_folders
-from pipelines.sources.tables import Label, Rejected, Row, Table, sorted_by_name
+from pipelines.sources.tables import Label, Rejected, Row, Table, names_in, sorted_by_name
 from pipelines.sources.text_tables import Scan
 
 NAME = "plain"
-SUFFIX, IMAGES, BOXED = ".csv", "images", True
+SUFFIX, IMAGES, BOXED, NAMED = ".csv", "images", True, True
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 _FACE = re.compile(r"(.+)#([^/#.]+)", re.DOTALL)  # no image is named so: its name has a dot behind the last #
+_PLAIN = re.compile(r"[^\s,;\"'](?:[^\t\r\n,;\"']*[^\s,;\"'])?")  # a name that needs no quotes in a header
 _BLANKS = tuple(bytes([c]) for c in b" \t\v\f\r")
 
 
@@ -103,23 +104,35 @@ def _second_look(scan: Scan, count: int, boxed: bool) -> tuple[dict[int, str], n
     return reasons, boxes
 
 
-def write(out: Path, rows: Iterable[Row], num_points: int) -> None:
+def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = ()) -> None:
     """The table, each number in as few digits as a float32 needs. Boxes are there where the first record has one.
 
-    A name with a comma or a quote in it is quoted. Raises ValueError for a box where the first record has none.
+    names: of the points, in the header as NAME_x and NAME_y where they can be read from it again. A record's name with a
+    comma or a quote in it is quoted. Raises ValueError for a box where the first record has none.
     """
     boxed = None
     with files.whole(out) as file:
         for row in rows:
             if boxed is None:
                 boxed = row.box is not None
-                axes = [f"{axis}_{i}" for i in range(num_points) for axis in "xy"]
-                file.write(",".join(["file_name", *axes, *(BOX if boxed else [])]).encode() + b"\n")
+                file.write(csv_text.row(["file_name", *_columns(num_points, names), *(BOX if boxed else [])]))
             if row.box is not None and not boxed:
                 raise ValueError(f"{row.name}: has a box and the records before it have none; give all of them one")
             fields = [row.name, *gapped(row)]
             box = [""] * 4 if row.box is None else exact(row.box)
             file.write(csv_text.row(fields + (box if boxed else [])))
+
+
+def _columns(num_points: int, names: Sequence[str]) -> list[str]:
+    """The header's fields of the points: by name if all of them are read as they are, else by number."""
+    named = [f"{name}_{axis}" for name in names for axis in "xy"]
+    try:
+        headers.check(Path(NAME), ["file_name", *named], "")
+    except ValueError:
+        named = []
+    if names and names_in(named) == list(names) and all(map(_PLAIN.fullmatch, names)):
+        return named
+    return [f"{axis}_{i}" for i in range(num_points) for axis in "xy"]
 
 
 def texts(values: np.ndarray) -> list[str]:

@@ -49,7 +49,7 @@ def place(kind: str, root):
     return root / {**names, "cvat": "x.xml", "labelstudio": "tasks.json"}.get(kind, kind)
 
 
-def files_of(kind: str, root, images, found: list[Row]) -> tuple[str, str]:
+def files_of(kind: str, root, images, found: list[Row], names=()) -> tuple[str, str]:
     """(where the rows lie in a format, the file of their boxes, if it has none) with their images in place."""
     out, beside = place(kind, root), ""
     if kind == "packed":
@@ -65,7 +65,7 @@ def files_of(kind: str, root, images, found: list[Row]) -> tuple[str, str]:
     if kind == "contest":
         formats.contest.write(out / "train" / "landmarks.csv", iter(found), 3, decimals=None)
     else:
-        formats.FORMATS[kind].write(out, iter(found), 3)
+        formats.FORMATS[kind].write(out, iter(found), 3, **({"names": names} if names else {}))
     if found[0].box is not None and kind in UNBOXED:
         beside = str(root / "given.csv")
         list(round_trip.with_boxes_beside(found, root / "given.csv"))
@@ -106,6 +106,26 @@ def test_the_boxes_that_coco_and_wflw_must_have_are_none_when_they_are_read(tmp_
     for kind, text in (("coco", '"bbox_from": "keypoints"'), ("wflw", " 0 0 0 0 ")):
         path, _ = files_of(kind, tmp_path / kind, images, rows(False))
         assert text in Path(path).read_text() and not opening.open_source(path).boxed
+
+
+@pytest.mark.parametrize("names", [["left eye", "right-eye", "nose_tip"], ["größe", "b", "c d"]])
+@pytest.mark.parametrize("kind", ["plain", "coco"])
+def test_names_of_points_are_kept(images, tmp_path, monkeypatch, kind, names):
+    path, _ = files_of("labelstudio", tmp_path / "a", images, rows(False), names)
+    assert opening.open_source(path).point_names == names
+    out = place(kind, tmp_path / "b")
+    convert(monkeypatch, "--data", path, "--format", kind, "--out", out, "--copy-pictures")
+    assert list(opening.open_source(str(out)).point_names) == names
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "a, b", "c"], ["box corner", "b", "c"], ["ends_", "b", "c"], ["a", "width", "c"]]
+)
+def test_names_that_a_header_cannot_hold_become_numbers(images, tmp_path, names):
+    plain = tmp_path / "images.csv"
+    formats.FORMATS["plain"].write(plain, rows(False), 3, names)
+    assert plain.read_text().startswith("file_name,x_0,y_0,x_1,y_1,x_2,y_2\n")
+    assert len(opening.open_table(str(plain), "train", pictures=str(images)).names) == 4
 
 
 def test_names_of_several_faces_are_kept_by_coco(tmp_path, images, monkeypatch, capsys):
