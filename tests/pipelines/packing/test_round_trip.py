@@ -119,7 +119,7 @@ def test_names_of_points_are_kept(images, tmp_path, monkeypatch, kind, names):
 
 
 @pytest.mark.parametrize(
-    "names", [["a", "a, b", "c"], ["box corner", "b", "c"], ["ends_", "b", "c"], ["a", "width", "c"]]
+    "names", [["a", "a, b", "c"], ["box corner", "b", "c"], ["ends_", "b", "c"], ["a", "b\tx", "c"]]
 )
 def test_names_that_a_header_cannot_hold_become_numbers(images, tmp_path, names):
     plain = tmp_path / "images.csv"
