@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import landmarks, words
+from jaxmarks import words
 from pipelines.sources import image_names, text_tables
-from pipelines.sources.formats import image_folders, object_rows, plain
+from pipelines.sources.formats import image_folders, name_remarks, plain
 from pipelines.sources.tables import Rejected, Table
 
 Box = tuple[float, ...]  # left, top, width, height
@@ -138,8 +138,7 @@ class Found:
                 *self.notes,
                 *notes,
                 *_unsaid(self.where, chosen),
-                *_own_order(self.where, names),
-                *_spellings(self.where, chosen, names),
+                *name_remarks.of(self.where, [o.names for o in chosen], names),
                 *[f"{self.where}{passed}"] * bool(passed),
             ],
             points=names,
@@ -210,38 +209,6 @@ def _unsaid(where: str, objects: Sequence[Object]) -> list[str]:
     """A line on the images whose size is not stated; none without such."""
     count = len({o.image for o in objects if not all(o.size)})
     return [f"{where}: does not say the size of {words.counted(count, 'image')}, which is not checked"] * bool(count)
-
-
-def _own_order(where: str, names: Sequence[str]) -> list[str]:
-    """A line where a built-in scheme of so many points may be of other ones than these; none without such."""
-    count = len(names)
-    if count not in landmarks.KNOWN or names == object_rows.point_names(count):
-        return []
-    shown = ", ".join(names[:5]) + ", ..." * (count > 5)
-    return [
-        f"{where}: its {count} points are {shown[:200]}; the built-in scheme of {count} points has an order of its own: where"
-        " that is another, give `scheme`"
-    ]
-
-
-def _spellings(where: str, objects: Sequence[Object], names: Sequence[str]) -> list[str]:
-    """A line on names that differ by case, blanks, hyphens or underscores alone and that no object has together: probably one
-    point, spelled in two ways; none without such."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        alike[re.sub(r"[\s_-]+", "", name.casefold())].append(name)
-    held, had = Counter(name for o in objects for name in o.names), [set(n) for n in {o.names for o in objects}]
-    found = [s for s in alike.values() if len(s) > 1 and all(len(some.intersection(s)) < 2 for some in had)]
-    found = [some for some in found if all(held[name] for name in some)]
-    if not found:
-        return []
-    shown = "; ".join(
-        " and ".join(f"{n!r:.40} (of {words.counted(held[n], 'object')})" for n in some) for some in found[:3]
-    )
-    return [
-        f"{where}: {shown}{'; ...' * (len(found) > 3)} are taken for points of their own, though only case, blanks, - or _"
-        " differ and no object has both: rename one of each in the files if they are one point"
-    ]
 
 
 def _natural(name: str) -> tuple:

@@ -181,3 +181,20 @@ def test_a_file_that_is_no_json_is_named_with_its_line(tmp_path):
     put(tmp_path, "a.png")
     (tmp_path / "b.json").write_text('{"shapes":\n')
     assert reasons(table_at(tmp_path)) == [("b.json", 2, "not JSON")]
+
+
+def test_a_name_that_few_files_have_and_resembles_another_is_told(tmp_path):
+    for i in range(20):
+        put(tmp_path, f"{i}.png")
+        nose = "nsoe" if i < 3 else "nose"
+        file_of(tmp_path, f"{i}.json", shape("left eye", (1, 2)), shape("left ear", (3, 4)), shape(nose, (5, 6)))
+    (told,) = [n for n in table_at(tmp_path).notes if "misspelt" in n]
+    assert "'nsoe' (of 3 objects; 'nose'?)" in told and "ear" not in told
+
+
+def test_a_point_that_few_have_beside_what_it_resembles_is_no_misspelling(tmp_path):
+    for i in range(20):
+        put(tmp_path, f"{i}.png")
+        seldom = [shape("left ear", (3, 4))] if i < 3 else []
+        file_of(tmp_path, f"{i}.json", shape("left eye", (1, 2)), shape("mouth", (5, 6)), *seldom)
+    assert not [n for n in table_at(tmp_path).notes if "misspelt" in n]
