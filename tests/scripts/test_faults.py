@@ -303,16 +303,16 @@ def finishing(process: subprocess.Popen):
 
 @pytest.fixture
 def flaky(monkeypatch):
-    """Makes the next openings fail with these errors; gives the pauses made, and how often a file was opened."""
-    pauses, left, opened = [], [], [0]
+    """Makes the next readings fail with these errors; gives the pauses made, and how often a file was read."""
+    pauses, left, opened, content = [], [], [0], files._content
 
     def failing(*arguments, **options):
         opened[0] += 1
         if left:
             raise left.pop(0)
-        return open(*arguments, **options)
+        return content(*arguments, **options)
 
-    monkeypatch.setattr(files, "open", failing, raising=False)
+    monkeypatch.setattr(files, "_content", failing)
     monkeypatch.setattr(files.time, "sleep", pauses.append)
     return left, pauses, opened
 
