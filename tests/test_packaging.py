@@ -47,6 +47,7 @@ def _imported(*tops: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_declared_and_nothing_else():
     declared, optional = ({_name(r) for r in group} for group in (PROJECT["dependencies"], sum(EXTRAS.values(), [])))
     imported = _imported("jaxmarks", "pipelines", "scripts")
@@ -107,6 +108,7 @@ def test_a_command_by_name_is_the_script():
     assert flags[0] == flags[1]
 
 
+@pytest.mark.slow
 def test_an_error_of_a_command_by_name_is_one_line():
     done = _said("train", "--data", "drawn:none")
     assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

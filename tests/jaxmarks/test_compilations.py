@@ -66,6 +66,7 @@ CALLS: dict[str, Callable[[int], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_a_second_call_without_jit_compiles_nothing(name):
     CALLS[name](0)

@@ -80,11 +80,13 @@ def test_what_is_likely_to_be_meant_as_one_image_is_rejected(one, pictures):
             net.predict(path)
 
 
+@pytest.mark.slow
 def test_a_predictor_is_a_line_in_a_notebook(one):
     told = repr(predictor.load(one, tta="none"))
     assert f"{one} at step 0: 5 points, 1 view" in told and len(told) < 200 + len(str(one)) and "\n" not in told
 
 
+@pytest.mark.slow
 def test_the_plain_view_is_what_validation_sees(one):
     net = predictor.load(one, tta="none")
     source = opening.open_source("drawn:40:5", "test")
@@ -220,6 +222,7 @@ def test_how_sure_an_image_is(one):
     assert list(radii) == list(calibration.LEVELS) and (np.diff(np.stack(list(radii.values())), axis=0) >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -252,6 +255,7 @@ def test_runs_that_do_not_go_together_are_rejected(one, tmp_path):
         predictor.load(one, more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", [np.zeros((8, 8)), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), "a.jpg"])
 def test_what_is_no_image_is_rejected_by_its_number(one, pictures, picture):
     net = predictor.load(one, tta="none", weights="equal")
@@ -267,6 +271,7 @@ def test_purposes_are_plain_data(one):
     assert Settings().tta == "standard" and np.allclose(net.fit.weights, [1 / 6, 1 / 3, 1 / 2])
 
 
+@pytest.mark.slow
 def test_images_are_looked_at_in_their_boxes(one, pictures):
     """A box about the whole short side, with the run's margin, is what the network sees without one."""
     net = predictor.load(one, tta="none", weights="equal")
@@ -293,6 +298,7 @@ def test_one_image_is_not_padded_to_a_whole_batch(one, pictures):
     assert equal(net.predict(pictures[:1]), [v[:1] for v in net.predict(pictures)])
 
 
+@pytest.mark.slow
 def test_a_closer_look_is_left_out_where_the_crop_leaves_the_image(one):
     net = predictor.load(one, tta="none", weights="equal")
     source = example.Subset(opening.open_source("drawn:40:5", "test"), range(3))

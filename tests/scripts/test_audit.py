@@ -90,6 +90,7 @@ def restore_with_the_colour(t, picture, size):
     return image.recolour(t.colour, found), mask
 
 
+@pytest.mark.slow
 def test_points(mirrored, chain):
     bound = BOUND["points there and back, own order"]
     for wrong in (clamped, lambda t, p, m: transform.apply_points(t, p.astype(jnp.bfloat16).astype(jnp.float32), m)):
@@ -100,6 +101,7 @@ def test_points(mirrored, chain):
     assert points.through_image(chain, SIZE, (300, 211), invert=lambda t: t) > BOUND["points through images"]
 
 
+@pytest.mark.slow
 def test_frames_of_images():
     def by_corners(picture, size, side):
         canvas = decode.place(picture, size, side)
@@ -114,6 +116,7 @@ def test_frames_of_images():
     assert error > BOUND["blobs in images, end to end"]
 
 
+@pytest.mark.slow
 def test_algebra(chain):
     for wrong in (compose_backwards, blur_unscaled):
         assert points.algebra(chain, SIZE, compose=wrong) > BOUND["algebra of records"]
@@ -142,6 +145,7 @@ def test_shrinking_by_plain_bilinear_is_seen():
     assert pixels.zone_plate(SIZE, render=unfiltered) > 10 * BOUND["zone plate shrunk 4 times"]
 
 
+@pytest.mark.slow
 def test_one_interpolation_is_reported_from_three():
     twice = lambda t, p, s, e=None: transform.apply_image(  # noqa: E731
         sample(jax.random.key(0), Geometry(shift_x=0.5 / SIZE), SIZE),

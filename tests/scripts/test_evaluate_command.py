@@ -205,6 +205,7 @@ def test_every_image_is_read_once_whatever_is_compared(trained):
         scoring.predicted([ours], example.Subset(Counted(), []), loader.Faults(), sheet.add)
 
 
+@pytest.mark.slow
 def test_expected_errors_have_a_section_lines_and_a_plot(random, tmp_path):
     truth, mask = 100 * random.rand(20, 5, 2), np.ones((20, 5), bool)
     found = predicted(truth, mask)

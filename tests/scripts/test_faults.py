@@ -68,6 +68,7 @@ def bench() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_every_damage_has_the_outcome_that_it_should_have(damaged, bench):
     out, code, said = damaged
     assert code == 0 and "every record had the outcome it should have" in said and "Traceback" not in said, said
@@ -228,6 +229,7 @@ def test_where_no_batch_can_be_had_the_steps_before_are_saved_and_it_resumes_fro
     assert unbroken[0] == STEPS and result(tmp_path, machinery) == unbroken
 
 
+@pytest.mark.slow
 def test_where_the_validation_cannot_be_had_no_step_is_lost_either(tmp_path, machinery, unbroken):
     with pytest.raises(ValueError, match="3 too many"):
         sit(tmp_path, machinery, 6, ValueError("3 too many"), "validation")

@@ -141,6 +141,7 @@ def linear(monkeypatch):
     monkeypatch.setattr(models, "build", lambda *arguments, **options: LINEAR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ends", [pytest.param(("1e-2", "1e-4"), marks=pytest.mark.slow), ("1e-4", "1e-2")], ids=["down", "up"]
 )
@@ -176,6 +177,7 @@ def test_the_batches_and_the_first_weights_are_those_of_a_training(tmp_path, mon
     assert np.allclose(json.loads((tmp_path / "lr.json").read_text())["losses"], trained, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_sweep_there(tmp_path, monkeypatch, command):
     def apply(params, stats, image, train):
         points, stats = LINEAR.apply(params, stats, image, train)
@@ -198,6 +200,7 @@ def test_a_flat_sweep_says_so_and_is_plotted(tmp_path, command, linear):
     assert json.loads((tmp_path / "lr.json").read_text())["suggested"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [9, 30])
 def test_stopped_on_the_way_it_writes_nothing_and_after_the_last_step_all(tmp_path, monkeypatch, command, linear, last):
     seen = []

@@ -165,6 +165,7 @@ def damaged(root: Path, template, caplog) -> bool:
     return bool(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flipped_bit_in_any_file_of_a_checkpoint_is_noticed_or_was_never_read(run, machinery, caplog, seed):  # noqa: F811
     random, noticed = np.random.RandomState(seed), {}
@@ -177,6 +178,7 @@ def test_a_flipped_bit_in_any_file_of_a_checkpoint_is_noticed_or_was_never_read(
     assert noticed.pop("commit.json") and sum(noticed.values()) >= 3
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_in_the_commit_is_noticed(run, machinery, caplog):  # noqa: F811
     path, template, random = (
         run / "checkpoints/00000007/commit.json",
@@ -191,6 +193,7 @@ def test_a_flipped_bit_anywhere_in_the_commit_is_noticed(run, machinery, caplog)
         assert damaged(run, template, caplog), bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", ["state/**/*", "commit.json"])
 @pytest.mark.parametrize("stop_after", [6, 7])
 def test_damage_is_passed_over_and_the_run_ends_the_same(tmp_path, machinery, unbroken, files, stop_after):  # noqa: F811

@@ -25,6 +25,7 @@ def test_a_step_that_was_not_taken_is_re_created_and_said_not_to_be_trained(root
     assert code == 0 and "not trained" in said.out and (root / "replay/00000003.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("--step", 4), ("--step", 99)])
 def test_a_step_beyond_the_last_of_a_run_is_an_error_that_names_the_last(root, rejected, flags):
     told = rejected("replay", "--run", root, *flags)

@@ -98,6 +98,7 @@ def test_trimming_counts_once_it_was_often(truth):
     assert "trimmed 5 of 6 times" in scores.reasons(k, p, NAMES)[3]
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_scale_and_unseen_points_have_no_say(truth):
     labels = truth.copy()
     labels[33] += 0.15 * np.ptp(truth[33], 0).max()

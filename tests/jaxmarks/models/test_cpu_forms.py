@@ -44,6 +44,7 @@ def compared(conv, x, kernel, dy, stride: int = 1) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows, columns", [(8, 8), (7, 5), (4, 6), (3, 3), (1, 2)])
 def test_winograd_is_the_convolution_in_float64(random, rows, columns):
     x = random.normal(size=(2, rows, columns, 6)).astype(np.float32)

@@ -57,6 +57,7 @@ def small(monkeypatch) -> str:
     return "small"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forms", [ops.PLAIN, None], ids=["plain", "chosen"])
 @pytest.mark.parametrize(
     ("name", "size"), [("resnet18", 32), ("resnet18", 65), pytest.param("resnet50", 64, marks=pytest.mark.slow)]
@@ -107,6 +108,7 @@ def test_by_hand():
     assert found["conv1"]["kernel"].item() == 6 and found["bn1"]["bias"].item() == -7 and set(found["bn1"]) == {"bias"}
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_network():
     """No statistics, no auxiliary head; types and places as they were; the weights themselves untouched."""
     shapes = jax.eval_shape(lambda: models.build("inception_v3", 7).init(jax.random.key(0), 299))

@@ -158,7 +158,10 @@ def ours_of(named: dict) -> tuple[dict, dict]:
     return trees["params"], trees["stats"]
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 64), ("resnet18", 65), ("resnet50", 65)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("resnet18", 64), *(pytest.param(name, 65, marks=pytest.mark.slow) for name in ("resnet18", "resnet50"))],
+)
 def test_evaluation_equals_torch(name: str, size: int) -> None:
     network = torch_resnet(name)
     import torch
@@ -174,6 +177,7 @@ def test_evaluation_equals_torch(name: str, size: int) -> None:
     assert_close(ours, expected, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("resnet18", 64), ("resnet50", 65)])
 def test_training_outputs_and_statistics_equal_torch(name: str, size: int) -> None:
     network = torch_resnet(name)
@@ -188,6 +192,7 @@ def test_training_outputs_and_statistics_equal_torch(name: str, size: int) -> No
     assert_trees_close(new_stats, ours_of(network.state_dict())[1], 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("resnet18", 33), ("resnet50", 32)])
 def test_gradients_equal_torch(name: str, size: int) -> None:
     """In float64: in float32 a few of ReLU's signs differ, and each such moves a gradient by a per cent."""
@@ -291,6 +296,7 @@ def test_initial_values() -> None:
     assert 0 < float(jnp.abs(points).max()) < 0.25
 
 
+@pytest.mark.slow
 def test_evaluation_returns_statistics_unchanged() -> None:
     params, stats = compiled("resnet18").init(jax.random.key(0), 64)
     points, same = models.build("resnet18", NUM_POINTS).apply(params, stats, pictures(32), False)
@@ -318,6 +324,7 @@ def test_a_batch_over_four_devices_equals_one() -> None:
     assert_trees_close(sharded[1][1], stats, 1e-6)
 
 
+@pytest.mark.slow
 def test_errors_name_what_is_known() -> None:
     with pytest.raises(ValueError, match="unknown model 'resnet19': expected one of resnet18, resnet50"):
         models.build("resnet19", 68)

@@ -206,6 +206,7 @@ def test_batches_that_threads_put_on_the_devices_are_bit_equal_whatever_the_thre
         assert all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(known, other, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 6, 7, 8])
 def test_a_validation_is_of_every_image_once_whatever_the_batch_and_the_devices(count):
     source, found = drawn.DrawnSource(f"drawn:{count}:5"), []

@@ -65,6 +65,7 @@ def moments(now, part: str) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_while_frozen_the_backbone_and_all_statistics_keep_their_bits_and_the_head_moves():
     _, states, _ = ran()
     for now, before in zip(states[1 : FROZEN + 1], states[:FROZEN], strict=True):

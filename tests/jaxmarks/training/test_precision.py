@@ -62,6 +62,7 @@ def assert_near(name: str, size: int, train: bool, tolerance: float) -> None:
         assert b.dtype == np.float32 and np.abs(a - b).max() <= tolerance * max(np.abs(a).max(), 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True])
 def test_points_are_near_those_of_float32(small, train):
     """bfloat16 has 8 bits: one rounding is 0.4 percent."""
@@ -95,6 +96,7 @@ def products(jaxpr) -> list[tuple[str, str, str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), [("resnet18", "float32"), *((name, "bfloat16") for name in LEAST)])
 def test_every_product_of_the_backbone_is_of_the_precision_and_the_heads_is_float32(name, precision):
     model, size = models.build(name, 5, precision=precision), LEAST[name]
@@ -123,6 +125,7 @@ def precisions(jaxpr) -> list:
     return [e.params["precision"] for e in equations(jaxpr) if e.primitive.name in PRODUCTS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", pytest.param("inception_v3", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "tf32"])
 def test_on_a_gpu_products_of_float32_are_full_unless_tf32_is_asked_for(monkeypatch, name, precision):
@@ -194,6 +197,7 @@ def assert_learns(plan: experiment.Experiment, steps: int) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
 def test_it_learns(small):
     assert_learns(plan_of(small, lr=1e-2), 30)
 

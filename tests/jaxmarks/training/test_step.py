@@ -37,6 +37,7 @@ def test_batches_are_bit_equal_and_losses_agree_on_any_number_of_devices(devices
     np.testing.assert_array_equal(one[1].kept, many[1].kept)
 
 
+@pytest.mark.slow
 def test_the_rendered_batch_does_not_depend_on_its_size_or_neighbours():
     plan = _plan(1, Config(**{**CONFIG.__dict__, "augment": "contest"}))
     whole = plan.render()(batch_of())
@@ -141,6 +142,7 @@ def test_a_run_says_what_a_person_should_know_of_it():
     assert "trained unmirrored" in unknown
 
 
+@pytest.mark.slow
 def test_an_auxiliary_output_adds_its_weight_of_its_own_loss_over_the_examples_that_are_kept():
     def both(params, stats, image, train):
         points, stats = LINEAR.apply(params, stats, image, train)

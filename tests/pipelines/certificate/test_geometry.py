@@ -212,6 +212,7 @@ def test_a_mirror_without_a_permutation_is_rejected_when_read():
         augment.configure("swirl", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extreme",
     [Geometry(scale=0.1, crop=0.1, stretch=10.0), Geometry(side_view=80.0, shear=2.0), Colour(contrast=0.05, saturation=0.0),

@@ -23,6 +23,7 @@ ROOT = keys.root(0)
 PRESETS = ["recipe", pytest.param("strong", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", draws.SOLVED)
 def test_no_two_parameters_are_correlated(name):
     found = draws.drawn(name)
@@ -39,6 +40,7 @@ RANGES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANGES)
 def test_each_parameter_fills_its_range_evenly(name):
     found = draws.drawn(name, 10_000)
@@ -69,6 +71,7 @@ def test_one_gather_is_rendered_whatever_the_number_of_kinds(name):
     assert draws.gathers(augment.preset(name)) == draws.gathers(augment.preset("none"))
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_mix_is_that_of_one():
     def flops(config):
         def whole(seed, picture):
@@ -143,6 +146,7 @@ def stream_of(faces, preset: str, batch: int, workers: int, devices: int, start:
     return found[:count]
 
 
+@pytest.mark.slow
 def test_draw_g_is_the_same_bits_whatever_the_batch_workers_devices_or_restart(faces):
     whole = stream_of(faces, "recipe", 8, 1, 1, 0, 32)
     for start, changed in ((0, (32, 4, 1, 0, 32)), (0, (8, 4, 4, 0, 32)), (16, (8, 2, 1, 2, 16))):

@@ -79,6 +79,7 @@ def test_a_network_that_differs_is_seen_and_nothing_is_kept(found, run, tmp_path
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("n.stablehlo", b"an older one")]
 
 
+@pytest.mark.slow
 def test_what_is_rejected_in_one_line(run, tmp_path, rejected, monkeypatch):
     assert "expected a file" in rejected("export", "--run", run, "--out", tmp_path)
     assert "not a run folder" in rejected("export", "--run", tmp_path, "--out", tmp_path / "n")
@@ -153,6 +154,7 @@ def test_formulas_that_are_wrong_name_the_image_the_bound_and_a_remedy(run, tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_onnx_is_the_run(found):
     pytest.importorskip("onnxruntime")
     here, part = found

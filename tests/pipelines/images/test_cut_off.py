@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.images import cut_off, decode
-from tests.pipelines.packing.test_conflicts import jpeg, texture
+from tests.pipelines.label_checks.test_conflicts import jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.pipelines.images.test_decode import JPEG, encoded, quarters
@@ -87,6 +88,7 @@ def images() -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_damaged_images_end_in_pixels_or_one_line(tmp_path):
     many = images()
     with open(tmp_path / "images", "wb") as file:

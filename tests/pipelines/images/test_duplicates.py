@@ -49,6 +49,7 @@ def test_groups_are_those_of_all_pairs(random, distance):
     assert (expected == np.arange(200))[alone].all() and 1 < len(set(expected)) < 200 + (distance == 0)
 
 
+@pytest.mark.slow
 def test_pairs_just_near_enough_are_joined_wherever_their_bits_lie(random):
     for _ in range(300):
         one = int.from_bytes(random.bytes(8), "little")

@@ -176,6 +176,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_small_files_of_2_to_the_28_pixels_take_no_memory(tmp_path):
     """Whole and valid ones: without the bound each takes 0.8 GB or more."""
     for name, data in bombs(*WIDE).items():

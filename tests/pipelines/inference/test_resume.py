@@ -124,6 +124,7 @@ def test_what_stands_beside_the_points(tmp_path, run, command):
         assert 0 <= float(row[3]) <= 1 and row[4] == "0"
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_done(tmp_path, run, command):
     code, said = command("predict", "--run", run, "--tta", "none", "--out", tmp_path / "s.csv", "--dry-run")
     assert code == 0 and "16 images under 1 view;" in said.out and not list(tmp_path.iterdir())
@@ -174,6 +175,7 @@ def test_flags_that_cannot_be_are_one_line(tmp_path, monkeypatch, run, rejected,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_expected_errors_need_a_validation_part(tmp_path, rejected, monkeypatch):
     monkeypatch.setattr(
         predictor, "from_flags", lambda *_, **__: pytest.fail("networks were opened before it was said")

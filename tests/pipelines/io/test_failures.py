@@ -122,6 +122,7 @@ def one_line(code: int, err: str, *told: str) -> None:
     assert all(part in lines[0] for part in told), err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_a_device_that_is_not_there_is_one_line_with_the_remedy(tmp_path, platform):
     flags = ("--data", "drawn:24:5", "--runs", tmp_path, *SMALL)
@@ -130,11 +131,13 @@ def test_a_device_that_is_not_there_is_one_line_with_the_remedy(tmp_path, platfo
     assert ("jax[cuda12]" in err) == (platform == "cuda") and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_what_is_printed_is_one_line():
     with open("/dev/full", "w") as full:
         one_line(*ended("cache", out=full), "No space left")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_read_enough_is_no_failure():
     process = begin("cache")
     process.stdout.close()

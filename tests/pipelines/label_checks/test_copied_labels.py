@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.example import Subset
 from pipelines.label_checks import copied_labels
-from tests.pipelines.packing.test_conflicts import FACE, Known, jpeg, texture
+from tests.pipelines.label_checks.test_conflicts import FACE, Known, jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines import synthetic
 from pipelines.label_checks import lattice_labels
 from pipelines.label_checks.lattice_labels import of_points
-from tests.pipelines.packing.test_conflicts import jpeg, texture
+from tests.pipelines.label_checks.test_conflicts import jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table
 
@@ -57,6 +57,7 @@ def test_few_points_of_all_images_on_one_lattice(step):
     assert "all 100 images share a lattice" in lattice_labels.describe(found)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_points", [5, 68, 971])
 @pytest.mark.parametrize("scale", [0.4, 1, 3])
 def test_drawn_faces_have_none(num_points, scale):
@@ -66,6 +67,7 @@ def test_drawn_faces_have_none(num_points, scale):
         assert sum(lattice_labels._fit(face) is not None for face in some) < 0.02 * len(some)
 
 
+@pytest.mark.slow
 def test_random_points_have_one_in_a_hundred_at_most(random):
     points = random.uniform(0, 150, (2000, 40, 2))
     assert sum(lattice_labels._fit(face) is not None for face in points) <= 20
@@ -81,6 +83,7 @@ def test_points_in_one_place_placeholders_and_little_have_none(random):
     assert of_points({}) is None and of_points(named([np.zeros((0, 2))] * 9)) is None
 
 
+@pytest.mark.slow
 def test_real_faces_labelled_by_a_network(faces68, random):
     _, points = whole_table(faces68 / "train" / "landmarks.csv")
     found = of_points(named(points))

@@ -11,7 +11,7 @@ from jaxmarks.landmarks import Scheme
 from pipelines import synthetic
 from pipelines.example import Example, Source
 from pipelines.label_checks import shape_faults
-from tests.pipelines.packing.test_conflicts import jpeg, texture
+from tests.pipelines.label_checks.test_conflicts import jpeg, texture
 from tests.pipelines.sources.formats.test_contest import contest_folder
 from tests.pipelines.sources.formats.test_contest import landmarks as whole_table
 
@@ -72,6 +72,7 @@ def faces() -> np.ndarray:
     return drawn(68)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_points", [5, 68, 971])
 def test_drawn_faces_some_of_which_are_seen_from_the_side(num_points):
     points, wrong = drawn(num_points), set(range(0, 150, 7))
@@ -90,6 +91,7 @@ def test_one_in_a_hundred_of_real_faces(faces68, random):
         assert found(exchanged(some, wrong)) == set(wrong.tolist())
 
 
+@pytest.mark.slow
 def test_a_jaw_labelled_from_its_other_end(faces68):
     _, points = whole_table(faces68 / "train" / "landmarks.csv")
     some = points[::10].copy()
@@ -129,6 +131,7 @@ def test_heads_all_turned_to_one_side_fit_the_mirror_permutation(faces68):
         assert not shape_faults.describe_mirror(misfit, 68)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_points", [5, 68, 971])
 @pytest.mark.parametrize("mirror", [True, False], ids=["mirror known", "not known"])
 def test_y_counted_from_below_in_some_images(num_points, mirror):

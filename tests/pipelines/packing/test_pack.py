@@ -118,6 +118,7 @@ def prepare(*arguments: object, seed: int = 0) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=known, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_process_place_or_times(tmp_path):
     data = folder(tmp_path / "data", broken=(2,))
     moved = shutil.copytree(data, tmp_path / "else" / "where", copy_function=shutil.copyfile)

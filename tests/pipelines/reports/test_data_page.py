@@ -56,6 +56,7 @@ def test_wrong_labels_are_the_oddest(labels, random, kind, least):
     assert caught(spoiled(labels, wrong, kind, random), wrong) >= least
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_found_among_those_half_masked_and_unseen_points_do_not_count(labels, random):
     wrong = random.choice(300, 12, replace=False)
     points, mask = spoiled(labels, wrong, "mirrored", random), random.rand(300, 68) < 0.7
@@ -67,6 +68,7 @@ def test_wrong_labels_are_found_among_those_half_masked_and_unseen_points_do_not
     assert outliers.scores(points, mask)[7] == 0
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_place_and_size(labels, random):
     mask = np.ones(labels.shape[:2], bool)
     moved = labels * random.uniform(0.2, 5, (300, 1, 1)) + random.uniform(-900, 900, (300, 1, 2))
@@ -88,6 +90,7 @@ def test_of_few_faces_nothing_is_said(labels):
     assert not outliers.scores(labels[:, :2], np.ones((300, 2), bool)).any()
 
 
+@pytest.mark.slow
 def test_the_spread_is_upright_and_larger_where_labels_scatter(labels, random):
     noisy = labels.copy()
     noisy[:, 30] += random.normal(0, 0.1, (300, 2)) * np.ptp(labels, axis=(1, 2))[:, None]

@@ -103,6 +103,7 @@ def test_an_older_run_falls_back_to_its_flag(run, tmp_path):
         assert run_folder.load(old).boxed is boxed
 
 
+@pytest.mark.slow
 def test_images_without_boxes_are_rejected(made, run, tmp_path, rejected, command):
     root, _ = made
     out = ("--tta", "none", "--out", tmp_path / "p.csv")
@@ -121,6 +122,7 @@ def net(run):
     return predictor.load(run, tta="none", weights="equal")
 
 
+@pytest.mark.slow
 def test_python_needs_boxes_too(net):
     with pytest.raises(ValueError, match="give boxes"):
         net.predict([np.zeros((50, 60, 3), np.uint8)])
@@ -147,6 +149,7 @@ def test_every_way_to_predict_sees_the_crops(made, run, net, tmp_path, command):
     assert away.max() < 100  # the crop is where the face is
 
 
+@pytest.mark.slow
 def test_boxes_that_a_run_on_whole_images_never_saw_are_reported(made, whole, caplog):
     source = run_data.test_split(run_folder.load(whole), str(made[0] / "coco.json"))
     assert source.boxed and f"bounding boxes are given ({COUNT} images)" in caplog.text

@@ -202,6 +202,7 @@ def tried(made: Made, tmp_path: Path, caplog, seed: int, count: int) -> None:
     assert noticed >= count // 5
 
 
+@pytest.mark.slow
 def test_a_run_folder_with_a_spoiled_file(made, tmp_path, caplog, in_time):
     tried(made, tmp_path, caplog, 0, 25)
 

@@ -36,6 +36,7 @@ def found_68(faces_68) -> symmetry.Findings:
     return derive(faces_68)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_points", "count", "start"),
     [(971, 100, 400), pytest.param(971, 400, 0, marks=pytest.mark.slow), (68, 60, 50), (5, 60, 50)],

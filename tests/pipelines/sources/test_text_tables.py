@@ -236,6 +236,7 @@ def long_table(path: Path, rows: int, points: int = 971) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_table(tmp_path):
     peaks, sizes = [], []
     for rows in (1500, 7000):

@@ -91,6 +91,7 @@ def test_features_equal_torchs(name: str, size: int, tmp_path: Path) -> None:
     assert_close(points, expected, 1e-4)
 
 
+@pytest.mark.slow
 def test_auxiliary_part_is_taken_over_by_name() -> None:
     named = {name: value.numpy() for name, value in torch_network().state_dict().items()}
     params, stats = torchvision.backbone("inception_v3", named)
