@@ -17,7 +17,7 @@ from jaxmarks import keys, words
 from jaxmarks.config import Config
 from jaxmarks.types import Batch
 from pipelines.example import Example, Source
-from pipelines.images import decode
+from pipelines.images import decode, placement
 from pipelines.images import rows as canvas_rows
 from pipelines.images.rows import Rows
 from pipelines.images.store import Nowhere, Store
@@ -75,23 +75,23 @@ class _Layout(NamedTuple):
     box_margin: float
 
 
-_Loaded = tuple[Example, list[decode.Canvas], int]  # with a canvas for each layout, and its index in the source
+_Loaded = tuple[Example, list[placement.Canvas], int]  # with a canvas for each layout, and its index in the source
 
 
 def _layout(config: Config) -> _Layout:
-    return _Layout(config.size, decode.canvas_side(config.size, config.canvas), config.box_margin)
+    return _Layout(config.size, placement.canvas_side(config.size, config.canvas), config.box_margin)
 
 
 def _load(
     source: Source, index: int, layouts: Iterable[_Layout], faults: Faults, costs: Costs, out: np.ndarray | None = None
-) -> tuple[Example, list[decode.Canvas]] | None:
+) -> tuple[Example, list[placement.Canvas]] | None:
     """Return the example, and its canvas for each layout, or None if it cannot be decoded. out: where the canvas of one
     layout is written."""
     try:
         with costs.of("read"):
             example = source[index]
         with costs.of("decode"):
-            return example, [decode.canvas(example, n.size, n.side, n.box_margin, out) for n in layouts]
+            return example, [placement.canvas(example, n.size, n.side, n.box_margin, out) for n in layouts]
     except decode.DecodeError as error:
         faults.add(source.names[index], str(error))
         return None

@@ -14,7 +14,7 @@ from jaxmarks import affine, transform
 from jaxmarks.augment.samplers import Geometry, sample
 from jaxmarks.transform import Transform
 from pipelines.certificate import cases, reference
-from pipelines.images import decode
+from pipelines.images import placement
 
 _SIGMA = 3.0  # of a blob, input pixels
 _EVERYWHERE = np.array([-1e6, -1e6, 1e6, 1e6], np.float32)  # an extent: black repeated outwards is no border
@@ -75,7 +75,7 @@ def blob_in_image(
     records: Transform,
     size: int,
     image_size: tuple[int, int],
-    place: Callable = decode.place,
+    place: Callable = placement.place,
     render: Callable = transform.apply_image,
 ) -> float:
     """A blob in an image (width, height) of bytes, reduced, cut and rendered in one go: its centroid, input px.
@@ -88,7 +88,7 @@ def blob_in_image(
     centre = np.array([width, height]) / 2 + np.array([0.07, -0.05]) * short + (0.37, -0.21)
     grey = np.rint(cases.blob(width, height, centre, sigma)).astype(np.uint8)
     centre = reference.centroid(grey)  # of the bytes as they are: rounding them moved it
-    canvas = place(np.repeat(grey[..., None], 3, 2), size, decode.canvas_side(size, 1.25))
+    canvas = place(np.repeat(grey[..., None], 3, 2), size, placement.canvas_side(size, 1.25))
     whole = _after_fit(cases.geometry_of(records), canvas)
     images = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, jnp.asarray(_EVERYWHERE)))
     at = reference.move(canvas.frame, centre)
@@ -101,7 +101,7 @@ def blob_in_image(
     return float(np.max(errors)) if errors else float("inf")
 
 
-def _after_fit(records: Transform, canvas: decode.Canvas) -> Transform:
+def _after_fit(records: Transform, canvas: placement.Canvas) -> Transform:
     """canvas -> augmented input, as the training step composes it."""
     fit = transform.from_affine(jnp.asarray(canvas.fit, jnp.float32))
     return jax.jit(jax.vmap(lambda t: transform.compose(fit, t)))(records)
@@ -112,7 +112,7 @@ def against_scipy(records: Transform, size: int, image: np.ndarray, render: Call
 
     Over contrast where a record raises it. Left out are pixels within 1e-3 px of an edge of what is seen or covered.
     """
-    canvas = decode.place(image, size, decode.canvas_side(size, 1.25))
+    canvas = placement.place(image, size, placement.canvas_side(size, 1.25))
     whole = _after_fit(records, canvas)
     extent = jnp.asarray(canvas.extent, jnp.float32)
     found = np.asarray(_rendered(render, whole, jnp.asarray(canvas.image), size, extent))

@@ -13,7 +13,7 @@ import numpy as np
 from jaxmarks import affine, transform
 from jaxmarks.transform import Transform
 from pipelines.certificate import cases, reference
-from pipelines.images import decode
+from pipelines.images import placement
 
 IMAGE_SIZES = ((60, 60), (61, 83), (129, 131), (300, 211), (481, 640), (975, 1300), (1300, 701), (1300, 1300))
 
@@ -85,13 +85,13 @@ def through_image(
     records: Transform,
     size: int,
     image_size: tuple[int, int],
-    place: Callable = decode.place,
+    place: Callable = placement.place,
     invert: Callable = transform.invert,
 ) -> float:
     """Map points of an image (width, height), also far outside, to the augmented input in float32 and back; worst error
     in pixels of the image."""
     width, height = image_size
-    canvas = place(np.zeros((height, width, 3), np.uint8), size, decode.canvas_side(size, 1.25))
+    canvas = place(np.zeros((height, width, 3), np.uint8), size, placement.canvas_side(size, 1.25))
     inner = np.random.RandomState(0).uniform((-0.2 * width, -0.2 * height), (1.2 * width, 1.2 * height), (40, 2))
     points = np.concatenate(
         [inner, [[-22.0, 1308.0 * max(image_size) / 1300], [0.0, 0.0], [width - 1.0, height - 1.0]]]
@@ -101,13 +101,13 @@ def through_image(
     return _worst(affine.apply(affine.invert(canvas.frame), found) - points)
 
 
-def frame_of_image(size: int, image_size: tuple[int, int], place: Callable = decode.place) -> float:
+def frame_of_image(size: int, image_size: tuple[int, int], place: Callable = placement.place) -> float:
     """The image's corners, by area, in the input: the short side from edge to edge and the long one centred.
 
     Centred up to half a pixel of the reduced image: where nothing is enlarged the cut is by whole pixels.
     """
     width, height = image_size
-    frame = place(np.zeros((height, width, 3), np.uint8), size, decode.canvas_side(size, 1.25)).frame
+    frame = place(np.zeros((height, width, 3), np.uint8), size, placement.canvas_side(size, 1.25)).frame
     low, high = reference.move(frame, np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
     axis = int(width > height)
     off_centre = max(0.0, abs((low + high)[1 - axis] / 2 - (size - 1) / 2) - 0.5)

@@ -12,7 +12,7 @@ from jaxmarks.transform import Transform
 from pipelines import open as opening
 from pipelines import synthetic
 from pipelines.certificate import cases
-from pipelines.images import decode
+from pipelines.images import decode, placement
 from pipelines.reports import sheets
 
 COLUMNS = ("before", "after", "restored", "mask")
@@ -65,7 +65,7 @@ def _telling(records: Transform) -> int:
 def row(case: str, records: Transform, image: np.ndarray, points: np.ndarray, size: int) -> list[np.ndarray]:
     """The four images u8[size, size, 3] of a case: an image u8[h, w, 3] with its points [points, 2]."""
     t = jax.tree.map(lambda leaf: leaf[_telling(records)], records)
-    canvas = decode.place(image, size, decode.canvas_side(size, 1.25))
+    canvas = placement.place(image, size, placement.canvas_side(size, 1.25))
     fit = transform.from_affine(jnp.asarray(canvas.fit, jnp.float32))
     extent = jnp.asarray(canvas.extent, jnp.float32)
     placed = affine.apply(canvas.frame, points).astype(np.float32)

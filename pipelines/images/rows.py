@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxmarks import affine
 from pipelines.example import Example
-from pipelines.images.decode import Canvas
+from pipelines.images.placement import Canvas
 
 
 class Rows(NamedTuple):

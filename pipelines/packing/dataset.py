@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.example import Example, Source, identity_of, record_digest
-from pipelines.images import decode
+from pipelines.images import placement
 from pipelines.packing import record_table, seal, shards
 from pipelines.packing.seal import NAME, Sealed, shard_name
 
@@ -208,7 +208,7 @@ class Packed(Source):
         except ValueError:  # another number of bytes
             raise ValueError("has points or a box of another length than the set's") from None
         if box is not None:
-            decode.check_box(box, *size)
+            placement.check_box(box, *size)
         example = Example(found["image"], points, mask, box, size if layout.working_size else None)
         same = found["file_name"] == name.encode() and list(size) == self._sizes[index].tolist()
         if same and not self._verified[index]:

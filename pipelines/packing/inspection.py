@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Example, Source, record_digest
-from pipelines.images import cut_off, decode, duplicates, orientation, sizes
+from pipelines.images import cut_off, decode, duplicates, orientation, placement, sizes
 from pipelines.packing import report
 from pipelines.sources.tables import Images
 
@@ -37,7 +37,7 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
         stored = example.image
         image = decode.pixels(stored)
         if example.box is not None:
-            decode.check_box(example.box, image.shape[1], image.shape[0])
+            placement.check_box(example.box, image.shape[1], image.shape[0])
     except decode.DecodeError as error:
         return Seen(index, str(error), None)
     height, width = image.shape[:2]

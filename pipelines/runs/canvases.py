@@ -16,7 +16,7 @@ from jaxmarks.config import STORES, Config
 from jaxmarks.experiment import Experiment
 from jaxmarks.types import Batch
 from pipelines.example import Source, Subset
-from pipelines.images import canvas_file, decode, rows
+from pipelines.images import canvas_file, placement, rows
 from pipelines.images.canvas_file import CanvasFile
 from pipelines.images.device_canvases import Devices
 from pipelines.images.store import Host, Nowhere, Store
@@ -49,7 +49,7 @@ def opened(run: Run, source: Source, part: Subset, plan: Experiment) -> Opened:
     `auto` takes the first of device (an accelerator's), host and disk that needs at most half of what is free there. One
     that is asked for by name and does not fit gives way to the next, with a line.
     """
-    side, count = decode.canvas_side(run.config.size, run.config.canvas), len(part)
+    side, count = placement.canvas_side(run.config.size, run.config.canvas), len(part)
     path = _path(run, source)
     rooms, lines = _rooms(run.config, source, part, path), []
     for kind in _order(run.config.store):
@@ -86,7 +86,7 @@ def _fault(kind: str, room: Room, *, auto: bool) -> str | None:
 
 
 def _rooms(config: Config, source: Source, part: Subset, path: Path) -> dict[str, Room]:
-    side, beside = decode.canvas_side(config.size, config.canvas), rows.about(source.num_points).itemsize
+    side, beside = placement.canvas_side(config.size, config.canvas), rows.about(source.num_points).itemsize
     pixels = side * side * 3
     found = os.stat(path).st_blocks * 512 if path.is_file() else 0
     return {
@@ -111,7 +111,7 @@ def _disk_free(path: Path) -> int:
 
 
 def _make(kind: str, run: Run, source: Source, part: Subset, plan: Experiment, path: Path) -> Store:
-    side, points = decode.canvas_side(run.config.size, run.config.canvas), source.num_points
+    side, points = placement.canvas_side(run.config.size, run.config.canvas), source.num_points
     if kind == "device":
         return Devices(len(part), side, points, plan.mesh)
     if kind == "host":

@@ -24,7 +24,7 @@ from jaxmarks.config import Config
 from jaxmarks.training import loop, sharding
 from jaxmarks.types import Batch
 from pipelines import loader
-from pipelines.images import decode
+from pipelines.images import placement
 
 SHARE = 0.45  # of the card's memory that either side may take, so that they can take turns
 ROUND = 0.3  # seconds of a turn, about
@@ -143,7 +143,7 @@ def training(shape: Shape) -> Training:
 
 def synthetic(config: Config) -> Batch:
     """Noise on canvases of the side that the loader gives, points in the middle."""
-    side, random = decode.canvas_side(config.size, config.canvas), np.random.RandomState(0)
+    side, random = placement.canvas_side(config.size, config.canvas), np.random.RandomState(0)
     margin = (side - config.size) / 2
     fit = np.tile(np.array([[1, 0, -margin], [0, 1, -margin]], np.float32), (config.batch, 1, 1))
     return Batch(

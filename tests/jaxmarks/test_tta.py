@@ -11,7 +11,7 @@ from jaxmarks.training import sharding
 from jaxmarks.types import Batch
 from pipelines import synthetic
 from pipelines.certificate import cases, points, reference
-from pipelines.images import decode
+from pipelines.images import placement
 
 SIZE = 96
 
@@ -36,7 +36,7 @@ def test_an_oracle_in_place_of_the_network_is_mapped_back_through_the_forward_pa
     oracle = models.Model(lambda key, size: ({}, {}), lambda params, stats, pictures, train: (answer, stats))
     over = sharding.mesh()
     member = inference.Member(inference.make_network(oracle, scheme, SIZE, over), ({}, {}), views, over)
-    canvases = [decode.place(synthetic.draw(n, faults=False).image, SIZE, 120) for n in range(count)]
+    canvases = [placement.place(synthetic.draw(n, faults=False).image, SIZE, 120) for n in range(count)]
     empty, frame = np.zeros(count), np.tile(np.eye(2, 3), (count, 1, 1))
     batch = Batch(
         image=np.stack([c.image for c in canvases]), points=empty, mask=empty, frame=frame, index=empty, draw=empty,

@@ -12,7 +12,7 @@ from jaxmarks import affine, inference
 from jaxmarks.evaluation import calibration
 from pipelines import example, loader, predictor, synthetic
 from pipelines import open as opening
-from pipelines.images import decode
+from pipelines.images import placement
 from pipelines.inference import fitted, fitting, predictions, refine
 from pipelines.inference.settings import Settings
 from pipelines.runs import halves, run_data
@@ -177,7 +177,7 @@ def test_a_small_face_is_looked_at_again_in_a_crop_that_lies_as_labels_lie(one, 
     )
     boxes, zoom = refine.crops(found, typical, config)
     one = example.Example(np.zeros((200, 180, 3), np.uint8), points[0], np.ones(5, bool), boxes[0])
-    canvas = decode.canvas(one, size, 40, config.box_margin)
+    canvas = placement.canvas(one, size, 40, config.box_margin)
     inside = affine.apply(canvas.frame, points[0])
     low, high = inside.min(0), inside.max(0)
     assert (high - low).max() / size == pytest.approx(0.6)

@@ -14,7 +14,7 @@ from jaxmarks import affine, image, transform, tta
 from jaxmarks.augment.samplers import Chain, Colour, Geometry, OneOf, sample
 from pipelines import synthetic
 from pipelines.certificate import cases, draws, peers, pixels, points, table
-from pipelines.images import decode
+from pipelines.images import decode, placement
 
 SIZE, KEYS = 96, 16
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
@@ -104,7 +104,7 @@ def test_points(mirrored, chain):
 @pytest.mark.slow
 def test_frames_of_images():
     def by_corners(picture, size, side):
-        canvas = decode.place(picture, size, side)
+        canvas = placement.place(picture, size, side)
         scale = (size - 1) / (min(picture.shape[:2]) - 1)
         frame = canvas.frame.copy()
         frame[:, :2] = np.eye(2) * scale

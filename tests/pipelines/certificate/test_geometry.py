@@ -13,7 +13,7 @@ from jaxmarks import affine, augment, image, transform
 from jaxmarks.augment.samplers import Bars, Blur, Caption, Chain, Colour, CutOut, Geometry, Identity, OneOf, sample
 from pipelines import synthetic
 from pipelines.certificate import cases, pixels, points, reference, table
-from pipelines.images import decode
+from pipelines.images import placement
 
 SIZE, KEYS = 96, 200
 BOUND = {name: bound for name, (bound, _) in table.BOUNDS.items()}
@@ -126,7 +126,7 @@ def test_a_crop_shows_the_window_enlarged_by_areas(noise, x, y):
 
 def test_a_canvas_extent_marks_what_was_not_pictured():
     small = np.full((60, 30, 3), 200, np.uint8)
-    canvas = decode.place(small, 96, 120)
+    canvas = placement.place(small, 96, 120)
     shown = render(fixed(Identity()), canvas.image, 120, jnp.asarray(canvas.extent, jnp.float32))
     assert (np.asarray(shown)[..., 0] == 200).sum() == 60 * 30 and set(np.unique(shown)) == {128.0, 200.0}
 
@@ -142,7 +142,7 @@ def test_inverting_is_a_function_of_the_record_alone(noise):
 
 
 def test_a_point_at_minus_22_and_1308_survives_and_returns():
-    frame = decode.place(np.zeros((980, 1308, 3), np.uint8), 128, 160).frame
+    frame = placement.place(np.zeros((980, 1308, 3), np.uint8), 128, 160).frame
     there = affine.apply(frame, np.array([[-22.0, 1308.0]])).astype(np.float32)
     t = records("chain")
     back = jax.vmap(

@@ -16,7 +16,7 @@ from PIL import Image
 from pipelines import example
 from pipelines.example import Source
 from pipelines.export import model_file, onnx_graph, preprocessing
-from pipelines.images import decode
+from pipelines.images import placement
 from pipelines.runs import restore as opened
 from pipelines.runs import run_data
 from tests.commands import begun
@@ -138,7 +138,7 @@ def test_the_formulas_are_those_of_the_loader(found, size):
     for index, (w, h, turn) in enumerate(shapes.values()):
         w, h = (h, w) if turn >= 5 else (w, h)
         cx, cy, cw, ch = page_crop()(w, h, size, turn > 0, turn)
-        frame = decode.canvas(images[index], size, 2 * size).frame
+        frame = placement.canvas(images[index], size, 2 * size).frame
         expected = [[size / cw, 0, (0.5 - cx) * size / cw - 0.5], [0, size / ch, (0.5 - cy) * size / ch - 0.5]]
         np.testing.assert_allclose(frame, expected, atol=1e-6)
 

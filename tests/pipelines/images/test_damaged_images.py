@@ -18,7 +18,7 @@ ROUNDS = 100  # mutations of each image
 MUTATED = """
 import pickle, resource, sys, time
 import numpy as np
-from pipelines.images import decode, headers
+from pipelines.images import decode, headers, placement
 from pipelines.sources import tables
 from pipelines.reports import rejected
 
@@ -61,7 +61,7 @@ for name, data in images.items():
         print(name, n, flush=True)
         open(sys.argv[1] + ".last", "wb").write(some)
         try:
-            decode.canvas(tables.Example(some, np.zeros((1, 2)), np.zeros(1, bool)), 16, 20)
+            placement.canvas(tables.Example(some, np.zeros((1, 2)), np.zeros(1, bool)), 16, 20)
             good += 1
         except decode.DecodeError as error:
             assert "\\n" not in str(error) and len(str(error)) < 200

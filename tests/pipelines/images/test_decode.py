@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from jaxmarks import affine
-from pipelines.images import decode
+from pipelines.images import decode, placement
 
 COLOURS = ((200, 40, 90), (10, 180, 60), (30, 60, 220), (240, 230, 20))  # of the quarters, by rows
 
@@ -132,11 +132,11 @@ def test_exif_rotation_gives_the_image_as_displayed(turn):
 
 
 def test_one_pixel_and_a_ribbon_are_images_like_others():
-    dot = decode.place(decode.decode(encoded(quarters()[:1, :1], "PNG")), 32, 40)
+    dot = placement.place(decode.decode(encoded(quarters()[:1, :1], "PNG")), 32, 40)
     assert (dot.image == COLOURS[0]).all() and dot.extent.tolist() == [20] * 4
     ribbon = np.zeros((20, 20000, 3), np.uint8)
     ribbon[:, 10000:] = 255
-    canvas = decode.place(decode.decode(encoded(ribbon, "PNG")), 32, 40)
+    canvas = placement.place(decode.decode(encoded(ribbon, "PNG")), 32, 40)
     assert canvas.image[:, :20].max() == 0 and canvas.image[:, 20:].min() == 255
     assert canvas.extent.tolist() == [0, 10, 39, 29]
 
@@ -164,8 +164,8 @@ def test_what_lies_at_a_point_is_shown_where_the_frame_says(width, height, facto
     sigma = 3.0 * max(1.0, short / size)
     for dx, dy in ((0.0, 0.0), (0.13, -0.21), (-0.18, 0.07)):
         true = np.array([width / 2 + dx * short + 0.37, height / 2 + dy * short - 0.21])
-        canvas = decode.place(blob(width, height, *true, sigma), size, decode.canvas_side(size, factor))
-        assert canvas.image.shape == (decode.canvas_side(size, factor),) * 2 + (3,)
+        canvas = placement.place(blob(width, height, *true, sigma), size, placement.canvas_side(size, factor))
+        assert canvas.image.shape == (placement.canvas_side(size, factor),) * 2 + (3,)
         found, said = (
             affine.apply(m, p[None])[0] for m, p in ((canvas.fit, centroid(canvas.image)), (canvas.frame, true))
         )
@@ -174,13 +174,13 @@ def test_what_lies_at_a_point_is_shown_where_the_frame_says(width, height, facto
 
 @pytest.mark.parametrize(("width", "height"), [s for s in SIZES if min(s) >= 128])
 def test_nothing_is_smoothed_on_the_device_when_the_reduction_gave_the_size(width, height):
-    fit = decode.place(np.zeros((height, width, 3), np.uint8), 128, 160).fit
+    fit = placement.place(np.zeros((height, width, 3), np.uint8), 128, 160).fit
     assert np.array_equal(fit[:, :2], np.eye(2)) and np.array_equal(fit[:, 2], np.rint(fit[:, 2]))
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_the_short_side_fills_the_input_and_the_centres_agree(width, height):
-    frame = decode.place(np.zeros((height, width, 3), np.uint8), 128, 160).frame
+    frame = placement.place(np.zeros((height, width, 3), np.uint8), 128, 160).frame
     axis = int(width > height)
     ends = affine.apply(frame, np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
     assert np.allclose(ends[:, axis], [-0.5, 127.5], atol=1e-9)
@@ -193,7 +193,7 @@ def test_extent_tells_true_pixels_from_padding_which_repeats_the_edge(width, hei
     image = np.stack(np.broadcast_arrays(np.arange(width) % 256, np.arange(height)[:, None] % 256, 7), -1).astype(
         np.uint8
     )
-    canvas = decode.place(image, max(width, height, 32), side)  # so large a size reduces nothing
+    canvas = placement.place(image, max(width, height, 32), side)  # so large a size reduces nothing
     x0, y0, x1, y1 = canvas.extent.astype(int)
     assert (x1 - x0 + 1, y1 - y0 + 1) == (min(side, width), min(side, height))
     left, top = max(0, (width - side) // 2), max(0, (height - side) // 2)
@@ -206,11 +206,11 @@ def test_extent_tells_true_pixels_from_padding_which_repeats_the_edge(width, hei
 def test_points_go_to_the_input_and_are_mapped_back_through_a_large_image():
     points = np.array([[-22.0, 1308.0], [0, 0], [1307, 979], [653.123, 489.456], [5000, -5000]])
     for width, height in ((1308, 980), (980, 1308), (1308, 61)):
-        frame = decode.place(np.zeros((height, width, 3), np.uint8), 128, 160).frame
+        frame = placement.place(np.zeros((height, width, 3), np.uint8), 128, 160).frame
         crossed = affine.apply(frame, points).astype(np.float32)  # as they travel to the device
         assert frame.dtype == np.float64
         assert np.abs(affine.apply(affine.invert(frame), crossed.astype(np.float64)) - points).max() < 1e-3
 
 
 def test_the_side_of_the_canvas_is_rounded_up_but_not_for_rounding_errors():
-    assert [decode.canvas_side(*a) for a in ((128, 1.25), (128, 1.0), (33, 1.25), (100, 1.1))] == [160, 128, 42, 110]
+    assert [placement.canvas_side(*a) for a in ((128, 1.25), (128, 1.0), (33, 1.25), (100, 1.1))] == [160, 128, 42, 110]

@@ -167,7 +167,7 @@ source = tables.Images(table)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for index, name in enumerate(source.names):
     try:
-        decode.canvas(source[index], 32, 40)
+        placement.canvas(source[index], 32, 40)
         print("decoded", name)
     except decode.DecodeError as error:
         assert "too many pixels" in str(error), (name, error)

@@ -13,7 +13,7 @@ from jaxmarks.training import sharding
 from jaxmarks.types import Batch
 from pipelines import loader
 from pipelines.example import Example
-from pipelines.images import canvas_file, decode
+from pipelines.images import canvas_file, placement
 from pipelines.images import rows as canvas_rows
 from pipelines.images.canvas_file import CanvasFile
 from pipelines.images.device_canvases import Devices
@@ -43,7 +43,7 @@ def filled(path: Path) -> CanvasFile:
     store, rows = opened(path), canvas_rows.empty(1, SIDE, POINTS)
     for index in range(COUNT):
         example = Shades(COUNT)[index]
-        canvas = decode.canvas(example, 32, SIDE, 0.25, rows.image[0])
+        canvas = placement.canvas(example, 32, SIDE, 0.25, rows.image[0])
         canvas_rows.describe(rows, 0, example, canvas, index)
         canvas_rows.to_input(rows, np.arange(1))
         store.put(index, rows, 0)

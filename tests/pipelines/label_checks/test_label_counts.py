@@ -9,7 +9,7 @@ from jaxmarks import landmarks
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Example
-from pipelines.images import decode
+from pipelines.images import decode, placement
 from pipelines.label_checks import label_counts, label_remarks
 from pipelines.label_checks.label_counts import Labels, View
 from tests.pipelines.sources.formats.test_contest import contest_folder
@@ -94,7 +94,7 @@ def test_shares_in_few_images_are_a_warning_with_its_remedy():
 
 
 def test_a_crop_is_what_the_canvas_code_shows(random):
-    """Held against the frames of `decode.canvas`: a point is outside the crop where its place in the input is."""
+    """Held against the frames of `placement.canvas`: a point is outside the crop where its place in the input is."""
     rows, size, outside, hidden = [], 64, [], []
     for n in range(60):
         width, height = random.randint(40, 200, 2)
@@ -103,7 +103,7 @@ def test_a_crop_is_what_the_canvas_code_shows(random):
         points, mask = random.uniform(-40, 240, (5, 2)), random.rand(5) < 0.8
         example = Example(np.zeros((height, width, 3), np.uint8), points, mask, box)
         rows.append((f"{n}.png", example, (width, height)))
-        seen = decode.canvas(example, size, 80, 0.1)
+        seen = placement.canvas(example, size, 80, 0.1)
         off = np.abs(points * np.diag(seen.frame[:, :2]) + seen.frame[:, 2] - (size - 1) / 2).max(1)[mask]
         outside.append((off > size / 2).sum())
         hidden.append((off > 1.25 * size / 2).sum())

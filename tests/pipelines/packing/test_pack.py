@@ -14,7 +14,7 @@ from jaxmarks import affine
 from pipelines import example
 from pipelines import open as opening
 from pipelines.example import Example, Source
-from pipelines.images import decode, headers
+from pipelines.images import decode, headers, placement
 from pipelines.io import files
 from pipelines.packing import dataset, inspection, pack, seal, shards
 from pipelines.sources.tables import Images, Table
@@ -418,12 +418,12 @@ def test_of_a_reduced_set_the_points_are_still_those_of_the_image(working, kind,
         stored = decode.decode(example.image).shape
         scale = min(1, working / (301 if box is None else 330))
         assert abs(stored[0] - 301 * scale) <= 0.5 and abs(stored[1] - 400 * scale) <= 0.5
-        canvas = decode.canvas(example, size, 2 * size, 0.1)
+        canvas = placement.canvas(example, size, 2 * size, 0.1)
         spot = np.where(canvas.image < 10, 0, canvas.image)  # JPEG's noise far away has long arms
         found = affine.apply(canvas.fit, centroid(spot)[None])[0]
         said = affine.apply(canvas.frame, np.array([Blobs.spots[index]]))[0]
         assert np.abs(found - said).max() < 0.1
-        plain = decode.canvas(Blobs(box)[index], size, 2 * size, 0.1)  # the frame is the image's, reduced or not
+        plain = placement.canvas(Blobs(box)[index], size, 2 * size, 0.1)  # the frame is the image's, reduced or not
         moved = affine.apply(plain.frame, np.array([Blobs.spots[index]]))[0] - said
         assert np.abs(moved).max() < 1.0 if box is None else np.abs(moved).max() < 1e-9
 

@@ -10,22 +10,22 @@ from PIL import Image
 from jaxmarks import affine
 from pipelines import synthetic
 from pipelines.example import Example
-from pipelines.images import decode, headers
+from pipelines.images import decode, headers, placement
 from tests.pipelines.images.test_decode import blob, centroid, encoded
 
 ANY = np.zeros((1, 2)), np.ones(1, bool)
 
 
-def shown(picture, size: int, *, box=None, margin: float = 0.0, factor: float = 1.25, of=None) -> decode.Canvas:
+def shown(picture, size: int, *, box=None, margin: float = 0.0, factor: float = 1.25, of=None) -> placement.Canvas:
     box = None if box is None else np.array(box, np.float64)
-    side = decode.canvas_side(size, factor)
-    canvas = decode.canvas(Example(picture, *ANY, box, of), size, side, margin)
+    side = placement.canvas_side(size, factor)
+    canvas = placement.canvas(Example(picture, *ANY, box, of), size, side, margin)
     assert canvas.image.shape == (side, side, 3) and canvas.image.dtype == np.uint8
     assert canvas.frame.dtype == canvas.fit.dtype == np.float64
     return canvas
 
 
-def astray(canvas: decode.Canvas, true: np.ndarray) -> float:
+def astray(canvas: placement.Canvas, true: np.ndarray) -> float:
     """How far, in pixels of the canvas, what is shown lies from where the frames say."""
     spot = np.where(canvas.image < 10, 0, canvas.image)  # JPEG's noise far away has long arms
     said = affine.apply(affine.invert(canvas.fit), affine.apply(canvas.frame, np.array([true])))[0]
