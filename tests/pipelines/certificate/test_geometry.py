@@ -36,7 +36,7 @@ def noise(random):
 @pytest.mark.bits
 def test_the_whole_certificate():
     photographs = [synthetic.draw(n, faults=False).image for n in range(3)]
-    failed = [row for row in table.measure([96], 32, cases.choose(""), photographs) if not row.ok]
+    failed = [row for row in table.measure([64], 16, cases.choose(""), photographs) if not row.ok]
     assert not failed
 
 
