@@ -215,8 +215,8 @@ def _mirroring(a: Experiment) -> str:
     if known is None or (mirror != known).any():
         return ", mirrored as the scheme file says that the run began with"
     return (
-        f", mirrored as in the known list of {a.scheme.num_points}; scripts/symmetry.py --check known tests whether yours is"
-        " in that order"
+        f", mirrored as in the known list of {a.scheme.num_points}; scripts/symmetry.py --check known tests on 40 objects or"
+        " more whether yours is in that order"
     )
 
 

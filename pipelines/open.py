@@ -166,7 +166,8 @@ def open_table(
     wanted = {"category": category} if category else {}
     folder = Path(pictures).expanduser() if pictures else None
     table = formats.respelled(module.read(root, part, folder, num_points, **wanted))
-    return formats.with_boxes(table, Path(boxes).expanduser()) if boxes else completed(table)
+    whole = len(module.parts(root)) == 1
+    return formats.with_boxes(table, Path(boxes).expanduser(), whole) if boxes else completed(table)
 
 
 def described(source: Source) -> str:

@@ -49,7 +49,7 @@ from pipelines.io import costs
 from pipelines.label_checks import conflicts, copied_labels, label_remarks, lattice_labels, shape_faults
 from pipelines.packing import overwrites
 from pipelines.runs import canvases, halves, pace, restore, run_data, run_folder, validation
-from pipelines.sources import boxes, decisions, mixed
+from pipelines.sources import boxes, decisions, mixed, sampling_weights
 
 
 def main() -> int:
@@ -112,6 +112,7 @@ def remarks(run: run_folder.Run, plan: experiment.Experiment, source: example.So
         *own,
         *decisions.describe(source),
         *halves.described(run, source),
+        *sampling_weights.remarks(run.config.weights, run.parts["train"], source.names),
         *(of_labels(run, source) if counted else []),
         *boxes.describe(source, run.config.box_margin),
         *boxes.of_labels_lines(by_labels, len(chooses), "validation images"),

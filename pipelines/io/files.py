@@ -242,11 +242,12 @@ def parse_json(data: bytes | str, where: object, large: Callable[[str], Any] | N
     the place, for what is not JSON, is nested too deeply or, without `large`, holds a whole number that 64 bits do not, and,
     naming the key, for an object in which one stands twice.
     """
-    twice: list[str] = []
+    twice: list[tuple[str, str]] = []
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(made := dict(pairs)) != len(pairs):
-            twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            place = next((f", of {key} {value!r:.40}" for key, value in pairs if key in ("id", "file_name")), "")
+            twice.extend((key, place) for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         return made
 
     text = data if isinstance(data, str) else _decoded(data, where)
@@ -263,7 +264,11 @@ def parse_json(data: bytes | str, where: object, large: Callable[[str], Any] | N
             f"{where}:{_line(text, digits.start() if digits else 0)}: not JSON of ours ({error})"
         ) from None
     if twice:
-        raise ValueError(f"{where}: the key {twice[0]!r:.40} stands twice: were two files joined? Join their lists")
+        key, place = twice[0]
+        raise ValueError(
+            f"{where}: the key {key!r:.40} stands twice in one object{place} ({len(twice)} such in all): keep one; where two"
+            " files were joined, join their lists"
+        )
     return found
 
 

@@ -8,6 +8,7 @@ such, so their labels may differ.
 import functools
 import hashlib
 import itertools
+import unicodedata
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -143,7 +144,15 @@ def describe(pairs: Sequence[Pair]) -> list[str]:
     return [_line(some, words.counted(len(some), noun), what) for some, noun, what in kinds if some]
 
 
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """Two names as they can be told apart: those that differ by their form of Unicode alone as ASCII."""
+    same = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+    return (ascii(one), ascii(other)) if same and one != other else (one, other)
+
+
 def _line(pairs: Sequence[Pair], count: str, what: str) -> str:
-    named = "; ".join(f"{pair.one}, {pair.other}" for pair in pairs[:_NAMED]) + "; ..." * (len(pairs) > _NAMED)
+    named = "; ".join(", ".join(_apart(pair.one, pair.other)) for pair in pairs[:_NAMED]) + "; ..." * (
+        len(pairs) > _NAMED
+    )
     apart = f"up to {words.number(pairs[0].pixels, 2)} px apart"
     return f"warning: labels: {count} {what} {apart}: {named}; review them (rank.py), or remove one of each"

@@ -25,6 +25,7 @@ _CODES = (-2, -9, -10, -99, -100, -999, -1000, -9999, -32768, -99999, 999, 9999,
 _HUGE = 1e7  # pixels: no coordinate of an image
 _AGREE, _SCALED = 0.1, 1.2  # by which the scales of x and y may differ, and what is no other scale
 _HELD = 0.75  # of the labelled points: a box that holds fewer was hardly meant
+_ROUNDED = 0.01  # pixels by which a box misses its outermost points where it was made from rounded ones
 _LEFT = 0.1  # of a box's longer side: what reaches farther outside of the image was hardly meant
 
 KINDS = (
@@ -175,7 +176,8 @@ def _boxes(found: Labels) -> dict[str, np.ndarray]:
     low, high = found.box[:, :2], found.box[:, :2] + found.box[:, 2:]
     beyond = np.maximum(-low, high - found.size).max(1)  # NaN where there is no box
     edge = found.points + 0.5
-    held = (found.mask & ((low[:, None] <= edge) & (edge <= high[:, None])).all(-1)).sum(1)
+    around = (low[:, None] - _ROUNDED <= edge) & (edge <= high[:, None] + _ROUNDED)
+    held = (found.mask & around.all(-1)).sum(1)
     boxed, labelled = np.isfinite(found.box).all(1), found.mask.sum(1)
     left, missed = beyond > _LEFT * found.box[:, 2:].max(1), boxed & (held < _HELD * labelled)
     outside = (found.mask & ((edge < 0) | (edge > found.size[:, None])).any(-1)).any(1)

@@ -113,7 +113,7 @@ def _what(name: str, scheme: Scheme) -> str:
         "shown": f"an object of which the network sees fewer than {SMALL:g} pixels",
         "norm_box": f"{norm} in one place or not both labelled: their NME is divided by the box of the labelled points",
         "norm_diagonal": "labelled points without an area: their NME is divided by the diagonal of the image",
-        "box_image": "a bounding box that reaches far outside the image",
+        "box_image": "a bounding box that reaches outside the image by over a tenth of its side",
         "box_points": "a bounding box that does not hold three quarters of its labelled points",
     }[name]
 

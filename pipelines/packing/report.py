@@ -53,7 +53,8 @@ def kind(reason: str) -> str:
 
 def line(rejected: Rejected) -> str:
     """A rejected row or image in one line, as it can be printed."""
-    return files.escaped(f"{rejected.file}{f' (line {rejected.line})' if rejected.line else ''}: {rejected.reason}")
+    name = rejected.file if rejected.file == rejected.file.strip() else repr(rejected.file)
+    return files.escaped(f"{name}{f' (line {rejected.line})' if rejected.line else ''}: {rejected.reason}")
 
 
 def by_kind(rejected: Sequence[Rejected]) -> str:

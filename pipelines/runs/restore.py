@@ -126,8 +126,9 @@ def fork(parent: Path, root: Path, flags: dict, which: str | None, *, dry: bool 
     if run_folder.exists(root):
         known = run_folder.parent_of(root)
         asked = known is not None and known["run"] == str(parent) and which in (None, "best", str(known["step"]))
+        other = known and not asked and f"began at step {known['step']} of {known['run']}"
         if not known or not asked or configs.differences(run_folder.load(root).config, config):
-            raise ValueError(f"`fork`: {root} already exists with different settings; take another name")
+            raise ValueError(f"`fork`: {root} already exists {other or 'with different settings'}; take another name")
         return run_folder.load(root)._replace(config=config), known["step"]
     if kept := [f"`{n}`" for n in _KEPT if getattr(config, n) != getattr(old.config, n)]:
         raise ValueError(f"a fork keeps {', '.join(kept)} of {parent}, whose draws and log it continues")

@@ -82,12 +82,13 @@ def sniff(path: Path, separator: str) -> Dialect:
 
 
 def _has_commas(fields: list[str]) -> bool:
-    """Return whether numbers have decimal commas: a fifth of them or more, they cannot all be thousands, and none has a
-    point except possible thousands, which `rows` rejects."""
+    """Return whether numbers have decimal commas: a fifth of them or more, they cannot all be thousands, and at most a
+    fifth as many have a decimal point; possible thousands with a point are no such numbers: `rows` rejects them."""
     with_comma = [field for field in fields if "," in field and COMMA.fullmatch(field)]
     whole = sum(field.strip().lstrip("+-").isdigit() for field in fields)
     dotted = sum(bool(_DOTTED.fullmatch(f)) for f in fields)
-    if sum(bool(_POINT.fullmatch(f)) for f in fields) > dotted or len(with_comma) * 4 < (dotted or whole):
+    points = sum(bool(_POINT.fullmatch(f)) for f in fields) - dotted
+    if points * 5 > len(with_comma) or len(with_comma) * 4 < (dotted or whole):
         return False
     return any(not THOUSANDS.fullmatch(f) for f in with_comma)
 

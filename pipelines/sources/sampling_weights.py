@@ -9,6 +9,8 @@ from jaxmarks import data_sets, words
 from jaxmarks.config import Config
 from pipelines.sources import image_names, text_tables
 
+_NAMED = 3
+
 
 def read(path: Path, names: Sequence[str]) -> np.ndarray:
     """f64[names] of a comma-separated file: a header, then file_name, weight.
@@ -31,6 +33,26 @@ def read(path: Path, names: Sequence[str]) -> np.ndarray:
     if not weights.any():
         raise ValueError(f"{path}: all weights are 0")
     return weights
+
+
+def remarks(path: Path | str, train: Sequence[str], others: Sequence[str]) -> list[str]:
+    """A line each on images of weight 0 and on rows that name no image of the data set; none without such, or a file.
+
+    train: names of the images to train on. others: of the set's other images.
+    """
+    if not path:
+        return []
+    scan = text_tables.scan(Path(path), b",", safe=image_names.inner_path)
+    known, never = {*train, *others}, read(Path(path), train) == 0
+    unknown = [name for name in scan.names if name not in known]
+    rows = f"weights: {words.counted(len(unknown), 'row')} for images that the data set does not have: {_few(unknown)}"
+    zero = f"weights: {int(never.sum())} of {words.counted(len(train), 'image')} to train on with a weight of 0, never drawn: "
+    zero += _few([name for name, none in zip(train, never, strict=True) if none])
+    return [zero] * bool(never.any()) + [rows] * bool(unknown)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
 
 
 def of(names: Sequence[str], config: Config, path: Path | str) -> np.ndarray | None:

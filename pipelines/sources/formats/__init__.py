@@ -11,7 +11,7 @@ images, one that writes a folder has `files_of(names)`, the files for records of
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -83,6 +83,7 @@ def _near(path: Path) -> Iterator[tuple[Path, str]]:
                 yield file, module.NAME
 
 
+_SHOWN = 3  # names in a line
 _SAMPLED = 200  # files and folders near a path, of which one may be meant
 
 
@@ -102,11 +103,21 @@ def respelled(table: Table) -> Table:
     return dataclasses.replace(table, images=found, notes=[*table.notes, note])
 
 
-def with_boxes(table: Table, path: Path) -> Table:
+def _unknown(path: Path, names: Sequence[str], table: Table) -> list[str]:
+    """A line on the rows of a file of boxes whose image is no record; none without such."""
+    known = {*table.names, *(rejected.file for rejected in table.rejected)}
+    if not (unknown := [name for name in names if name not in known]):
+        return []
+    shown = ", ".join(unknown[:_SHOWN]) + ", ..." * (len(unknown) > _SHOWN)
+    return [f"{path}: {words.counted(len(unknown), 'row')} for images that {table.where} does not have: {shown}"]
+
+
+def with_boxes(table: Table, path: Path, whole: bool = True) -> Table:
     """Return the table with the boxes of a file: comma-separated, a header, then file_name, x, y, width, height in
     pixels.
 
-    Records without a row are rejected; boxes without area become those of the points, by `boxes.completed`. Raises
+    whole: the set has no other part, whose images may have rows. Records without a row are rejected;
+    boxes without area become those of the points, by `boxes.completed`. Raises
     ValueError with the line for a row that is not a box, for a header of other columns, and if no box has an area.
     """
     scan = text_tables.scan(path, b",", safe=image_names.inner_path)
@@ -129,5 +140,8 @@ def with_boxes(table: Table, path: Path) -> Table:
         if table.names[i] not in places
     ]
     named = dataclasses.replace(table, boxes=None, replaced=None).chosen(kept)
-    more = {"files": [*table.files, path], "notes": [*table.notes, *scan.notes]}
+    more = {
+        "files": [*table.files, path],
+        "notes": [*table.notes, *scan.notes, *(_unknown(path, scan.names, table) if whole else [])],
+    }
     return boxes_.completed(dataclasses.replace(named, boxes=boxes, rejected=table.rejected + gone, **more))

@@ -24,6 +24,7 @@ parts = plain.parts
 _ENDING = re.compile(r"\.pts", re.IGNORECASE)
 _BEGINNING = r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d{1,9})\s*\{([^{}]*)"
 _LAYOUT, _CUT = re.compile(_BEGINNING + r"\}\s*"), re.compile(_BEGINNING)
+_FOLDERS = 3  # that a line names
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 
@@ -95,8 +96,29 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         label=lambda index: _label(found[names[index]], count),
         rejected=rejected,
         files=tables,
-        notes=images_.notes() + joined.again_notes(path, apart) + _namesakes(path, lone, found, good),
+        notes=[
+            *images_.notes(),
+            *joined.again_notes(path, apart),
+            *_namesakes(path, lone, found, good),
+            *_unusual_folders(path, list(found.values())),
+        ],
     )
+
+
+def _unusual_folders(path: Path, used: list[Path]) -> list[str]:
+    """A line on labels in hidden folders, and one on those behind links to folders; none without such."""
+    folders = Counter(folder for table in used for folder in table.parents if folder.is_relative_to(path))
+    del folders[path]
+    hidden = [f for f in folders if f.name.startswith((".", "__")) and f.parent in (path, *folders)]
+    linked = [f for f in folders if f.is_symlink()]
+    kinds = (hidden, "in hidden folders", "copies?"), (linked, "behind links to folders", "twice in the set?")
+    lines = []
+    for some, where, doubt in kinds:
+        count = sum(any(table.is_relative_to(folder) for folder in some) for table in used)
+        named = ", ".join(folder.relative_to(path).as_posix() for folder in sorted(some)[:_FOLDERS])
+        more = ", ..." * (len(some) > _FOLDERS)
+        lines += [f"{path}: {count} of {len(used)} labels lie {where} ({named}{more}): {doubt}"] * bool(some)
+    return lines
 
 
 def _namesakes(path: Path, lone: list[Path], found: dict[str, Path], good: dict[Path, np.ndarray]) -> list[str]:

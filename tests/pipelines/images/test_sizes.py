@@ -103,6 +103,7 @@ def test_missing_images_are_foreseen(tmp_path):
 def test_kinds_are_counted_and_the_first_of_each_is_named():
     from pipelines.sources.tables import Rejected
 
+    assert report.line(Rejected(" a.jpg", 3, "missing")) == "' a.jpg' (line 3): missing"
     rejected = [Rejected("a", 3, "crowd: 1"), Rejected("b\x1b", None, "no label"), Rejected("c", None, "crowd: 2")]
     assert report.by_kind(rejected) == "2 crowd, 1 no label"
     assert report.examples(rejected) == ["  2 crowd; the first a (line 3): 1", "  1 no label; the first b\\x1b"]

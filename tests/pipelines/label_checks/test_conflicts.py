@@ -99,3 +99,9 @@ def test_prepare_and_train_tell_and_the_report_lists(command, tmp_path):
     assert sorted((pair["one"], pair["other"]) for pair in found) == [(f"{n}.jpg", f"{n}c.jpg") for n in range(4)]
     listed = (out / "report.txt").read_text()
     assert all(f"{n}.jpg, {n}c.jpg: 28.3 px" in listed for n in range(4))
+
+
+def test_names_that_differ_by_their_form_of_unicode_alone_can_be_told_apart():
+    both = [conflicts.Pair("\u00e91.jpg", "e\u03011.jpg", 16, True)]
+    (line,) = conflicts.describe(both)
+    assert ascii(both[0].one) in line and ascii(both[0].other) in line

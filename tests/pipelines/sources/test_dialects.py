@@ -159,3 +159,9 @@ def test_boxes_of_another_make(tmp_path):
     opened(tmp_path, PLAIN.encode())
     table = opening.open_table(str(tmp_path / "t.csv"), "train", boxes=str(tmp_path / "boxes.csv"))
     assert table.boxes is not None and table.boxes[0].tolist() == [1.5, 2.5, 30.5, 20.5] and len(table.notes) == 1
+
+
+def test_one_decimal_point_among_decimal_commas_does_not_turn_the_table_away(tmp_path):
+    rows = [f"{i}.png;{i + 1},5;{i + 2},25" for i in range(5)]
+    table = opened(tmp_path, "\n".join(["file_name;x_0;y_0", "a.png;12.5;3,5", *rows]).encode())
+    assert held(table)["a.png"] == [12.5, 3.5] and held(table)["0.png"] == [1.5, 2.25] and not table.rejected

@@ -112,6 +112,16 @@ def test_weights_are_read_by_name(tmp_path):
     assert np.array_equal(read(tmp_path, text), np.float32([0.01, 0, 2.5]))
 
 
+def test_what_is_never_drawn_and_rows_for_other_images_are_told(tmp_path):
+    (tmp_path / "w.csv").write_text("n,w\na.jpg,1\nb.jpg,0\nsub/c.jpg,1\nheld.jpg,2\nelse.jpg,2\n")
+    zero, unknown = sampling_weights.remarks(tmp_path / "w.csv", NAMES, ["held.jpg"])
+    assert "1 of 3 images" in zero and "b.jpg" in zero and "1 row" in unknown and "else.jpg" in unknown
+    (tmp_path / "w.csv").write_text("n,w\na.jpg,1\nb.jpg,2\nsub/c.jpg,1\nheld.jpg,2\n")
+    assert not sampling_weights.remarks(tmp_path / "w.csv", NAMES, ["held.jpg"]) + sampling_weights.remarks(
+        "", NAMES, []
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -982,3 +982,16 @@ def test_deeplabcut_in_another_dialect_is_told_and_the_tables_of_a_project_are_c
     found = table_at(tmp_path)
     (note,) = [note for note in found.notes if "semicolons" in note]
     assert "v1" in note and len(found.names) == 3 and "2 more tables" in opening.described(Images(found))
+
+
+def test_labels_in_hidden_folders_and_behind_links_are_used_and_told(tmp_path):
+    points = "version: 1\nn_points: 2\n{\n1 2\n3 4\n}\n"
+    for name in ("a", "b", ".old/a", "sub/c"):
+        put(tmp_path / "set", f"{name}.png")
+        (tmp_path / "set" / f"{name}.pts").write_text(points)
+    (tmp_path / "set" / "again").symlink_to(tmp_path / "set" / "sub")
+    table = table_at(tmp_path / "set")
+    assert len(table.names) == 5
+    hidden, linked = [note for note in table.notes if " labels lie " in note]
+    assert "1 of 5 labels" in hidden and "(.old)" in hidden and "1 of 5 labels" in linked and "(again)" in linked
+    assert not [n for n in table_at(tmp_path / "set" / "sub").notes if " labels lie " in n]

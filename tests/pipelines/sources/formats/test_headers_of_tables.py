@@ -279,3 +279,10 @@ def test_columns_and_rows_are_x_and_y_and_names_of_points_are_told(tmp_path):
     assert found.num_points == 4 and points(found) == list(range(1, 9))
     told = opening.described(Images(found))
     assert "4 points (nose_col, nose_row), (a Column, a Row), ..., (c_col, c_row)" in told and str(tmp_path) in told
+
+
+def test_boxes_of_images_that_the_set_does_not_have_are_told(tmp_path):
+    path = table(tmp_path, "file_name,x,y")
+    (tmp_path / "boxes.csv").write_text("file_name,x,y,width,height\na.png,1,2,30,30\nelse.png,1,2,30,30\n")
+    found = opening.open_table(str(path), "train", boxes=str(tmp_path / "boxes.csv"))
+    assert any("1 row" in note and "else.png" in note for note in found.notes)
