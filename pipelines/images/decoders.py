@@ -4,6 +4,7 @@ An image of at most 2^27 pixels by its header is decoded, whatever its format an
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -97,17 +98,41 @@ def _shallow(values: np.ndarray, found: Header, at_least: float = 0.0) -> np.nda
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) if image.ndim == 2 else image
 
 
-def own_white(data: bytes) -> tuple[str, float] | None:
-    """(kind of number, the value that is white) by what an encoded image of more than 8 bits uses; None for others, and
-    for what cannot be decoded."""
+class Own(NamedTuple):
+    """What an image of more than 8 bits uses."""
+
+    kind: str  # of number
+    white: float
+    below: float  # the share of its values that lie below 0
+
+
+def own(data: bytes) -> Own | None:
+    """What an encoded image of more than 8 bits uses; None for others, and for what cannot be decoded."""
     try:
-        return _white(_pixels(data, _DEEP)) if check(data).deep else None
+        return _own(_pixels(data, _DEEP)) if check(data).deep else None
     except ValueError:
         return None
 
 
-def _white(values: np.ndarray) -> tuple[str, float]:
-    return depth.kind(values), depth.white(values)
+def _own(values: np.ndarray) -> Own:
+    return Own(depth.kind(values), depth.white(values), depth.below(values))
+
+
+def below(data: bytes) -> float:
+    """The share of the values of an encoded image of more than 8 bits that lie below 0. Raises DecodeError."""
+    return depth.below(_pixels(data, _DEEP))
+
+
+def transparent(data: bytes) -> bool:
+    """Return whether an image with an alpha channel is not opaque everywhere, or the decoder does not tell."""
+    try:
+        values = _pixels(data, cv2.IMREAD_UNCHANGED)
+    except DecodeError:
+        return True
+    if values.ndim < 3 or values.shape[2] != 4:
+        return True
+    opaque = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
+    return float(values[..., 3].min()) < opaque
 
 
 def eight_bits(data: bytes, whites: Mapping[str, float]) -> tuple[bytes, str, float]:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 BITS = (8, 10, 12, 14, 16)
+SHIFT = (
+    "if these are more than noise, save the images with values from 0 on (v/2 + 1/2 for -1..1; v + 32768 for 16 bits)"
+)
 _OVER = 2.0  # floating-point images that end at 1 overshoot it where they were resampled
 _AT_ONCE = 1 << 20  # values that are scaled at one time: bounds the memory
 _ODD = 0.1  # the share of a set's images that do not decide for the others
@@ -35,6 +38,11 @@ def white(values: np.ndarray) -> float:
     if found is None:
         raise ValueError(f"values up to {top:g}, expected at most {2 ** BITS[-1] - 1}")
     return found
+
+
+def below(values: np.ndarray) -> float:
+    """The share of the values of an image that lie below 0."""
+    return float(np.mean(values < 0)) if values.dtype.kind != "u" else 0.0
 
 
 def usual(whites: Sequence[float]) -> float:

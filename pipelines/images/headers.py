@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pipelines.images.jpeg import is_jpeg, segments
+from pipelines.images.jpeg import is_jpeg, pictures, segments
 
 MAX_PIXELS = (
     1 << 27
@@ -17,7 +17,10 @@ MAX_PIXELS = (
 _TEXT = 1 << 16  # bytes of a header that is text
 _TAGS = 4096  # entries of a TIFF's directory that are read
 _TIFF_TYPES = {1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes of its whole numbers, by type
+_TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 6: 3, 8: 3}  # channels of its kinds of colour; of others 4 at most
+_PAM_ALPHA = (b"2", b"4")  # channels of a PAM with one of opacity
 _MOVING = (b"acTL", b"fcTL", b"fdAT")  # chunks of an animated PNG
+_HEIF_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -28,9 +31,10 @@ class Header(NamedTuple):
     width: int
     height: int
     bits: int = 8  # of a channel, once it is decoded: 8, 16, 32 or 64
-    frames: bool = False  # several: frames of an animation, or pages
+    frames: bool = False  # several: frames of an animation, pages, or pictures of a JPEG
     inverted: bool = False  # 0 is white
     progressive: bool = False  # coded in many scans, each of which goes through all pixels
+    alpha: bool = False  # a channel beside the colours, or a transparent colour
 
     @property
     def deep(self) -> bool:
@@ -118,19 +122,25 @@ def _number(data: bytes, at: int, size: int, order: str = "little") -> int:
 
 
 def _jpeg(data: bytes) -> Header | None:
+    frames = False
     for marker, at in segments(data):
+        if marker == 0xE2:
+            frames = frames or pictures(data, at) > 1
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             width, height = _number(data, at + 7, 2, "big"), _number(data, at + 5, 2, "big")
-            return Header("JPEG", width, height, progressive=marker in (0xC2, 0xC6, 0xCA, 0xCE))
+            progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
+            return Header("JPEG", width, height, frames=frames, progressive=progressive)
     return None
 
 
 def _png(data: bytes) -> Header:
     before = itertools.takewhile(lambda chunk: chunk[0] != b"IDAT", _chunks(data))
-    moving = next((at for name, at, _ in before if name == b"acTL"), None)
+    places = {name: at for name, at, _ in before if name in (b"acTL", b"tRNS")}
+    moving = places.get(b"acTL")
     frames = moving is not None and _number(data, moving + 8, 4, "big") > 1
     bits = 16 if data[24] > 8 else 8
-    return Header("PNG", _number(data, 16, 4, "big"), _number(data, 20, 4, "big"), bits, frames)
+    alpha = data[25] in (4, 6) or b"tRNS" in places
+    return Header("PNG", _number(data, 16, 4, "big"), _number(data, 20, 4, "big"), bits, frames, alpha=alpha)
 
 
 def _bmp(data: bytes) -> Header:
@@ -141,21 +151,23 @@ def _bmp(data: bytes) -> Header:
 
 
 def _gif(data: bytes) -> Header:
-    return Header("GIF", _number(data, 6, 2), _number(data, 8, 2), frames=_gif_frames(data))
+    frames, alpha = _gif_frames(data)
+    return Header("GIF", _number(data, 6, 2), _number(data, 8, 2), frames=frames, alpha=alpha)
 
 
-def _gif_frames(data: bytes) -> bool:
-    """Return whether a GIF has more than one frame."""
-    at, found = 13 + _palette(data, 10), 0
+def _gif_frames(data: bytes) -> tuple[bool, bool]:
+    """(whether a GIF has more than one frame, whether the first one has a transparent colour)."""
+    at, found, alpha = 13 + _palette(data, 10), 0, False
     while at + 10 < len(data) and data[at] in b"\x21\x2c":
+        alpha = alpha or (not found and data[at : at + 2] == b"\x21\xf9" and bool(data[at + 3] & 1))
         found += data[at] == 0x2C
         at += 2 if data[at] == 0x21 else 11 + _palette(data, at + 9)
         while at < len(data) and data[at]:  # blocks of data, each with its length
             at += 1 + data[at]
         at += 1
         if found > 1:
-            return True
-    return False
+            return True, alpha
+    return False, alpha
 
 
 def _palette(data: bytes, at: int) -> int:
@@ -166,10 +178,10 @@ def _palette(data: bytes, at: int) -> int:
 def _webp(data: bytes) -> Header | None:
     if data[12:16] == b"VP8X":
         width, height = 1 + _number(data, 24, 3), 1 + _number(data, 27, 3)
-        return Header("WebP", width, height, frames=bool(data[20] & 2))
+        return Header("WebP", width, height, frames=bool(data[20] & 2), alpha=bool(data[20] & 16))
     if data[12:16] == b"VP8L":
         bits = _number(data, 21, 4)
-        return Header("WebP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+        return Header("WebP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), alpha=bool(bits >> 28 & 1))
     return Header("WebP", _number(data, 26, 2) & 0x3FFF, _number(data, 28, 2) & 0x3FFF)
 
 
@@ -194,14 +206,19 @@ def _tiff(data: bytes) -> Header | None:
     stated = max(tags.get(258, 1), 16 if tags.get(339, 1) == 3 else 1)
     bits = next((n for n in (8, 16, 32) if stated <= n), 64)
     more = _number(data, first + head + step * count, 8 if large else 4, order) if count <= _TAGS else 0
-    return Header("TIFF", width, height, bits, more != 0, tags.get(262) == 0)
+    colour = tags.get(262, -1)
+    alpha = tags.get(277, 1) > _TIFF_COLOURS.get(colour, 4)
+    return Header("TIFF", width, height, bits, more != 0, colour == 0, alpha=alpha)
 
 
 def _pnm(data: bytes) -> Header | None:
     if data[:2] == b"P7":
-        fields = dict(re.findall(rb"\n\s*(WIDTH|HEIGHT|MAXVAL)\s+(\d{1,10})\b", data[:_TEXT].partition(b"ENDHDR")[0]))
+        fields = dict(
+            re.findall(rb"\n\s*(WIDTH|HEIGHT|MAXVAL|DEPTH)\s+(\d{1,10})\b", data[:_TEXT].partition(b"ENDHDR")[0])
+        )
+        bits = 16 if int(fields.get(b"MAXVAL", 255)) > 255 else 8
         return Header(
-            "PNM", int(fields[b"WIDTH"]), int(fields[b"HEIGHT"]), 16 if int(fields.get(b"MAXVAL", 255)) > 255 else 8
+            "PNM", int(fields[b"WIDTH"]), int(fields[b"HEIGHT"]), bits, alpha=fields.get(b"DEPTH") in _PAM_ALPHA
         )
     numbers = re.match(rb"P([1-6])" + 3 * rb"(?:(?:\s|#[^\r\n]*[\r\n])+(\d{1,10}))?", data[:_TEXT])
     if numbers is None or numbers[3] is None:
@@ -251,7 +268,8 @@ def _heif(name: str) -> Callable[[bytes], Header | None]:
             at += 4
         moving = data[8:12] in (b"avis", b"msf1", b"hevc")
         width, height = max(sizes, key=lambda n: n[0] * n[1])
-        return Header(name, width, height, frames=moving)
+        alpha = any(data.find(kind, 0, end) >= 0 for kind in _HEIF_ALPHA)
+        return Header(name, width, height, frames=moving, alpha=alpha)
 
     return found
 
@@ -263,7 +281,8 @@ def _jpeg_2000(data: bytes) -> Header | None:
     if data[start : start + 4] != b"\xff\x4f\xff\x51" or _number(data, start + 40, 2, "big") > 4:
         return None
     right, bottom, left, top = (_number(data, start + at, 4, "big") for at in (8, 12, 16, 20))
-    return Header("JPEG 2000", right - left, bottom - top, 16 if data[start + 42] & 0x7F > 7 else 8)
+    bits, channels = 16 if data[start + 42] & 0x7F > 7 else 8, _number(data, start + 40, 2, "big")
+    return Header("JPEG 2000", right - left, bottom - top, bits, alpha=channels in (2, 4))
 
 
 _READERS: dict[str, Callable[[bytes], Header | None]] = {

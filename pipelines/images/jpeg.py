@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator
 
+_COUNT, _TABLE = 0xB001, 0xB002  # of a multi-picture file: how many pictures, and where what is known of each lies
+_PREVIEW = 1  # the kind of a picture that is a smaller copy
+_MOST = 64  # entries that are read
+
 
 def is_jpeg(data: bytes) -> bool:
     """Return whether an encoded image begins as a JPEG does."""
@@ -20,6 +24,25 @@ def segments(data: bytes) -> Iterator[tuple[int, int]]:
         if marker in (0xD9, 0xDA):
             return
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def pictures(data: bytes, at: int) -> int:
+    """How many pictures the index of a multi-picture file lists, of which previews do not count; 0 where the segment at
+    this place of a JPEG is none."""
+    if data[at + 4 : at + 8] != b"MPF\0":
+        return 0
+    start = at + 8
+    order = "little" if data[start : start + 2] == b"II" else "big"
+
+    def number(place: int, size: int) -> int:
+        return int.from_bytes(data[start + place : start + place + size], order)
+
+    first = number(4, 4)
+    entries = range(first + 2, first + 2 + 12 * min(number(first, 2), _MOST), 12)
+    fields = {number(place, 2): number(place + 8, 4) for place in entries}
+    table = fields.get(_TABLE, 0)
+    kinds = [number(table + 16 * n, 4) >> 16 & 0xFF for n in range(min(fields.get(_COUNT, 0), _MOST))]
+    return sum(kind != _PREVIEW for kind in kinds)
 
 
 def orientation(data: bytes) -> int:

@@ -1,9 +1,10 @@
 """Every check of the labels of a split, from its section of report.json."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.example import Source
-from pipelines.images import cut_off, orientation
+from pipelines.images import cut_off, jpeg_scans, orientation, unused
 from pipelines.io import schema
 from pipelines.label_checks import (
     conflicts,
@@ -18,13 +19,19 @@ from pipelines.sources.tables import label_of
 
 _COPIED = ("copied_labels", "partly_copied_labels", "placed_labels")
 _SHAPES = ("exchanged_labels", "labels_from_below", "reordered_labels")
+MARKS = (
+    "turned",
+    "flat",
+    "damaged",
+    *unused.KINDS,
+)  # of single images, known once each was opened; report.json has MARK_files
 Remark = tuple[str, list[str]]  # a line, and every image that it tells of
 
 # Sets that were packed before one of these was counted have none of it.
 FORMS = {
     "turned": (schema.Whole(0, 1 << 50), None), "conflicts": ([conflicts.FORM], None),
     "labels": (label_counts.FORM, None), "lattice": (lattice_labels.FORM, None),
-    **dict.fromkeys(("turned_files", "flat_files", "label_positions", *_SHAPES, *_COPIED), ([str], None)),
+    **dict.fromkeys((*(f"{mark}_files" for mark in MARKS), "label_positions", *_SHAPES, *_COPIED), ([str], None)),
 }  # fmt: skip
 
 
@@ -44,6 +51,22 @@ def found(source: Source, index: Any, sizes: Any, groups: list[int]) -> dict[str
     }
 
 
+def marks_of(about: dict[str, Any]) -> dict[str, list[str]]:
+    """The images of each of MARKS, from the section of a split in report.json."""
+    return {mark: about.get(f"{mark}_files") or [] for mark in MARKS}
+
+
+def of_files(marks: Mapping[str, list[str]]) -> dict[str, list[Remark]]:
+    """What is told of files whose images are not what they seem, or not used whole. marks: the images of each of MARKS that
+    was found."""
+    flat, damaged = marks.get("flat", []), marks.get("damaged", [])
+    return {
+        "cut off": [(line, flat) for line in cut_off.describe(flat)],
+        "damaged": [(line, damaged) for line in jpeg_scans.describe(damaged)],
+        "unused": unused.describe(marks),
+    }
+
+
 def _positions(source: Source, index: Any, sizes: Any) -> list[str]:
     """Remarks on where the labels of all images together lie; nothing of drawn faces, which are made by intent."""
     if not source.labelled or source.specification is not None:
@@ -60,7 +83,8 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
     about: the section of a split in report.json, of a form of FORMS.
     """
     scheme = label_counts.default(about["num_points"])[1]
-    labels, turned, flat = about.get("labels"), about.get("turned_files") or [], about.get("flat_files") or []
+    labels, marks = about.get("labels"), marks_of(about)
+    turned = marks["turned"]
     pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]
     copied = copied_labels.Copied(*(about.get(key) or [] for key in _COPIED))
     lattice = lattice_labels.Lattice(**about["lattice"]) if about.get("lattice") else None
@@ -69,7 +93,7 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
         "positions": [(line, []) for line in about.get("label_positions") or []],
         "counts": label_remarks.with_names(label_counts.from_data(labels), scheme) if labels else [],
         "orientation": [(line, turned) for line in orientation.describe(about.get("turned") or 0, about["accepted"])],
-        "cut off": [(line, flat) for line in cut_off.describe(flat)],
+        **of_files(marks),
         "contradictions": [(line, [str(pair) for pair in pairs]) for line in conflicts.describe(pairs)],
         "copies": list(zip(copied_labels.describe(copied), filter(None, copied), strict=True)),
         "lattice": [(line, lattice.images if lattice else []) for line in lattice_labels.describe(lattice)],

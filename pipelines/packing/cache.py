@@ -16,8 +16,9 @@ from typing import NamedTuple
 from jaxmarks import words
 from jaxmarks.config import cores
 from pipelines.example import Source, Subset, identity_of
-from pipelines.images import cut_off, duplicates
+from pipelines.images import duplicates
 from pipelines.io import console, files
+from pipelines.label_checks import sections
 from pipelines.open import described, open_any
 from pipelines.packing import dataset, inspection, pack, report, seal
 from pipelines.sources.boxes import replaced_line
@@ -81,7 +82,7 @@ def training_set(
         raise ValueError(f"{error}: delete {folder}, and the same command packs it") from None
     pack.tidy(folder)
     rejected = [Rejected(r["file"], r["line"], r["reason"]) for r in about["refused"]]
-    _tell(rejected, about["parts"]["train"].get("flat_files") or [], f": {folder / 'report.txt'}", brief)
+    _tell(rejected, sections.marks_of(about["parts"]["train"]), f": {folder / 'report.txt'}", brief)
     with contextlib.suppress(OSError):  # a cache that can be read only, or is another's: its set serves as well
         if not (folder / _ABOUT).is_file():
             files.write_json(folder / _ABOUT, {"data": os.path.abspath(path), "photographs": len(source)})
@@ -111,31 +112,32 @@ def _reported(source: Source, path: str, replaced: int) -> Source:
     return source
 
 
-def _tell(rejected: list[Rejected], flat: list[str], where: str, brief: bool) -> None:
-    """Print what cannot be used and, unless brief, the first of each kind and the images that end flat."""
+def _tell(rejected: list[Rejected], marks: dict[str, list[str]], where: str, brief: bool) -> None:
+    """Print what cannot be used and, unless brief, the first of each kind, and what is told of files
+    that are used."""
     if count := len(rejected):
         are = "is" if count == 1 else "are"
         console.say(f"{words.counted(count, 'record')} cannot be used and {are} left out{where}")
         if not brief:
             console.say(*report.examples(rejected))
     if not brief:
-        console.say(*cut_off.describe(flat))
+        console.say(*(line for found in sections.of_files(marks).values() for line, _ in found))
 
 
 def _survey(source: Images, path: str, workers: int, brief: bool) -> Source:
-    seen, flat, rejected = [], [], list(source.table.rejected)
+    seen, marks, rejected = [], {}, list(source.table.rejected)
     progress = console.Progress(len(source), "record", brief=True)
     for found in inspection.over(source, 0, len(source), workers):
         if found.reason is None:
             seen.append((found.index, found.digest, found.fingerprint))
-            flat += [source.names[found.index]] * found.flat
+            inspection.add(marks, source.names[found.index], found)
         else:
             rejected.append(source.table.rejection(found.index, found.reason))
         progress.show(found.index + 1, f"rejected {len(rejected)}")
     progress.close()
     if not seen:
         raise ValueError(report.none_usable(str(source.table.root), rejected))
-    _tell(rejected, flat, "; prepare.py lists each", brief)
+    _tell(rejected, marks, "; prepare.py lists each", brief)
     known = source.table.replaced
     replaced = 0 if known is None else int(known[[index for index, *_ in seen]].sum())
     return _reported(Surveyed(source, seen), path, replaced)

@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Example, Source, record_digest
-from pipelines.images import cut_off, decode, duplicates, orientation, placement, sizes
+from pipelines.images import cut_off, decode, duplicates, jpeg_scans, orientation, placement, sizes, unused
+from pipelines.label_checks import sections
 from pipelines.packing import report
 from pipelines.sources.tables import Images
 
@@ -26,14 +27,14 @@ class Seen(NamedTuple):
     size: tuple[int, int] = (0, 0)  # width, height of the image, as displayed
     spread: float | None = None  # side of the labels' box over that of the image; None: no label
     fingerprint: int | None = None
-    turned: bool = False  # displayed turned or mirrored against how it is stored
-    flat: bool = False  # ends in one colour
+    marks: tuple[str, ...] = ()  # which of sections.MARKS it has
 
 
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
     """Open one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
     try:
-        example = source[index]
+        file = source.encoded(index) if isinstance(source, Images) else None
+        example = source[index] if file is None else source.made(index, file)
         stored = example.image
         image = decode.pixels(stored)
         if example.box is not None:
@@ -43,9 +44,23 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     height, width = image.shape[:2]
     example = _stored(example, image, working_size)
     digest = record_digest(source.names[index], example)
-    spread, turned = _spread(example, width, height), isinstance(stored, bytes) and orientation.turned(stored)
-    prints, flat = duplicates.fingerprint(image), cut_off.ends_flat(image)
-    return Seen(index, None, example, digest, (width, height), spread, prints, turned, flat)
+    spread, prints = _spread(example, width, height), duplicates.fingerprint(image)
+    return Seen(index, None, example, digest, (width, height), spread, prints, _marks(stored, file, image))
+
+
+def _marks(stored: bytes | np.ndarray, file: bytes | None, image: np.ndarray) -> tuple[str, ...]:
+    """The marks of an image, from what its source gives, from its file where that is known, and from its pixels."""
+    encoded = stored if isinstance(stored, bytes) else b""
+    file = file or encoded
+    has = {"turned": orientation.turned(encoded), "flat": cut_off.ends_flat(image), "damaged": jpeg_scans.damaged(file)}
+    found = {mark for mark, true in has.items() if true}.union(unused.of(file))
+    return tuple(mark for mark in sections.MARKS if mark in found)
+
+
+def add(marks: dict[str, list[str]], name: str, seen: Seen) -> None:
+    """Add a record's name to the lists of the marks that it has."""
+    for mark in seen.marks:
+        marks.setdefault(mark, []).append(name)
 
 
 def small(source: Source, index: int) -> np.ndarray | None:
@@ -88,6 +103,8 @@ def foreseen(source: Source) -> list[str]:
 
 def over(source: Source, start: int, stop: int, workers: int, working_size: int = 0) -> Iterator[Seen]:
     """Yield `look` at the records start .. stop - 1 in order, by threads, with few of them in memory at a time."""
+    if isinstance(source, Images):
+        source.frames_told = True  # by whoever tells of marks
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
         for index in range(start, stop):

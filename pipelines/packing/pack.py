@@ -159,11 +159,7 @@ def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
     path = job.out / shard.name
     found = _read_note(_notes(job) / f"{shard.name}.json")
     whole = found["plan"] == job.plan and found["bytes"] == files.size(path)
-    return (
-        found
-        if whole and "labels" in found and all(isinstance(found.get(n), list) for n in ("turned", "flat"))
-        else None
-    )
+    return found if whole and "labels" in found and isinstance(found.get("marks"), dict) else None
 
 
 def _read_note(path: Path) -> dict[str, Any]:
@@ -185,7 +181,7 @@ def _discard_foreign(job: Job) -> None:
 def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, int]]:
     """Write one shard, then its note; yield (records inspected, rejected) on the way."""
     source, encode = job.sources[shard.part], dataset.Encoder(job.layout)
-    accepted, rejected, labelled, turned, flat = [], [], [], [], []
+    accepted, rejected, labelled, marks = [], [], [], {}
     with shards.writing(job.out / shard.name) as writer:
         for seen in inspection.over(source, shard.start, shard.stop, workers, job.layout.working_size):
             if seen.example is None:
@@ -194,8 +190,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
                 writer.write(encode(source.names[seen.index], seen.example, seen.size))
                 accepted.append([seen.index, seen.digest.hex(), *seen.size, seen.spread, seen.fingerprint])
                 labelled.append((source.names[seen.index], seen.example._replace(image=b""), seen.size))
-                turned += [source.names[seen.index]] * seen.turned
-                flat += [source.names[seen.index]] * seen.flat
+                inspection.add(marks, source.names[seen.index], seen)
             yield len(accepted) + len(rejected), len(rejected)
     path = job.out / shard.name
     counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
@@ -205,8 +200,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
         "accepted": accepted,
         "refused": rejected,
         "labels": label_counts.to_data(counts),
-        "turned": turned,
-        "flat": flat,
+        "marks": marks,
     }
     files.write_sealed(_notes(job) / f"{shard.name}.json", note)
 
@@ -273,12 +267,12 @@ def _near_duplicates(source: Source, found: report.Found) -> np.ndarray:
 def _gather(job: Job, part: str) -> report.Found:
     table = table_of(job.sources[part])
     rejected = list(table.rejected) if table else []
-    rows, counts, turned, flat = [], [], [], []
+    rows, counts, marks = [], [], {}
     for shard in (s for s in job.shards if s.part == part):
         note = _note(job, shard) or {}
         counts.append(label_counts.from_data(note["labels"]))
-        turned += note["turned"]
-        flat += note["flat"]
+        for mark, named in note["marks"].items():
+            marks.setdefault(mark, []).extend(named)
         names = job.sources[part].names
         rejected += [
             table.rejection(i, why) if table else Rejected(names[int(i)], None, why) for i, why in note["refused"]
@@ -295,8 +289,7 @@ def _gather(job: Job, part: str) -> report.Found:
         rejected,
         label_counts.added(counts),
         replaced,
-        turned,
-        flat,
+        marks,
     )
 
 

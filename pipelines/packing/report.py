@@ -42,8 +42,7 @@ class Found(NamedTuple):
     rejected: list[Rejected]
     labels: label_counts.Counts
     replaced: int  # boxes without area, for which that of the labelled points was taken
-    turned: list[str]  # images displayed turned or mirrored against how they are stored
-    flat: list[str]  # images that end in one colour
+    marks: dict[str, list[str]]  # the images of each of sections.MARKS that was found
 
 
 def kind(reason: str) -> str:
@@ -113,9 +112,8 @@ def _part(source: Source, found: Found, groups: np.ndarray, pairs: list[conflict
         "long_side": _shares(found.sizes.max(1)),
         "spread": _shares(spread) if len(spread) else None,
         "labels": label_counts.to_data(found.labels) if source.labelled else None,
-        "turned": len(found.turned),
-        "turned_files": found.turned,
-        "flat_files": found.flat,
+        "turned": len(found.marks.get("turned", [])),
+        **{f"{mark}_files": found.marks.get(mark, []) for mark in sections.MARKS},
         "near_duplicates": {
             "groups": len(many),
             "photographs": int(counts[many].sum()),

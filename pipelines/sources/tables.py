@@ -105,7 +105,8 @@ class Images(Source):
         self.names, self.num_points, self.labelled = table.names, table.num_points, table.label is not None
         self.asked, self.boxed, self.point_names = table.asked, table.boxes is not None, point_names(table)
         self.replaced = 0 if table.replaced is None else int(table.replaced.sum())
-        self._lock, self._whites, self._odd, self._frames = threading.Lock(), None, set(), False
+        self._lock, self._whites, self._odd = threading.Lock(), None, set()
+        self.frames_told = False  # that some images have several frames
         fit = len(self) * (_ARRAYS + 17 * self.num_points) <= _LABELS
         self._labels: list[Label | None] = [None] * (len(self) if fit else 0)
 
@@ -113,14 +114,19 @@ class Images(Source):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Example:
-        t, data = self.table, self.encoded(index)
+        return self.made(index, self.encoded(index))
+
+    def made(self, index: int, data: bytes) -> Example:
+        """Return a record, from its file as `encoded` gives it."""
+        t = self.table
         if t.sizes is not None and t.sizes[index].all():
             sizes.check(data, t.sizes[index].tolist(), t.where)
-        found = None if is_jpeg(data) else headers.read(data)
-        if found is not None and found.frames and not self._frames:
-            self._frames = True
+        found = None if self.frames_told and is_jpeg(data) else headers.read(data)
+        if found is not None and found.frames and not self.frames_told:
+            self.frames_told = True
             _log.warning(
-                "%s has several frames or pages: of it and all such images the first is used", self.names[index]
+                "%s has several frames, pages or pictures: of it and all such images the first is used",
+                self.names[index],
             )
         if found is not None and found.deep:
             data = self._eight_bits(index, data)
@@ -176,30 +182,42 @@ class Images(Source):
             return self._whites
 
     def _found_whites(self) -> dict[str, float]:
-        own: dict[str, list[float]] = {}
+        own: dict[str, list[decoders.Own]] = {}
         folders: dict[str, set[str]] = {}
         paths = self.table.images or self.table.names
         sample = np.unique(np.linspace(0, len(self) - 1, min(_SAMPLE, len(self))).astype(int)).tolist()
         for index in sample:
             try:
-                found = decoders.own_white(self.encoded(index))
+                found = decoders.own(self.encoded(index))
             except (DecodeError, OSError):
                 continue  # raised when it is asked for
             if found is not None:
-                own.setdefault(found[0], []).append(found[1])
-                folders.setdefault(found[0], set()).add(os.path.dirname(paths[index]))
-        whites = {kind: depth.usual(values) for kind, values in sorted(own.items())}
+                own.setdefault(found.kind, []).append(found)
+                folders.setdefault(found.kind, set()).add(os.path.dirname(paths[index]))
+        whites = {kind: depth.usual([one.white for one in found]) for kind, found in sorted(own.items())}
         for kind, white in whites.items():
-            dark = sum(8 * own_white < white for own_white in own[kind])
+            dark = sum(8 * one.white < white for one in own[kind])
             _log.warning(
-                "%s: %d of %s that were read have %s values, shown as 8 bits with %g as white%s%s",
+                "%s: %d of %s that were read have %s values, shown as 8 bits with %g as white%s%s%s",
                 self.table.root / os.path.commonpath(folders[kind]), len(own[kind]), words.counted(len(sample), "image"),
                 kind, white,
                 f"; estimated from so few images (fewer than {_FEW}), it may differ for other sets of the same camera"
                 if len(own[kind]) < _FEW else "",
                 f"; {dark} of them end below an eighth of it, and come out dark: of another camera?" if dark else "",
+                _said_below([one.below for one in own[kind] if one.below]),
             )  # fmt: skip
         return whites
+
+
+def _said_below(shares: Sequence[float]) -> str:
+    """What is said of images with values below 0; empty without such. shares: of the values of each."""
+    if not shares:
+        return ""
+    have, their = ("has", "its") if len(shares) == 1 else ("have", "their")
+    share = f"{np.mean(shares):.0%}" if np.mean(shares) >= 0.01 else "less than 1%"
+    return (
+        f"; {len(shares)} of them {have} values below 0 ({share} of {their} values), which become black: {depth.SHIFT}"
+    )
 
 
 def point_names(table: Table) -> Sequence[str]:

@@ -168,7 +168,7 @@ def test_a_damaged_one_among_them_is_reported_by_itself(tmp_path):
     assert decode.decode(source[1].image)[5, 5, 0] == 640 >> 4
     with pytest.raises(DecodeError):
         source[2]
-    assert decoders.own_white(b"") is None
+    assert decoders.own(b"") is None
 
 
 def test_a_converted_set_keeps_its_files_and_its_scale(tmp_path, command):
