@@ -26,6 +26,16 @@ def segments(data: bytes) -> Iterator[tuple[int, int]]:
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
 
 
+def has_more(data: bytes) -> bool:
+    """Return whether a JPEG has an index of several pictures, from the first segments, those of applications, alone."""
+    for marker, at in segments(data):
+        if not 0xE0 <= marker <= 0xEF:
+            return False
+        if marker == 0xE2 and pictures(data, at) > 1:
+            return True
+    return False
+
+
 def pictures(data: bytes, at: int) -> int:
     """How many pictures the index of a multi-picture file lists, of which previews do not count; 0 where the segment at
     this place of a JPEG is none."""

@@ -33,8 +33,7 @@ class Seen(NamedTuple):
 def look(source: Source, index: int, working_size: int = 0) -> Seen:
     """Open one record. working_size: reduce the short side, or the box, of its image to so many pixels."""
     try:
-        file = source.encoded(index) if isinstance(source, Images) else None
-        example = source[index] if file is None else source.made(index, file)
+        example, file = _opened(source, index)
         stored = example.image
         image = decode.pixels(stored)
         if example.box is not None:
@@ -46,6 +45,14 @@ def look(source: Source, index: int, working_size: int = 0) -> Seen:
     digest = record_digest(source.names[index], example)
     spread, prints = _spread(example, width, height), duplicates.fingerprint(image)
     return Seen(index, None, example, digest, (width, height), spread, prints, _marks(stored, file, image))
+
+
+def _opened(source: Source, index: int) -> tuple[Example, bytes | None]:
+    """A record and its file as it is, read once; None where there is none, or it is not known."""
+    if not isinstance(source, Images):
+        return source[index], None
+    file = source.encoded(index)
+    return source.made(index, file), file
 
 
 def _marks(stored: bytes | np.ndarray, file: bytes | None, image: np.ndarray) -> tuple[str, ...]:

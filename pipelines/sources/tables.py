@@ -12,9 +12,8 @@ import numpy as np
 
 from jaxmarks import words
 from pipelines.example import Example, Source
-from pipelines.images import decoders, depth, headers, sizes
+from pipelines.images import decoders, depth, headers, jpeg, sizes
 from pipelines.images.decoders import DecodeError
-from pipelines.images.jpeg import is_jpeg
 from pipelines.io import files, guesses
 
 _log = logging.getLogger("jaxmarks")
@@ -121,7 +120,8 @@ class Images(Source):
         t = self.table
         if t.sizes is not None and t.sizes[index].all():
             sizes.check(data, t.sizes[index].tolist(), t.where)
-        found = None if self.frames_told and is_jpeg(data) else headers.read(data)
+        plain = jpeg.is_jpeg(data) and (self.frames_told or not jpeg.has_more(data))
+        found = None if plain else headers.read(data)
         if found is not None and found.frames and not self.frames_told:
             self.frames_told = True
             _log.warning(

@@ -129,6 +129,20 @@ def test_one_set_is_treated_alike_and_that_is_reported(tmp_path, caplog):
     assert caplog.text.count("4095") == 1 and "24 of 24" in caplog.text and str(tmp_path) in caplog.text
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int16])
+def test_values_below_0_are_counted_with_the_scale(tmp_path, caplog, kind):
+    names = [f"{number}.tif" for number in range(4)]
+    for number, name in enumerate(names):
+        values = np.full((20, 30), 1, kind)
+        values[: 5 * (number > 0)] = -1
+        (tmp_path / name).write_bytes(written(".tif", values * kind(1 if kind == np.float32 else 30000)))
+    assert Images(Table(tmp_path, "labels.csv", 3, names, [0] * 4, None))[0].image
+    assert (
+        "4 of 4" in caplog.text
+        and "3 of them have values below 0 (25% of their values), which become black" in caplog.text
+    )
+
+
 def test_one_odd_image_does_not_turn_the_others_black(tmp_path, caplog):
     source = folder(tmp_path, [12] * 19 + [16])
     with caplog.at_level(logging.WARNING):
