@@ -73,6 +73,21 @@ def scheme(num_points: int) -> Scheme:
     return Scheme(num_points, None, None, {"all": np.arange(num_points)})
 
 
+def is_mirror(mirror: object, num_points: int) -> bool:
+    """Return whether a value is a mirror permutation.
+
+    Args:
+        mirror: any value.
+        num_points: of how many points.
+
+    Returns:
+        whether it is a list of every point once that is its own inverse.
+    """
+    if not isinstance(mirror, list) or not all(type(point) is int for point in mirror):
+        return False
+    return sorted(mirror) == list(range(num_points)) and all(mirror[to] == at for at, to in enumerate(mirror))
+
+
 def to_data(scheme: Scheme) -> dict:
     """Return the scheme as plain data.
 

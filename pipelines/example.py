@@ -31,6 +31,7 @@ class Source(Protocol):
     asked: list[np.ndarray] | None = None  # for each image the points to predict; None: all of each
     groups: Sequence[str] | None = None  # what an image's near-duplicates share, or ""; None: they were not looked for
     point_names: Sequence[str] = ()  # in the order of the points; empty: they have none
+    mirror: Sequence[int] = ()  # i[points], as `Scheme` has it, where the data's files say it; empty: they do not
     specification: str | None = None  # what a drawn set is known by
     identity: str | None = None  # of a set that was packed or read whole: see `identity`
     sets: Sequence[Sequence[int]] = ()  # of several sets in one: which point of each is each of its points, -1: none
@@ -54,7 +55,7 @@ class Subset(Source):
         self._source, self.indices = source, list(indices)
         self.names = [source.names[i] for i in self.indices]
         self.num_points, self.labelled, self.boxed = source.num_points, source.labelled, source.boxed
-        self.point_names, self.sets = source.point_names, source.sets
+        self.point_names, self.mirror, self.sets = source.point_names, source.mirror, source.sets
 
     def __len__(self) -> int:
         return len(self.indices)

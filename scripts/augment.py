@@ -53,7 +53,7 @@ def main() -> int:
     config = run_folder.settings({**flags, "batch": max(count, 1), "model": "resnet18"})
     source, faults = opening.open_source(config.data, category=config.category), loader.Faults()
     overwrites.check({"--out": [out]}, source, [config.data, flags["augment"], config.scheme])
-    scheme = run_folder.scheme_of(config, source.num_points, source.point_names)
+    scheme = run_folder.scheme_of(config, source.num_points, source.point_names, source.mirror)
     plan = experiment.assemble(
         config, run_folder.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch)
     )

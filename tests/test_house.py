@@ -121,7 +121,7 @@ def test_the_core_knows_no_files_and_pipelines_no_optimizer():
         ("jinja2", "pipelines/reports/html.py"),
         ("safetensors", "pipelines/weights/state_dicts.py"),
         ("pillow_heif", "pipelines/images/heic.py"),
-        ("yaml", "pipelines/sources/formats/yolo.py"),
+        ("yaml", "pipelines/sources/formats/yolo_config.py"),
         ("h5py", "pipelines/sources/formats/sleap.py"),
     ],
 )

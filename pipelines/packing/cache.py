@@ -153,6 +153,8 @@ def key(path: str, table: Table) -> str:
         total.update(f"{name}\0{_stamp(table.root / name)}\n".encode())
     if table.replaced is not None:
         total.update(b"box of the points for one without area\n")
+    if table.mirror:  # sets that were packed before it was kept lack it
+        total.update(f"mirror {list(table.mirror)}\n".encode())
     named = os.fsencode(Path(path).resolve().name)[:100].decode("ascii", "replace").replace("\ufffd", "_")
     return f"{named}-{total.hexdigest()[:16]}"
 

@@ -108,8 +108,8 @@ def finish(
 ) -> None:
     """Make shards, tables and report a data set: TFDS's metadata, then the seal of all.
 
-    found: of each part (records, bytes) of its shards in order. about: plan, identity, labelled, boxes_replaced and
-    point_names of `seal.Sealed`. digests: sha256 of the files of which it is known already.
+    found: of each part (records, bytes) of its shards in order. about: plan, identity, labelled, boxes_replaced,
+    point_names and mirror of `seal.Sealed`. digests: sha256 of the files of which it is known already.
     """
     import tensorflow_datasets as tfds
 
@@ -178,7 +178,7 @@ class Packed(Source):
         self._check_room(sum(sealed.files[name]["bytes"] for name in sealed.shards(part)))
         asked = [np.array(r.asked.split(), int) for r in records]
         self.asked = asked if len(asked[0]) else None
-        self.point_names = sealed.point_names
+        self.point_names, self.mirror = sealed.point_names, sealed.mirror
         self._data = shards.Shards([folder / name for name in sealed.shards(part)], sealed.records[part])
 
     def _check_room(self, size: int) -> None:

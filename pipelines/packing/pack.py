@@ -96,6 +96,7 @@ def _plan_digest(sources: dict[str, Source], layout: Layout) -> tuple[str, int]:
             total.update((source.specification or source.identity or "").encode())
             continue
         total.update(os.fsencode(table.category))
+        total.update(f"mirror {list(table.mirror)}\n".encode() if table.mirror else b"")
         for path in table.files:
             total.update(files.digest(path))
         for name in table.images or table.names:
@@ -239,6 +240,7 @@ def _merge(job: Job) -> dict[str, Any]:
     replaced = {part: f.replaced for part, f in found.items()}
     about = {"plan": job.plan, "identity": identity, "labelled": labelled, "boxes_replaced": replaced}
     about["point_names"] = list(next((s.point_names for s in job.sources.values() if s.point_names), ()))
+    about["mirror"] = list(next((s.mirror for s in job.sources.values() if s.mirror), ()))
     dataset.finish(job.out, job.layout, written, about, digests)
     _clear(job.out)
     return summary

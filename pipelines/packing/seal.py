@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxmarks import landmarks
 from pipelines.io import files, schema
 
 NAME = "jaxmarks"
@@ -31,7 +32,7 @@ _LAYOUT = {
 _FORM = {
     "layout": _LAYOUT, "plan": _HEX, "records": {str: [_COUNT]}, "identity": {str: _HEX}, "labelled": {str: bool},
     "boxes_replaced": {str: _COUNT}, "files": {str: {"bytes": _COUNT, "sha256": _HEX}},
-    "point_names": [str],
+    "point_names": [str], "mirror": [_COUNT],
 }  # fmt: skip
 _TFDS = "tensorflow_datasets.core.features."
 _NAMING = ("pythonClassName", "python_class_name", "type")  # the last in TFDS's older form
@@ -52,6 +53,7 @@ class Sealed(NamedTuple):
     boxes_replaced: dict[str, int]  # of each part: boxes without area, for which that of the points was taken
     files: dict[str, dict[str, Any]]  # of each file but this one: its bytes and sha256
     point_names: list[str]  # in the order of the points; empty: they have none
+    mirror: list[int]  # which point each becomes when mirrored; empty: its files did not say it
 
     @property
     def parts(self) -> list[str]:
@@ -106,13 +108,15 @@ def read(folder: Path) -> Sealed:
 
 
 def _checked(path: Path, data: dict[str, Any]) -> Sealed:
-    data = {"point_names": [], **data}  # of a set that was packed before they were kept
+    data = {"point_names": [], "mirror": [], **data}  # of a set that was packed before they were kept
     schema.check(data, _FORM, str(path))
     sealed = Sealed(**{name: data[name] for name in Sealed._fields})
     if (count := len(set(sealed.point_names))) and not count == len(sealed.point_names) == sealed.layout["num_points"]:
         raise ValueError(
             f"{path}: point_names: expected a name of each of {sealed.layout['num_points']} points; {AGAIN}"
         )
+    if sealed.mirror and not landmarks.is_mirror(sealed.mirror, sealed.layout["num_points"]):
+        raise ValueError(f"{path}: mirror: expected a permutation of the points that is its own inverse; {AGAIN}")
     if not sealed.records or not set(sealed.records) <= set(PARTS):
         raise ValueError(f"{path}: records: expected {' and '.join(PARTS)}, got {ascii(sorted(sealed.records))[:60]}")
     for field in ("identity", "labelled", "boxes_replaced"):

@@ -30,6 +30,12 @@ def of_config(config: Config, root: Path | None = None, *, dry: bool = False, br
         cache.training_set(path, **places(c), packed=c.cache, workers=c.threads, dry=dry, brief=brief) for path in paths
     ]
     found = each[0] if len(each) == 1 else Mixed(each, _rows(c.point_map, paths, each, root))
+    if not found.mirror and not c.scheme and any(one.mirror for one in each):
+        _log.warning(
+            "the files of the data sets do not say one mirror permutation of all %d points: what they say is not used; give"
+            " it with `scheme`",
+            found.num_points,
+        )
     return decisions.applied(found, run_folder.decided(config, root))
 
 

@@ -84,7 +84,7 @@ def plan(root: Path, config: Config, source: Source) -> Run:
         root,
         config,
         key,
-        scheme_of(config, source.num_points, source.point_names),
+        scheme_of(config, source.num_points, source.point_names, source.mirror),
         parts,
         "",
         boxed=source.boxed,
@@ -136,9 +136,12 @@ def write_fork(old: Run, root: Path, config: Config, parent: dict[str, Any]) -> 
     files.write_sealed(root / "config.json", {**stored, "config": configs.to_dict(config), "parent": parent})
 
 
-def scheme_of(config: Config, num_points: int, names: Sequence[str] = ()) -> Scheme:
-    """The scheme of a configuration's file, or the known one for so many points that these names do not contradict."""
-    return schemes.load_scheme(config.scheme, num_points) if config.scheme else schemes.fitting(num_points, names)
+def scheme_of(config: Config, num_points: int, names: Sequence[str] = (), mirror: Sequence[int] = ()) -> Scheme:
+    """The scheme of a configuration's file, else of the mirror permutation that the data's files say, else the known one for
+    so many points that these names do not contradict."""
+    if config.scheme:
+        return schemes.load_scheme(config.scheme, num_points)
+    return schemes.named_scheme(np.array(mirror, np.int32)) if mirror else schemes.fitting(num_points, names)
 
 
 def settings(flags: dict[str, Any], recipe: str = "") -> Config:

@@ -99,13 +99,25 @@ def fitting(num_points: int, names: Sequence[str]) -> landmarks.Scheme:
         the known scheme; where it exchanges a point with another one than its name does (left_eye, right_eye), a scheme
         without mirror and norm, of one region.
     """
-    known, places = landmarks.scheme(num_points), {name: place for place, name in enumerate(names)}
-    if known.mirror is None:
-        return known
-    partners = [(at, places.get(_other_side(name))) for at, name in enumerate(names)]
-    if all(to in (None, at) or known.mirror[at] == to for at, to in partners):
+    known = landmarks.scheme(num_points)
+    if known.mirror is None or contradicted(known.mirror.tolist(), names) is None:
         return known
     return landmarks.Scheme(num_points, None, None, {"all": np.arange(num_points)})
+
+
+def contradicted(mirror: Sequence[int], names: Sequence[str]) -> int | None:
+    """Return the first point that a mirror permutation exchanges with another one than its name does.
+
+    Args:
+        mirror: i[points].
+        names: of the points; empty: they have none.
+
+    Returns:
+        the point; None: the names contradict nothing.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    partners = [(at, places.get(_other_side(name))) for at, name in enumerate(names)]
+    return next((at for at, to in partners if to not in (None, at) and mirror[at] != to), None)
 
 
 def _other_side(name: str) -> str:

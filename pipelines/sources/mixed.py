@@ -39,7 +39,7 @@ class Mixed(Source):
         self.labelled = any(member.labelled for member in self.members)
         self.boxed = any(member.boxed for member in self.members)
         self.asked = self._asked()
-        self.point_names = self._names()
+        self.point_names, self.mirror = self._names(), self._mirror()
         self.groups = None
         if any(member.groups is not None for member in self.members):
             grouped = ((label, g) for label, _, m in found for g in m.groups or [""] * len(m))
@@ -59,6 +59,11 @@ class Mixed(Source):
         named = [(row, m.point_names) for row, m in zip(self._rows, self.members, strict=True) if m.point_names]
         found = [next((str(n[row[at]]) for row, n in named if row[at] >= 0), "") for at in range(self.num_points)]
         return found if all(found) and len(set(found)) == len(found) else ()
+
+    def _mirror(self) -> Sequence[int]:
+        """The mirror permutation that the files of sets say, where those that say one say the same, of every point."""
+        said = {tuple(_mapped(m.mirror, row)) for row, m in zip(self._rows, self.members, strict=True) if m.mirror}
+        return list(said.pop()) if len(said) == 1 else ()
 
     def _asked(self) -> list[np.ndarray] | None:
         """The points to predict of each image; None where not every set asks for some that it has here."""
@@ -93,13 +98,20 @@ class Reordered(Subset):
     def __init__(self, source: Source, row: Sequence[int]):
         super().__init__(source, range(len(source)))
         self.source, self.row, self.inverse = source, np.array(row), np.argsort(row)
-        self.point_names = [source.point_names[i] for i in row]
+        self.point_names, self.mirror = [source.point_names[i] for i in row], _mapped(source.mirror, self.row)
         self.replaced, self.groups = source.replaced, source.groups
         self.asked = None if source.asked is None else [self.inverse[some] for some in source.asked]
 
     def __getitem__(self, index: int) -> Example:
         example = super().__getitem__(index)
         return example._replace(points=np.asarray(example.points)[self.row], mask=example.mask[self.row])
+
+
+def _mapped(mirror: Sequence[int], row: np.ndarray) -> Sequence[int]:
+    """A mirror permutation as one of the points in a row; empty without one, or where the row lacks a partner."""
+    places = {point: at for at, point in enumerate(row.tolist())}
+    found = [places.get(mirror[point], -1) if point >= 0 else -1 for point in row.tolist()] if mirror else []
+    return [] if -1 in found else found
 
 
 def apart(source: Source) -> dict[str, Source]:

@@ -55,6 +55,7 @@ class Table:
     tables: int = 1  # that were read; `where` is the first
     columns: Sequence[str] = ()  # what the header of a table calls the coordinates
     points: Sequence[str] = ()  # what a format whose points have names calls them
+    mirror: Sequence[int] = ()  # which point each becomes when mirrored, where the files say it
 
     def line(self, index: int) -> int | None:
         """The line of a record, or None where a format has no lines."""
@@ -103,6 +104,7 @@ class Images(Source):
         self.table = table
         self.names, self.num_points, self.labelled = table.names, table.num_points, table.label is not None
         self.asked, self.boxed, self.point_names = table.asked, table.boxes is not None, point_names(table)
+        self.mirror = table.mirror
         self.replaced = 0 if table.replaced is None else int(table.replaced.sum())
         self._lock, self._whites, self._odd = threading.Lock(), None, set()
         self.frames_told = False  # that some images have several frames

@@ -8,51 +8,26 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
+from jaxmarks import words
 from pipelines.images import decode
 from pipelines.io import files
 from pipelines.sources import boxes, dialects, image_names
-from pipelines.sources.formats import beside, foreign, object_rows, objects, plain
+from pipelines.sources.formats import beside, object_rows, objects, plain, yolo_config
 from pipelines.sources.formats.objects import Found
+from pipelines.sources.formats.yolo_config import Config
 from pipelines.sources.tables import Row, Table
 
 NAME = "yolo"
 SUFFIX, IMAGES, BOXED, SIZED, NAMED = "", "images", True, True, True
-CONFIG, _LABELS, _TXT = "data.yaml", "labels", ".txt"
-_LARGEST = 1 << 20  # bytes of a configuration
-_MOST = 1 << 16  # points of an object
+_LABELS, _TXT = "labels", ".txt"
 _START = 1 << 18  # bytes in which most images tell their size
 _MADE = "bbox_from"  # key of a configuration whose set has no boxes: "keypoints", of which they were made
-
-
-class _Config(NamedTuple):
-    path: Path
-    data: dict[str, Any]
-    count: int  # of points
-    dims: int  # numbers of a point
-
-    @property
-    def top(self) -> Path:
-        return self.path.parent
-
-    def points(self, kind: str) -> list[str]:
-        """The names of the points of a class."""
-        found = self.data.get("kpt_names", self.data.get("node_names"))  # the second in files of sleap-io
-        if isinstance(found, dict):
-            found = next((names for key, names in found.items() if str(key) == kind), next(iter(found.values()), None))
-        if found is None:
-            return object_rows.point_names(self.count)
-        names = [str(name) for name in found] if isinstance(found, list) else []
-        if len(set(names)) != self.count or not all(name.isprintable() and name for name in names):
-            raise ValueError(
-                f"{self.path}: kpt_names has {len(set(names))} different names, kpt_shape {self.count} points"
-            )
-        return names
 
 
 class _Line(NamedTuple):
@@ -63,30 +38,46 @@ class _Line(NamedTuple):
     values: np.ndarray  # class, box, points
 
 
-def _config_of(path: Path) -> Path | None:
-    """The configuration that a path is, or that a folder has."""
-    if path.is_dir():
-        return next((p for p in (path / CONFIG, *sorted(path.glob("*.y*ml"))) if p.is_file() and _has_points(p)), None)
-    return path if path.suffix.lower() in (".yaml", ".yml") and path.is_file() and _has_points(path) else None
-
-
-def _has_points(path: Path) -> bool:
-    return "kpt_shape" in foreign.beginning(path)
-
-
 def recognises(path: Path) -> bool:
     """Return whether this is a configuration with kpt_shape, or a folder that has one."""
-    return _config_of(path) is not None
+    return yolo_config.of_path(path) is not None
 
 
 def parts(path: Path) -> list[str]:
     """The training split, and a test split where the configuration names one, or a validation split, that is another."""
-    config = _config(path)
+    config = yolo_config.read(path)
     train, other = (_folders(config, key) for key in ("train", _test_key(config)))
     return ["train", "test"] if other and other != train else ["train"]
 
 
-def _test_key(config: _Config) -> str:
+def _remarks(config: Config) -> list[str]:
+    """Lines on splits of which something is not there, and on images that stand in two."""
+    where, test = config.path.name, _test_key(config)
+    found, remedy = [], "correct the path, or take it out of the file"
+    for key in ("train", test):
+        named = _named(config, key)
+        if gone := [value for value in named if not _places(config, value)]:
+            shown = ", ".join(value[:80] for value in gone[:3]) + ", ..." * (len(gone) > 3)
+            lost = f"no labels are found for {len(gone)} of {len(named)} that {key} names, which are not read"
+            found.append(f"{where}: {lost}: {shown}, in {config.top} or below it; {remedy}")
+    train, other = (set(_split_tables(config, key)) for key in ("train", test))
+    if train == other:
+        return [*found, f"{where}: {test} is the same as train: the set is read without a test split"]
+    if both := len(train & other):
+        lost = (
+            f"{words.counted(len(train), 'labelled image')} of train {'stands' if both == 1 else 'stand'} in {test} too"
+        )
+        found.append(f"{where}: {both} of {lost}: its scores flatter; take them out of one")
+    return found
+
+
+def _split_tables(config: Config, key: str) -> list[Path]:
+    """The files of labels of a split."""
+    folders = _folders(config, key)
+    return [table for folder, stems in folders.items() for table in _tables(_labels(config.top, folder), stems)]
+
+
+def _test_key(config: Config) -> str:
     """test, unless nothing is there: exports name it without having one."""
     return "test" if _folders(config, "test") else "val"
 
@@ -97,7 +88,7 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
     images: the folder of all images, if it is another. Raises ValueError where the configuration is none, and where no
     line of the labels can be used.
     """
-    config = _config(path)
+    config = yolo_config.read(path)
     key = _test_key(config) if part == "test" and "test" in parts(path) else "train"
     folders = _folders(config, key)
     if not folders:
@@ -115,50 +106,42 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         _add(line, config, found)
     kind = found.only_usual()
     listed = config.points(kind.partition(" ")[0])
-    return found.table(config.path, images, [top], listed=listed, files=[config.path, *tables])
+    table = found.table(config.path, images, [top], listed=listed, files=[config.path, *tables])
+    mirror, remarks = config.mirror(listed)
+    return replace(table, mirror=mirror, notes=[*table.notes, *_remarks(config), *remarks])
 
 
-def _config(path: Path) -> _Config:
-    """The configuration of a path. Raises ValueError where it is no sound one."""
-    where = _config_of(path)
-    if where is None:
-        raise ValueError(f"{path}: no configuration with kpt_shape is there")
-    if files.size(where) > _LARGEST:
-        raise ValueError(f"{where}: too large a configuration")
-    try:
-        data = yaml.safe_load(dialects.text(files.read_bytes(where)))
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError, TypeError, AttributeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise ValueError(
-            f"{where}:{'' if line is None else f'{line + 1}:'} not YAML ({type(error).__name__})"
-        ) from None
-    shape = data.get("kpt_shape") if isinstance(data, dict) else None
-    pair = shape if isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape) else [0, 0]
-    if not 0 < pair[0] <= _MOST or pair[1] not in (2, 3):
-        raise ValueError(f"{where}: kpt_shape is {str(shape)!r:.40}, expected the number of points, and 2 or 3")
-    return _Config(where, data, *pair)
-
-
-def _folders(config: _Config, key: str) -> dict[Path, set[str] | None]:
+def _folders(config: Config, key: str) -> dict[Path, set[str] | None]:
     """The folders of images of a split that lie below the configuration's own and have labels, with the stems of those that
     a list names; None: all."""
-    given = config.data.get(key)
-    values = [str(v) for v in (given if isinstance(given, list) else [given]) if v]
-    base = str(config.data.get("path") or "")
     found: dict[Path, set[str] | None] = {}
-    for value in values:
-        choices = [os.path.normpath(config.top / p) for p in (Path(base, value), value, value.removeprefix("../"))]
-        inner = [Path(p) for p in choices if "\0" not in p and Path(p).is_relative_to(os.path.normpath(config.top))]
-        if (listed := next((p for p in inner if value.lower().endswith(_TXT) and p.is_file()), None)) is not None:
-            for folder, stem in _listed(config, listed):
-                if (stems := found.setdefault(folder, set())) is not None:
-                    stems.add(stem)
-        elif (folder := next((p for p in inner if os.path.isdir(_labels(config.top, p))), None)) is not None:
-            found[folder] = None
+    for value in _named(config, key):
+        for folder, stems in _places(config, value).items():
+            known = found.get(folder, set())
+            found[folder] = None if stems is None or known is None else known | stems
     return found
 
 
-def _listed(config: _Config, path: Path) -> Iterator[tuple[Path, str]]:
+def _named(config: Config, key: str) -> list[str]:
+    """The folders and lists of images that a split names."""
+    given = config.data.get(key)
+    return [str(v) for v in (given if isinstance(given, list) else [given]) if v]
+
+
+def _places(config: Config, value: str) -> dict[Path, set[str] | None]:
+    """`_folders` of one folder or list of images; empty where it has no labels."""
+    base = str(config.data.get("path") or "")
+    choices = [os.path.normpath(config.top / p) for p in (Path(base, value), value, value.removeprefix("../"))]
+    inner = [Path(p) for p in choices if "\0" not in p and Path(p).is_relative_to(os.path.normpath(config.top))]
+    if (listed := next((p for p in inner if value.lower().endswith(_TXT) and p.is_file()), None)) is None:
+        return dict.fromkeys([p for p in inner if os.path.isdir(_labels(config.top, p))][:1])
+    found: dict[Path, set[str]] = {}
+    for folder, stem in _listed(config, listed):
+        found.setdefault(folder, set()).add(stem)
+    return {**found}
+
+
+def _listed(config: Config, path: Path) -> Iterator[tuple[Path, str]]:
     """(folder of the image, its stem) of the lines of a list of images, as far as there are labels: of a path from another
     place, as data/images/train/a.jpg, the last steps count."""
     folders: dict[str, Path | None] = {}
@@ -190,7 +173,7 @@ def _tables(folder: Path, stems: set[str] | None) -> list[Path]:
     return [path for path in every if stems is None or (path.parent == folder and path.stem in stems)]
 
 
-def _lines(config: _Config, folder: Path, tables: list[Path], top: Path, inner: str, found: Found) -> list[_Line]:
+def _lines(config: Config, folder: Path, tables: list[Path], top: Path, inner: str, found: Found) -> list[_Line]:
     """The lines of a folder of labels that can be used, with the sizes of their images. inner: its images, below `top`."""
     near, sound = beside.Images(top, _TXT), list[tuple[str, str, list[tuple[int, np.ndarray]]]]()
     for table in tables:
@@ -217,7 +200,7 @@ def _sized(some: list[tuple[str, str, list[tuple[int, np.ndarray]]]], top: Path,
                 yield from (_Line(image, size, name, number, line) for number, line in values)
 
 
-def _values(table: Path, name: str, config: _Config, found: Found) -> list[tuple[int, np.ndarray]]:
+def _values(table: Path, name: str, config: Config, found: Found) -> list[tuple[int, np.ndarray]]:
     """(number, values) of the lines of a file that have the right number of fields, all numbers."""
     wanted, good = 5 + config.count * config.dims, []
     whole = dialects.text(files.read_bytes(table))
@@ -247,7 +230,7 @@ def _size(path: Path) -> tuple[int, int] | str:
         return str(error) if isinstance(error, decode.DecodeError) else f"the image cannot be read ({error.strerror})"
 
 
-def _add(line: _Line, config: _Config, found: Found) -> None:
+def _add(line: _Line, config: Config, found: Found) -> None:
     """Add the object of a line."""
     kind, shares = line.values[0], line.values[1:5]
     points = line.values[5:].reshape(config.count, config.dims)
@@ -261,13 +244,7 @@ def _add(line: _Line, config: _Config, found: Found) -> None:
     x, y, w, h = shares * (line.size * 2)
     box = None if config.data.get(_MADE) == "keypoints" else tuple(map(objects.pixels, (x - w / 2, y - h / 2, w, h)))
     more = {"key": str(line.number), "box": box, "size": line.size, "entry": line.table}
-    found.add(labelled, line.image, line.number, kind=_class(int(kind), config.data.get("names")), **more)
-
-
-def _class(kind: int, names: Any) -> str:
-    """A class as messages name it: its number, and its name where that is known."""
-    known = dict(enumerate(names)) if isinstance(names, list) else names if isinstance(names, dict) else {}
-    return f"{kind} ({known[kind]})" if kind in known else str(kind)
+    found.add(labelled, line.image, line.number, kind=config.kind(int(kind)), **more)
 
 
 def file_of(name: str) -> str:
@@ -277,7 +254,7 @@ def file_of(name: str) -> str:
 
 def files_of(names: Iterable[str]) -> list[str]:
     """Return the files of labels of the images of records, and the configuration."""
-    return [*(file_of(image) for image in dict.fromkeys(map(plain.image_of, names))), CONFIG]
+    return [*(file_of(image) for image in dict.fromkeys(map(plain.image_of, names))), yolo_config.NAME]
 
 
 def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = ()) -> None:
@@ -303,8 +280,8 @@ def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] 
         "kpt_shape": [num_points, 3],
     }
     config |= {"kpt_names": {0: object_rows.point_names(num_points, names)}, **({} if boxed else {_MADE: "keypoints"})}
-    with files.whole(out / CONFIG) as file:
-        file.write(yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None).encode())
+    with files.whole(out / yolo_config.NAME) as file:
+        file.write(yolo_config.text(config).encode())
 
 
 def _line(row: Row) -> str:
