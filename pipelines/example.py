@@ -27,7 +27,7 @@ class Source(Protocol):
     num_points: int
     labelled: bool
     boxed: bool = False  # every record has a bounding box, of several sets those of one at least; none otherwise
-    replaced: int = 0  # records whose bounding box had no area: that of the labelled points took its place
+    replaced: int = 0  # records without a bounding box that has an area: that of the labelled points took its place
     asked: list[np.ndarray] | None = None  # for each image the points to predict; None: all of each
     groups: Sequence[str] | None = None  # what an image's near-duplicates share, or ""; None: they were not looked for
     point_names: Sequence[str] = ()  # in the order of the points; empty: they have none

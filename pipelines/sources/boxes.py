@@ -1,7 +1,7 @@
 """Bounding boxes: x, y, width, height in pixels of an image whose first pixel reaches from 0 to 1.
 
 All records of a set have one, or none has: what to crop to is a property of the set, and a run keeps it. Where some
-boxes have no area, the box of the record's labelled points takes their place.
+records have no box, or one without area, the box of the record's labelled points takes their place.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from jaxmarks import words
 from jaxmarks.config import cores
 from pipelines.example import Source
 from pipelines.images.decode import DecodeError
@@ -39,8 +40,8 @@ def have_area(boxes: np.ndarray) -> np.ndarray:
 def completed(table: Table) -> Table:
     """Return the table with a box for every record, or for none.
 
-    If some boxes have an area, the box of the labelled points replaces a box without (`replaced`); a record whose
-    points have none is in `rejected`.
+    If some boxes have an area, the box of the labelled points takes the place of one without, and of one that is not
+    there (`replaced`); a record whose points have none is in `rejected`.
     """
     if table.boxes is None or not len(table.names):
         return table
@@ -56,13 +57,25 @@ def completed(table: Table) -> Table:
             gone.append(table.rejection(index, "box without area: and no labelled points to take one from"))
         else:
             boxes[index], replaced[index] = found, True
-    table = dataclasses.replace(table, boxes=boxes, replaced=replaced, rejected=[*table.rejected, *gone])
+    notes = [*table.notes, *_missing(table)]
+    table = dataclasses.replace(table, boxes=boxes, notes=notes, replaced=replaced, rejected=[*table.rejected, *gone])
     return table.chosen(np.flatnonzero(have_area(boxes)).tolist()) if gone else table
 
 
+def _missing(table: Table) -> list[str]:
+    """A line on how many records have no box at all, and how many one without area; none where all have one."""
+    boxes = np.empty((0, 4)) if table.boxes is None else table.boxes
+    missing, lacking = int((~np.isfinite(boxes).all(1)).sum()), int((~have_area(boxes)).sum())
+    if not missing:
+        return []
+    flat = f"; {lacking - missing} have one without area" if lacking > missing else ""
+    return [f"{table.where}: {missing} of {words.counted(len(boxes), 'record')} have no bounding box{flat}"]
+
+
 def replaced_line(count: int, of: int) -> str:
-    """Return a line on the number of boxes without area that were replaced by the box of the points."""
-    return f"{count} of {of} bounding boxes had no area: the box of the labelled points took their place"
+    """Return a line on the number of records without a box, or with one without area, that got the box of the points."""
+    have = "had no bounding box, or one without area: the box of the labelled points took its place"
+    return f"{count} of {words.counted(of, 'record')} {have}"
 
 
 def of_labels(source: Source, indices: Sequence[int] | np.ndarray, workers: int | None = None) -> int:

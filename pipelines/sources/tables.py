@@ -45,7 +45,9 @@ class Table:
     whole: bool = False  # every coordinate is known to be a whole number
     images: list[str] | None = None  # of each record, below root, where that is not its name
     boxes: np.ndarray | None = None  # f64[records, 4]: x, y, width, height in pixels; NaN: no box
-    replaced: np.ndarray | None = None  # bool[records]: the box is that of the labelled points, its own had no area
+    replaced: np.ndarray | None = (
+        None  # bool[records]: the box is that of the labelled points, its own had no area, or was not there
+    )
     sizes: np.ndarray | None = None  # i64[records, 2]: width, height that the format says an image has; 0: it does not
     asked: list[np.ndarray] | None = None  # of each record: the points to hand in
     rejected: list[Rejected] = field(default_factory=list)  # rows that cannot be used

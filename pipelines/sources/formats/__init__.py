@@ -22,7 +22,7 @@ from jaxmarks import choices, words
 from pipelines.example import Source
 from pipelines.sources import boxes as boxes_
 from pipelines.sources import image_names, text_tables
-from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, labelme, pts
+from pipelines.sources.formats import contest, deeplabcut, foreign, headers, image_folders, labelme, pts, yolo
 from pipelines.sources.tables import Row, Table, table_of
 
 FORMATS: dict[str, ModuleType] = {name: import_module(f"{__name__}.{name}") for name in choices.FORMATS}
@@ -63,6 +63,8 @@ def write(kind: str, out: Path, rows: Iterable[Row], source: Source, copied: boo
     known: dict[str, object] = {"names": list(source.point_names)} if getattr(module, "NAMED", False) else {}
     if table and not copied and kind == labelme.NAME:
         known["images"] = table.root
+    if source.mirror and kind == yolo.NAME:
+        known["mirror"] = source.mirror
     module.write(out, rows, source.num_points, **known)
 
 

@@ -54,6 +54,7 @@ class _Reader:
     def __init__(self, path: Path):
         self.found, self.labels, self.tracks, self.images = Found(path.name, "CVAT's XML", _APART), _Labels(), 0, 0
         self._folder, self._stack = path.parent, list[str]()
+        self.subsets: Counter[str] = Counter()  # images by subset
         self._image: Attributes = {}
         self._line = 0
         self._shapes: list[tuple[str, Attributes, list[Attributes]]] = []  # tag, attributes, points of a skeleton
@@ -64,6 +65,7 @@ class _Reader:
         self._stack.append(tag)
         if tag == "image" and len(self._stack) == 2:
             self._image, self._line, self._shapes, self.images = attributes, line, [], self.images + 1
+            self.subsets[attributes.get("subset", "")] += 1
         elif tag == "track":
             self.tracks += 1
         elif tag == "label" and above == "labels":
@@ -180,11 +182,24 @@ def read(path: Path, part: str, images: Path | None = None, num_points: int | No
         )
     if reader.tracks:
         reader.found.passed["track"] += reader.tracks
+    reader.found.notes += _subsets(reader)
     label = reader.found.only_usual()
     used = {name for one in reader.found.objects for name in one.names}
     listed = reader.labels.names(label) if label else [name for name in reader.labels.names() if name in used]
     folders = [path.parent / IMAGES, path.parent]
     return reader.found.table(path, images, folders, listed=listed, closed=bool(label), files=[path])
+
+
+def _subsets(reader: _Reader) -> list[str]:
+    """A line on a file of several subsets, which are read as one set; none without."""
+    if len(reader.subsets) < 2:
+        return []
+    counts = [f"{n} of {name[:40]!r}" if name else f"{n} of no subset" for name, n in sorted(reader.subsets.items())]
+    shown = ", ".join(counts[:5]) + ", ..." * (len(counts) > 5)
+    return [
+        f"{reader.found.where}: subsets are not read as splits: all {reader.images} images ({shown}) are read as one set; to"
+        " train on one and evaluate on another, export each subset to a file of its own"
+    ]
 
 
 def _parsed(path: Path) -> _Reader:

@@ -84,10 +84,12 @@ def _add_task(number: int, task: Any, keys: Sequence[str], found: Found) -> None
     image = _image(task)
     if image is None:
         return found.reject("", None, f"no image: entry {number} of the tasks names none in its data")
+    _count_unread(task, keys, found.passed)
     if not (annotations := _annotations(task, keys)):
         found.passed["task without an annotation"] += 1
         return
     found.passed["further annotation of a task"] += len(annotations) - 1
+    found.passed["annotation without a region"] += not annotations[0]["result"]
     regions, links = _regions(annotations[0]["result"], found)
     groups = _groups(regions, links)
     rectangles = [r for r in regions if r.kind == _BOX]
@@ -103,6 +105,16 @@ def _add_task(number: int, task: Any, keys: Sequence[str], found: Found) -> None
         _add(image, key, points, around[0] if len(around) == 1 else None, number, found)
     found.passed["rectangle of no object"] += len(rectangles) - used
     found.passed += Counter()  # without those that count none
+
+
+def _count_unread(task: dict[str, Any], keys: Sequence[str], passed: Counter[str]) -> None:
+    """Count what a task has beside the annotations that may be read: skipped ones, drafts, and predictions."""
+    every = {key: some for key, some in task.items() if isinstance(some, list)}
+    skipped = [a for key in keys for a in every.get(key, []) if isinstance(a, dict) and a.get("was_cancelled")]
+    drafts, predictions = every.get("drafts", []), [] if "predictions" in keys else every.get("predictions", [])
+    for kind, some in (("skipped annotation", skipped), ("draft", drafts), ("prediction", predictions)):
+        if some:
+            passed[f"{kind} of a task"] += len(some)
 
 
 def _add(image: str, key: str, points: list[_Region], around: _Region | None, number: int, found: Found) -> None:

@@ -54,7 +54,7 @@ def _remarks(config: Config) -> list[str]:
     """Lines on splits of which something is not there, and on images that stand in two."""
     where, test = config.path.name, _test_key(config)
     found, remedy = [], "correct the path, or take it out of the file"
-    for key in ("train", test):
+    for key in ("train", test, *["test"] * (not _folders(config, test))):
         named = _named(config, key)
         if gone := [value for value in named if not _places(config, value)]:
             shown = ", ".join(value[:80] for value in gone[:3]) + ", ..." * (len(gone) > 3)
@@ -64,10 +64,9 @@ def _remarks(config: Config) -> list[str]:
     if train == other:
         return [*found, f"{where}: {test} is the same as train: the set is read without a test split"]
     if both := len(train & other):
-        lost = (
-            f"{words.counted(len(train), 'labelled image')} of train {'stands' if both == 1 else 'stand'} in {test} too"
-        )
-        found.append(f"{where}: {both} of {lost}: its scores flatter; take them out of one")
+        stand = "stands" if both == 1 else "stand"
+        lost = f"{both} of {words.counted(len(train), 'image')} of train with a file of labels {stand} in {test} too"
+        found.append(f"{where}: {lost}: scores on {test} flatter; take them out of one")
     return found
 
 
@@ -257,11 +256,14 @@ def files_of(names: Iterable[str]) -> list[str]:
     return [*(file_of(image) for image in dict.fromkeys(map(plain.image_of, names))), yolo_config.NAME]
 
 
-def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = ()) -> None:
+def write(
+    out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] = (), mirror: Sequence[int] = ()
+) -> None:
     """Write a file of labels for each image in the folder `out`, and data.yaml last.
 
     A record without a box gets that of its points, since other programs want one, and data.yaml says so. names: of the
-    points. Raises ValueError for a record without the size of its image, and where two images have one stem.
+    points. mirror: their permutation, where it is known. Raises ValueError for a record without the size of its image, and
+    where two images have one stem.
     """
     written, boxed = set[str](), True
     for image, records in object_rows.by_image(rows):
@@ -280,6 +282,7 @@ def write(out: Path, rows: Iterable[Row], num_points: int, names: Sequence[str] 
         "kpt_shape": [num_points, 3],
     }
     config |= {"kpt_names": {0: object_rows.point_names(num_points, names)}, **({} if boxed else {_MADE: "keypoints"})}
+    config |= {"flip_idx": list(mirror)} if mirror else {}
     with files.whole(out / yolo_config.NAME) as file:
         file.write(yolo_config.text(config).encode())
 

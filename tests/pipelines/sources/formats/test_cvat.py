@@ -193,3 +193,25 @@ def test_a_record_without_the_size_of_its_image_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="size"):
         cvat.write(tmp_path / "x.xml", [tools.rows(False)[0]._replace(size=(0, 0))], 3)
     assert not list(tmp_path.iterdir())
+
+
+def test_subsets_are_one_set_and_counted(tmp_path):
+    of = BIRDS.replace('id="0" name="a.png"', 'id="0" name="a.png" subset="Validation"')
+    [note] = [note for note in table_at(file_of(tmp_path, of)).notes if "subsets" in note]
+    assert "all 2 images (1 of no subset, 1 of 'Validation') are read as one set" in note
+    whole = of.replace('id="1" name=', 'id="1" subset="Validation" name=')
+    assert not any("subsets" in note for note in table_at(file_of(tmp_path, whole)).notes)
+
+
+def test_objects_without_a_box_are_told_apart_from_boxes_without_area(tmp_path):
+    turned = BIRDS.replace('ybr="5" group_id="8"', 'ybr="5" group_id="8" rotation="9"')
+    turned = turned.replace(
+        '<points label="tail" outside="0" occluded="0" points="7,8">',
+        '<points label="eye" points="9,9"/>\n<points label="tail" points="7,8">',
+    )
+    table = opening.open_table(str(file_of(tmp_path, turned)), "train")
+    assert table.replaced is not None and table.replaced.tolist() == [False, False, True]
+    assert "annotations.xml: 1 of 3 records have no bounding box" in table.notes
+    flat = turned.replace('xtl="0" ytl="0" xbr="9" ybr="9"', 'xtl="0" ytl="0" xbr="0" ybr="9"')
+    notes = opening.open_table(str(file_of(tmp_path, flat)), "train").notes
+    assert "annotations.xml: 1 of 3 records have no bounding box; 1 have one without area" in notes

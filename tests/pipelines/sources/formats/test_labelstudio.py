@@ -118,7 +118,10 @@ def test_the_truth_is_read_of_several_annotations_and_none_that_was_skipped(tmp_
     several = [{**made, "was_cancelled": True}, made, {**made, "result": [point("x", 50, 2)], "ground_truth": True}]
     table = table_at(file_of(tmp_path, [{**task(), "annotations": several}, {**task(), "annotations": []}]))
     assert held(table)["a.png"][0][0] == 400
-    assert "1 'further annotation of a task', 1 'task without an annotation'" in table.notes[0]
+    assert (
+        "1 'further annotation of a task', 1 'skipped annotation of a task', 1 'task without an annotation'"
+        in table.notes[0]
+    )
 
 
 def test_an_annotation_that_was_abandoned_gives_way_to_the_one_with_more_points(tmp_path):
@@ -224,3 +227,28 @@ def test_the_tools_own_converter_reads_what_is_written(tmp_path):
         assert np.allclose((found * (50, 40))[row.mask], row.points[row.mask], atol=1e-4), row.name
         x, y, w, h = (float(v) for v in line[1:5])
         assert row.box is not None and np.allclose(row.box, [50 * (x - w / 2), 40 * (y - h / 2), 50 * w, 40 * h])
+
+
+def test_drafts_predictions_and_annotations_without_a_region_are_counted(tmp_path):
+    empty = {"result": [], "was_cancelled": False}
+    draft, guess = {"id": 1, "result": [point("x", 1, 2)]}, {"id": 2, "result": [point("x", 3, 4)]}
+    tasks = [
+        {**ALONE, "drafts": [draft, draft], "predictions": [guess]},
+        {**PAIR, "annotations": [empty], "drafts": [draft]},
+        {**PAIR, "annotations": [{**empty, "was_cancelled": True}]},
+    ]
+    table = table_at(file_of(tmp_path, tasks))
+    assert table.names == ["a.png"]
+    for said in (
+        "3 'draft of a task'",
+        "1 'prediction of a task'",
+        "1 'annotation without a region'",
+        "1 'skipped annotation of a task'",
+        "1 'task without an annotation'",
+    ):
+        assert said in table.notes[-1]
+
+
+def test_predictions_that_are_read_are_not_counted_as_left_out(tmp_path):
+    notes = table_at(file_of(tmp_path, [task(point("x", 1, 2), key="predictions")])).notes
+    assert not any("of a task" in note for note in notes)

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import yaml
 
+from jaxmarks.config import Config
 from pipelines import open as opening
+from pipelines.example import Subset
+from pipelines.packing import pack
+from pipelines.runs import run_folder
+from pipelines.sources import formats
 from pipelines.sources.formats import yolo
+from pipelines.sources.mixed import Mixed, Reordered
 from tests.pipelines.sources.formats import tools
 from tests.pipelines.sources.formats.test_formats import held, put, reasons, rejection, table_at
 
@@ -174,3 +180,80 @@ def test_another_program_reads_what_is_written(tmp_path):
     for row, instance in zip(tools.rows(True), found, strict=True):
         points = instance.numpy()
         assert np.allclose(points[row.mask], row.points[row.mask], atol=1e-4) and np.isnan(points[~row.mask]).all()
+
+
+def flipped(root, flip, names="[beak, tail]"):
+    text = CONFIG.replace("flip_idx: [0, 1]", f"flip_idx: {flip}").replace("\n    - beak\n    - tail", f" {names}")
+    return folder(root, text)
+
+
+def test_flip_idx_is_the_mirror_permutation_of_the_set_packed_or_not(tmp_path):
+    assert table_at(flipped(tmp_path / "in", [1, 0])).mirror == [1, 0]
+    source = opening.open_source(str(tmp_path / "in"))
+    job = pack.plan(tmp_path / "out", {"train": source})
+    pack.write(job, 1, lambda *_: None)
+    pack.merge(job)
+    kept = opening.open_source(str(tmp_path / "out"))
+    for one in (source, kept, Subset(source, [1])):
+        found = run_folder.scheme_of(Config(), one.num_points, one.point_names, one.mirror)
+        assert found.mirror is not None and found.mirror.tolist() == [1, 0]
+    assert list(Mixed([source, kept], [[1, -1, 0], [1, -1, 0]]).mirror) == []  # of its second point it says nothing
+    assert list(Mixed([source, kept], [[0, 1], [0, 1]]).mirror) == [1, 0]
+
+
+def test_flip_idx_comes_before_a_built_in_list_and_follows_the_points(tmp_path):
+    path = put(tmp_path, "images/a.png")
+    config = {"train": "images", "kpt_shape": [5, 2], "flip_idx": [0, 4, 3, 2, 1]}
+    (path / "data.yaml").write_text(yaml.safe_dump(config))
+    (path / "labels").mkdir()
+    (path / "labels/a.txt").write_text("0 0.5 0.5 1 1" + " 0.5 0.5" * 5)
+    source = opening.open_source(str(path))
+    found = run_folder.scheme_of(Config(), 5, source.point_names, source.mirror)
+    assert found.mirror is not None and found.mirror.tolist() == [0, 4, 3, 2, 1] and found.norm is None
+    assert list(Reordered(source, [1, 0, 2, 3, 4]).mirror) == [4, 1, 3, 2, 0]
+    formats.write("yolo", tmp_path / "again", [], source)
+    assert yaml.safe_load((tmp_path / "again/data.yaml").read_text())["flip_idx"] == [0, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("flip", "names", "said"),
+    [
+        ([0], "[beak, tail]", "no list of 2 points"),
+        ([1, 1], "[beak, tail]", "no list of 2 points"),
+        ("[0, true]", "[beak, tail]", "no list of 2 points"),
+        ("x", "[beak, tail]", "no list of 2 points"),
+        ([0, 1], "[left_eye, right_eye]", "mirrors 'left_eye' as 'left_eye', which the names contradict"),
+    ],
+)
+def test_a_flip_idx_that_is_none_is_not_used_and_told(tmp_path, flip, names, said):
+    table = table_at(flipped(tmp_path, flip, names))
+    assert not table.mirror and "flip_idx is not used" in table.notes[-1] and said in table.notes[-1]
+
+
+def test_a_flip_idx_that_exchanges_nothing_is_told(tmp_path):
+    table = table_at(folder(tmp_path))
+    assert table.mirror == [0, 1] and "exchanges none of the 2 points" in table.notes[-1]
+    assert not any("flip_idx" in note for note in table_at(flipped(tmp_path / "b", "[]")).notes)
+
+
+def test_folders_that_are_not_there_are_named(tmp_path):
+    path = folder(tmp_path, CONFIG.replace("train: images/train", "train: [images/train, images/gone, /etc]"))
+    [note] = [note for note in table_at(path).notes if "no labels are found" in note]
+    assert "2 of 3 that train names" in note and "images/gone, /etc" in note
+    (path / "data.yaml").write_text(CONFIG.replace("val: images/val", "val: images/gone"))
+    assert "1 of 1 that val names" in "".join(table_at(path).notes) and opening.parts(str(path)) == ["train"]
+
+
+def test_images_in_two_splits_are_counted(tmp_path):
+    path = folder(tmp_path, CONFIG.replace("train: images/train", "train: [images/train, images/val]"))
+    for part in ("train", "test"):
+        notes = "".join(opening.open_table(str(path), part).notes)
+        assert "1 of 4 images of train with a file of labels stands in val too" in notes
+    (path / "data.yaml").write_text(CONFIG.replace("images/val", "images/train"))
+    assert "val is the same as train" in "".join(table_at(path).notes)
+
+
+@pytest.mark.parametrize(("change", "key"), [("train: images/val\nnames:", "train"), ("names:\n  1: bird", "1")])
+def test_a_key_that_stands_twice_is_refused_by_its_name(tmp_path, change, key):
+    said = rejection(folder(tmp_path, CONFIG.replace("names:", change, 1)))
+    assert f"the key {key!r} stands twice" in said
