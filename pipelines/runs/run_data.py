@@ -30,13 +30,25 @@ def of_config(config: Config, root: Path | None = None, *, dry: bool = False, br
         cache.training_set(path, **places(c), packed=c.cache, workers=c.threads, dry=dry, brief=brief) for path in paths
     ]
     found = each[0] if len(each) == 1 else Mixed(each, _rows(c.point_map, paths, each, root))
-    if not found.mirror and not c.scheme and any(one.mirror for one in each):
-        _log.warning(
-            "the files of the data sets do not say one mirror permutation of all %d points: what they say is not used; give"
-            " it with `scheme`",
-            found.num_points,
-        )
+    if len(each) > 1 and not c.scheme and not brief:
+        _say_mirror(found, each)
     return decisions.applied(found, run_folder.decided(config, root))
+
+
+def _say_mirror(found: Source, each: Sequence[Source]) -> None:
+    """Say where the mirror permutation of some of several sets is used for others, or cannot be used."""
+    saying = [data_sets.label(place) for place, one in enumerate(each) if one.mirror]
+    if saying and not found.mirror:
+        _log.warning(
+            "%s: the mirror permutations that the files say differ, or are not of all %d points: they are not used; give one"
+            " with `scheme`",
+            ", ".join(saying), found.num_points,
+        )  # fmt: skip
+    elif saying and len(saying) < len(each):
+        _log.warning(
+            "the mirror permutation that the files of %s say is used for all %d data sets; give another with `scheme`",
+            ", ".join(saying), len(each),
+        )  # fmt: skip
 
 
 def _rows(point_map: str, paths: Sequence[str], each: Sequence[Source], root: Path | None) -> Sequence[Sequence[int]]:

@@ -274,6 +274,16 @@ def test_another_number_of_points_is_reported(own, points):
     rejection(own)
 
 
+@pytest.mark.parametrize("mirror", [[0], [0, 0, 1, 2, 3], [1, 2, 3, 4, 0]])
+def test_a_mirror_that_is_no_permutation_of_its_own_inverse_is_rejected(own, mirror):
+    data = files.read_sealed(own / seal.INFO)
+    assert data["mirror"] == []
+    files.write_sealed(own / seal.INFO, {**data, "mirror": mirror})
+    assert "mirror: expected a permutation" in rejection(own)
+    files.write_sealed(own / seal.INFO, {key: value for key, value in data.items() if key != "mirror"})
+    assert not seal.read(own).mirror
+
+
 def test_a_set_of_the_version_without_a_seal_is_reported_to_be_packed_again(own):
     data = {k: v for k, v in files.read_json(own / seal.INFO).items() if k not in ("files", "digest")}
     files.write_json(own / seal.INFO, data)

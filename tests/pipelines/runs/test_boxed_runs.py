@@ -274,7 +274,7 @@ def test_a_box_without_area_becomes_that_of_the_points_and_is_counted(made, tmp_
         module.write(path, iter(bad), 5)
     if kind == "packed":
         packed(command, path, tmp_path / "packed")
-        assert f"2 of {COUNT} bounding boxes" in (tmp_path / "packed" / "report.txt").read_text()
+        assert f"2 of {COUNT} records had no bounding box" in (tmp_path / "packed" / "report.txt").read_text()
         path = tmp_path / "packed"
     config = run_folder.settings({"data": str(path), **({"boxes": str(more[1])} if more else {})})
     for cache in (True, False, True):  # packed first, looked through, packed already

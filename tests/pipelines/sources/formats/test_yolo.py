@@ -1,14 +1,18 @@
 """YOLO pose: a folder as the tool's documentation has it, what is rejected, and the way back."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
 
+from jaxmarks import data_sets
 from jaxmarks.config import Config
 from pipelines import open as opening
 from pipelines.example import Subset
+from pipelines.images import decode
 from pipelines.packing import pack
-from pipelines.runs import run_folder
+from pipelines.runs import run_data, run_folder
 from pipelines.sources import formats
 from pipelines.sources.formats import yolo
 from pipelines.sources.mixed import Mixed, Reordered
@@ -213,6 +217,18 @@ def test_flip_idx_comes_before_a_built_in_list_and_follows_the_points(tmp_path):
     assert list(Reordered(source, [1, 0, 2, 3, 4]).mirror) == [4, 1, 3, 2, 0]
     formats.write("yolo", tmp_path / "again", [], source)
     assert yaml.safe_load((tmp_path / "again/data.yaml").read_text())["flip_idx"] == [0, 4, 3, 2, 1]
+
+
+def test_of_several_sets_it_is_told_where_one_mirrors_for_others_and_where_they_differ(tmp_path, caplog):
+    paths = [str(flipped(tmp_path / name, flip)) for name, flip in (("a", [1, 0]), ("b", []), ("c", [0, 1]))]
+    for name, _, said in (("a", 0, ""), ("b", 1, "of set1 say is used for all 2"), ("c", 2, "differ")):
+        for index, file in enumerate(sorted(Path(tmp_path, name, "images").rglob("*.png"))):
+            file.write_bytes(decode.encode_png(np.full((40, 50, 3), 9 * ord(name) % 200 + index, np.uint8)))
+        if said:
+            caplog.clear()
+            data = data_sets.joined([paths[0], str(tmp_path / name)])
+            found = run_data.of_config(Config(data=data, cache=False))
+            assert said in caplog.text and list(found.mirror) == ([1, 0] if name == "b" else [])
 
 
 @pytest.mark.parametrize(
