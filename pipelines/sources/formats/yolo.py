@@ -56,17 +56,21 @@ def _remarks(config: Config) -> list[str]:
     found, remedy = [], "correct the path, or take it out of the file"
     for key in ("train", test, *["test"] * (not _folders(config, test))):
         named = _named(config, key)
+        found += _lost(config, key)
         if gone := [value for value in named if not _places(config, value)]:
             shown = ", ".join(value[:80] for value in gone[:3]) + ", ..." * (len(gone) > 3)
             lost = f"no labels are found for {len(gone)} of {len(named)} that {key} names, which are not read"
             found.append(f"{where}: {lost}: {shown}, in {config.top} or below it; {remedy}")
-    train, other = (set(_split_tables(config, key)) for key in ("train", test))
-    if train == other:
+    if _folders(config, "train") == _folders(config, test):
         return [*found, f"{where}: {test} is the same as train: the set is read without a test split"]
+    train, other = (set(_split_tables(config, key)) for key in ("train", test))
     if both := len(train & other):
         stand = "stands" if both == 1 else "stand"
         lost = f"{both} of {words.counted(len(train), 'image')} of train with a file of labels {stand} in {test} too"
         found.append(f"{where}: {lost}: scores on {test} flatter; take them out of one")
+    if test == "test" and (rest := len({*_split_tables(config, "val")} - train - other)):
+        lost = f"{words.counted(rest, 'image')} of val with a file of labels"
+        found.append(f"{where}: not read: {lost}: test is the test split; name their folder in train to train on them")
     return found
 
 
@@ -129,19 +133,42 @@ def _named(config: Config, key: str) -> list[str]:
 
 def _places(config: Config, value: str) -> dict[Path, set[str] | None]:
     """`_folders` of one folder or list of images; empty where it has no labels."""
-    base = str(config.data.get("path") or "")
-    choices = [os.path.normpath(config.top / p) for p in (Path(base, value), value, value.removeprefix("../"))]
-    inner = [Path(p) for p in choices if "\0" not in p and Path(p).is_relative_to(os.path.normpath(config.top))]
-    if (listed := next((p for p in inner if value.lower().endswith(_TXT) and p.is_file()), None)) is None:
-        return dict.fromkeys([p for p in inner if os.path.isdir(_labels(config.top, p))][:1])
+    if (listed := _list(config, value)) is None:
+        return dict.fromkeys([p for p in _inner(config, value) if os.path.isdir(_labels(config.top, p))][:1])
     found: dict[Path, set[str]] = {}
     for folder, stem in _listed(config, listed):
-        found.setdefault(folder, set()).add(stem)
+        if folder is not None:
+            found.setdefault(folder, set()).add(stem)
     return {**found}
 
 
-def _listed(config: Config, path: Path) -> Iterator[tuple[Path, str]]:
-    """(folder of the image, its stem) of the lines of a list of images, as far as there are labels: of a path from another
+def _inner(config: Config, value: str) -> list[Path]:
+    """Where a folder or list may lie, below the configuration's own."""
+    base = str(config.data.get("path") or "")
+    choices = [os.path.normpath(config.top / p) for p in (Path(base, value), value, value.removeprefix("../"))]
+    return [Path(p) for p in choices if "\0" not in p and Path(p).is_relative_to(os.path.normpath(config.top))]
+
+
+def _list(config: Config, value: str) -> Path | None:
+    """The list of images that a value names; None where it is none."""
+    return next((p for p in _inner(config, value) if value.lower().endswith(_TXT) and p.is_file()), None)
+
+
+def _lost(config: Config, key: str) -> list[str]:
+    """A line for each list of a split of whose images some have no file of labels."""
+    found = []
+    for value in _named(config, key):
+        if (path := _list(config, value)) is None:
+            continue
+        every, places = len(set(_listed(config, path))), _places(config, value).items()
+        if (lost := every - sum(len(_tables(_labels(config.top, folder), stems)) for folder, stems in places)) > 0:
+            said = f"{lost} of {words.counted(every, 'image')} of {value[:80]} without a file of labels"
+            found.append(f"{config.path.name}: not read: {said}; correct the paths of those that have one")
+    return found
+
+
+def _listed(config: Config, path: Path) -> Iterator[tuple[Path | None, str]]:
+    """(folder of the image, None where that has no labels; its stem) of the lines of a list of images: of a path from another
     place, as data/images/train/a.jpg, the last steps count."""
     folders: dict[str, Path | None] = {}
     for line in dialects.text(files.read_bytes(path)).splitlines():
@@ -152,8 +179,8 @@ def _listed(config: Config, path: Path) -> Iterator[tuple[Path, str]]:
             folders[where] = next(
                 (p for p in below if os.path.isdir(p) and os.path.isdir(_labels(config.top, p))), None
             )
-        if name and (folder := folders[where]) is not None:
-            yield folder, posixpath.splitext(name)[0]
+        if name:
+            yield folders[where], posixpath.splitext(name)[0]
 
 
 def _labels(top: Path, folder: Path) -> Path:

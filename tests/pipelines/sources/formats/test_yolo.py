@@ -260,11 +260,21 @@ def test_folders_that_are_not_there_are_named(tmp_path):
     assert "1 of 1 that val names" in "".join(table_at(path).notes) and opening.parts(str(path)) == ["train"]
 
 
+def test_lines_of_a_list_that_lead_nowhere_are_counted(tmp_path):
+    path = folder(tmp_path, CONFIG.replace("train: images/train", "train: train.txt"))
+    (path / "train.txt").write_text("images/train/a.png\nfar/away/b.png\n")
+    assert "not read: 1 of 2 images of train.txt without a file of labels" in "".join(table_at(path).notes)
+
+
 def test_images_in_two_splits_are_counted(tmp_path):
     path = folder(tmp_path, CONFIG.replace("train: images/train", "train: [images/train, images/val]"))
     for part in ("train", "test"):
         notes = "".join(opening.open_table(str(path), part).notes)
         assert "1 of 4 images of train with a file of labels stands in val too" in notes
+    (path / "data.yaml").write_text(CONFIG.replace("test:  # optional", "test: images/train/sub"))
+    notes = "".join(table_at(path).notes)
+    assert "1 of 3 images of train with a file of labels stands in test too" in notes
+    assert "not read: 1 image of val with a file of labels" in notes
     (path / "data.yaml").write_text(CONFIG.replace("images/val", "images/train"))
     assert "val is the same as train" in "".join(table_at(path).notes)
 
