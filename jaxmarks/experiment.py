@@ -213,7 +213,7 @@ def _mirroring(a: Experiment) -> str:
     if a.config.scheme:
         return f", mirrored as {a.config.scheme} says"
     if known is None or (mirror != known).any():
-        return ", mirrored as the data's own file, or the scheme file that the run began with, says"
+        return ", mirrored as its files say (flip_idx), or the scheme file that the run began with"
     return (
         f", mirrored as in the known list of {a.scheme.num_points}; scripts/symmetry.py --check known tests on 40 objects or"
         " more whether yours is in that order"
