@@ -159,7 +159,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import cv2, numpy as np
-from pipelines.images import decode
+from pipelines.images import decode, placement
 from pipelines.sources import tables
 from pipelines.reports import rejected
 table = tables.Table(Path(sys.argv[1]), "", 1, sorted(p.name for p in Path(sys.argv[1]).iterdir()), [], None)
