@@ -1,6 +1,7 @@
-"""Number formatting: counts with their noun, numbers without exponents, bytes in a suitable unit."""
+"""Words of messages: counts with their noun, numbers without exponents, bytes in a suitable unit, the first of many names."""
 
 import math
+from collections.abc import Sequence
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -16,6 +17,19 @@ def counted(count: int, noun: str) -> str:
         the words.
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first of some names: `a, b, c, ...`.
+
+    Args:
+        names: any number of them.
+        most: how many are named.
+
+    Returns:
+        the names, with `...` where there are more.
+    """
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)
 
 
 def number(value: float, digits: int = 3) -> str:

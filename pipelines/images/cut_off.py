@@ -42,7 +42,7 @@ def describe(found: Sequence[str]) -> list[str]:
     """A warning where images end flat; none without such. found: their names."""
     if not found:
         return []
-    named = ", ".join(found[:_NAMED]) + ", ..." * (len(found) > _NAMED)
+    named = words.listed(found, _NAMED)
     end = "ends" if len(found) == 1 else "end"
     return [
         f"warning: images: {words.counted(len(found), 'image')} {end} in one colour over a quarter of the height or more:"

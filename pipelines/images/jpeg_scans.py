@@ -109,7 +109,7 @@ def describe(found: Sequence[str]) -> list[str]:
     """A warning where JPEGs are damaged; none without such. found: their names."""
     if not found:
         return []
-    named = ", ".join(found[:_NAMED]) + ", ..." * (len(found) > _NAMED)
+    named = words.listed(found, _NAMED)
     are = "is" if len(found) == 1 else "are"
     return [
         f"warning: images: {words.counted(len(found), 'JPEG')} {are} cut off or damaged inside, and used as far as the"

@@ -53,6 +53,6 @@ def describe(found: Mapping[str, Sequence[str]]) -> list[tuple[str, list[str]]]:
 
 def _line(kind: str, names: Sequence[str]) -> str:
     one, several, fate, remedy = _LINES[kind]
-    named = ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
+    named = words.listed(names, _NAMED)
     have = one if len(names) == 1 else several
     return f"warning: images: {words.counted(len(names), 'image')} {have} {fate}: {named}; {remedy}"

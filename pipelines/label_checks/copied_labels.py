@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from jaxmarks import words
 from pipelines.example import Source
 from pipelines.images import decode, duplicates
 from pipelines.sources.formats import plain
@@ -164,5 +165,5 @@ def describe(found: Copied) -> list[str]:
 
 def _line(found: Sequence[str], what: str, why: str) -> str:
     have = "image has" if len(found) == 1 else "images have"
-    named = ", ".join(found[:_NAMED]) + ", ..." * (len(found) > _NAMED)
+    named = words.listed(found, _NAMED)
     return f"warning: labels: {len(found)} {have} {what}: {named}; {why}"

@@ -217,4 +217,4 @@ def describe(found: Faults) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
+    return words.listed(names, _NAMED)

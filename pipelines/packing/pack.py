@@ -62,7 +62,7 @@ def plan(out: Path, sources: dict[str, Source], working_size: int = 0) -> Job:
         raise ValueError(f"the parts have {' and '.join(map(str, sorted(counts)))} points: expected one number")
     named = {tuple(source.point_names) for source in sources.values() if source.point_names}
     if len(named) > 1:
-        listed = " and ".join(", ".join(names[:5]) + ", ..." * (len(names) > 5) for names in sorted(named))
+        listed = " and ".join(words.listed(names, 5) for names in sorted(named))
         raise ValueError(f"the splits name their points differently, or in another order: {listed}; write them alike")
     tables = [table_of(source) for source in sources.values()]
     whole = all(table is not None and (table.whole or table.label is None) for table in tables)

@@ -128,7 +128,7 @@ def _point(entry: Any, count: int, known: Sequence[str], where: str) -> int:
         return -1
     if isinstance(entry, str):
         if entry not in known:
-            listed = ", ".join(known[:5]) + ", ..." * (len(known) > 5)
+            listed = words.listed(known, 5)
             has = f"its points are {listed}" if known else "its points have no names; give indices from 0"
             raise ValueError(f"{where}: no point {entry[:40]!r}; {has}")
         return list(known).index(entry)

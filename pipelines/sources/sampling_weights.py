@@ -45,14 +45,11 @@ def remarks(path: Path | str, train: Sequence[str], others: Sequence[str]) -> li
     scan = text_tables.scan(Path(path), b",", safe=image_names.inner_path)
     known, never = {*train, *others}, read(Path(path), train) == 0
     unknown = [name for name in scan.names if name not in known]
-    rows = f"weights: {words.counted(len(unknown), 'row')} for images that the data set does not have: {_few(unknown)}"
+    rows = f"weights: {words.counted(len(unknown), 'row')} for images that the data set does not have: "
+    rows += words.listed(unknown, _NAMED)
     zero = f"weights: {int(never.sum())} of {words.counted(len(train), 'image')} to train on with a weight of 0, never drawn: "
-    zero += _few([name for name, none in zip(train, never, strict=True) if none])
+    zero += words.listed([train[i] for i in np.flatnonzero(never)], _NAMED)
     return [zero] * bool(never.any()) + [rows] * bool(unknown)
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
 
 
 def of(names: Sequence[str], config: Config, path: Path | str) -> np.ndarray | None:

@@ -110,7 +110,7 @@ def _unknown(path: Path, names: Sequence[str], table: Table) -> list[str]:
     known = {*table.names, *(rejected.file for rejected in table.rejected)}
     if not (unknown := [name for name in names if name not in known]):
         return []
-    shown = ", ".join(unknown[:_SHOWN]) + ", ..." * (len(unknown) > _SHOWN)
+    shown = words.listed(unknown, _SHOWN)
     return [f"{path}: {words.counted(len(unknown), 'row')} for images that {table.where} does not have: {shown}"]
 
 

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
+from jaxmarks import words
 from pipelines.io import files
 from pipelines.sources.formats import foreign, object_rows, objects, plain
 from pipelines.sources.formats.objects import Found
@@ -195,7 +196,7 @@ def _subsets(reader: _Reader) -> list[str]:
     if len(reader.subsets) < 2:
         return []
     counts = [f"{n} of {name[:40]!r}" if name else f"{n} of no subset" for name, n in sorted(reader.subsets.items())]
-    shown = ", ".join(counts[:5]) + ", ..." * (len(counts) > 5)
+    shown = words.listed(counts, 5)
     return [
         f"{reader.found.where}: subsets are not read as splits: all {reader.images} images ({shown}) are read as one set; to"
         " train on one and evaluate on another, export each subset to a file of its own"
