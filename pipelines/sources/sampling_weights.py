@@ -48,7 +48,7 @@ def remarks(path: Path | str, train: Sequence[str], others: Sequence[str]) -> li
     rows = f"weights: {words.counted(len(unknown), 'row')} for images that the data set does not have: "
     rows += words.listed(unknown, _NAMED)
     zero = f"weights: {int(never.sum())} of {words.counted(len(train), 'image')} to train on with a weight of 0, never drawn: "
-    zero += words.listed([train[i] for i in np.flatnonzero(never)], _NAMED)
+    zero += words.listed([train[i] for i in np.flatnonzero(never).tolist()], _NAMED)
     return [zero] * bool(never.any()) + [rows] * bool(unknown)
 
 
