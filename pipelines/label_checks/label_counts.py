@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import landmarks
 from jaxmarks.config import Config
 from jaxmarks.evaluation import metrics
 from jaxmarks.landmarks import Scheme
-from pipelines.example import Example
+from pipelines.example import Example, Source
 from pipelines.io import schema
+from pipelines.shapes import schemes
 from pipelines.sources.formats import plain
 
 SMALL = 8.0  # pixels: an object whose longer side has fewer is small
@@ -251,6 +251,6 @@ def from_data(data: dict[str, Any]) -> Counts:
     return Counts(data["images"], data["points"], data["boxed"], kinds)
 
 
-def default(num_points: int) -> tuple[View, Scheme]:
-    """Return the view without a run: the defaults of train.py, and the known scheme of so many points."""
-    return View(), landmarks.scheme(num_points)
+def default(source: Source) -> tuple[View, Scheme]:
+    """Return the view without a run: the defaults of train.py, and the scheme of the data set."""
+    return View(), schemes.of_data(source.num_points, source.point_names, source.mirror)

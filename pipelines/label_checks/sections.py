@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxmarks import landmarks
 from pipelines.example import Source
 from pipelines.images import cut_off, jpeg_scans, orientation, unused
 from pipelines.io import schema
@@ -30,7 +31,7 @@ Remark = tuple[str, list[str]]  # a line, and every image that it tells of
 # Sets that were packed before one of these was counted have none of it.
 FORMS = {
     "turned": (schema.Whole(0, 1 << 50), None), "conflicts": ([conflicts.FORM], None),
-    "labels": (label_counts.FORM, None), "lattice": (lattice_labels.FORM, None),
+    "labels": (label_counts.FORM, None), "norm": ([schema.Whole(0, 1 << 20)], None), "lattice": (lattice_labels.FORM, None),
     **dict.fromkeys((*(f"{mark}_files" for mark in MARKS), "label_positions", *_SHAPES, *_COPIED), ([str], None)),
 }  # fmt: skip
 
@@ -41,9 +42,11 @@ def found(source: Source, index: Any, sizes: Any, groups: list[int]) -> dict[str
     index: i64[n], its accepted records. sizes: i64[n, 2], width and height of their images. groups: what near-duplicates
     share.
     """
-    shapes = shape_faults.find(source, index, label_counts.default(source.num_points)[1])
+    scheme = label_counts.default(source)[1]
+    shapes = shape_faults.find(source, index, scheme)
     copied, lattice = copied_labels.find(source, index, groups), lattice_labels.find(source, index)
     return {
+        "norm": list(scheme.norm or ()),
         **dict(zip(_COPIED, copied, strict=True)),
         "label_positions": _positions(source, index, sizes),
         "lattice": None if lattice is None else lattice._asdict(),
@@ -82,7 +85,9 @@ def remarks(about: dict[str, Any]) -> dict[str, list[Remark]]:
 
     about: the section of a split in report.json, of a form of FORMS.
     """
-    scheme = label_counts.default(about["num_points"])[1]
+    scheme = landmarks.scheme(about["num_points"])
+    if (norm := about.get("norm")) is not None:  # of the data set's own scheme
+        scheme = scheme._replace(norm=tuple(norm) if len(norm) == 2 else None)
     labels, marks = about.get("labels"), marks_of(about)
     turned = marks["turned"]
     pairs = [conflicts.Pair(**pair) for pair in about.get("conflicts") or []]

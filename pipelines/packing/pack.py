@@ -194,7 +194,7 @@ def _write_shard(job: Job, shard: Shard, workers: int) -> Iterator[tuple[int, in
                 inspection.add(marks, source.names[seen.index], seen)
             yield len(accepted) + len(rejected), len(rejected)
     path = job.out / shard.name
-    counts = label_counts.count_all(labelled, *label_counts.default(job.layout.num_points))
+    counts = label_counts.count_all(labelled, *label_counts.default(source))
     about = {"plan": job.plan, "bytes": path.stat().st_size, "sha256": files.digest(path).hex()}
     note = {
         **about,

@@ -137,11 +137,10 @@ def write_fork(old: Run, root: Path, config: Config, parent: dict[str, Any]) -> 
 
 
 def scheme_of(config: Config, num_points: int, names: Sequence[str] = (), mirror: Sequence[int] = ()) -> Scheme:
-    """The scheme of a configuration's file, else of the mirror permutation that the data's files say, else the known one for
-    so many points that these names do not contradict."""
-    if config.scheme:
-        return schemes.load_scheme(config.scheme, num_points)
-    return schemes.named_scheme(np.array(mirror, np.int32)) if mirror else schemes.fitting(num_points, names)
+    """The scheme of a configuration's file, else that of the data."""
+    return (
+        schemes.load_scheme(config.scheme, num_points) if config.scheme else schemes.of_data(num_points, names, mirror)
+    )
 
 
 def settings(flags: dict[str, Any], recipe: str = "") -> Config:

@@ -105,6 +105,20 @@ def fitting(num_points: int, names: Sequence[str]) -> landmarks.Scheme:
     return landmarks.Scheme(num_points, None, None, {"all": np.arange(num_points)})
 
 
+def of_data(num_points: int, names: Sequence[str], mirror: Sequence[int]) -> landmarks.Scheme:
+    """Return the scheme of a data set that is not given one.
+
+    Args:
+        num_points: 1 or more.
+        names: of the points; empty: they have none.
+        mirror: the mirror permutation that the files say; empty: they say none.
+
+    Returns:
+        `named_scheme` of the mirror permutation, else `fitting`.
+    """
+    return named_scheme(np.array(mirror, np.int32)) if mirror else fitting(num_points, names)
+
+
 def contradicted(mirror: Sequence[int], names: Sequence[str]) -> int | None:
     """Return the first point that a mirror permutation exchanges with another one than its name does.
 
