@@ -6,6 +6,7 @@ decoded again.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -98,7 +99,8 @@ class CanvasFile:
         parts = [_bytes(about), _bytes(image)]
         head, start = _checksum(place, *parts).to_bytes(8, "little"), _HEAD + place * self._record
         try:
-            os.pwritev(self._file, parts, start + 8)
+            if os.pwritev(self._file, parts, start + 8) != self._record - 8:  # a disk takes the last part that fits
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.pwritev(self._file, [head], start)  # last: who reads meanwhile finds no mark, or all of it
         except OSError as error:
             with self._lock:

@@ -153,13 +153,14 @@ def test_a_full_disk_ends_the_filling_and_not_the_run(tmp_path, monkeypatch, cap
     assert caplog.text.count("takes no more canvases") == 1 and source.asked_for > COUNT
 
 
-def test_a_short_write_is_noticed(tmp_path, monkeypatch):
+def test_a_canvas_that_only_fits_in_part_is_not_there(tmp_path, monkeypatch, caplog):
     write = os.pwritev
     monkeypatch.setattr(os, "pwritev", lambda file, parts, at: write(file, [bytes(parts[0])[:9]], at))
     filled(tmp_path)
     monkeypatch.undo()
-    store = opened(tmp_path)
-    assert same(taken(Shades(COUNT), store), taken(Shades(COUNT), None)) and store.damaged
+    store, source = opened(tmp_path), Counting(COUNT)
+    assert same(taken(source, store), taken(Shades(COUNT), None)) and source.asked_for >= COUNT
+    assert not store.damaged and caplog.text.count("takes no more canvases (No space left") == 1
 
 
 def test_what_can_be_read_only_serves_as_well(tmp_path, monkeypatch):
