@@ -69,7 +69,7 @@ def write_points(out: Path, kind: str, source: Source, found: Iterable[Predicted
         category = own.table.category if isinstance(own, Images) else ""
         coco.write_results(out, rows, source.num_points, path, category)
     else:
-        formats.write(kind, out, rows, source)
+        formats.write(kind, out, rows, source, images=own.table.root if isinstance(own, Images) else None)
 
 
 def write_submission(out: Path, source: Source, asked: Sequence[np.ndarray], found: Kept) -> None:

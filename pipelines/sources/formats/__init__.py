@@ -53,16 +53,18 @@ def sized(kind: str) -> bool:
     return getattr(FORMATS[kind], "SIZED", False)
 
 
-def write(kind: str, out: Path, rows: Iterable[Row], source: Source, copied: bool = False) -> None:
+def write(
+    kind: str, out: Path, rows: Iterable[Row], source: Source, copied: bool = False, images: Path | None = None
+) -> None:
     """Write the records of a source in a format, their points by the names that the source has, where the format names them.
 
-    copied: the images are written too, where the format expects them. Raises ValueError where the format cannot say the
-    records.
+    copied: the images are written too, where the format expects them. images: their folder; None: that of the table which
+    the source was read from. Raises ValueError where the format cannot say the records.
     """
     module, table = FORMATS[kind], table_of(source)
     known: dict[str, object] = {"names": list(source.point_names)} if getattr(module, "NAMED", False) else {}
-    if table and not copied and kind == labelme.NAME:
-        known["images"] = table.root
+    if kind == labelme.NAME and not copied:
+        known["images"] = images or (table.root if table else None)
     if source.mirror and kind == yolo.NAME:
         known["mirror"] = source.mirror
     module.write(out, rows, source.num_points, **known)

@@ -11,6 +11,7 @@ from jaxmarks.inference import Predicted
 from pipelines import example
 from pipelines import open as opening
 from pipelines.inference import results
+from pipelines.sources import mixed
 from pipelines.sources.formats import cvat, labelme
 from tests.pipelines.sources.formats import tools
 from tests.pipelines.sources.formats.test_contest import small_folder
@@ -59,6 +60,15 @@ def test_predictions_are_files_that_tools_open_with_the_names_of_the_points(tmp_
         assert json.loads((out / "d" / "c.json").read_text())["imagePath"] == "../../data/d/c.png"
     assert list(table.points) == names and len(table.names) == 4 and table.boxes is None and table.label is not None
     assert np.array_equal([table.label(i)[0] for i in range(4)], predicted(source).points)
+
+
+def test_points_in_the_order_of_a_run_lead_to_the_images_as_well(tmp_path):
+    put(tmp_path / "data", "a.png", "b.png", "d/c.png")
+    labelme.write(tmp_path / "data", tools.rows(True), 3, ["beak", "eye", "tail"])
+    source = mixed.Reordered(opening.open_source(str(tmp_path / "data")), [2, 0, 1])
+    results.write_points(tmp_path / "p", "labelme", source, [predicted(source)], str(tmp_path / "data"))
+    said = json.loads((tmp_path / "p" / "d" / "c.json").read_text())
+    assert said["imagePath"] == "../../data/d/c.png" and said["shapes"][0]["label"] == "tail"
 
 
 def test_points_keep_the_order_of_their_list_from_tool_to_tool(tmp_path):
