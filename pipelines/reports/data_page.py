@@ -1,6 +1,7 @@
 """Overview page of a data set: its contents, rejected files, and possible faults."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -50,7 +51,7 @@ def page(facts: Facts, *, seed: int = 0) -> str:
     sections = [
         _headline(facts),
         _examples(facts, seed),
-        _shape(labels),
+        _shape(labels, facts.source.point_names),
         _oddest(facts, labels),
         _histograms(facts),
         _duplicates(facts),
@@ -178,14 +179,14 @@ def _cut(image: np.ndarray, corner: np.ndarray, extent: np.ndarray, scale: float
     return tile
 
 
-def _shape(labels: _Labels) -> Section:
+def _shape(labels: _Labels, names: Sequence[str]) -> Section:
     heading = "Mean shape"
     try:
         mean, covariance = outliers.spread(labels.points, labels.mask)
     except ValueError:
         return heading, "There are no labels to take it from.", ""
     about = "Objects without place, size and turn; each ellipse is one standard deviation, and holds the pose as well."
-    return heading, about, html.shape(mean, covariance)
+    return heading, about, html.shape(mean, covariance, names)
 
 
 def _oddest(facts: Facts, labels: _Labels) -> Section:

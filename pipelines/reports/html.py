@@ -4,6 +4,7 @@ Whatever comes from files is escaped by the templates, and what of it is not Uni
 """
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,11 @@ def histogram(values: np.ndarray, title: str, what: str, decimals: int = 0) -> s
     return pieces.histogram(title, bars, float(at), *numbers, wide)
 
 
-def shape(mean: np.ndarray, covariance: np.ndarray) -> str:
-    """Points f64[points, 2], y down, each on the ellipse of one standard deviation of f64[points, 2, 2]; NaN: left out."""
+def shape(mean: np.ndarray, covariance: np.ndarray, names: Sequence[str] = ()) -> str:
+    """Points f64[points, 2], y down, each on the ellipse of one standard deviation of f64[points, 2, 2]; NaN: left out.
+
+    names: of the points, shown beside their numbers where the mouse rests; empty: they have none.
+    """
     known = np.flatnonzero(np.isfinite(mean).all(1))
     powers, axes = np.linalg.eigh(covariance[known])
     radii = np.sqrt(np.maximum(powers, 0)) * 100
@@ -79,5 +83,6 @@ def shape(mean: np.ndarray, covariance: np.ndarray) -> str:
     at = mean[known] * 100
     low, high = (at - radii[:, 1:]).min(0) - 4, (at + radii[:, 1:]).max(0) + 4
     dot = float(np.clip(12 / np.sqrt(max(len(known), 1)), 0.4, 1.5))
-    points = list(zip(known, *at.T, *radii.T, angles, strict=True))
+    titles = [f"point {i}, {names[i]}" if names else f"point {i}" for i in known]
+    points = list(zip(titles, *at.T, *radii.T, angles, strict=True))
     return pieces.shape(points, (*low, *(high - low)), dot, min(1, 300 / len(known)))

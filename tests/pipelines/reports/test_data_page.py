@@ -173,6 +173,14 @@ def test_all_sections_are_there_and_say_what_is_so(full):
 
 
 @pytest.mark.slow
+def test_the_points_of_the_mean_shape_have_their_names():
+    source = Memory([f"b{i}.jpg" for i in range(14)])
+    assert "<title>point 36</title>" in data_page.page(facts_of(source))
+    source.point_names = ["<b>", *(f"p{i}" for i in range(1, 68))]
+    told = data_page.page(facts_of(source))
+    assert "<title>point 36, p36</title>" in told and "<title>point 0, &lt;b&gt;</title>" in told
+
+
 def test_the_same_facts_give_the_same_page_and_another_seed_other_examples():
     facts = facts_of(Memory([f"{i}.jpg" for i in range(40)]))
     assert data_page.page(facts) == data_page.page(facts)
