@@ -39,7 +39,7 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
     if config.data.startswith("drawn:") or not source.labelled:
         return []
     chosen = np.unique(np.linspace(0, len(source) - 1, min(MOST, len(source))).astype(int))
-    turned, positions = [], Positions(scheme.num_points)
+    turned, unread, positions = [], {}, Positions(scheme.num_points)
 
     def counted(one: tuple[Read, bool]) -> Read:
         (name, example, size), is_turned = one
@@ -48,10 +48,15 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
         return one[0]
 
     with ThreadPoolExecutor(config.threads) as pool:
-        found = pool.map(lambda i: _read(source, int(i)), chosen)
+        found = pool.map(lambda i: _read(source, int(i), unread), chosen)
         read = (counted(one) for one in found if one is not None)
         counts = count_all(read, View(config.size, config.canvas, config.box_margin), scheme)
-    lines = positions.describe() + orientation.describe(sum(turned), counts.images) + describe(counts, scheme)
+    lines = (
+        _describe_unread(unread, len(chosen))
+        + positions.describe()
+        + orientation.describe(sum(turned), counts.images)
+        + describe(counts, scheme)
+    )
     if any(len(counts.kinds[name].examples) > _NAMED for name in KINDS if name not in _HIDDEN):
         lines.append("labels: prepare.py names the images of each kind, in report.txt")
     if len(chosen) < len(source):
@@ -59,15 +64,24 @@ def remarks(source: Source, config: Config, scheme: Scheme) -> list[str]:
     return lines
 
 
-def _read(source: Source, index: int) -> tuple[Read, bool] | None:
-    """(a record, whether its image is displayed turned or mirrored); None where the record cannot be read, of which the run
-    itself tells when it needs it."""
+def _read(source: Source, index: int, unread: dict[int, str]) -> tuple[Read, bool] | None:
+    """(a record, whether its image is displayed turned or mirrored); None where the record cannot be read: its name and the
+    reason go to `unread`."""
     try:
         example = source[index]
         turned = isinstance(example.image, bytes) and orientation.turned(example.image)
         return (source.names[index], example._replace(image=b""), decode.image_size(example)), turned
-    except (ValueError, OSError):
+    except (ValueError, OSError) as error:
+        unread[index] = f"{source.names[index]}: {error}"
         return None
+
+
+def _describe_unread(unread: dict[int, str], of: int) -> list[str]:
+    """The records that no count has: the set passed its check, so that it was damaged or changed since."""
+    if not unread:
+        return []
+    records, first = words.counted(of, "record"), unread[min(unread)]
+    return [f"warning: labels: {len(unread)} of {records} cannot be read; the first: {first}"]
 
 
 def describe(c: Counts, scheme: Scheme) -> list[str]:

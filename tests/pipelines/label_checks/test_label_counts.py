@@ -224,3 +224,17 @@ def test_the_size_of_an_image_comes_from_its_header_as_from_its_pixels(kind, exi
         data = data[:2] + b"\xff\xe1" + (len(tiff) + 8).to_bytes(2, "big") + b"Exif\0\0" + tiff + data[2:]
     example = Example(data, np.zeros((1, 2)), np.ones(1, bool))
     assert decode.image_size(example) == decode.decode(data).shape[1::-1]
+
+
+def test_records_that_cannot_be_read_are_counted_and_the_first_is_named(tmp_path):
+    random = np.random.RandomState(0)
+    rows = {
+        f"{n}.png": (decode.encode_png(random.randint(0, 256, (100, 100, 3)).astype(np.uint8)), SQUARE)
+        for n in range(9)
+    }
+    data = contest_folder(tmp_path / "data", rows)
+    source = opening.open_source(str(data))
+    for name in (source.names[3], source.names[7]):  # after the set was checked
+        (data / "train" / "images" / name).unlink()
+    said = label_remarks.remarks(source, Config(data=str(data)), FIVE)
+    assert said[0].startswith("warning: labels: 2 of 9 records cannot be read; the first: ") and "3.png" in said[0]
