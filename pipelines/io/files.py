@@ -77,17 +77,20 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
         opened.truncate(0)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    with opened as file:  # whose lock is held until it has its own name
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.rename(path)
-        except BaseException as error:
-            temporary.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in _FULL and not error.filename:
-                raise OSError(error.errno, error.strerror, str(path)) from None
-            raise
+    try:
+        with opened as file:  # whose lock is held until it has its own name
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.rename(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:  # of closing as well, which writes what a full disk did not take once more
+        if error.errno in _FULL and not error.filename:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
 
 
 def _temporary(name: str) -> str:

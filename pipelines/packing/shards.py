@@ -4,6 +4,7 @@ They are read by ArrayRecord alone and parsed by a fixed description of tf.Examp
 chooses what code runs. TFDS, which would import the classes that a set names, is not asked.
 """
 
+import errno
 import os
 import threading
 from bisect import bisect_right
@@ -16,26 +17,42 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _OPTIONS = {"options": "readahead_buffer_size:0", "file_reader_buffer_size": 1 << 15}
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Any]:
-    """A shard open for `write(bytes)`, under a temporary name until the block ends well."""
+    """A shard open for `write(bytes)`, under a temporary name until the block ends well.
+
+    Raises OSError, which names the shard, where the disk takes no more.
+    """
     from array_record.python import array_record_module  # pyright: ignore[reportAttributeAccessIssue]
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
     try:
-        yield writer
-    except BaseException:
-        writer.close()
+        writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
+        try:
+            yield writer
+        finally:
+            writer.close()
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise
-    writer.close()
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    temporary.rename(path)
+        number = _number(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from None
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number of an error that names no file; array_record tells its text alone."""
+    if isinstance(error, OSError):
+        return None if error.filename else error.errno
+    told = str(error) if isinstance(error, RuntimeError) else ""
+    return next((n for n in _DISK if os.strerror(n) in told), None)
 
 
 class Shards:

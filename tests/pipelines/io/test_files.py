@@ -1,6 +1,8 @@
 """Files are written whole or not at all."""
 
+import errno
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -153,3 +155,16 @@ def test_of_many_who_take_a_lock_in_turn_never_two_hold_it(tmp_path):
     for thread in threads:
         thread.join()
     assert max(most) == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_at_the_first_write_is_told_with_the_name_of_the_file(tmp_path):
+    """Closing writes once more what a full disk did not take, and must not hide the name."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7, limits[1]))
+    try:
+        with pytest.raises(OSError) as caught, files.whole(tmp_path / "a.json") as file:
+            file.write(b"more than seven")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / "a.json"))
+    assert not list(tmp_path.iterdir())
