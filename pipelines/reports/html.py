@@ -83,6 +83,6 @@ def shape(mean: np.ndarray, covariance: np.ndarray, names: Sequence[str] = ()) -
     at = mean[known] * 100
     low, high = (at - radii[:, 1:]).min(0) - 4, (at + radii[:, 1:]).max(0) + 4
     dot = float(np.clip(12 / np.sqrt(max(len(known), 1)), 0.4, 1.5))
-    titles = [f"point {i}, {names[i]}" if names else f"point {i}" for i in known]
+    titles = [f"point {i}, {names[i]}" if names else f"point {i}" for i in known.tolist()]
     points = list(zip(titles, *at.T, *radii.T, angles, strict=True))
     return pieces.shape(points, (*low, *(high - low)), dot, min(1, 300 / len(known)))
