@@ -21,7 +21,7 @@ STORES = ("auto", "device", "host", "disk", "none")
 LOSS_UNITS = ("crop", "photo", "face")
 GROUPS = {  # of the fields, as --help shows them
     "data": "data shares point_map pictures boxes category box_margin weights review cache max_faults size canvas batch"
-    " workers store",
+    " shards workers store",
     "split": "val_fraction near_duplicates split_by fold split_seed",
     "model": "model init_from precision deterministic accumulate freeze ema",
     "augment": "augment scheme",
@@ -81,6 +81,9 @@ class Config:
     accumulate: int = _defining(
         1, "micro-batches in which a batch passes through the network, one after the other, to save memory"
     )
+    shards: int = _defining(
+        1, "equal parts of a batch, a power of two; above 1 a run is the same on any number of devices that share them"
+    )
     epochs: float = _defining(AUTO_EPOCHS, "epochs, if `steps` is 0; 0: 10 epochs, but at least 600 steps")
     steps: int = _defining(0, "training steps; 0: by `epochs`")
     augment: str = _defining(
@@ -129,6 +132,11 @@ class Config:
         return self.workers or min(cores(), MAX_WORKERS)
 
     @property
+    def divisible(self) -> int:
+        """Count that the number of devices must divide: the shards, or else the images of a micro-batch."""
+        return self.shards if self.shards > 1 else self.batch // self.accumulate
+
+    @property
     def fold_of(self) -> tuple[int, int] | None:
         """The part of the groups that validates, from 1, and of how many; None where `val_fraction` says what does.
 
@@ -166,7 +174,7 @@ class Config:
             "plateau_factor": (0.01, 0.99), "plateau_patience": (1e-6, 1e6), "val_fraction": (AUTO_SHARE, 0.9),
             "val_every": (0, 10**9), "log_every": (1, 10**6), "save_minutes": (0.01, 1e6), "workers": (0, MAX_WORKERS),
             "box_margin": (0, 4), "max_faults": (0, 10**9), "accumulate": (1, 4096), "backbone_lr": (0, 1e3),
-            "freeze": (0, 1e6), "thaw_lr": (1e-9, 1e3), "ema": (0, 0.999999), "split_seed": (-1, 2**32 - 1),
+            "freeze": (0, 1e6), "thaw_lr": (1e-9, 1e3), "ema": (0, 0.999999), "split_seed": (-1, 2**32 - 1), "shards": (1, 4096),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -177,6 +185,10 @@ class Config:
         if self.accumulate > 1 and (self.trim_top, self.trim_keep) != (0, 1):
             raise ValueError(
                 "`accumulate` with a trim band is rejected: the band is of the whole batch, seen in micro-batches"
+            )
+        if self.accumulate > 1 and self.shards > 1:
+            raise ValueError(
+                "`accumulate` with `shards` is rejected: a device takes its shards one after the other, as micro-batches"
             )
         if self.accumulate > 1 and self.batch // self.accumulate < 2:
             raise ValueError(

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jaxmarks import augment, backend, inference, keys, landmarks, losses, models, tta, words
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
-from jaxmarks.training import defaults, optimizer, rendering, sharding, state, step
+from jaxmarks.training import defaults, forward, optimizer, rendering, sharding, shards, state, step
 from jaxmarks.types import Batch, Record, State
 
 
@@ -91,9 +91,9 @@ class Experiment(NamedTuple):
         """
         return sharding.split(self.mesh, batch)
 
-    def _render(self) -> Callable[[Batch], rendering.Rendered]:
+    def _render(self, over: Mesh | None) -> Callable[[Batch], rendering.Rendered]:
         config = augment.configure(self.config.augment, self.scheme.mirror is not None)
-        return rendering.make_render(self.key, config, self.scheme, self.config.size, self.mesh)
+        return rendering.make_render(self.key, config, self.scheme, self.config.size, over)
 
     def render(self) -> Callable[[Batch], rendering.Rendered]:
         """Return the jitted rendering of batches.
@@ -101,7 +101,7 @@ class Experiment(NamedTuple):
         Returns:
             render(batch), the batch as the training step sees it.
         """
-        return jax.jit(self._render())
+        return jax.jit(self._render(self.mesh))
 
     def training_step(self, schedule: optax.Schedule | None = None) -> Callable[[State, Batch], tuple[State, Record]]:
         """Return the training step, jitted.
@@ -112,18 +112,16 @@ class Experiment(NamedTuple):
         Returns:
             step(state, batch) -> (state, record), as `step.make_step` has it.
         """
-        c = self.config
-        return step.make_step(
-            self.model,
-            self.optimizer(schedule),
-            self._render(),
-            step.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep),
-            schedule or optimizer.rate(c, self.steps, self.frozen),
-            c.size,
-            ema=c.ema,
-            accumulate=c.accumulate,
-            frozen=self.frozen,
-        )
+        c, tx = self.config, self.optimizer(schedule)
+        objective = forward.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep)
+        rate, rest = schedule or optimizer.rate(c, self.steps, self.frozen), {"ema": c.ema, "frozen": self.frozen}
+        if c.shards > 1:
+            one = self._render(None)
+            return shards.make_step(
+                self.model, tx, one, objective, rate, c.size, shards=c.shards, over=self.mesh, **rest
+            )
+        rest |= {"accumulate": c.accumulate, "out": sharding.whole(self.mesh) if self.mesh.is_multi_process else None}
+        return step.make_step(self.model, tx, self._render(self.mesh), objective, rate, c.size, **rest)
 
     def member(self, views: str) -> Callable[[State], inference.Member]:
         """Return the function that makes the run a member of an ensemble.
@@ -132,14 +130,22 @@ class Experiment(NamedTuple):
             views: a set of views, as `tta.view_configs` takes it.
 
         Returns:
-            member(state), with the state's weights folded.
+            member(state), with the state's weights folded, on the devices of this process.
 
         Raises:
             ValueError: as `tta.view_configs`.
         """
-        network = inference.make_network(self.model, self.scheme, self.config.size, self.mesh)
+        mine = sharding.local(self.mesh)
+        network = inference.make_network(self.model, self.scheme, self.config.size, mine)
         chosen = tta.views(views, self.scheme.mirror is not None, self.config.size)
-        return lambda now: inference.Member(network, self.model.fold(*state.judged(now)), chosen, self.mesh)
+
+        def member(now: State) -> inference.Member:
+            weights = state.judged(now)
+            if mine is not self.mesh:  # of several processes each predicts by itself
+                weights = sharding.replicate(mine, jax.device_get(weights))
+            return inference.Member(network, self.model.fold(*weights), chosen, mine)
+
+        return member
 
 
 def assemble(config: Config, key: jax.Array, scheme: Scheme, images: int, mesh: Mesh | None = None) -> Experiment:
@@ -162,6 +168,8 @@ def assemble(config: Config, key: jax.Array, scheme: Scheme, images: int, mesh: 
     backend.release_after_compilation()
     augment.configure(config.augment, scheme.mirror is not None)
     mesh = mesh or sharding.mesh()
+    if config.shards > 1:
+        shards.check(config.shards, config.batch, mesh.size)
     sharding.check_batch(config.batch, mesh.size, config.accumulate)
     steps = defaults.steps(config, images)
     per_epoch = max(1, images // config.batch)

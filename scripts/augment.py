@@ -55,7 +55,7 @@ def main() -> int:
     overwrites.check({"--out": [out]}, source, [config.data, flags["augment"], config.scheme])
     scheme = run_folder.scheme_of(config, source.num_points, source.point_names, source.mirror)
     plan = experiment.assemble(
-        config, run_folder.key_of(config), scheme, len(source), sharding.mesh_dividing(config.batch)
+        config, run_folder.key_of(config), scheme, len(source), sharding.mesh_dividing(config.divisible)
     )
     console.say(f"drawing {words.counted(count, 'image')}; the augmentation is compiled first")
     batch = next(loader.batches(source, config, plan.key, faults=faults))

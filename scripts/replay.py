@@ -40,9 +40,9 @@ console.begin(__name__, arguments)
 import numpy as np
 
 from jaxmarks import backend, experiment, words
-from jaxmarks.training import checkpoint, log, replay, sharding, step
+from jaxmarks.training import checkpoint, forward, log, replay, sharding
 from pipelines import example, loader
-from pipelines.io import files
+from pipelines.io import compilation, files
 from pipelines.packing import overwrites
 from pipelines.reports import sheets
 from pipelines.runs import restore, run_data, run_folder
@@ -56,6 +56,7 @@ def main() -> int:
     overwrites.check({"--out": [flags.out]}, inputs=[flags.data, run.config.data])
     if run.config.deterministic:
         backend.ask_same_bits()
+    compilation.for_threads(run.config.shards)
     part = run_data.split_of(run, run_data.of_run(run, flags.data), "train")
     if flags.why:
         return why(run, part, flags.why)
@@ -103,12 +104,12 @@ def verify(run: run_folder.Run, part: example.Source, logged: np.ndarray, first:
 def show(run: run_folder.Run, part: example.Source, logged: np.ndarray, number: int, out: str | None) -> bool:
     """The batch of a step as a sheet; return whether its checksum is not what the log says."""
     faults = loader.Faults()
-    plan = experiment.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.batch))
+    plan = experiment.assemble(run.config, run.key, run.scheme, len(part), sharding.mesh_dividing(run.config.divisible))
     if number >= plan.steps:
         raise ValueError(f"--step {number}: the last step of {run.root} is {plan.steps - 1}, counted from 0")
     batch = next(loader.batches(part, run.config, run.key, number, faults=faults, weights=run_folder.weights(run)))
     shown = plan.render()(plan.split(batch))
-    found = int(step.checksum(shown.images, shown.points))
+    found = int(forward.checksum(shown.images, shown.points))
     row = logged[number] if number < len(logged) else None
     path = Path(out) if out else run.root / "replay" / f"{number:08d}.png"
     sheets.write_batch(

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxmarks import experiment, keys, models
 from jaxmarks.config import Config
-from jaxmarks.training import step
+from jaxmarks.training import forward, step
 from jaxmarks.types import Batch
 
 CONFIG = Config(model="resnet18", size=32, batch=8, steps=4, augment="auto", val_fraction=0.0, warmup=0)
@@ -37,7 +37,7 @@ def thumbnails(image):
 def step_of(plan: experiment.Experiment, tx, **options):
     """The training step of a run with another optimizer."""
     c = plan.config
-    objective = step.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep)
+    objective = forward.Objective(c.loss, c.loss_unit, c.trim_top, c.trim_keep)
     settings = {"render": plan.render(), "accumulate": c.accumulate, **options}
     return step.make_step(plan.model, tx, objective=objective, schedule=lambda _: 0.0, size=c.size, **settings)
 

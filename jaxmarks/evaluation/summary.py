@@ -10,7 +10,7 @@ from jaxmarks.config import Config
 from jaxmarks.evaluation import bootstrap, metrics, slices
 from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
-from jaxmarks.training import step
+from jaxmarks.training import forward
 
 Rows = Mapping[str, np.ndarray]  # name -> f64[images], a number of each; NaN where it is missing
 
@@ -94,7 +94,7 @@ def loss_of(found: Predicted, config: Config, scheme: Scheme) -> np.ndarray:
     """
     prediction, truth = (affine.apply(found.frame, p).astype(np.float32) for p in (found.points, found.truth))
     scale = metrics.norm(truth, found.mask, scheme, found.diagonal * affine.scale(found.frame))
-    factor = np.asarray(step.loss_factor(config.loss_unit, config.size, found.frame, scale))[:, None, None] / (
+    factor = np.asarray(forward.loss_factor(config.loss_unit, config.size, found.frame, scale))[:, None, None] / (
         config.size / 2
     )
     each = losses.NAMES[config.loss](factor * prediction, factor * truth, found.mask)

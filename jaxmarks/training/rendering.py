@@ -70,7 +70,7 @@ def _images(batch: Batch, views: Transform, size: int) -> jax.Array:
 
 
 def make_render(
-    key: jax.Array, config: samplers.Config, scheme: Scheme, size: int, over: Mesh
+    key: jax.Array, config: samplers.Config, scheme: Scheme, size: int, over: Mesh | None
 ) -> Callable[[Batch], Rendered]:
     """Return the rendering of batches as a training step sees them, augmented.
 
@@ -81,7 +81,7 @@ def make_render(
         config: an augmenter's configuration.
         scheme: of the points.
         size: side of the input in pixels.
-        over: the mesh that batches are split over.
+        over: the mesh that batches are split over; None: batches are on one device.
 
     Returns:
         render(batch), not jitted.

@@ -12,22 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 
-from jaxmarks import affine, backend, losses
-from jaxmarks.evaluation import metrics
-from jaxmarks.models import Model, units
-from jaxmarks.training import optimizer
+from jaxmarks import backend, losses
+from jaxmarks.models import Model
+from jaxmarks.training import forward
+from jaxmarks.training.forward import Objective
 from jaxmarks.training.rendering import Rendered
-from jaxmarks.types import Array, Batch, Record, State
-
-
-class Objective(NamedTuple):
-    """The objective of a run: the loss by name, the unit of its residuals, the band of the batch that is trained on."""
-
-    loss: str = "smooth_l1"
-    unit: str = "crop"
-    trim_top: float = 0.0
-    trim_keep: float = 1.0
+from jaxmarks.training.update import make_update
+from jaxmarks.types import Batch, Record, State
 
 
 class Seen(NamedTuple):
@@ -50,6 +43,7 @@ def make_step(
     ema: float = 0.0,
     accumulate: int = 1,
     frozen: int = 0,
+    out: NamedSharding | None = None,
 ) -> Callable[[State, Batch], tuple[State, Record]]:
     """Return the training step of a run, jitted; the state's buffers are donated.
 
@@ -63,47 +57,34 @@ def make_step(
         ema: decay of the moving average, 0..1, where the state has one.
         accumulate: micro-batches that a batch is seen in; it divides the batch.
         frozen: in so many steps from 0 the backbone and all running statistics keep their bits.
+        out: where state and record are left; None: as XLA has it. Over several processes they must be whole in each.
 
     Returns:
         step(state, batch) -> (state, record).
     """
+    update = make_update(tx, schedule, ema)
 
     def loss_fn(params, stats, shown: Rendered, factor: jax.Array, train: bool) -> tuple[jax.Array, Seen]:
-        output, aux, stats = model.apply_both(params, stats, shown.images, train)
-        factor = factor[:, None, None]
-        target = factor * units.from_pixels(shown.points, size)
-        loss = losses.NAMES[objective.loss]
-        each = loss(factor * output, target, shown.mask)
+        stats, each, beside, nme = forward.outcome(model, objective, size, params, stats, shown, factor, train)
         labelled = jnp.any(shown.mask, -1)
         value, kept = losses.trimmed_mean(each, objective.trim_top, objective.trim_keep, labelled)
-        if aux is not None:  # of the examples that the main loss keeps
-            beside = jnp.where(kept, loss(factor * aux, target, shown.mask), 0)
-            value += model.aux_weight * jnp.sum(beside) / jnp.maximum(jnp.sum(kept), 1)
-        nme = metrics.nme(units.to_pixels(output, size), shown.points, shown.mask, shown.norm)
+        if beside is not None:  # of the examples that the main loss keeps
+            value += model.aux_weight * jnp.sum(jnp.where(kept, beside, 0)) / jnp.maximum(jnp.sum(kept), 1)
         return value, Seen(stats, each, kept, nme)
 
     def train_step(gradient: Callable, state: State, batch: Batch) -> tuple[State, Record]:
         shown = render(batch)
-        factor = loss_factor(objective.unit, size, batch.frame, shown.norm)
+        factor = forward.loss_factor(objective.unit, size, batch.frame, shown.norm)
         (loss, seen), grads = gradient(state.params, state.stats, shown, factor)
         labelled = jnp.any(batch.mask, -1)
-        judged = jnp.where(jnp.any(labelled), loss, jnp.nan)
-        grad_norm = optax.global_norm(grads)
-
-        def update(old: State) -> State:
-            updates, opt = tx.update(grads, old.opt, old.params, value=judged)
-            params = optax.apply_updates(old.params, updates)
-            average = old.ema and optimizer.averaged(ema, old.ema, (params, seen.stats), old.step)
-            return State(old.step + 1, params, seen.stats, opt, old.bad_step, average)
-
-        new = _keep_if_finite(update, state, jnp.isfinite(loss) & jnp.isfinite(grad_norm))
+        new, grad_norm, lr = update(state, grads, seen.stats, loss, jnp.any(labelled))
         nme = jnp.sum(seen.nme * labelled) / jnp.maximum(jnp.sum(labelled), 1)
-        lr = optimizer.current_rate(schedule, new.opt, state.step)
-        return new, Record(loss, nme, grad_norm, lr, checksum(shown.images, shown.points), seen.each, seen.kept)
+        shown_sum = forward.checksum(shown.images, shown.points)
+        return new, Record(loss, nme, grad_norm, lr, shown_sum, seen.each, seen.kept)
 
     def compiled(gradient: Callable) -> Callable:
         step = partial(train_step, accumulated(gradient, accumulate))
-        return jax.jit(step, donate_argnums=0, compiler_options=backend.compiler_options())
+        return jax.jit(step, donate_argnums=0, out_shardings=out, compiler_options=backend.compiler_options())
 
     moving = compiled(jax.value_and_grad(partial(loss_fn, train=True), has_aux=True))
     return unfreezing(frozen, compiled(of_head(partial(loss_fn, train=False))), moving) if frozen else moving
@@ -192,56 +173,6 @@ def unfreezing(frozen: int, still: Callable, moving: Callable) -> Callable:
         return after
 
     return step
-
-
-def _keep_if_finite(update: Callable[[State], State], old: State, finite: jax.Array) -> State:
-    """The updated state; from the first step that is not finite on, the old one, with that step latched."""
-    good = finite & (old.bad_step < 0)
-    if backend.is_cpu():  # in place; a choice element by element copies weights and moments first
-        kept = jax.lax.cond(good, update, lambda state: state, old)
-    else:
-        kept = jax.tree.map(lambda a, b: jnp.where(good, a, b), update(old), old)
-    return kept._replace(bad_step=jnp.where(finite | (old.bad_step >= 0), old.bad_step, old.step))
-
-
-def loss_factor(unit: str, size: int, frame: Array, norm: Array) -> jax.Array:
-    """Return the factor on each image's residuals in head units.
-
-    Args:
-        unit: one of config.LOSS_UNITS.
-        size: side of the input in pixels.
-        frame: [batch, 2, 3], image -> input.
-        norm: f32[batch], of the face in input pixels.
-
-    Returns:
-        f32[batch].
-    """
-    factor = jnp.ones_like(norm)
-    if unit == "photo":
-        factor = jnp.abs(affine.determinant(jnp.asarray(frame, jnp.float32))) ** -0.5
-    if unit == "face":
-        factor = size / jnp.maximum(norm, 1e-3)
-    return units.LOSS_SCALE * factor
-
-
-def checksum(images: jax.Array, points: jax.Array) -> jax.Array:
-    """Return a number of every bit of the images and points, in place; sums of integers, so no order can change it.
-
-    Args:
-        images: f32[...].
-        points: f32[...].
-
-    Returns:
-        u32[].
-    """
-
-    def words(array):
-        bits = jax.lax.bitcast_convert_type(array, jnp.uint32).reshape(-1)
-        return jnp.sum(
-            bits * (jnp.uint32(2654435761) * (2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1)), dtype=jnp.uint32
-        )
-
-    return words(images) + 3 * words(points)
 
 
 def stack(records: list[Record]) -> Record:

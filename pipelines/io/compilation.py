@@ -42,6 +42,17 @@ def folder() -> Path:
     return root() / f"{hashlib.sha256(known.encode()).hexdigest()[:12]}-{cores()}"
 
 
+def for_threads(least: int) -> None:
+    """Have XLA compile CPU code for `least` threads where there are fewer cores: it takes the larger of the cores and of the
+    process's CPU devices, and the bits of a step depend on it. To be called before anything is put on a device."""
+    if "NPROC" in os.environ or least <= cores():
+        return
+    before, jax = str(folder()), sys.modules.get("jax")
+    os.environ["NPROC"] = str(least)
+    if jax and jax.config.jax_compilation_cache_dir == before:
+        jax.config.update("jax_compilation_cache_dir", str(folder()))
+
+
 def _features() -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -39,7 +39,7 @@ def load(root: Path, which: str = "best") -> Trained:
     Raises ValueError in one line where there is no run, or no such sound checkpoint.
     """
     run = run_folder.load(root)
-    mesh = sharding.mesh_dividing(run.config.batch // run.config.accumulate)
+    mesh = sharding.mesh_dividing(run.config.divisible)
     plan = experiment.assemble(run.config, run.key, run.scheme, len(run.parts["train"]), mesh)
     saved, commit = checkpoint.require(run.root, plan.template(), which)
     return Trained(run, plan, saved, commit)

@@ -141,6 +141,19 @@ def test_other_cores_have_a_folder_of_their_own(monkeypatch):
     assert compilation.folder() != before == compilation.root() / before.name
 
 
+def test_code_for_more_threads_than_cores_has_a_folder_of_its_own_and_nproc_as_given_is_left(monkeypatch):
+    monkeypatch.setattr(compilation, "cores", lambda: 2)
+    monkeypatch.setenv("NPROC", "")
+    monkeypatch.delenv("NPROC")
+    plain = compilation.folder()
+    compilation.for_threads(2)
+    assert "NPROC" not in os.environ and compilation.folder() == plain
+    compilation.for_threads(8)
+    assert os.environ["NPROC"] == "8" and compilation.folder() != plain
+    compilation.for_threads(16)
+    assert os.environ["NPROC"] == "8"
+
+
 def test_only_the_first_step_is_reported():
     lines: list[str] = []
     step = compilation.report_first_call(lambda a, b: (a + b, a), lines.append)
