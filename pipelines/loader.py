@@ -134,6 +134,7 @@ def batches(
     store: Store | None = None,
     costs: Costs | None = None,
     ready: Callable[[Batch], Batch] | None = None,
+    rows: range | None = None,
 ) -> Iterator[Batch]:
     """Return endless training batches from a step on, across the ends of epochs.
 
@@ -148,10 +149,11 @@ def batches(
         costs: where the seconds of the threads are added, by what they did; None: nowhere.
         ready: applied to each batch in a thread of its own, two batches ahead of the requested one; it puts them on the
             devices. None: batches stay on the host.
+        rows: the rows of each batch that are made, of several processes those of this one's devices; None: all.
 
     Returns:
-        an iterator of config.batch draws each. An image that cannot be decoded is replaced by the next that can, with
-        its own labels.
+        an iterator of config.batch draws each, or those of `rows`. An image that cannot be decoded is replaced by the
+        next that can, with its own labels.
 
     Raises:
         ValueError: where the source is empty; from the iterator, where nothing in it can be decoded or `faults` has its
@@ -164,23 +166,23 @@ def batches(
         raise ValueError("the training split is empty: lower `val_fraction` or add images")
     faults = Faults() if faults is None else faults
     order, layout, kept = keys.ordering(key, len(source), weights), _layout(config), store or Nowhere()
-    costs = costs or Costs()
+    costs, mine = costs or Costs(), rows or range(config.batch)
 
     def load(step: int) -> Batch:
-        draws = keys.draws(int(step) * config.batch, config.batch, len(source))
+        draws = keys.draws(int(step) * config.batch + mine.start, len(mine), len(source))
         indices = np.array([order(int(epoch))[position] for epoch, position in draws])
-        rows = canvas_rows.empty(config.batch, layout.side, source.num_points)
+        made = canvas_rows.empty(len(mine), layout.side, source.num_points)
         with costs.of("keep"):
-            there = kept.get(indices, rows)
+            there = kept.get(indices, made)
         missing = np.flatnonzero(~there)
         for at in missing:
-            _place(source, int(indices[at]), layout, faults, costs, rows, int(at))
-        canvas_rows.to_input(rows, missing)
+            _place(source, int(indices[at]), layout, faults, costs, made, int(at))
+        canvas_rows.to_input(made, missing)
         with costs.of("keep"):
             for at in missing:
-                kept.put(int(indices[at]), rows, int(at))
-        costs.add_images(config.batch)
-        return _batch(rows, draws)
+                kept.put(int(indices[at]), made, int(at))
+        costs.add_images(len(mine))
+        return _batch(made, draws)
 
     drawn = grain.MapDataset.range(start_step, _FOREVER).map(load)
     ahead = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.threads + _AHEAD)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from pipelines.inference import prediction_flags
-from pipelines.io import console, csv_text
+from pipelines.io import console, csv_text, distributed
 
 
 def arguments() -> console.Parser:
@@ -43,6 +43,7 @@ def arguments() -> console.Parser:
     parser.add_argument("--against-tta", help="views of the run compared with (default: as --tta)")
     parser.add_argument("--plots", help="folder for PNG files: cumulative curve, error by region and by slice")
     parser.add_argument("--sheet", help="PNG of the worst images, prediction (green) and ground truth (red)")
+    distributed.add_arguments(parser)
     return parser
 
 
@@ -50,7 +51,7 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
-from jaxmarks import words
+from jaxmarks import processes, words
 from jaxmarks.evaluation import summary
 from jaxmarks.inference import Predicted
 from jaxmarks.types import Batch
@@ -212,14 +213,15 @@ def write(flags: argparse.Namespace, made: Evaluated, worst: np.ndarray | None) 
 
 def main() -> int:
     flags, faults = parsed(), loader.Faults()
+    console.join(vars(flags))
     settings.from_flags(flags)  # invalid settings are an error before anything is opened
     run = run_folder.load(Path(flags.run[0]))
     overwrites.check(written(flags), inputs=[flags.data, run.config.data, flags.boxes, flags.weights])
     source, train = scoring.images(run, flags.part, flags.data, **places(flags))
     overwrites.check(written(flags), source)
     console.say(f"{words.counted(len(source), 'image')}; restoring {', '.join(flags.run)}")
-    ours = predictor.from_flags(flags, flags.data, watch=console.Passes())
-    theirs = rival(flags, ours)
+    ours = processes.first_then(lambda: predictor.from_flags(flags, flags.data, watch=console.Passes()))
+    theirs = processes.first_then(lambda: rival(flags, ours))
     console.say(*ours.remarks, *(f"against: {line}" for line in (theirs.remarks if theirs else ())))
     for other in [*ours.ensemble.runs[1:], *(theirs.ensemble.runs if theirs else ())]:
         scoring.check_other(ours.run, other.run, source, flags.part)
@@ -229,9 +231,10 @@ def main() -> int:
         )
     sheet = Worst(ours.scheme, _WORST if flags.sheet else 0)
     made = evaluated(flags, [ours, theirs] if theirs else [ours], source, train, faults, sheet)
-    lines = write(flags, made, sheet.sheet(source.names))
+    sheet.share()
+    lines = processes.in_first(lambda: write(flags, made, sheet.sheet(source.names))) or []
     console.say(*evaluation.lines(made.report))
-    console.faults(faults.report())
+    console.faults(processes.gather_lines(faults.report()))
     print(f"\n{evaluation.named(made.report)}: {'; '.join(lines)}")
     return 0
 

@@ -6,13 +6,15 @@
 
 The first writes the contest's submission for the test split (the requested points of each image, rounded), with
 --all-points every point in the layout of its landmarks.csv. For plain images, and for data in another format, every point
-is written as comma-separated file_name,x_0,y_0,x_1,...; --format selects another layout. All views of a batch run in one
+is written as comma-separated file_name,x_0,y_0,x_1,...; --format selects another layout. Several machines with one file
+system: --part 0/4 ... --part 3/4, then the same command with --merge-parts. All views of a batch run in one
 call, are mapped back exactly and merged. Weights of the views and expected errors are fitted at first use, on the run's
 validation split, and stored in the run folder. If interrupted, the same command resumes. See docs/prediction.md.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `beg
 
 from jaxmarks import choices, words
 from pipelines.inference import prediction_flags
-from pipelines.io import console
+from pipelines.io import console, distributed
 
 
 def arguments() -> console.Parser:
@@ -43,12 +45,18 @@ def arguments() -> console.Parser:
     parser.add_argument("--photographs", help="CSV to write: expected error and confidence of each image")
     parser.add_argument("--limit", type=float, default=0.1, help="NME limit of the confidence (default: 0.1)")
     parser.add_argument("--overlays", help="folder for JPEG files: each image with its points, crop and confidence")
+    parser.add_argument("--part", default="", metavar="I/N", help="predict the I-th of N parts of the images, and stop")
+    parser.add_argument("--merge-parts", action="store_true", help="write --out from the parts that were predicted")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
+    distributed.add_arguments(parser)
     return parser
 
 
 console.begin(__name__, arguments)
 
+import numpy as np
+
+from jaxmarks import processes
 from pipelines import example, predictor
 from pipelines import open as opening
 from pipelines.inference import fitting, overlays, results, resume, settings
@@ -62,6 +70,11 @@ from pipelines.sources.formats import contest
 
 def main() -> int:
     flags = parsed()
+    console.join(vars(flags))
+    if flags.part and processes.count() > 1:
+        raise ValueError(
+            "--part is for commands that run apart: several processes of one command share the images themselves"
+        )
     run, out = run_folder.load(Path(flags.run[0])), Path(flags.out)
     source, data = opened(run, flags), None if flags.images else flags.data or run.config.data
     files_of = written(flags, source)
@@ -73,7 +86,9 @@ def main() -> int:
     needed = bool(flags.spread or flags.photographs)
     if needed and (short := fitting.shortage(run)):
         reject(short)
-    net = predictor.from_flags(flags, flags.data, flags.dry_run, watch=console.Passes())
+    net = processes.first_then(  # which fits what is not fitted yet
+        lambda: predictor.from_flags(flags, flags.data, flags.dry_run, watch=console.Passes())
+    )
     asked = None if flags.all_points or flags.format else source.asked
     if asked is not None:
         contest.check_asked(asked)
@@ -91,18 +106,46 @@ def main() -> int:
             f" {taken} beside {out} until it is written"
         )
         return 0
-    progress = console.Progress(len(source), "image")
-    progress.start()
-    with resume.locked(out):
-        found = resume.predicted(out, about(flags, net, source), source, net.predictions, progress.show)
-        progress.close()
-        if asked is None:
-            results.write_points(out, flags.format or results.layout(source, data), source, found, data)
-        else:
-            results.write_submission(out, source, asked, found)
-        finish(flags, net, source, found)
-        resume.done_with(out)
+    if not made(flags, net, source, out):
+        return 0
+    with processes.held(lambda: resume.locked(out)):
+        processes.in_first(lambda: write(flags, net, source, asked, data))
     return 0
+
+
+def made(flags: argparse.Namespace, net: predictor.Predictor, source: example.Source, out: Path) -> bool:
+    """Predict what is not there yet; return whether the file is to be written now."""
+    part = distributed.part_of(flags.part) if flags.part else (processes.index(), processes.count())
+    if flags.merge_parts:
+        return True
+    progress = console.Progress(resume.count(len(source), part), "image")
+    progress.start()
+    with resume.locked(out, part):
+        begin = resume.join if flags.part else resume.begin
+        processes.first_then(lambda: begin(out, about(flags, net, source)))
+        processes.together(lambda: resume.make(out, source, net.predictions, progress.show, part))
+    progress.close()
+    if flags.part:
+        print(f"part {flags.part} is predicted; when all are: the same command with --merge-parts in place of --part")
+    return not flags.part
+
+
+def write(
+    flags: argparse.Namespace,
+    net: predictor.Predictor,
+    source: example.Source,
+    asked: Sequence[np.ndarray] | None,
+    data: str | None,
+) -> None:
+    """Write the files of a prediction from its blocks."""
+    out = Path(flags.out)
+    found = resume.whole(out, source)
+    if asked is None:
+        results.write_points(out, flags.format or results.layout(source, data), source, found, data)
+    else:
+        results.write_submission(out, source, asked, found)
+    finish(flags, net, source, found)
+    resume.done_with(out)
 
 
 def reject(why: str) -> NoReturn:
@@ -122,6 +165,11 @@ def about(flags: argparse.Namespace, net: predictor.Predictor, source: example.S
 
 def parsed() -> argparse.Namespace:
     flags = arguments().parse_args()
+    distributed.part_of(flags.part)
+    if flags.part and (flags.merge_parts or flags.dry_run):
+        raise ValueError(
+            "--part stands alone: --merge-parts comes when all parts are predicted, --dry-run is of all images"
+        )
     if flags.images and flags.pictures:
         raise ValueError("--pictures goes with --data; --images is a folder of images already")
     files.check_outs(outs(flags), {"--overlays", *(["--out"] if in_folder(flags) else [])})

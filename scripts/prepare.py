@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `beg
 
 from jaxmarks import words
 from jaxmarks.config import MAX_WORKERS, cores
-from pipelines.io import console
+from pipelines.io import console, distributed
 
 
 def arguments() -> console.Parser:
@@ -37,11 +37,13 @@ def arguments() -> console.Parser:
     parser.add_argument("--merge", action="store_true", help="complete the set from the parts that were written")
     parser.add_argument("--workers", type=int, default=0, help="decoding threads; 0: the cores (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
+    distributed.add_arguments(parser)
     return parser
 
 
 console.begin(__name__, arguments)
 
+from jaxmarks import processes
 from pipelines import example
 from pipelines import open as opening
 from pipelines.io.flags import places
@@ -52,7 +54,14 @@ from pipelines.sources.tables import Images
 
 def main() -> int:
     flags = arguments().parse_args()
-    mine, out = _part(flags.part), Path(flags.out) if flags.out else None
+    console.join(vars(flags))
+    mine, out = distributed.part_of(flags.part), Path(flags.out) if flags.out else None
+    if processes.count() > 1:
+        if flags.part or flags.merge:
+            raise ValueError(
+                "--part and --merge are for commands that run apart: several processes of one share the shards"
+            )
+        mine = processes.index(), processes.count()
     if flags.size and not 32 <= flags.size <= 4096:
         raise ValueError(f"--size must lie in 32..4096, got {flags.size}")
     if not 0 <= flags.workers <= MAX_WORKERS:
@@ -81,15 +90,20 @@ def main() -> int:
     if not seal.is_whole(out):
         if not flags.merge:
             progress = console.Progress(pack.total(job, mine), "record", brief=True)
-            pack.write(job, flags.workers or cores(), progress.show, mine)
+            processes.together(lambda: pack.write(job, flags.workers or cores(), progress.show, mine))
             progress.close()
         if flags.part and not flags.merge:
             print(f"part {flags.part} is written; when all are: the same command with --merge in place of --part")
             return 0
         print("comparing near-duplicates, writing tables", flush=True)
-        pack.merge(job)
+        processes.in_first(lambda: pack.merge(job))
+    return processes.in_first(lambda: complete(out, flags.data, parts, flags.look)) or 0
+
+
+def complete(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> int:
+    """The end of packing a set, which is whole."""
     pack.tidy(out)
-    return show(out, flags.data, parts, flags.look)
+    return show(out, data, parts, look)
 
 
 def verify(folder: Path) -> None:
@@ -121,16 +135,6 @@ def show(out: Path, data: str, parts: dict[str, example.Source], look: bool) -> 
         f"{out} is complete: {words.counted(summary['accepted'], 'record')}; python scripts/train.py --data {out}"
     )
     return 0
-
-
-def _part(text: str) -> tuple[int, int]:
-    try:
-        number, of = map(int, text.split("/")) if text else (0, 1)
-    except ValueError:
-        number, of = -1, 0
-    if not 0 <= number < of:
-        raise ValueError(f"--part {text}: expected I/N with 0 <= I < N, such as 0/4")
-    return number, of
 
 
 def _foreseen(source: example.Source) -> list[str]:

@@ -13,12 +13,13 @@ decisions.csv. docs/review.md explains the score.
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `begin` says what is missing
 
 from jaxmarks import words
-from pipelines.io import console, csv_text
+from pipelines.io import console, csv_text, distributed
 
 
 def arguments() -> console.Parser:
@@ -34,6 +35,7 @@ def arguments() -> console.Parser:
         action=argparse.BooleanOptionalAction,
         help="compare near-duplicates (default: unless the first run was trained with --no-near-duplicates)",
     )
+    distributed.add_arguments(parser)
     return parser
 
 
@@ -41,12 +43,13 @@ console.begin(__name__, arguments)
 
 import numpy as np
 
+from jaxmarks import processes
 from pipelines import example, loader
 from pipelines.io import files
 from pipelines.label_review import predictions, scores
 from pipelines.packing import overwrites
 from pipelines.reports import review
-from pipelines.runs import run_folder
+from pipelines.runs import restore, run_folder
 from pipelines.sources import boxes
 
 _MOST = 2000  # images on a page
@@ -54,6 +57,7 @@ _MOST = 2000  # images on a page
 
 def main() -> int:
     flags = arguments().parse_args()
+    console.join(vars(flags))
     if not 1 <= flags.show <= _MOST:
         raise ValueError(f"--show must lie in 1..{_MOST}, got {flags.show}: more would be too much for one page")
     out, faults = Path(flags.out), loader.Faults()
@@ -64,6 +68,20 @@ def main() -> int:
     found, source = predictions.open_runs(flags.run, flags.checkpoint, flags.data)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found before an hour's work
     known = predictions.gather(found, source, faults)
+    undecodable = processes.gather_lines(faults.report())
+    processes.in_first(lambda: write(flags, found, source, known, undecodable))
+    return 0
+
+
+def write(
+    flags: argparse.Namespace,
+    found: Sequence[restore.Trained],
+    source: example.Source,
+    known: predictions.Known,
+    undecodable: list[str],
+) -> None:
+    """Rank the labels, write the table and the page, and say what stands out."""
+    out, configs = Path(flags.out), [t.run.config for t in found]
     names = example.names_at(source, known.index)
     compared = found[0].run.config.near_duplicates if flags.near_duplicates is None else flags.near_duplicates
     groups = source.groups if compared else None
@@ -85,7 +103,7 @@ def main() -> int:
     lead = f"The {len(items)} likeliest label errors of {len(names)} labels, by {', '.join(flags.run)}."
     with files.whole(out / "review.html") as file:
         file.write(review.page("Labels to review", items, lead).encode())
-    console.faults(faults.report())
+    console.faults(undecodable)
     by_labels = boxes.of_labels(source, known.index)
     console.say(
         *predictions.remarks(known, found[0].run, by_labels),
@@ -94,7 +112,6 @@ def main() -> int:
         f" python scripts/train.py --data {shlex.quote(flags.data or configs[0].data)} --model {configs[0].model} --size"
         f" {configs[0].size} --name cleaned --review decisions.csv",
     )
-    return 0
 
 
 if __name__ == "__main__":

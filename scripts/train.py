@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # outside the environment, `beg
 
 from jaxmarks import config as configs
 from jaxmarks.training import recipes
-from pipelines.io import console
+from pipelines.io import console, distributed
 
 
 def arguments() -> console.Parser:
@@ -36,20 +36,23 @@ def arguments() -> console.Parser:
     parser.add_argument("--step", help="with --fork: checkpoint to continue from, a step or best (default: newest)")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and stop")
     configs.add_arguments(parser)
+    distributed.add_arguments(parser)
     return parser
 
 
 console.begin(__name__, arguments)
 console.large_pages()
 
-from jaxmarks import backend, data_sets, experiment
-from jaxmarks.training import checkpoint, log, session
+from jaxmarks import backend, data_sets, experiment, processes
+from jaxmarks.training import checkpoint, log, session, sharding
 from pipelines import example, loader
-from pipelines.io import costs
+from pipelines.io import compilation, costs
 from pipelines.label_checks import conflicts, copied_labels, label_remarks, lattice_labels, shape_faults
 from pipelines.packing import overwrites
 from pipelines.runs import canvases, halves, pace, restore, run_data, run_folder, validation
 from pipelines.sources import boxes, decisions, mixed, sampling_weights
+
+NOT_SAME = "batches stay the same; the same bits as in one session are not promised"
 
 
 def main() -> int:
@@ -60,6 +63,8 @@ def main() -> int:
         raise ValueError("--step says where a --fork begins; give both")
     if flags.get("deterministic"):
         backend.ask_same_bits()
+    compilation.for_threads(flags.get("shards", 1))  # devices share the shards: no process has more of them
+    console.join(flags)
     if new:
         return fork(
             root, run_folder.folder(folder, new), recipes.settings(recipe, flags) if recipe else flags, step, dry
@@ -67,15 +72,25 @@ def main() -> int:
     asked = run_folder.settings(flags, recipe)
     if not run_folder.exists(root):
         overwrites.check_run("--name", root, [asked.data, asked.point_map])
-    source = run_data.of_config(asked, root, dry=dry)
+    source = processes.together(lambda: run_data.of_config(asked, root, dry=dry))
+    if processes.count() > 1:
+        processes.same("the data", example.identity(source))
     if dry:
         return describe(planned(root, asked, source), source, fresh=not run_folder.exists(root))
     if not run_folder.exists(root):
-        restore.check(run_folder.plan(root, asked, source))  # raises what it can before anything is written
-    with run_folder.lock(root):
-        run, notes = run_folder.resume(run_folder.load(root), asked, source) if run_folder.exists(root) else (None, [])
-        print("".join(f"note: {n}; the same bits as in one session are not promised\n" for n in notes), end="")
-        return train(run or run_folder.create(root, asked, source, restore.origin(asked)), source)
+        # raises what it can before anything is written
+        processes.together(lambda: restore.check(run_folder.plan(root, asked, source)))
+    with processes.held(lambda: run_folder.lock(root)):
+        return train(processes.first_then(lambda: opened(root, asked, source)), source)
+
+
+def opened(root: Path, asked: configs.Config, source: example.Source) -> run_folder.Run:
+    """The run that is there, or a new one."""
+    if not run_folder.exists(root):
+        return run_folder.create(root, asked, source, restore.origin(asked))
+    run, notes = run_folder.resume(run_folder.load(root), asked, source)
+    print("".join(f"note: {note}; {NOT_SAME}\n" for note in notes), end="")
+    return run
 
 
 def planned(root: Path, asked: configs.Config, source: example.Source) -> run_folder.Run:
@@ -145,12 +160,13 @@ def fork(parent: Path, root: Path, flags: dict, step: str | None, dry: bool) -> 
     """--fork: a new run folder from a checkpoint of another, or the one that it made before, then a session of it."""
     if not run_folder.exists(root):
         overwrites.check_run("--fork", root)
-    run, at = restore.fork(parent, root, flags, step, dry=dry)
+    processes.together(lambda: None)  # none of several processes begins the folder before all have looked
+    run, at = processes.first_then(lambda: restore.fork(parent, root, flags, step, dry=dry))
     if dry:
         print(f"{root}: would continue from {parent} at step {at}")
         return describe(run, run_data.of_run(run, dry=True, brief=False), fresh=False)
     print(f"{root}: forked from {parent} at step {at}; the same command goes on with it")
-    with run_folder.lock(root):
+    with processes.held(lambda: run_folder.lock(root)):
         return train(run, run_data.of_run(run, brief=False))
 
 
@@ -159,10 +175,11 @@ def train(run: run_folder.Run, source: example.Source) -> int:
     faults, stop = loader.Faults(run.config.max_faults), console.Stop()
     train_part, weights = run_data.split_of(run, source, "train"), run_folder.weights(run)
     plan = experiment.assemble(run.config, run.key, run.scheme, len(train_part))
-    found = checkpoint.restore(run.root, plan.template())
+    found = processes.together(lambda: checkpoint.restore(run.root, plan.template()))
+    processes.same("the checkpoint", found[1].digest if found else "")
     begin = found[1].step if found else 0
     if found and begin >= plan.steps:
-        log.restore(run.root, found[1])
+        processes.in_first(lambda: log.restore(run.root, found[1]))
         return finish(run, train_part)
     given, notes = (None, []) if found else restore.first_weights(run, plan)
     doing = f"going on from step {begin}" if found else "a new run"
@@ -184,18 +201,24 @@ def train(run: run_folder.Run, source: example.Source) -> int:
         store=kept.store,
         costs=spent,
         ready=kept.ready,
+        rows=sharding.own_rows(plan.mesh, run.config.batch),
     )
     judge = validation.judging(plan, train_part, chooses, weights, faults, by_labels)
     judge = pace.announced(judge, progress, "first validation: compiling it, or reading it from the cache")
     take_step = pace.paced(plan.training_step(), progress, begin, plan.steps, run.config, spent)
+    undecodable: list[str] | None = None
     try:
         for event in session.train(run.root, plan, first, found and found[1], take_step, feed, judge, stop, spent.take):
-            progress.show(event.step, f"{session.describe(event)}{faults.describe()}")
+            if processes.is_first():
+                progress.show(event.step, f"{session.describe(event)}{faults.describe()}")
             done = event.step
+        undecodable = processes.gather_lines(faults.report())
     finally:
         progress.close()
-        run_folder.write_faults(run, faults.report())
-        console.faults(faults.report())
+        undecodable = faults.report() if undecodable is None else undecodable  # a failure: of this process alone
+        if processes.is_first():
+            run_folder.write_faults(run, undecodable)
+            console.faults(undecodable)
     if done < plan.steps:
         known = f"saved at step {done}; the same command resumes"
         print(
@@ -203,19 +226,22 @@ def train(run: run_folder.Run, source: example.Source) -> int:
             if done
             else "stopped before the first step was saved: nothing to resume; the same command begins anew"
         )
-        return stop.exit_code
+        return processes.agree(stop.exit_code)
     return finish(run, train_part)
 
 
 def finish(run: run_folder.Run, part: example.Source) -> int:
     """The end of a run, written down and said."""
-    last = checkpoint.commits(run.root)[-1]
-    lines = [
-        *restore.write_history(run, part),
-        *restore.best_line(run),
-        *run_folder.finish(run, last.step, last.digest),
-    ]
-    console.say(*lines)
+
+    def write() -> list[str]:
+        last = checkpoint.commits(run.root)[-1]
+        return [
+            *restore.write_history(run, part),
+            *restore.best_line(run),
+            *run_folder.finish(run, last.step, last.digest),
+        ]
+
+    console.say(*(processes.in_first(write) or []))
     return 0
 
 

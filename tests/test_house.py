@@ -17,7 +17,7 @@ MODULES = {".".join(p.with_suffix("").parts).removesuffix(".__init__"): p for p 
 # Who imports whom goes downward: a module may import those of its own line and of the lines above it.
 LAYERS = {
     "jaxmarks": [
-        "affine backend choices data_sets keys landmarks types words",
+        "affine backend choices data_sets keys landmarks processes types words",
         "image losses models",
         "transform",
         "augment",
@@ -151,6 +151,7 @@ DEFINE_FLAGS = {
     "pipelines.evaluation.experiments",  # makes command lines
     "pipelines.inference.prediction_flags",
     "pipelines.io.console",
+    "pipelines.io.distributed",
 }
 
 

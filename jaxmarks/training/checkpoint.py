@@ -6,6 +6,8 @@ they held at that step, and is sealed itself. Kept are step 0, the best, the new
 anchors over the run.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -17,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmarks import processes
 from jaxmarks.training import state as states
 from jaxmarks.types import State
 
@@ -123,13 +126,13 @@ def save(
     *,
     anchor: bool = False,
 ) -> Commit:
-    """Save the state whole or not at all, then drop the checkpoints that are not kept.
+    """Save the state whole or not at all, then drop the checkpoints that are not kept. All processes of a run call it.
 
     Args:
         root: the run folder.
         state: what is saved, under its step.
         nme: of the validation at this step; None: there was none.
-        offsets: bytes of each log file, as `RunLog.commit` gives them.
+        offsets: bytes of each log file, as `RunLog.commit` gives them; those of the first process count.
         digests: sha256 of each log file, likewise.
         anchor: whether the checkpoint is kept for good.
 
@@ -138,39 +141,63 @@ def save(
 
     Raises:
         OSError: where the disk takes no more.
+        ValueError: where processes of a run have different states.
     """
     leaves = states.flatten(state)
     commit = Commit(int(state.step), states.digest(leaves), nme, offsets, anchor, digests or {})
+    processes.same(f"the state of step {commit.step}", commit.digest)
     folder = _folder(root, commit.step)
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    processes.in_first(lambda: _begin(folder, sum(leaf.nbytes for leaf in leaves.values())))
     try:
-        _write(folder, leaves, commit)
+        _write(folder, leaves)
+        processes.in_first(lambda: _finish(folder, commit))
     except Exception:
-        shutil.rmtree(folder, ignore_errors=True)  # half a checkpoint is of no use, and takes space
+        if processes.is_first():
+            shutil.rmtree(folder, ignore_errors=True)  # half a checkpoint is of no use, and takes space
         raise
-    _prune(root)
+    processes.in_first(lambda: _prune(root))
     return commit
 
 
-def _write(folder: Path, leaves: dict[str, np.ndarray], commit: Commit) -> None:
+def _begin(folder: Path, size: int) -> None:
+    """An empty folder, where several processes that write together will have room: one that has none leaves the others
+    waiting."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    if processes.count() > 1 and shutil.disk_usage(folder).free < size:
+        folder.rmdir()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _write(folder: Path, leaves: dict[str, np.ndarray]) -> None:
+    """The state, by orbax; of several processes all call it, and orbax lets the first write what all have."""
     from orbax.checkpoint import v1 as ocp  # a second: for the commands that need it
 
-    state = folder.absolute() / "state"
     try:
-        ocp.save_pytree(state, leaves)
+        ocp.save_pytree(folder.absolute() / "state", leaves)
     except Exception as error:  # orbax raises errors of many kinds on a full disk, with the system's number within
         if found := re.search(r"os_error_code='(\d+)'", str(error)):
             raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder)) from error
         raise
+
+
+def _finish(folder: Path, commit: Commit) -> None:
     temporary = folder / "commit.json.tmp"
     with open(temporary, "w") as file:
-        fields = {"format_version": _VERSION, **commit._replace(files=_files_digest(state))._asdict()}
+        fields = {"format_version": _VERSION, **commit._replace(files=_files_digest(folder / "state"))._asdict()}
         json.dump({**fields, "seal": _seal(fields)}, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(folder / "commit.json")
+
+
+def _alone(ocp) -> contextlib.AbstractContextManager:
+    """The context of orbax in which this process waits for no other: states are whole in each."""
+    if processes.count() == 1:
+        return contextlib.nullcontext()
+    own = {"primary_host": processes.index(), "active_processes": {processes.index()}}
+    return ocp.Context(multiprocessing_options=ocp.options.MultiprocessingOptions(**own))
 
 
 def best(found: list[Commit]) -> Commit | None:
@@ -203,7 +230,8 @@ def _read(root: Path, commit: Commit, template: State) -> State:
     saved = _folder(root, commit.step).absolute() / "state"
     if commit.files and _files_digest(saved) != commit.files:  # orbax never sees what was damaged
         raise ValueError("its files are not what was saved: the digest differs")
-    leaves = {k: np.asarray(v) for k, v in ocp.load_pytree(saved).items()}
+    with _alone(ocp):
+        leaves = {k: np.asarray(v) for k, v in ocp.load_pytree(saved).items()}
     if states.digest(leaves) != commit.digest:
         raise ValueError("its content is not what was saved: the digest differs")
     return states.unflatten(template, leaves)

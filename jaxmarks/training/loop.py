@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import jax
 
-from jaxmarks import backend
+from jaxmarks import backend, processes
 from jaxmarks.training import step as steps
 from jaxmarks.types import Batch, Record, State
+
+_GO, _STOP, _FAILED = range(3)  # what a process says before a step; the largest counts
 
 
 class Block(NamedTuple):
@@ -63,18 +65,19 @@ def blocks(
         ValueError: where no batch can be had, once the steps before it were yielded.
         OSError: likewise.
     """
-    at, failed, dispatched = int(state.step), None, 1 if backend.is_cpu() else 2
-    while at < until and failed is None and not stop():
+    at, failed, verdict, dispatched = int(state.step), None, _GO, 1 if backend.is_cpu() else 2
+    while at < until and verdict == _GO:
         first, end = at, due(at, ends, until)
-        records, waited, began = [], 0.0, time.perf_counter()
-        while at < end and not stop():
+        records, waited, began, batch = [], 0.0, time.perf_counter(), None
+        while at < end:
             asked = time.perf_counter()
             try:
-                batch = next(batches)
+                own, batch = (_STOP, None) if stop() else (_GO, next(batches))
             except (ValueError, OSError) as error:
-                failed = error
-                break
+                own, failed = _FAILED, error
             waited += time.perf_counter() - asked
+            if (verdict := processes.agree(own)) != _GO:  # in several processes all end at the same step
+                break
             state, record = take_step(state, batch)
             records.append(record)
             at += 1
@@ -82,5 +85,5 @@ def blocks(
         if records:
             stacked = steps.stack(records)
             yield Block(state, first, stacked, time.perf_counter() - began, waited)
-    if failed is not None:
-        raise failed
+    if verdict == _FAILED:
+        raise failed or ValueError("another process of this run has no batch for its next step, and says why")

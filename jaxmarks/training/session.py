@@ -7,11 +7,13 @@ next session and written again, the same.
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxmarks import processes
 from jaxmarks.evaluation import summary
 from jaxmarks.experiment import Experiment
 from jaxmarks.training import checkpoint, loop, optimizer
@@ -39,8 +41,9 @@ class NotFiniteError(ValueError):
     """A step's loss or gradient was not a finite number."""
 
 
-# judge(state, rows of the log since the last validation, the first one's step) -> its numbers and images
-Judge = Callable[[State, np.ndarray, int], summary.Judged]
+# judge(state, rows of the log since the last validation, the first one's step) -> its numbers and images; without rows in
+# the processes that keep no log
+Judge = Callable[[State, np.ndarray | None, int], summary.Judged]
 
 
 def _summary(rows: np.ndarray) -> dict[str, float]:
@@ -90,8 +93,8 @@ def train(
         OSError: what `batches` or `judge` raises, likewise, and where the disk takes no more.
     """
     val_every, begin, failed = a.config.val_every or a.steps_per_epoch, int(state.step), []
-    with contextlib.closing(RunLog(root, a.config.batch, commit)) as log:
-        checkpoint.drop_after(root, begin)
+    with _log(root, a, commit) as log:
+        processes.in_first(lambda: checkpoint.drop_after(root, begin))
         checkpoints = _Checkpoints(root, a, log, begin)
         if commit is None:
             checkpoints.save(state)
@@ -99,12 +102,10 @@ def train(
         for block in _until_failure(loop.blocks(take_step, state, batches, ends, a.steps, stop), failed):
             step, costs = block.first + len(block.record.loss), spent()
             due = step % val_every == 0 or step == a.steps
-            if (
-                due and step == begin + 1 and stop()
-            ):  # asked while it compiled: no validation, which would compile as well
-                return
+            if due and step == begin + 1 and processes.agree(int(stop())):
+                return  # asked while it compiled: no validation, which would compile as well
             state = block.state
-            means = _log_block(a, log, block, step, costs)
+            means = processes.together(partial(_log_block, a, log, block, step, costs))
             _check_finite(state, root)
             val = _validate(log, judge, checkpoints, state, step, val_every) if due else {}
             saved = checkpoints.save_if_due(state, step, val.get("nme"))
@@ -116,10 +117,21 @@ def train(
         raise error
 
 
+@contextlib.contextmanager
+def _log(root: Path, a: Experiment, commit: checkpoint.Commit | None) -> Iterator[RunLog | None]:
+    """The open log of a run; None in the processes that write none."""
+    log = processes.in_first(lambda: RunLog(root, a.config.batch, commit))
+    try:
+        yield log
+    finally:
+        if log is not None:
+            log.close()
+
+
 class _Checkpoints:
     """The checkpoints of a session: at a better validation, at anchors, at the end, and when some minutes have passed."""
 
-    def __init__(self, root: Path, a: Experiment, log: RunLog, begin: int):
+    def __init__(self, root: Path, a: Experiment, log: RunLog | None, begin: int):
         self._root, self._log, self._last, self._seconds = root, log, a.steps, 60 * a.config.save_minutes
         self._lowest = min((c.nme for c in checkpoint.commits(root) if c.nme is not None), default=np.inf)
         self.anchors = max(a.steps // _ANCHORS, _APART)  # steps from one to the next
@@ -127,13 +139,15 @@ class _Checkpoints:
 
     def save(self, state: State, nme: float | None = None, anchor: bool = False) -> None:
         """Save a state with what the log holds."""
-        checkpoint.save(self._root, state, nme, *self._log.commit(), anchor=anchor)
+        counted = processes.together(lambda: ({}, {}) if self._log is None else self._log.commit())
+        checkpoint.save(self._root, state, nme, *counted, anchor=anchor)
         self.step, self._at = int(state.step), time.monotonic()
 
     def save_if_due(self, state: State, step: int, nme: float | None) -> bool:
         """Save a state where it is time, and return whether it was. nme: of its validation, if there was one."""
         better, anchor = nme is not None and nme < self._lowest, step % self.anchors == 0
-        if not (better or anchor or step == self._last or time.monotonic() - self._at > self._seconds):
+        late = processes.agree(int(processes.is_first() and time.monotonic() - self._at > self._seconds))
+        if not (better or anchor or step == self._last or late):
             return False
         self.save(state, nme, anchor)
         self._lowest = self._lowest if nme is None else min(self._lowest, nme)
@@ -155,9 +169,13 @@ def _check_finite(state: State, root: Path) -> None:
         )
 
 
-def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int, costs: dict[str, float]) -> dict[str, float]:
+def _log_block(
+    a: Experiment, log: RunLog | None, block: loop.Block, step: int, costs: dict[str, float]
+) -> dict[str, float]:
     """Write a block down, with the line of the log and the epoch's means where they are due; the summary so far."""
     every, seconds = a.config.log_every, block.seconds
+    if log is None:
+        return {}
     log.steps(block.first, block.record)
     summary = _summary(log.window((step - 1) // every * every, step))
     if step % every == 0 or step == a.steps:
@@ -172,20 +190,25 @@ def _log_block(a: Experiment, log: RunLog, block: loop.Block, step: int, costs: 
 
 
 def _validate(
-    log: RunLog, judge: Judge, checkpoints: _Checkpoints, state: State, step: int, val_every: int
+    log: RunLog | None, judge: Judge, checkpoints: _Checkpoints, state: State, step: int, val_every: int
 ) -> dict[str, float]:
     """Validate and log what was found; where no image to validate on can be had, the state is saved first."""
     first = max((step - 1) // val_every * val_every, 0)
     try:
-        found = judge(state, log.window(first, step), first)
-        if found.metrics:
-            log.metrics(step, "val", found.metrics)
-        for name, image in found.images.items():
-            log.image(step, name, image)
+        found = judge(state, None if log is None else log.window(first, step), first)
+        if log is not None:
+            _log_judged(log, step, found)
     except (ValueError, OSError):
         checkpoints.save(state)
         raise
     return found.metrics
+
+
+def _log_judged(log: RunLog, step: int, found: summary.Judged) -> None:
+    if found.metrics:
+        log.metrics(step, "val", found.metrics)
+    for name, image in found.images.items():
+        log.image(step, name, image)
 
 
 def describe(event: Event) -> str:

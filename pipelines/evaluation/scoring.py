@@ -4,19 +4,19 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise, tee
+from itertools import accumulate, chain, pairwise, tee
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmarks import affine, data_sets, inference
+from jaxmarks import affine, data_sets, inference, processes
 from jaxmarks.evaluation import metrics, reliability, slices, summary
 from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
 from jaxmarks.types import Batch
 from pipelines import loader
-from pipelines.example import Source
+from pipelines.example import Source, Subset
 from pipelines.predictor import Predictor
 from pipelines.runs import boxed, run_data, run_folder, split
 from pipelines.runs.run_folder import Run
@@ -152,8 +152,27 @@ def predicted(
     over: Sequence[Predictor], source: Source, faults: loader.Faults, watch: Callable[[Batch, Predicted], None]
 ) -> tuple[list[Predicted], np.ndarray]:
     """(the predictions of each predictor, the brightness f64[n] of each image) for all images that can be decoded; each is
-    loaded once, but for a closer crop. watch: is given each batch with the first predictor's predictions. Raises ValueError
-    where none can be decoded."""
+    loaded once, but for a closer crop. watch: is given each batch with the first predictor's predictions. Of several
+    processes each predicts a stretch of the images, and all have the whole. Raises ValueError where none can be decoded."""
+    stretch = processes.share(len(source))
+    mine = source if len(stretch) == len(source) else Subset(source, stretch)
+    found = processes.together(lambda: _predicted(over, mine, stretch.start, faults, watch))
+    fields, whole = len(Predicted._fields), []
+    for arrays in processes.gather_arrays(None if found is None else [*chain(*found[0]), found[1]]):
+        each = [Predicted(*arrays[n : n + fields]) for n in range(0, fields * len(over), fields)]
+        whole.append((each, arrays[-1]))
+    bright = np.concatenate([np.zeros(0), *(part for _, part in whole)])
+    return [inference.gather(each[n] for each, _ in whole) for n in range(len(over))], bright
+
+
+def _predicted(
+    over: Sequence[Predictor],
+    source: Source,
+    begin: int,
+    faults: loader.Faults,
+    watch: Callable[[Batch, Predicted], None],
+) -> tuple[list[Predicted], np.ndarray] | None:
+    """As `predicted`, of one process; None where none can be decoded. begin: the place of the first image in the whole."""
     devices = math.lcm(*(p.ensemble.devices for p in over))
     size = -(-max(p.ensemble.batch for p in over) // devices) * devices
     ensembles = [p.ensemble._replace(batch=size) for p in over]
@@ -166,11 +185,10 @@ def predicted(
     ]
     found, bright = [], [np.zeros(0)]
     for ((batch, count), *_), *some in zip(first, *streams, strict=True):
-        found.append(some)
+        found.append([each._replace(index=each.index + begin) for each in some])
         bright.append(brightness(batch, count))
-        watch(batch, some[0])
-    every = list(zip(*found, strict=True)) or [()]
-    return [inference.gather(each) for each in every], np.concatenate(bright)
+        watch(batch, found[-1][0])
+    return ([inference.gather(each) for each in zip(*found, strict=True)], np.concatenate(bright)) if found else None
 
 
 def properties(found: Predicted, scheme: Scheme, bright: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,12 @@ def folder(out: Path) -> Path:
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Lock a file for one writer, as long as the context lasts.
+def locked(out: Path, part: tuple[int, int] = (0, 1)) -> Iterator[None]:
+    """Lock a file for one writer, as long as the context lasts; or, among the writers of its parts, for that of one.
 
     Args:
         out: the file.
+        part: (i, n); (0, 1): all of it.
 
     Yields:
         once, while the lock is held.
@@ -77,8 +78,13 @@ def locked(out: Path) -> Iterator[None]:
         raise ValueError(
             f"{folder(out)} holds other files ({others[0]}); blocks for {out} would lie there: name another"
         )
-    beside = out.with_name(f".{out.name}.lock")
-    with files.locked(beside, f"{out} is being written by another process"):
+    beside, several = out.with_name(f".{out.name}.lock"), part[1] > 1
+    with ExitStack() as stack:
+        message = f"{out} is being written by another process"
+        stack.enter_context(files.locked(beside, message, shared=several))
+        if several:
+            own = out.with_name(f".{out.name}.{part[0]}.lock")
+            stack.enter_context(files.locked(own, f"part {part[0]}/{part[1]} of {message}"))
         yield
 
 
@@ -139,19 +145,110 @@ def predicted(
         ValueError: where no image can be decoded.
         OSError: where a block cannot be written.
     """
-    where, again = folder(out), 0
+    begin(out, about)
+    make(out, source, predictions, show)
+    return whole(out, source)
+
+
+def begin(out: Path, about: dict[str, Any]) -> None:
+    """Begin the folder of the blocks for a file, or go on with the one that is there.
+
+    Args:
+        out: the file.
+        about: plain data, as `predicted` takes it; blocks of anything else are thrown away.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    where = folder(out)
     if not _is(where, about):
         shutil.rmtree(where, ignore_errors=True)
         files.write_sealed(where / _ABOUT, {**about, "block": BLOCK})
-    for path, part in _parts(where, len(source)):
-        if _kept(path, source, part):
-            show(part.stop)
-            continue
-        again += path.is_file()
-        _write(path, source, part, predictions, show)
+
+
+def join(out: Path, about: dict[str, Any]) -> None:
+    """Begin as `begin`, where other processes may have begun for parts of the same list: nothing is thrown away.
+
+    Args:
+        out: the file.
+        about: plain data, as `predicted` takes it.
+
+    Raises:
+        ValueError: where the blocks that are there are of anything else.
+        OSError: where it cannot be written.
+    """
+    where = folder(out)
+    if _blocks(where) and not _is(where, about):
+        raise ValueError(
+            f"{where} holds predictions under other settings, or of other images: remove it, or name another file"
+        )
+    if not _is(where, about):
+        files.write_sealed(where / _ABOUT, {**about, "block": BLOCK})
+
+
+def make(
+    out: Path,
+    source: Source,
+    predictions: Callable[[Source, loader.Faults], Iterator[Predicted]],
+    show: Callable[[int], None],
+    part: tuple[int, int] = (0, 1),
+) -> None:
+    """Make the blocks of a part of a list that are not there yet.
+
+    Args:
+        out: the file that they are for.
+        source: the data set, all of it.
+        predictions: predictions(source, faults), in pixels of the images.
+        show: show(images done), of this part.
+        part: (i, n): the blocks b with b mod n = i.
+
+    Raises:
+        OSError: where a block cannot be written.
+    """
+    where, again, done = folder(out), 0, 0
+    for path, images in _parts(where, len(source))[part[0] :: part[1]]:
+        if not _kept(path, source, images):
+            again += path.is_file()
+            _write(path, source, images, predictions, lambda count, done=done: show(done + count))
+        done += len(images)
+        show(done)
     if again:
         were = "1 block was" if again == 1 else f"{again} blocks were"
         _log.warning("%s: %s damaged, or of images that were replaced since, and made again", where, were)
+
+
+def count(length: int, part: tuple[int, int]) -> int:
+    """Return how many images of a list are a part's, as `make` has it.
+
+    Args:
+        length: of the list.
+        part: (i, n).
+
+    Returns:
+        a number of images.
+    """
+    return sum(len(images) for _, images in _parts(Path(), length)[part[0] :: part[1]])
+
+
+def whole(out: Path, source: Source) -> Kept:
+    """Return the blocks for a file, once all are there.
+
+    Args:
+        out: the file.
+        source: the data set.
+
+    Returns:
+        the blocks.
+
+    Raises:
+        ValueError: where one is missing or not of these images, and where no image can be decoded.
+    """
+    where, parts = folder(out), _parts(folder(out), len(source))
+    if missing := [n for n, (path, images) in enumerate(parts) if not _kept(path, source, images)]:
+        raise ValueError(
+            f"{where}: {len(missing)} of {len(parts)} blocks are missing or of other images, the first number {missing[0]};"
+            " the part I of N that makes block B is that with B mod N = I: run it again, then merge"
+        )
     faults = [line for path in _blocks(where) for line in _array(path, "faults").tolist()]
     if not len((kept := Kept(where, faults)).index()):
         done_with(out)
@@ -218,7 +315,7 @@ def _write(
     show: Callable[[int], None],
 ) -> None:
     content = example.content(source, part)  # first: one that is replaced meanwhile will differ
-    faults, found, done = loader.Faults(), [_nothing(source.num_points)], part.start
+    faults, found, done = loader.Faults(), [_nothing(source.num_points)], 0
     for some in predictions(Subset(source, part), faults):
         found.append(some._replace(index=some.index + part.start))
         done += len(some.index)

@@ -16,11 +16,11 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from jaxmarks import data_sets
 from jaxmarks.config import Config
-from pipelines.io import compilation, failures, files, flags, guesses
+from pipelines.io import compilation, distributed, failures, files, flags, guesses
 
 T = TypeVar("T")
 
@@ -44,6 +44,17 @@ def as_typed(text: str) -> str:
     return re.sub(r"(python )?\bscripts/(\w+)\.py\b", rf"{_INSTALLED}\2", text)
 
 
+_silent = False  # no progress is shown
+
+
+def join(given: dict[str, Any]) -> None:
+    """Join the processes of this command, as `distributed.start` has it. All but the first print nothing but warnings and
+    errors."""
+    global _silent
+    if not distributed.start(given):
+        _silent, sys.stdout = True, open(os.devnull, "w")  # noqa: SIM115  as long as the process
+
+
 def say(*lines: str) -> None:
     """Print lines on stdout and flush, `as_typed`."""
     print(as_typed("\n".join(lines)), flush=True)
@@ -65,6 +76,8 @@ class Progress:
         self._write(f"{self._unit} 0/{self._total}  {detail}")
 
     def _write(self, text: str) -> None:
+        if _silent:
+            return
         print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
@@ -277,6 +290,7 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(code)
     except KeyboardInterrupt:
         print("\nended at once; no file is half-written, and the same command resumes", file=sys.stderr)
+        distributed.leave(130)
         sys.exit(130)
     except BrokenPipeError:  # whoever read what is printed has read enough
         _discard_output()
@@ -286,6 +300,7 @@ def run(main: Callable[[], int | None]) -> None:
             traceback.print_exc()
         line, code = failures.describe(error)
         print(f"error: {files.escaped(as_typed(line))}", file=sys.stderr)
+        distributed.leave(code)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.exit(code)

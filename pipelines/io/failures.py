@@ -12,6 +12,12 @@ from pathlib import Path
 from pipelines.io import files
 
 REJECTED, FAULT = 2, 70  # exit codes: what the user can put right; a fault of this program
+AGAIN = 75  # nothing is wrong here: the same command again resumes (EX_TEMPFAIL of sysexits.h)
+
+_LOST = (
+    "another process of this run was lost, or a device failed ({}); the same command in all processes resumes from the"
+    " newest checkpoint"
+)
 
 _ROOT = Path(__file__).parents[2]
 _OWN = ("jaxmarks", "pipelines", "scripts", "jaxmarks_commands")
@@ -45,6 +51,8 @@ def describe(error: BaseException) -> tuple[str, int]:
     An unknown failure is a bug of this program: its traceback is stored in a file, which the line names.
     """
     for each in _chain(error):
+        if type(each).__name__ == "LostError" or (_several() and _is_of_jax(each)):
+            return _LOST.format(" ".join(str(each).split())[:150]), AGAIN
         if (line := _known(each)) is not None:
             return " ".join(line.split()), REJECTED
     if (line := _device()) is not None:
@@ -83,7 +91,7 @@ def _known(error: BaseException) -> str | None:
         return f"{text[:300]}{_at(error)}; {_REMEDIES[errno.ENOSPC]}"
     if isinstance(error, MemoryError):
         return f"out of memory{f': {text}' if text else ''}{_at(error)}; {_LESS}"
-    if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
+    if _is_of_jax(error):
         return _of_jax(error, text)
     if isinstance(error, ImportError):
         package = (error.name or "").partition(".")[0]
@@ -92,6 +100,15 @@ def _known(error: BaseException) -> str | None:
     if isinstance(error, RecursionError):
         return f"something is nested too deeply to be read{_at(error)}; if it is a file of yours, nest it less"
     return None
+
+
+def _is_of_jax(error: BaseException) -> bool:
+    return type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+
+
+def _several() -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def _of_jax(error: BaseException, text: str) -> str | None:

@@ -7,8 +7,8 @@ from typing import Any, TypedDict
 from jaxmarks import config
 
 TABLE = {f.name: config.flag(f.name) for f in dataclasses.fields(config.Config)}
-_OTHERS = """against at_once checkpoint copy_pictures fork format groups images merge name no_cache no_near_duplicates only out
-part recipe refine rows run runs sizes step traceback tta vary view_weights"""
+_OTHERS = """against at_once checkpoint coordinator copy_pictures fork format groups images merge name no_cache
+no_near_duplicates only out part process processes recipe refine rows run runs sizes step traceback tta vary view_weights"""
 TABLE |= {name: config.flag(name) for name in _OTHERS.split()}
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import inference
+from jaxmarks import inference, processes
 from pipelines import loader
 from pipelines.example import Source, Subset
 from pipelines.inference import ensemble, settings
@@ -57,17 +57,28 @@ def gather(found: Sequence[Trained], source: Source, faults: loader.Faults) -> K
     total, labels = np.zeros((count, points, 2), np.float32), np.zeros((count, points, 2), np.float32)
     diagonal = np.zeros(count)
     spread, answers, mask = np.zeros(count), np.zeros(count, int), np.zeros((count, points), bool)
-    progress, done = console.Progress(int(asked.sum()), "prediction"), 0
+    own = processes.share(count)  # of several processes each asks all runs about a stretch of the images
+    mine = asked & np.isin(np.arange(count), own)
+    progress = console.Progress(int(mine.sum()), "prediction")
+
+    def ask() -> None:
+        done = 0
+        for t, which in zip(found, mine, strict=True):
+            for part in _predicted(t, source, np.flatnonzero(which), faults):
+                at = np.flatnonzero(which)[part.index]
+                total[at] += part.points
+                spread[at] += np.nan_to_num(part.spread).mean(1)
+                labels[at], mask[at], diagonal[at] = part.truth, part.mask, part.diagonal
+                answers[at] += 1
+                progress.show(done := done + len(at))
+
     progress.start()
-    for t, which in zip(found, asked, strict=True):
-        for part in _predicted(t, source, np.flatnonzero(which), faults):
-            at = np.flatnonzero(which)[part.index]
-            total[at] += part.points
-            spread[at] += np.nan_to_num(part.spread).mean(1)
-            labels[at], mask[at], diagonal[at] = part.truth, part.mask, part.diagonal
-            answers[at] += 1
-            progress.show(done := done + len(at))
+    processes.together(ask)
     progress.close()
+    stretches = processes.gather_arrays(
+        [a[own.start : own.stop] for a in (total, spread, labels, mask, diagonal, answers)]
+    )
+    total, spread, labels, mask, diagonal, answers = (np.concatenate(each) for each in zip(*stretches, strict=True))
     if not np.isfinite(total).all():
         raise ValueError("a run predicts points that are not finite; take another `checkpoint`")
     rows = np.flatnonzero(answers.astype(bool) & mask.any(1))

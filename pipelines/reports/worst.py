@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmarks import affine
+from jaxmarks import affine, processes
 from jaxmarks.evaluation import summary
 from jaxmarks.inference import Predicted
 from jaxmarks.landmarks import Scheme
@@ -44,6 +44,16 @@ class Worst:
             placed = [affine.apply(to_canvas, points) for points in (found.points[at], known)]
             self._kept.append(_Kept(float(nme[at]), int(found.index[at]), np.array(batch.image[at]), *placed))
         self._kept = sorted(self._kept, key=lambda kept: kept.order)[: self._count]
+
+    def share(self) -> None:
+        """Take in what other processes of the run kept, so that all keep the same."""
+        own = [np.stack(column) for column in zip(*self._kept, strict=True)] or None
+        found = [
+            _Kept(float(nme), int(index), *rest)
+            for each in processes.gather_arrays(own)
+            for nme, index, *rest in zip(*each, strict=True)
+        ]
+        self._kept = sorted(found, key=lambda kept: kept.order)[: self._count]
 
     def sheet(self, names: Sequence[str]) -> np.ndarray | None:
         """Return the images as u8 RGB, the worst first, prediction green, truth red; None where none was added."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import cv2
 import jax
 
-from jaxmarks import words
+from jaxmarks import processes, words
 from jaxmarks.config import STORES, Config
 from jaxmarks.experiment import Experiment
 from jaxmarks.types import Batch
@@ -52,6 +52,9 @@ def opened(run: Run, source: Source, part: Subset, plan: Experiment) -> Opened:
     side, count = placement.canvas_side(run.config.size, run.config.canvas), len(part)
     path = _path(run, source)
     rooms, lines = _rooms(run.config, source, part, path), []
+    if processes.count() > 1:
+        several = Room(rooms["device"].need, None, "is for a run in one process")
+        rooms |= {"device": several, "host": rooms["host"]._replace(free=memory.free() // processes.on_this_host())}
     for kind in _order(run.config.store):
         room = rooms[kind]
         if fault := _fault(kind, room, auto=run.config.store == "auto"):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxmarks import backend, keys, landmarks, words
+from jaxmarks import backend, keys, landmarks, processes, words
 from jaxmarks import config as configs
 from jaxmarks.config import Config
 from jaxmarks.landmarks import Scheme
@@ -56,11 +56,11 @@ def _read(path: Path) -> dict[str, Any]:
 def versions() -> dict[str, Any]:
     """Return what bitwise equality depends on: packages, device kind and count, visible cores, flags, the processor's
     units."""
-    devices = jax.devices()
+    devices, several = jax.devices(), f" of {processes.count()} processes" if processes.count() > 1 else ""
     return {
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
-        "devices": f"{len(devices)} x {devices[0].device_kind}",
+        "devices": f"{len(devices)} x {devices[0].device_kind}{several}",
         "cores": configs.cores(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "compiler_options": backend.compiler_options(),
@@ -264,9 +264,12 @@ def resume(run: Run, asked: Config, source: Source) -> tuple[Run, list[str]]:
 
 
 def other_versions(run: Run) -> list[str]:
-    """Return what bitwise equality depends on and has changed since the run began, a line each."""
+    """Return what bitwise equality depends on and has changed since the run began, a line each. The number of devices is none
+    where the run has `shards`."""
     known, now = _read(run.root / "versions.json"), versions()
-    return [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k]]
+    kinds = [str(each.get("devices")).partition(" x ")[2].partition(" of ")[0] for each in (known, now)]
+    same = {"devices"} if run.config.shards > 1 and kinds[0] == kinds[1] else set()
+    return [f"{k}: was {known.get(k)}, is {now[k]}" for k in now if known.get(k) != now[k] and k not in same]
 
 
 def check_identity(run: Run, source: Source, path: str) -> None:

@@ -94,7 +94,7 @@ def test_stopped_while_its_first_step_compiles_a_session_does_not_validate(tmp_p
     last = _sit(tmp_path, machinery, stop_after=begin) if begin else None
     events = session.train(
         tmp_path, plan, last or plan.initial_state(), checkpoint.commits(tmp_path)[-1] if begin else None,
-        machinery[1], _batches(begin), lambda *_: pytest.fail("validated"), iter([False, False, *[True] * 9]).__next__,
+        machinery[1], _batches(begin), lambda *_: pytest.fail("validated"), iter([False, *[True] * 9]).__next__,
     )  # fmt: skip
     assert not list(events) and checkpoint.commits(tmp_path)[-1].step == begin
     if begin:
