@@ -6,7 +6,7 @@
 
 Labels go to the file --out (contest, pts, labelme, yolo: into the folder --out), with --copy-pictures the images too, to
 the place where that format expects them; synthetic images are always written. Of existing files only --out itself is overwritten,
-never one in a folder --out. docs/formats.md describes what each format can hold.
+never one in a folder --out. If interrupted, the same command resumes. docs/formats.md describes what each format can hold.
 """
 
 import sys
@@ -47,19 +47,20 @@ def main() -> None:
     faults = convert.check(kind, out, folder, source)
     labels, images = convert.written(kind, out, folder, source)
     overwrites.check({"--out": labels, "--copy-pictures": images}, source, [flags.data, flags.boxes])
-    overwrites.check_new("--out", (path for path in labels if path != flags.out))
-    if folder:
-        convert.check_images(folder, source)
     kept: list[int] = []
     sent: list[round_trip.Sent] = []
-    rows = round_trip.noted(convert.converted(source, folder, kind, kept, faults), sent)
     beside = round_trip.boxes_beside(kind, out, source)
-    if beside:
-        rows = round_trip.with_boxes_beside(rows, beside)
-    if kind != "contest":
-        formats.write(kind, out, rows, source, copied=folder is not None)
-    else:
-        convert.write_contest(out, rows, source, kept, decimals=0 if drawn else None)
+    new = [path for path in labels if path != flags.out]
+    with overwrites.resumable("--out", convert.mark_of(kind, out), new, repr(sorted(vars(flags).items()))):
+        if folder:
+            convert.check_images(folder, source)
+        rows = round_trip.noted(convert.converted(source, folder, kind, kept, faults), sent)
+        if beside:
+            rows = round_trip.with_boxes_beside(rows, beside)
+        if kind != "contest":
+            formats.write(kind, out, rows, source, copied=folder is not None)
+        else:
+            convert.write_contest(out, rows, source, kept, decimals=0 if drawn else None)
     console.faults(faults)
     print(f"{len(kept)} of {words.counted(len(source), 'record')} as {kind}: {flags.out}")
     if beside:

@@ -11,7 +11,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -267,12 +268,18 @@ class RunLog:
         self._append(name, (json.dumps(plain) + "\n").encode())
 
     def _append(self, name: str, data: bytes) -> None:
-        try:
+        with self._named(name):
             self._files[name].write(data)
             self._files[name].flush()
+        self._running[name].update(data)
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Name the file in what its writing raises."""
+        try:
+            yield
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._root / name)) from None
-        self._running[name].update(data)
 
     def _scalars(self, step: int, group: str, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -287,9 +294,10 @@ class RunLog:
             the files' lengths in bytes and their sha256, to be stored with a checkpoint.
         """
         self._board.flush()
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
+        for name, file in self._files.items():
+            with self._named(name):
+                file.flush()
+                os.fsync(file.fileno())
         lengths = {name: file.tell() for name, file in self._files.items()}
         return lengths, {name: running.hexdigest() for name, running in self._running.items()}
 

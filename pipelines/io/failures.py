@@ -86,7 +86,7 @@ def _known(error: BaseException) -> str | None:
         remedy = _REMEDIES.get(error.errno or 0)
         where = f"{error.filename}: " if error.filename else ""
         what = f"{where}{error.strerror}" if error.strerror else text
-        return f"{what}{_at(error) if error.errno and not where else ''}{f'; {remedy}' if remedy else ''}"
+        return f"{what}{_at(error) if error.errno is not None and not where else ''}{f'; {remedy}' if remedy else ''}"
     if os.strerror(errno.ENOSPC) in text:  # as libraries of other languages tell it
         return f"{text[:300]}{_at(error)}; {_REMEDIES[errno.ENOSPC]}"
     if isinstance(error, MemoryError):

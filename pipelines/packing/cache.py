@@ -202,5 +202,7 @@ def prune(days: float) -> list[Cached]:
     """Delete and return the entries that were not used for `days` days."""
     old = [c for c in listing() if time.time() - c.used >= days * 86400]
     for c in old:
-        shutil.rmtree(c.folder)
+        c.folder.rename(c.folder.with_name(f".{c.folder.name}.gone"))  # half deleted, it could not be told as ours
+    for gone in files.cache_root().glob(".*.gone"):
+        shutil.rmtree(gone)
     return old

@@ -58,6 +58,11 @@ def written(kind: str, out: Path, folder: Path | None, source: example.Source) -
     return [*written, *([beside] if beside else [])], list(dict.fromkeys(images))
 
 
+def mark_of(kind: str, out: Path) -> Path:
+    """The file that says that a conversion to `out` has not ended."""
+    return out.with_name(f".{out.name}.unfinished") if formats.FORMATS[kind].SUFFIX else out / ".unfinished"
+
+
 def target(folder: Path, name: str, source: example.Source) -> Path:
     """Return the path to write the image of a record to; synthetic ones as JPEG."""
     made = str(Path(name).with_suffix(".jpg")) if isinstance(source, DrawnSource) else name

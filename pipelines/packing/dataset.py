@@ -55,6 +55,7 @@ class Layout(NamedTuple):
 
 
 LOCK = f".{NAME}.lock"  # beside the shards while they are written
+NOTES = "notes"  # the folder of what is known of completed shards
 
 
 def _features(layout: Layout) -> Any:
@@ -143,7 +144,16 @@ def finish(
 def is_packed(folder: Path) -> bool:
     """Return whether this is the folder of a packed set, complete or not."""
     begun = (folder / LOCK).is_file()  # a packer was there
-    return begun or (folder / seal.INFO).is_file() or any(folder.glob(f"{NAME}-*.array_record-*"))
+    begun |= (folder / seal.INFO).is_file() or any(folder.glob(f"{NAME}-*.array_record-*"))
+    return begun or _discarded(folder)
+
+
+def _discarded(folder: Path) -> bool:
+    """Whether all shards were taken away, since the data was changed, and none was written again."""
+    notes = folder / NOTES
+    if not notes.is_dir() or any(not p.name.startswith((f"{NAME}-", f".{NAME}-")) for p in notes.iterdir()):
+        return False
+    return (folder / seal.FEATURES).is_file() or {p.name for p in folder.iterdir() if p.name[0] != "."} == {NOTES}
 
 
 def parts(folder: Path) -> list[str]:

@@ -3,15 +3,17 @@
 Every path that will be written is checked, before the work: the table beside a report, each overlay, each copied image.
 """
 
+import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from jaxmarks import data_sets
 from pipelines.example import Source
+from pipelines.io import files
 from pipelines.packing import seal
 from pipelines.sources import image_names
 from pipelines.sources.mixed import Mixed
@@ -95,6 +97,36 @@ def check_new(flag: str, paths: Iterable[Path]) -> None:
     """Raise ValueError where one of the files exists already: labels of somebody's, which are not made again."""
     if found := next(filter(os.path.lexists, paths), None):
         raise ValueError(f"{flag} {found}: already exists; choose another path, or remove the file")
+
+
+@contextmanager
+def resumable(flag: str, mark: Path, paths: Iterable[Path], settings: str) -> Iterator[None]:
+    """Write files as `check_new` allows, or those that the same command began to write and did not finish.
+
+    While the block runs, and after it failed with some of the files written, the file `mark` says so.
+
+    Args:
+        flag: the name in messages.
+        mark: kept until all is written.
+        paths: that the block writes anew.
+        settings: of the command; another one's files stay.
+    """
+    new = list(paths)
+    digest = hashlib.sha256("\0".join((settings, *map(str, new))).encode(errors="surrogateescape")).hexdigest().encode()
+    if not (new and mark.is_file() and not mark.is_symlink() and files.read_bytes(mark, most=1 << 10) == digest):
+        check_new(flag, new)
+    if not new:
+        yield
+        return
+    with files.whole(mark) as file:
+        file.write(digest)
+    try:
+        yield
+    except BaseException:
+        if not any(map(os.path.lexists, new)):
+            mark.unlink()
+        raise
+    mark.unlink(missing_ok=True)  # another process may have ended first
 
 
 def below(folder: Path, name: str) -> Path:

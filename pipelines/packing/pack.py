@@ -23,7 +23,6 @@ from pipelines.packing import card, dataset, inspection, record_table, report, s
 from pipelines.packing.dataset import Layout
 from pipelines.sources.tables import Rejected, table_of
 
-_NOTES = "notes"
 ROWS = 2048  # listed records of a shard
 Progress = Callable[[int, str], None]  # records done, a detail
 
@@ -151,7 +150,7 @@ def total(job: Job, mine: tuple[int, int] = (0, 1)) -> int:
 
 
 def _notes(job: Job) -> Path:
-    return job.out / _NOTES
+    return job.out / dataset.NOTES
 
 
 def _note(job: Job, shard: Shard) -> dict[str, Any] | None:
@@ -249,7 +248,7 @@ def _merge(job: Job) -> dict[str, Any]:
 def tidy(folder: Path) -> None:
     """Take away what packing a set, now whole, left there when it was killed at its end. Leaves it where that cannot be: the
     folder can be read only, or another process packs."""
-    left = [name for name in (_NOTES, dataset.LOCK) if (folder / name).exists()]
+    left = [name for name in (dataset.NOTES, dataset.LOCK) if (folder / name).exists()]
     with suppress(OSError, ValueError):
         if left:
             with files.locked(folder / dataset.LOCK, ""):
@@ -258,7 +257,7 @@ def tidy(folder: Path) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove what only a set in the making has, temporary files of killed processes too."""
-    for left in [folder / _NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
+    for left in [folder / dataset.NOTES, *folder.glob(".*.tmp"), *folder.glob(".metadata*")]:
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 

@@ -238,6 +238,33 @@ def test_what_was_used_lately_is_not_pruned(data, own_cache):
     assert cache.prune(1) == [] and time.time() - cache.listing()[0].used < 60
 
 
+def test_pruning_that_was_stopped_halfway_is_completed(data, own_cache, monkeypatch):
+    cache.training_set(str(data))
+
+    def stopped(folder):
+        next(folder.glob("*.array_record-*")).unlink()
+        (folder / "jaxmarks.json").unlink()
+        raise PermissionError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.shutil, "rmtree", stopped)
+        with pytest.raises(PermissionError):
+            cache.prune(0)
+    cache.prune(0)
+    assert not list(own_cache.iterdir())
+
+
+def test_a_folder_whose_shards_were_discarded_is_still_ours_but_not_one_with_notes_of_others(tmp_path):
+    (tmp_path / "notes").mkdir()
+    assert dataset.is_packed(tmp_path)
+    (tmp_path / "mine.txt").write_text("mine")
+    assert not dataset.is_packed(tmp_path)
+    (tmp_path / "features.json").write_text("{}")
+    assert dataset.is_packed(tmp_path)
+    (tmp_path / "notes/mine.txt").write_text("mine")
+    assert not dataset.is_packed(tmp_path)
+
+
 def test_two_at_once_do_not_pack_the_same_set(data, own_cache):
     folder = own_cache / key(data)
     with files.locked(folder / dataset.LOCK, "mine"):
