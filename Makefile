@@ -6,7 +6,7 @@ TESTS ?= not slow
 # Large pages for large buffers: training steps on a Linux CPU map theirs anew at every run.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: install demo test lint docs bench clean
+.PHONY: install demo test torture lint docs bench clean
 
 install: .venv/installed
 
@@ -34,6 +34,10 @@ demo: install
 test: install
 	JAXMARKS_TESTS=light $(BIN)/python -m pytest -m "$(TESTS) and not bits"
 	$(BIN)/python -m pytest -m "$(TESTS) and bits"
+
+# Faults at every place that writes, damaged files and more; TORTURE=--long takes all of them.
+torture: install
+	$(BIN)/python scripts/bench/torture/run.py $(TORTURE)
 
 lint: install
 	$(BIN)/ruff format --check .
