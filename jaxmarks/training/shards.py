@@ -116,7 +116,9 @@ def make_step(
     def gradient(pull: Callable, kept: jax.Array) -> dict:
         return pull(kept.astype(jnp.float32))[0]
 
-    def look_and_gradient(train: bool, params: dict, stats: dict, batch: Batch, first: Array) -> tuple[Seen, dict, dict]:
+    def look_and_gradient(
+        train: bool, params: dict, stats: dict, batch: Batch, first: Array
+    ) -> tuple[Seen, dict, dict]:
         seen, moved, pull = look(train, params, stats, batch, first)
         return seen, moved, gradient(pull, seen.labelled)
 
