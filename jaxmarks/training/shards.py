@@ -258,7 +258,7 @@ def _apart(over: Mesh, tree: Tree) -> list:
     return [jax.tree.unflatten(structure, [found[device] for found in on]) for device in _local(over)]
 
 
-def _alone(device: jax.Device, data: Any) -> jax.Array:
+def _alone(device: Any, data: Any) -> jax.Array:
     """What a device holds, as an array of that device: of a mesh of one, JAX gives the global array, and would compile anew."""
     if isinstance(data.sharding, SingleDeviceSharding):
         return data

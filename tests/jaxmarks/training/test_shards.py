@@ -74,6 +74,7 @@ def test_the_digest_is_the_same_on_any_number_of_devices_and_for_a_run_that_chan
     assert digest(moved) == digest(alone)
 
 
+@pytest.mark.slow
 def test_without_batch_norm_a_sharded_step_is_the_whole_one_but_for_rounding():
     """And its batch is the same bit for bit, as are who is trimmed and the rate."""
     config = dataclasses.replace(SHARDED, trim_top=0.25, trim_keep=0.75)
@@ -110,6 +111,7 @@ def test_batch_norm_is_over_the_shard_by_an_explicit_reference():
     np.testing.assert_allclose(np.asarray(record.each), loss, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_keeps_the_state_and_its_step():
     plan = plan_of(2)
     take, (now, _) = plan.training_step(), trained(plan, 1)
@@ -120,6 +122,7 @@ def test_a_loss_that_is_not_finite_keeps_the_state_and_its_step():
     assert digest(after._replace(bad_step=jnp.int32(-1))) == before
 
 
+@pytest.mark.slow
 def test_the_step_compiles_once_for_each_device():
     plan = plan_of(2)
     take, now = plan.training_step(), plan.initial_state()
