@@ -201,7 +201,7 @@ def in_first(function: Callable[[], T]) -> T | None:
         function: may raise ValueError and OSError.
 
     Returns:
-        its result in this process.
+        its result in the first process, None in the others.
 
     Raises:
         ValueError: as `together`.

@@ -125,6 +125,7 @@ def made(flags: argparse.Namespace, net: predictor.Predictor, source: example.So
         processes.first_then(lambda: begin(out, about(flags, net, source)))
         processes.together(lambda: resume.make(out, source, net.predictions, progress.show, part))
     progress.close()
+    processes.agree(0)  # all have let go of their lock before one takes it for the whole
     if flags.part:
         print(f"part {flags.part} is predicted; when all are: the same command with --merge-parts in place of --part")
     return not flags.part

@@ -155,17 +155,13 @@ def make_step(
                     [pulled(pull, kept) for pull, kept in zip(mine, cut(own, each_device), strict=True)]
                     for mine, own in zip(grads, known.own, strict=True)
                 ]
-            sums = reduced.sums([_tree_sum(each) for each in map(_pairs, grads, stats)])
+            sums = reduced.sums([_tree_sum(list(zip(*each, strict=True))) for each in zip(grads, stats, strict=True)])
             done = [take(*each) for each in zip(states, sums, known.seen, known.kept, strict=True)]
             return _together(over, [new for new, _ in done]), done[0][1]
 
         return train_step
 
     return step.unfreezing(frozen, compiled(train=False), compiled(train=True)) if frozen else compiled(train=True)
-
-
-def _pairs(grads: list, stats: list) -> list[tuple]:
-    return list(zip(grads, stats, strict=True))
 
 
 def _cut(tree: Tree, count: int) -> list:
